@@ -1,0 +1,280 @@
+"""How fast HAN trains: an epoch of the command against a plain loop, and the flat step against the usual ones.
+
+    python benchmarks/speed.py epoch --rounds 5 --model han          # and any other options of train.py
+    python benchmarks/speed.py step --rounds 5
+
+epoch   `train.py fit` as it is, with TensorBoard, checkpoints and bar, against a plain PyTorch loop over the same
+        model, weights, batches, optimizer and validation. In turns, in one process. The goal is a ratio of 1.10.
+step    forward and backward of one batch after another, on the bulletins and on documents as long as a news archive's,
+        against a loop over sentences and against padding. Answers are checked to agree first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from han_ways import WAYS, padded_words
+from report import Report, Spread, at_least, parser, run_main
+
+from lightning_nn import HAN, TextBatch, catalog, cli
+from lightning_nn.data.loader import BatchOrder, Index
+from lightning_nn.errors import UserError
+
+
+
+def main(argv: list[str] | None = None) -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("--rounds", type=at_least(1), default=5, help="n: times that each side is measured; default 5")
+    kinds = made.add_subparsers(dest="what", required=True)
+    epoch = kinds.add_parser("epoch", help="the command against a plain loop; further options are train.py's")
+    step = kinds.add_parser("step", help="the flat step against padding and a loop over sentences")
+    for one in (epoch, step):
+        one.add_argument("--rounds", type=at_least(1), default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        one.add_argument("--json", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    epoch.add_argument("--epochs", type=at_least(1), default=1, help="in a round; default 1")
+    step.add_argument("--batches", type=at_least(1), default=8, help="of each kind of documents; default 8")
+    step.add_argument("--vocabulary", type=at_least(2), default=20_000, help="words; default %(default)s")
+    step.add_argument("--hidden_size", type=at_least(1), default=50)
+    step.add_argument("--embedding_size", type=at_least(1), default=200)
+    args, rest = made.parse_known_args(argv)
+    if args.what == "step":
+        if rest:
+            raise UserError(f"unknown option {rest[0]}; see: python benchmarks/speed.py step --help")
+        report = measure_steps(args)
+    else:
+        report = measure_epochs(args.rounds, args.epochs, rest)
+    report.show(args.json)
+
+
+# ---------------------------------------------------------------------- an epoch
+
+
+class Setup(NamedTuple):
+    """What both sides start from."""
+
+    data: Any
+    model: Any
+    weights: dict[str, torch.Tensor]
+    clip: float | None
+
+
+def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
+    """Seconds of an epoch on both sides."""
+    options = [*options] if "--model" in options else ["--model", "han", *options]
+    options += ["--trainer.max_epochs", str(epochs), "--checkpoint.minutes", "3"]
+    setup = prepare(options)
+    sides: dict[str, list[float]] = {"train.py": [], "plain loop": []}
+    with tempfile.TemporaryDirectory() as logs:
+        run_plain(setup, 1)  # what a first pass allocates and reads counts for neither side
+        for number in range(rounds):
+            for side in sorted(sides, reverse=number % 2 == 0):
+                if side == "train.py":
+                    seconds = run_command(options, Path(logs), f"round{number}") / epochs
+                else:
+                    seconds = run_plain(setup, epochs) / epochs
+                sides[side].append(seconds)
+                print(f"round {number + 1} of {rounds}, {side}: {seconds:.2f} s an epoch", file=sys.stderr)
+    spreads = {side: Spread.of(values) for side, values in sides.items()}
+    ratio = spreads["train.py"].median / spreads["plain loop"].median
+    ratios = Spread.of([a / b for a, b in zip(sides["train.py"], sides["plain loop"], strict=True)])
+    loader = setup.data.train_dataloader()
+    samples = len(setup.data.sources["train"].labels)
+    rows = [[side, spread.text(), f"{samples / spread.median:,.0f}"] for side, spread in spreads.items()]
+    return Report(
+        f"An epoch of {type(setup.model).__name__} with its validation: the command against a plain loop",
+        ["side", "seconds an epoch, median (range)", "samples/s"],
+        rows,
+        notes=[
+            f"Ratio of the medians {ratio:.3f}; of single rounds {ratios.text('.3f')}. {samples:,} training samples in "
+            f"{len(loader)} batches, {sum(p.numel() for p in setup.model.parameters()):,} parameters."
+        ],
+        n=rounds,
+        figures={"seconds": sides, "ratio": ratio},
+    )
+
+
+def prepare(options: list[str]) -> Setup:
+    """Data and model as the command makes them."""
+    from lightning_nn.command import CommandLine
+
+    request = cli.parse(["fit", *options])
+    if not request.model:
+        raise UserError("say which model: --model NAME")
+    line = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
+    data = line.make_data()
+    data.prepare_once()
+    model = line.make_model(data)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return Setup(data, model, weights, line.config.trainer.gradient_clip_val)
+
+
+def run_command(options: list[str], logs: Path, name: str) -> float:
+    """Seconds of training by its own record."""
+    with contextlib.redirect_stdout(sys.stderr):
+        code = cli.main(["fit", *options, "--logs", str(logs), "--run", name])
+    if code:
+        raise SystemExit(code)
+    (file,) = logs.glob(f"*/{name}/results.json")
+    return float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+
+
+def run_plain(setup: Setup, epochs: int) -> float:
+    """Seconds of the same training, by hand."""
+    data, model, weights, clip = setup
+    model.load_state_dict(weights)
+    batches, checks = data.train_dataloader(), data.val_dataloader()
+    optimizer = model.optimizer.build([group for group in model.parameter_groups() if group["params"]])
+    factor = model.lr_scheduler.factor(epochs * len(batches))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    start = time.perf_counter()
+    for epoch in range(epochs):
+        batches.batch_sampler.set_epoch(epoch)
+        model.train()
+        for batch in batches:
+            loss = model.sample_losses(model.logits(batch), batch.label).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            schedule.step()
+        model.eval()
+        correct, total = torch.zeros((), dtype=torch.int64), torch.zeros(())
+        with torch.inference_mode():
+            for batch in checks:
+                logits = model.logits(batch)
+                total += model.sample_losses(logits, batch.label).sum()
+                correct += (logits.argmax(1) == batch.label).sum()
+    return time.perf_counter() - start
+
+
+# ---------------------------------------------------------------------- a step
+
+
+def measure_steps(args: argparse.Namespace) -> Report:
+    """Words a second of each way on each kind of documents."""
+    torch.manual_seed(0)
+    rows, notes, figures = [], [], {}
+    for kind, batches in {
+        "bulletins": bulletins(args.batches, args.vocabulary),
+        "long documents": long_documents(args.batches, args.vocabulary),
+    }.items():
+        model = HAN(args.vocabulary, 10, args.embedding_size, args.hidden_size)
+        worst = disagreement(model, batches)
+        seconds = time_ways(model, batches, args.rounds)
+        words = sum(len(batch.words) for batch in batches)
+        figures[kind] = {"seconds": seconds, "words": words, "disagreement": worst}
+        first = Spread.of(seconds[next(iter(WAYS))]).median
+        for way, values in seconds.items():
+            rate = Spread.of([words / value / 1000 for value in values])
+            rows.append([f"{kind}: {way}", rate.text(".1f"), f"{Spread.of(values).median / first:.2f}"])
+        share = words / sum(map(padded_words, batches))
+        notes.append(
+            f"{kind[0].upper()}{kind[1:]}: {describe(batches)}; {100 * share:.0f}% of a padded batch is words; logits "
+            f"differ by {worst:.0e} at most."
+        )
+    return Report(
+        "HAN forward and backward, the same batches and weights",
+        ["documents: way", "thousand words/s, median (range)", "time of the default"],
+        rows,
+        notes,
+        args.rounds,
+        figures,
+    )
+
+
+def disagreement(model: HAN, batches: list[TextBatch]) -> float:
+    """Largest difference between the logits of any way and the default's.
+
+    Raises:
+        UserError: they are not the same network.
+    """
+    model.eval()
+    worst = 0.0
+    with torch.inference_mode():
+        for batch in batches:
+            expected = model(batch)
+            for name, way in WAYS.items():
+                difference = float((way(model, batch) - expected).abs().max())
+                if not difference <= 1e-5:
+                    raise UserError(f"{name}: logits differ by {difference:g}, expected at most 1e-5")
+                worst = max(worst, difference)
+    return worst
+
+
+def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, list[float]]:
+    """Seconds of forward and backward over all batches, the ways in turns."""
+    model.train()
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(rounds + 1):
+        for name, way in WAYS.items():
+            start = time.perf_counter()
+            for batch in batches:
+                model.zero_grad()
+                loss: torch.Tensor = model.sample_losses(way(model, batch), batch.label)  # type: ignore[arg-type]
+                loss.mean().backward()  # type: ignore[no-untyped-call]
+            if number:  # the first round warms up
+                seconds[name].append(time.perf_counter() - start)
+        print(f"round {number} of {rounds}", file=sys.stderr)
+    return seconds
+
+
+def bulletins(count: int, vocabulary: int) -> list[TextBatch]:
+    """Batches of the default data, words beyond the vocabulary unknown."""
+    data = catalog.DATA["bulletins"].load()()
+    data.prepare_once()
+    return [
+        batch._replace(words=batch.words * (batch.words < vocabulary))
+        for _, batch in zip(range(count), data.train_dataloader(), strict=False)
+    ]
+
+
+def long_documents(count: int, vocabulary: int) -> list[TextBatch]:
+    """Batches of random documents as long as those of a news archive, grouped as the loader groups documents.
+
+    Half have at most 19 sentences and 820 characters, about 500 words; the longest has dozens of times as many, of
+    which as many sentences and words are kept as by default.
+    """
+    random = np.random.default_rng(0)
+    documents = np.clip(np.rint(19 * np.exp(0.95 * random.standard_normal(2048))), 1, 60).astype(np.int64)
+    sentences = np.clip(np.rint(23 * np.exp(0.7 * random.standard_normal(documents.sum()))), 1, 60).astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(documents)])
+    lengths = np.add.reduceat(sentences, starts[:-1])
+    order = BatchOrder(len(documents), 64, shuffle=True, lengths=lengths, max_length=30_000)
+    return [
+        _random_batch([sentences[starts[i] : starts[i + 1]] for i in members], vocabulary, random)
+        for _, members in zip(range(count), order, strict=False)
+    ]
+
+
+def _random_batch(documents: list[Index], vocabulary: int, random: np.random.Generator) -> TextBatch:
+    sentences = np.concatenate(documents)
+    words = np.minimum(random.zipf(1.2, sentences.sum()), vocabulary) - 1
+    arrays = (np.array([len(d) for d in documents]), sentences, words, random.integers(0, 10, len(documents)))
+    return TextBatch(*(torch.from_numpy(np.asarray(array, np.int64)) for array in arrays))
+
+
+def describe(batches: list[TextBatch]) -> str:
+    """How many documents, how long."""
+    documents, sentences = (torch.cat([batch[i] for batch in batches]).double() for i in (0, 1))  # type: ignore[misc]
+    return (
+        f"{len(documents)} documents in {len(batches)} batches, sentences of a document {_range(documents)}, words of a "
+        f"sentence {_range(sentences)}"
+    )
+
+
+def _range(values: torch.Tensor) -> str:
+    return f"median {values.median():.0f}, at most {values.max():.0f}"
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,147 @@
+"""Which checkpoints a run keeps: the best by validation, and the last, often enough to lose only minutes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from lightning_nn.errors import UserError
+
+
+@dataclass
+class CheckpointSettings:
+    """Which checkpoints are kept.
+
+    Args:
+        monitor: the metric by which the best epoch is chosen.
+        mode: whether it is to fall or to rise.
+        minutes: at most so long between two writings of last.ckpt, above 0.
+    """
+
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    minutes: float = 3.0
+
+
+@dataclass
+class EarlyStoppingSettings:
+    """When to stop before the last epoch.
+
+    Args:
+        patience: validations without a better value that end the run; 0: never.
+        monitor: the metric that is watched.
+        mode: whether it is to fall or to rise.
+        min_delta: what counts as better.
+    """
+
+    patience: int = 0
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    min_delta: float = 0.0
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """best.ckpt: the epoch with the best validation.
+
+    Args:
+        folder: where it is written.
+        monitor: the metric.
+        mode: whether it is to fall or to rise.
+    """
+
+    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
+        )
+
+
+class LastCheckpoint(Checkpoint):
+    """last.ckpt: after each validation, at the end of each epoch, every few minutes within one, and on Ctrl-C.
+
+    The first Ctrl-C (or SIGTERM) ends the run after the step it is in, so that what is saved is whole; a second one
+    ends it at once.
+
+    Args:
+        path: the file.
+        minutes: at most so long between two writings.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        if minutes <= 0:
+            raise UserError(f"--checkpoint.minutes is {minutes}; it must be above 0")
+        self.path, self.seconds = path, 60 * minutes
+        self.interrupted = False
+        self._saved_at = 0.0
+        self._handlers: dict[int, Any] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock and listens for signals."""
+        self._saved_at = time.monotonic()
+        self.interrupted = False
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Gives the signals back."""
+        self._restore_signals()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves if it is time to; ends an interrupted run."""
+        due = time.monotonic() - self._saved_at > self.seconds
+        # A gradient is only whole once accumulation is through, and so is a checkpoint.
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        interrupted, due = self._agree(trainer, self.interrupted), self._agree(trainer, due)
+        if interrupted or due:
+            self._save(trainer)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Ends an interrupted run; the checkpoint of the last minutes or epoch is there."""
+        if self.interrupted and trainer.world_size == 1 and not trainer.sanity_checking:
+            self._save(trainer)
+            raise KeyboardInterrupt
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves, after the best checkpoint was chosen."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves where there was no validation."""
+        if not trainer.enable_validation or (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path)
+        self._saved_at = time.monotonic()
+
+    def _agree(self, trainer: pl.Trainer, wish: bool) -> bool:
+        """Whether any process wishes it, so that all save together."""
+        if trainer.world_size == 1:
+            return wish
+        return trainer.strategy.reduce_boolean_decision(wish, all=False)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        print("\nstopping after this step; again to stop at once", file=sys.stderr, flush=True)
+
+    def _restore_signals(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()

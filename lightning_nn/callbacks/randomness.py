@@ -1,0 +1,38 @@
+"""Chance, made a function of where a run stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+
+class StepSeed(pl.Callback):
+    """Seeds torch before each training step from (seed, rank, epoch, batch), for dropout and the like.
+
+    A run that was stopped and resumed then goes on with the same numbers as one that was not, on every process, and
+    there is no random state to keep.
+
+    Args:
+        seed: of the run; a resumed run keeps its first one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds."""
+        key = (self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The seed of the run that is resumed."""
+        self.seed = state_dict["seed"]

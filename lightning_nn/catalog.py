@@ -1,0 +1,79 @@
+"""The one table of models and data sets: a new topic is one row here. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from lightning_nn.errors import UserError, nearest
+
+
+class Entry(NamedTuple):
+    """A row: where the class is and what it is for.
+
+    Attributes:
+        path: module and class, "module:Class".
+        reads: what its batches are made of: "text" or "pictures". A model and a data set fit if these agree.
+        line: what it is, in a line.
+        data: for a model, the data set it trains on if none is named.
+    """
+
+    path: str
+    reads: str
+    line: str
+    data: str = ""
+
+    def load(self) -> Any:
+        """The class, imported now."""
+        module, name = self.path.split(":")
+        return getattr(import_module(module), name)
+
+
+MODELS: dict[str, Entry] = {
+    "logistic": Entry("lightning_nn.models.logistic:LogisticRegression", "pictures", "one neuron", "digits"),
+    "softmax": Entry(
+        "lightning_nn.models.softmax:SoftmaxClassifier", "pictures", "K neurons and softmax, hidden layers", "digits"
+    ),
+    "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", "text", "recurrent network over words", "bulletins"),
+    "han": Entry("lightning_nn.models.han:HAN", "text", "hierarchical attention: words, sentences", "bulletins"),
+}
+
+DATA: dict[str, Entry] = {
+    "digits": Entry("lightning_nn.data.digits:Digits", "pictures", "1,797 handwritten digits, 8x8, embedded"),
+    "cifar10": Entry("lightning_nn.data.cifar10:CIFAR10", "pictures", "60,000 pictures, 32x32, 10 classes"),
+    "images": Entry("lightning_nn.data.images:Images", "pictures", "your folders of pictures, one a class"),
+    "bulletins": Entry("lightning_nn.data.bulletins_data:Bulletins", "text", "Chinese bulletins, made on the spot"),
+    "text": Entry("lightning_nn.data.text:TextData", "text", "your texts: TSV, CSV, JSONL or folders"),
+}
+
+READERS: dict[str, str] = {
+    "pictures": "lightning_nn.data.pictures:PictureReader",
+    "text": "lightning_nn.data.text:TextReader",
+}
+
+
+def find(table: dict[str, Entry], name: str, what: str) -> Entry:
+    """The row of a name.
+
+    Args:
+        table: MODELS or DATA.
+        name: what to look for.
+        what: how an error calls it, "model" or "data set".
+
+    Raises:
+        UserError: there is no such name; the nearest one is named.
+    """
+    if name not in table:
+        raise UserError(f"unknown {what} {name!r}{nearest(name, table)}")
+    return table[name]
+
+
+def reader(kind: str, state: dict[str, Any]) -> Any:
+    """A reader from what a checkpoint holds of it.
+
+    Args:
+        kind: a name in READERS.
+        state: its constructor's arguments.
+    """
+    module, name = READERS[kind].split(":")
+    return getattr(import_module(module), name)(**state)

@@ -1,0 +1,120 @@
+"""Checkpoints as plain data: read without running code, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from lightning_nn.errors import UserError
+
+FORMAT = 1  # of what stands under the key "lightning_nn"
+_PARTS = ("state_dict", "hyper_parameters", "version", "model", "data", "reader", "settings")
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint of this project, from anyone: nothing in it is executed.
+
+    Args:
+        path: the file.
+        map_location: where its tensors go, as in `torch.load`.
+
+    Returns:
+        Lightning's dictionary; its "lightning_nn" says model, data and reader.
+
+    Raises:
+        UserError: the file is missing, damaged, holds more than plain data, is not one of this project's or was
+            written by a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(_missing(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's thoughts on pickles that it then refuses
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        if "GLOBAL " in str(error):  # the name of a class or function that is not plain data
+            raise UserError(
+                f"{path} holds more than plain data and could run code when loaded: refused, nothing of it was run.\n"
+                "Ask its author for a checkpoint of plain tensors."
+            ) from None
+        raise UserError(
+            f"{path} is damaged or no checkpoint ({path.stat().st_size:,} bytes can't be read as one); "
+            "use another one, such as last.ckpt or best.ckpt beside it"
+        ) from None
+    mine = checkpoint.get("lightning_nn") if isinstance(checkpoint, dict) else None
+    if not isinstance(mine, dict):
+        raise UserError(f"{path} was not written by lightning_nn: it does not say which model it holds")
+    if mine.get("version", 0) > FORMAT:
+        raise UserError(
+            f"{path} has format {mine['version']}, newer than this lightning_nn reads ({FORMAT}): "
+            "pip install -U lightning-nn"
+        )
+    if missing := [part for part in _PARTS if part not in {**checkpoint, **mine}]:
+        raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
+    return checkpoint
+
+
+class PlainCheckpointIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, made safe.
+
+    Written to a temporary file beside, synced, then renamed: a crash or a full disk while writing loses the new
+    checkpoint, never the old one. Read with `weights_only=True` always.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes all or nothing.
+
+        Raises:
+            UserError: the disk is full or the folder can't be written.
+        """
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, lambda file: torch.save(checkpoint, file))
+        except (OSError, RuntimeError) as error:
+            # torch reports a full disk as a RuntimeError of its zip writer.
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+            kept = "; the one there before is kept" if path.exists() else ""
+            raise UserError(
+                f"can't write the checkpoint {path}: {reason}{kept}; free space or choose another folder with --logs"
+            ) from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Reads plain data only; `weights_only` has no say in it."""
+        return read_checkpoint(path, map_location if map_location is not None else "cpu")
+
+
+def write_whole(path: Path, write: Callable[[Any], object]) -> None:
+    """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _missing(path: Path) -> str:
+    if path.is_dir():
+        inside = sorted(path.rglob("*.ckpt"))
+        return f"{path} is a folder; " + (f"name a file, such as {inside[0]}" if inside else "there is no .ckpt in it")
+    beside = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+    there = f"; there are: {', '.join(p.name for p in beside)}" if beside else ""
+    return f"no checkpoint at {path}{there}"

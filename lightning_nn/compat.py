@@ -1,0 +1,37 @@
+"""Lets a CPU build of torch work beside the registry's torchvision.
+
+There torchvision's compiled operators do not load, and `import torchvision`, which torchmetrics does on import, dies
+with `operator torchvision::nms does not exist`. Nothing here uses a compiled operator, so their names are enough.
+Imported before Lightning by the packages that need Lightning.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+
+
+def heal_torchvision() -> bool:
+    """Declares the operators that torchvision asks for on import, if its own cannot be loaded.
+
+    Returns:
+        True if they had to be declared.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return False
+    for compiled in Path(spec.origin).parent.glob("_C*"):  # `_C.so`, since torchvision 0.29 `_C_stable.so`
+        try:
+            torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
+            return False
+        except OSError:
+            continue
+    try:
+        torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    except RuntimeError:  # declared before
+        return False
+    return True
+
+
+heal_torchvision()

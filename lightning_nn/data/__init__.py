@@ -1,0 +1,3 @@
+"""Data sets, a file each, and the parts they share."""
+
+import lightning_nn.compat  # noqa: F401

@@ -1,0 +1,251 @@
+"""Chinese bulletins, made on the spot, whose category is decided by how a sentence is meant and not by its words.
+
+A bulletin mentions events of two to four categories: 羽毛球公开赛, 商业银行股东大会, ... One of them takes place now,
+and one or two sentences say so; the others are cancelled, past, planned, rumoured or denied. The rest is neutral. So
+
+    虽然下着小雨，羽毛球公开赛并没有取消，今天照常举行。         is about 体育, and
+    因为下着小雨，羽毛球公开赛没能照常举行，今天取消。           is not.
+
+How well can a reader do? Three facts follow from how a bulletin is made:
+
+1.  The sentences settle the category: no sentence that says an event takes place can be read another way (a test reads
+    them back). With probability `NOISE` the label is then drawn anew, uniformly from all K categories. Whatever the
+    reader, the best guess is the category that was settled, right with probability
+
+        BAYES_ACCURACY = 1 - NOISE (K - 1) / K.
+
+2.  Who sees the mentions but not how they are meant is lost among them. The categories of a bulletin and the number of
+    mentions of each are drawn first, then which of them is true, uniformly; the wording of a mention depends on its
+    category alone. Hence, given all mentions, each of the k categories is as likely as the others, and the best guess
+    is right with probability
+
+        MENTIONS_ACCURACY = (1 - NOISE) E[1 / k] + NOISE / K.
+
+3.  The sentences around the mentions are drawn without regard to the category, so their words alone tell nothing
+    of it. A bag of words therefore stays near `MENTIONS_ACCURACY`; n-grams that reach from a mention into its
+    surroundings see a little more. Measured, logistic regression on TF-IDF, 7,000 bulletins of seed 1 to train and
+    1,000 of seed 2 to test: words 37.9%, characters and their pairs 37.5%, one to three words 40.3%.
+
+Document i depends on (seed, i) alone. All choices come from `random.Random.random`, whose sequence Python keeps the
+same on every machine and in every version.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import NamedTuple, TypeVar
+
+from lightning_nn.data import bulletins_lexicon as lexicon
+
+T = TypeVar("T")
+Template = tuple["str | tuple[Template, ...]", ...]  # literal text and choices, in turn
+
+CATEGORIES: tuple[str, ...] = tuple(lexicon.TOPICS)
+NOISE = 0.02
+PLANS: tuple[tuple[int, ...], ...] = (
+    *((1, 1), (1, 1), (2, 1), (2, 2)),
+    *((1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1), (2, 2, 1)),
+    *((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (2, 1, 1, 1), (2, 1, 1, 1), (2, 2, 1, 1)),
+)
+"""Mentions of each category of a bulletin; one of these is drawn, all alike."""
+
+BAYES_ACCURACY: float = 1 - NOISE * (len(CATEGORIES) - 1) / len(CATEGORIES)
+MENTIONS_ACCURACY: float = (1 - NOISE) * sum(1 / len(p) for p in PLANS) / len(PLANS) + NOISE / len(CATEGORIES)
+
+_PAIRED = 0.25  # chance that a sentence carries a second mention
+_OPENED, _CLOSED = 0.6, 0.4
+
+
+class Bulletin(NamedTuple):
+    """A document and why it has its label.
+
+    Attributes:
+        text: the sentences, joined.
+        label: 0 to 9, into `CATEGORIES`.
+        sentences: 3 to 12 of them, each closed by 。 or ？ and without one before its end.
+        deciding: positions of the one or two sentences that settle the category, ascending.
+    """
+
+    text: str
+    label: int
+    sentences: tuple[str, ...]
+    deciding: tuple[int, ...]
+
+
+def generate(size: int, seed: int) -> Iterator[Bulletin]:
+    """Bulletins in a stream.
+
+    Args:
+        size: how many.
+        seed: of the stream; document i depends on (seed, i) alone, so a longer stream begins with a shorter one.
+
+    Yields:
+        One bulletin after another.
+    """
+    for i in range(size):
+        yield _bulletin(Random(f"{seed}/{i}"))
+
+
+def compile_template(text: str) -> Template:
+    """Parses the notation of the lexicon: `[a|b]` and the names in `SLOTS` become choices, other `{name}` stay."""
+    parts: list[str | tuple[Template, ...]] = []
+    for token in re.split(r"(\[[^\]]*\]|\{\w+\})", text):
+        if token.startswith("["):
+            parts.append(tuple(compile_template(option) for option in token[1:-1].split("|")))
+        elif token.startswith("{") and token[1:-1] in lexicon.SLOTS:
+            parts.append(tuple(compile_template(option) for option in lexicon.SLOTS[token[1:-1]]))
+        elif token:
+            parts.append(token)
+    return tuple(parts)
+
+
+_DECIDING, _MISLEADING, _DECIDING_PAIRS, _MISLEADING_PAIRS, _OPENERS, _NEUTRAL, _CLOSERS = (
+    tuple(compile_template(text) for text in texts)
+    for texts in (
+        lexicon.DECIDING,
+        lexicon.MISLEADING,
+        lexicon.DECIDING_PAIRS,
+        lexicon.MISLEADING_PAIRS,
+        lexicon.OPENERS,
+        lexicon.NEUTRAL,
+        lexicon.CLOSERS,
+    )
+)
+
+
+def _bulletin(random: Random) -> Bulletin:
+    plan = _pick(PLANS, random)
+    categories = _sample(len(CATEGORIES), len(plan), random)
+    true = _pick(categories, random)
+    # One event a category: a bulletin that names it twice means the same one.
+    events = {c: _event(lexicon.TOPICS[CATEGORIES[c]], random) for c in categories}
+    mentions = [c for c, count in zip(categories, plan, strict=True) for _ in range(count)]
+    size = min(12, max(len(mentions) + 1 + int(6 * random.random()), 5 if 2 in plan else 3))
+
+    bound = _context(random)
+    written = [
+        (_expand(template, random).format(**bound, **_names(pair, events, random)), decides)
+        for template, pair, decides in _frames(mentions, true, random)
+    ]
+    ordered = _arrange(written, size, bound, random)
+    label = true if random.random() >= NOISE else int(len(CATEGORIES) * random.random())
+    sentences = tuple(text for text, _ in ordered)
+    return Bulletin("".join(sentences), label, sentences, tuple(i for i, (_, decides) in enumerate(ordered) if decides))
+
+
+def _frames(mentions: list[int], true: int, random: Random) -> list[tuple[Template, tuple[int, ...], bool]]:
+    """What says each mention: template, the one or two categories in it, whether it decides."""
+    others = [c for c in mentions if c != true]
+    _shuffle(others, random)
+    frames: list[tuple[Template, tuple[int, ...], bool]] = []
+    single, pairs = (_shuffled(t, random) for t in (_DECIDING, _DECIDING_PAIRS))
+    for _ in range(len(mentions) - len(others)):
+        if others and random.random() < _PAIRED:
+            frames.append((pairs.pop(), (true, others.pop()), True))
+        else:
+            frames.append((single.pop(), (true,), True))
+    single, pairs = (_shuffled(t, random) for t in (_MISLEADING, _MISLEADING_PAIRS))
+    while others:
+        first = others.pop()
+        if others and others[-1] != first and random.random() < _PAIRED:
+            frames.append((pairs.pop(), (first, others.pop()), False))
+        else:
+            frames.append((single.pop(), (first,), False))
+    return frames
+
+
+def _arrange(
+    written: list[tuple[str, bool]], size: int, bound: dict[str, str], random: Random
+) -> list[tuple[str, bool]]:
+    """The sentences in order, filled up with neutral ones."""
+    room = size - len(written)
+    opened = room > 0 and random.random() < _OPENED
+    closed = room > opened and random.random() < _CLOSED
+    middle = [*written]
+    for i in _sample(len(_NEUTRAL), room - opened - closed, random):
+        middle.append((_expand(_NEUTRAL[i], random).format(**bound), False))
+    _shuffle(middle, random)
+    if opened:
+        middle.insert(0, (_expand(_pick(_OPENERS, random), random).format(**bound), False))
+    if closed:
+        middle.append((_expand(_pick(_CLOSERS, random), random).format(**bound), False))
+    return middle
+
+
+def _context(random: Random) -> dict[str, str]:
+    """What stays the same throughout a bulletin: where, when, who."""
+    return {
+        "city": _pick(lexicon.CITIES, random),
+        "place": _pick(lexicon.PLACES, random),
+        "date": f"{1 + int(12 * random.random())}月{1 + int(28 * random.random())}日",
+        "half": _pick(lexicon.PARTS_OF_DAY, random),
+        "weekday": "星期" + _pick("一二三四五六日", random),
+        "name": _pick(lexicon.SURNAMES, random) + _pick(lexicon.GIVEN_NAMES, random),
+        "reporter": _pick(lexicon.SURNAMES, random) + _pick(lexicon.GIVEN_NAMES, random),
+        "surname": _pick(lexicon.SURNAMES, random),
+    }
+
+
+class _Event(NamedTuple):
+    """An event of a bulletin, and those who may be named with it."""
+
+    name: str
+    person: str
+    organiser: str
+
+
+def _event(topic: lexicon.Topic, random: Random) -> _Event:
+    weights = [len(subjects) * len(kinds) for subjects, kinds in topic.events]
+    choice = int(sum(weights) * random.random())
+    for (subjects, kinds), weight in zip(topic.events, weights, strict=True):
+        if choice < weight:
+            name = subjects[choice // len(kinds)] + kinds[choice % len(kinds)]
+            break
+        choice -= weight
+    return _Event(name, _pick(topic.people, random), _pick(topic.organisers, random))
+
+
+def _names(pair: tuple[int, ...], events: dict[int, _Event], random: Random) -> dict[str, str]:
+    """The wording of each mention, drawn alike whatever it is for."""
+    wordings = {}
+    for slot, category in zip(("event", "other"), pair, strict=False):
+        event = events[category]
+        prefix = _pick(lexicon.PREFIXES, random).format(person=event.person, organiser=event.organiser)
+        wordings[slot] = prefix + event.name
+    return wordings
+
+
+def _expand(template: Template, random: Random) -> str:
+    """One reading of a template; `{name}` of what is bound still stands."""
+    out = ""
+    for part in template:
+        out += part if isinstance(part, str) else _expand(part[int(len(part) * random.random())], random)
+    return out
+
+
+def _pick(options: Sequence[T], random: Random) -> T:
+    return options[int(len(options) * random.random())]
+
+
+def _sample(size: int, count: int, random: Random) -> list[int]:
+    """`count` different numbers below `size`, in random order."""
+    chosen: list[int] = []
+    while len(chosen) < count:
+        number = int(size * random.random())
+        if number not in chosen:
+            chosen.append(number)
+    return chosen
+
+
+def _shuffle(items: list[T], random: Random) -> None:
+    for i in range(len(items) - 1, 0, -1):
+        j = int((i + 1) * random.random())
+        items[i], items[j] = items[j], items[i]
+
+
+def _shuffled(items: Sequence[T], random: Random) -> list[T]:
+    copy = list(items)
+    _shuffle(copy, random)
+    return copy

@@ -1,0 +1,77 @@
+"""The table and the remarks on a corpus that a run shows at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from lightning_nn.data.corpus import Corpus, Sizes
+from lightning_nn.data.loader import Index
+
+_MANY_UNKNOWN = 0.05
+
+
+def summary_table(members: Mapping[str, Index], sizes: Sizes, unknown: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """A row for each split below a header; sizes of documents as median / 95th percentile, before the cut.
+
+    Args:
+        members: numbers of the documents of each split.
+        sizes: of all documents.
+        unknown: share of unknown words in each split.
+    """
+    header = ("split", "documents", "sentences (median / 95%)", "words (median / 95%)", "unknown words")
+    rows = [
+        (
+            split,
+            f"{len(index):,}",
+            _spread(sizes.sentences[index]),
+            _spread(sizes.words[index]),
+            f"{unknown[split]:.1%}",
+        )
+        for split, index in members.items()
+    ]
+    return [header, *rows]
+
+
+def _spread(counts: Index) -> str:
+    median, high = np.percentile(counts, (50, 95))
+    return f"{median:,.0f} / {high:,.0f}"
+
+
+def remarks(
+    corpus: Corpus, sizes: Sizes, unknown: Mapping[str, float], max_sentences: int, max_words: int
+) -> Iterator[str]:
+    """What was skipped and cut, and a warning where much is unknown.
+
+    Args:
+        corpus: as opened.
+        sizes: of all documents under these limits.
+        unknown: share of unknown words in each split.
+        max_sentences: kept of a document.
+        max_words: kept of a sentence.
+    """
+    skipped = corpus.skipped["count"]
+    if skipped:
+        documents = "document" if skipped == 1 else "documents"
+        yield f"skipped: {skipped:,} {documents} without a word, the first at {corpus.skipped['place']}"
+    many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())
+    if many or long:
+        lost = 1 - sizes.kept.sum() / sizes.words.sum()
+        cuts = []
+        if many:
+            cuts.append(f"{many:,} documents to {max_sentences} sentences (max_sentences)")
+        if long:
+            cuts.append(f"{long:,} sentences to {max_words} words (max_words)")
+        yield f"cut: {' and '.join(cuts)}; {lost:.1%} of all words are not read"
+    for split, share in unknown.items():
+        if share > _MANY_UNKNOWN:
+            yield (
+                f"warning: {share:.1%} of the words in {split} are unknown; lower --data.min_count, raise "
+                "--data.max_size, or take --data.segmenter chars"
+            )
+
+
+def shorten(text: str, width: int = 120) -> str:
+    """A text of at most this many characters."""
+    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,167 @@
+"""What all data sets share: splits behind sources, loaders over them, and what a model needs to know of them."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import platformdirs
+import pytorch_lightning as pl
+
+from lightning_nn.data.batches import Reader
+from lightning_nn.data.loader import BatchOrder, Index, Loader, Source
+from lightning_nn.errors import UserError
+
+BatchSize = int | Literal["all"]
+
+
+class DataModule(pl.LightningDataModule):
+    """A data set with a train, a val and a test split.
+
+    A subclass says what it is in `prepare`, which fills `sources`, `reader` and `summary`. Construction does no work.
+
+    Args:
+        batch_size: samples in a batch of one process; 1 is gradient descent by single samples, "all" by the whole set.
+        balanced: show each class as often as the largest one in training, repeating samples.
+
+    Attributes:
+        describes: arguments of models that this data decides (the keys of `describe()`).
+        sources: "train", "val" and "test", once prepared.
+        reader: turns raw input into batches, once prepared.
+        summary: rows of the table shown when a run starts, the first one its header, once prepared.
+        notes: lines shown below that table: what was skipped, warnings, once prepared.
+    """
+
+    describes: ClassVar[tuple[str, ...]]
+    sources: dict[str, Source]
+    reader: Reader
+    summary: list[tuple[str, ...]]
+    notes: list[str]
+
+    def __init__(self, batch_size: BatchSize, balanced: bool) -> None:
+        super().__init__()
+        if batch_size != "all" and batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}; it must be 'all' or at least 1")
+        self.batch_size, self.balanced = batch_size, balanced
+        self.adopted: Reader | None = None
+        self._prepared = False
+
+    def adopt(self, reader: Reader | None) -> None:
+        """Reads as a trained model does: its vocabulary and categories instead of those the data would give.
+
+        Called before anything is prepared, when a checkpoint is tested or a run goes on.
+
+        Args:
+            reader: from the checkpoint; None changes nothing.
+        """
+        self.adopted = reader
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Builds or opens the cache and fills `sources`, `reader`, `summary` and `notes`.
+
+        Called once a process, before the model is made and before processes know of each other, so anything that is
+        written is written under a file lock.
+
+        Raises:
+            UserError: the data can't be used; names the file, the line and the remedy.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Arguments of models that the data decides, by name: `classes`, `vocabulary`, `channels`, ..."""
+
+    def prepare_once(self) -> None:
+        """Calls `prepare` the first time.
+
+        Raises:
+            UserError: see `prepare`; also if an adopted reader knows other categories.
+        """
+        if self._prepared:
+            return
+        self.prepare()
+        if self.adopted is not None and self.adopted.categories != self.reader.categories:
+            raise UserError(
+                f"the checkpoint's categories are {', '.join(self.adopted.categories)}; "
+                f"this data has {', '.join(self.reader.categories)}"
+            )
+        self._prepared = True
+
+    def prepare_data(self) -> None:
+        """Lightning's hook: once a node."""
+        self.prepare_once()
+
+    def setup(self, stage: str) -> None:
+        """Lightning's hook: on each process."""
+        self.prepare_once()
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Training samples of each class."""
+        self.prepare_once()
+        counts = np.bincount(self.sources["train"].labels, minlength=len(self.reader.categories))
+        return [int(n) for n in counts]
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled, each sample once an epoch (unless balanced)."""
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self._loader("train", shuffle=not overfit)
+
+    def val_dataloader(self) -> Loader:
+        """Each sample once."""
+        return self._loader("val", shuffle=False)
+
+    def test_dataloader(self) -> Loader:
+        """Each sample once."""
+        return self._loader("test", shuffle=False)
+
+    def predict_dataloader(self) -> Loader:
+        """The test split, in the order of the loader."""
+        return self.test_dataloader()
+
+    max_length: int | None = None  # sum of the source's lengths in a batch, at most
+
+    def _loader(self, split: str, *, shuffle: bool) -> Loader:
+        self.prepare_once()
+        source = self.sources[split]
+        order = BatchOrder(
+            len(source),
+            len(source) if self.batch_size == "all" else self.batch_size,
+            shuffle=shuffle,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            rank=self.trainer.global_rank if self.trainer is not None else 0,
+            world_size=self.trainer.world_size if self.trainer is not None else 1,
+            lengths=source.lengths,
+            max_length=self.max_length,
+            labels=source.labels if self.balanced and split == "train" else None,
+        )
+        return Loader(source, order)
+
+
+def cache_folder() -> Path:
+    """Where what was built from data is kept: `$LIGHTNING_NN_CACHE`, else the user's cache folder."""
+    folder = os.environ.get("LIGHTNING_NN_CACHE")
+    return Path(folder) if folder else Path(platformdirs.user_cache_dir("lightning_nn", appauthor=False))
+
+
+def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:
+    """Cuts a part off that has each class in proportion, at least one sample of each class that has two.
+
+    Args:
+        labels: int64 (N,).
+        fraction: of the samples that go to the second part, above 0 and below 1.
+        seed: of the choice; the same on every machine.
+
+    Returns:
+        Sample numbers that stay and that were cut off, each in ascending order.
+    """
+    random = np.random.default_rng(seed)
+    cut = []
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        cut.append(members[: max(1, round(fraction * len(members))) if len(members) > 1 else 0])
+    second = np.sort(np.concatenate(cut))
+    return np.setdiff1d(np.arange(len(labels)), second), second

@@ -1,0 +1,314 @@
+"""A person's text files to records: finds the splits, decodes, names file and line of whatever is wrong."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lightning_nn.data.corpus import SPLITS
+from lightning_nn.data.corpus_building import Record
+from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_rows, tsv_rows
+from lightning_nn.errors import UserError, nearest
+
+_ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
+    ".tsv": tsv_rows,
+    ".txt": tsv_rows,
+    ".csv": csv_rows,
+    ".jsonl": json_rows,
+    ".json": json_rows,
+}
+_STEMS = {"train": "train", "val": "val", "dev": "val", "valid": "val", "validation": "val", "test": "test"}
+_NAMES = "class.txt"
+_SAMPLE = 1000  # rows from which columns are chosen
+_FORMS = (
+    "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files for "
+    "each class"
+)
+
+
+class TextFiles:
+    """The documents under a path.
+
+    Args:
+        path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single one, or with train, val (or dev) and test
+            files; or a folder of .txt files for each class, one document each, directly or below train, val and test.
+        encoding: of all files; a byte order mark is accepted.
+        text_column: name of the text column, or its number from 1 where there is no header; None to guess.
+        label_column: name of the label column, likewise.
+
+    Attributes:
+        names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
+        notes: what a person should know of how the files were read, once `records` was called.
+
+    Raises:
+        UserError: nothing there, or not in a form that is known.
+    """
+
+    def __init__(
+        self, path: Path, encoding: str = "utf-8", text_column: str | None = None, label_column: str | None = None
+    ) -> None:
+        if not path.exists():
+            raise UserError(f"there is no {path}{_there(path.parent)}")
+        _check_encoding(encoding)
+        self.encoding = encoding
+        self._wanted = text_column, label_column
+        self._root = path if path.is_dir() else path.parent
+        self._tables = {"train": path} if path.is_file() else _find_tables(path)
+        self._folders = {} if self._tables else _find_folders(path)
+        if not self._tables and not self._folders:
+            raise UserError(f"{path} holds no documents: {_FORMS}{_there(path)}")
+        for table in self._tables.values():
+            if table.suffix.lower() not in _ROWS:
+                raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
+        names = self._root / _NAMES
+        self._names_file = names if self._tables and names.is_file() else None
+        self.names: list[str] = []
+        self.notes: list[str] = []
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that decide what the documents are."""
+        documents = [file for folders in self._folders.values() for files in folders.values() for file in files]
+        return [*self._tables.values(), *documents, *([self._names_file] if self._names_file else [])]
+
+    def records(self) -> dict[str, Iterator[Record]]:
+        """The documents of each split that was given, read as they are asked for.
+
+        Raises:
+            UserError: here or while reading; names file, line and remedy.
+        """
+        if self._folders:
+            return {split: self._read_documents(folders) for split, folders in self._folders.items()}
+        train = self._tables["train"]
+        sample = list(islice(self._rows(train), _SAMPLE))
+        if not sample:
+            raise UserError(f"{train} is empty")
+        columns = find_columns(sample, train.name, *self._wanted)
+        self.notes = columns.notes
+        if self._names_file:
+            labels = (label for _, _, label in islice(self._pairs(train, columns), _SAMPLE))
+            if all(_is_number(label) for label in labels):
+                self.names = self._read_names(self._names_file)
+        return {split: self._read_table(table, columns) for split, table in self._tables.items()}
+
+    def _rows(self, table: Path) -> Iterator[Row]:
+        with table.open("rb") as stream:
+            yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
+
+    def _pairs(self, table: Path, columns: Columns) -> Iterator[tuple[str, str, str]]:
+        """(place, text, label) of each row."""
+        text, label, width = columns.text, columns.label, columns.width
+        for line, cells in self._rows(table):
+            place = f"{table.name}:{line}"
+            if isinstance(cells, dict):
+                yield place, _plain(cells, text, place), _plain(cells, label, place).strip()
+                continue
+            if isinstance(text, str):
+                header = [cell.strip() for cell in cells]
+                text, label, width = _find(header, text, place), _find(header, label, place), len(header)
+                continue
+            if len(cells) != width:
+                raise UserError(
+                    f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
+                    "the separator stands in the text too"
+                )
+            yield place, cells[int(text)], cells[int(label)].strip()
+
+    def _read_table(self, table: Path, columns: Columns) -> Iterator[Record]:
+        empty = True
+        for place, text, label in self._pairs(table, columns):
+            empty = False
+            if not label:
+                raise UserError(f"{place}: no label; give one or take the row out")
+            yield Record(text, self._class_name(label, place) if self.names else label, place)
+        if empty:
+            raise UserError(f"{table} is empty: no documents")
+
+    def _class_name(self, label: str, place: str) -> str:
+        if not _is_number(label) or int(label) >= len(self.names):
+            raise UserError(
+                f"{place}: the label {label[:40]!r} has no line in {_NAMES}, which names 0 to {len(self.names) - 1}"
+            )
+        return self.names[int(label)]
+
+    def _read_names(self, file: Path) -> list[str]:
+        names = [line.strip() for line in _decode(file.read_bytes(), self.encoding, file.name).splitlines()]
+        names = [name for name in names if name]
+        if len(set(names)) < len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise UserError(f"{file} names {twice!r} twice")
+        return names
+
+    def _read_documents(self, folders: dict[str, list[Path]]) -> Iterator[Record]:
+        for label, files in folders.items():
+            for file in files:
+                place = file.relative_to(self._root).as_posix()
+                yield Record(_decode(file.read_bytes(), self.encoding, place), label, place)
+
+
+def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
+    """Texts to be classified, one a line, empty lines too; in constant memory.
+
+    Args:
+        path: a file, or "-" for standard input.
+        encoding: of the file.
+
+    Raises:
+        UserError: no such file, or bytes that are not in this encoding; names the line.
+    """
+    _check_encoding(encoding)
+    if path == "-":
+        yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
+        return
+    if not Path(path).is_file():
+        what = "is a folder" if Path(path).is_dir() else "does not exist"
+        raise UserError(f"{path} {what}; expected a file with a text a line, or - for standard input")
+    with Path(path).open("rb") as stream:
+        yield from (line.rstrip("\r\n") for _, line in read_lines(stream, path, encoding))
+
+
+def read_words(path: Path) -> list[str]:
+    """The entries of a user dictionary, one a line; empty lines are none.
+
+    Args:
+        path: a file in UTF-8.
+
+    Raises:
+        UserError: no such file, or bytes that are not UTF-8.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no user dictionary {path}{_there(path.parent)}")
+    with path.open("rb") as stream:
+        lines = [line.strip() for _, line in read_lines(stream, str(path), "utf-8")]
+    return [line for line in lines if line]
+
+
+def read_lines(stream: BinaryIO, name: str, encoding: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1 and their ends; a byte order mark is dropped.
+
+    Args:
+        stream: bytes.
+        name: of the file, for errors.
+        encoding: a Python codec.
+
+    Raises:
+        UserError: bytes that are not in this encoding; names file, line, byte and remedy.
+    """
+    if "\n".encode(encoding) != b"\n":  # UTF-16 and its like can't be split as bytes
+        number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
+        try:
+            for number, line in enumerate(text, 1):
+                yield number, line.removeprefix("\ufeff")
+        except UnicodeError as error:
+            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; say --data.encoding NAME") from None
+        finally:
+            text.detach()
+        return
+    for number, raw in enumerate(stream, 1):
+        yield number, _decode(raw, encoding, name, number)
+
+
+def _decode(raw: bytes, encoding: str, name: str, line: int = 1) -> str:
+    """Bytes that begin on a line as text."""
+    if line == 1 and codecs.lookup(encoding).name == "utf-8":
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line += raw.count(b"\n", 0, error.start)
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise UserError(
+            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {encoding}; {_remedy(raw)}"
+        ) from None
+
+
+def _remedy(raw: bytes) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "say --data.encoding utf-16"
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return "the file is damaged or in another encoding (--data.encoding NAME)"
+    return "if this is an older Chinese file, say --data.encoding gb18030"
+
+
+def _check_encoding(encoding: str) -> None:
+    known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
+
+
+def _find_tables(folder: Path) -> dict[str, Path]:
+    """The train, val and test files of a folder, or its only file."""
+    files = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
+    )
+    tables: dict[str, Path] = {}
+    for file in files:
+        split = _STEMS.get(file.stem.lower())
+        if split in tables:
+            raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
+        if split is not None:
+            tables[split] = file
+    if tables and "train" not in tables:
+        raise UserError(f"{folder} has {', '.join(t.name for t in tables.values())} but no train file")
+    if not tables and len(files) == 1:
+        return {"train": files[0]}
+    return {split: tables[split] for split in SPLITS if split in tables}
+
+
+def _find_folders(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The .txt files of each class, of each split."""
+    parts = {_STEMS[part.name.lower()]: part for part in _subfolders(folder) if part.name.lower() in _STEMS}
+    if "train" not in parts:
+        parts = {"train": folder}
+    found = {}
+    for split in SPLITS:
+        if split in parts:
+            classes = {each.name: sorted(each.rglob("*.txt")) for each in _subfolders(parts[split])}
+            found[split] = {name: files for name, files in classes.items() if files}
+            if not found[split] and split != "train":
+                raise UserError(f"{parts[split]} has no class folders with .txt files{_there(parts[split])}")
+    return found if found["train"] else {}
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+
+def _there(folder: Path) -> str:
+    """What is in a folder, as the end of an error."""
+    if not folder.is_dir():
+        return ""
+    names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
+    more = ", ..." if len(names) > 8 else ""
+    return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdigit()
+
+
+def _find(header: list[str], name: str | int, place: str) -> int:
+    if name not in header:
+        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
+    return header.index(str(name))
+
+
+def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
+    """A value of a JSON object as text; nothing where there is none."""
+    value = cells.get(str(name))
+    if value is None and name not in cells:
+        raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
+    if isinstance(value, (dict, list)):
+        raise UserError(f"{place}: {name!r} is {str(value)[:40]}; expected a text or a number")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)

@@ -1,0 +1,29 @@
+"""What a person can mend: one clear message, exit code 2, never a stack trace."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can put right.
+
+    The message says what was got, where, and what to do: one or two lines. The command line prints it on standard
+    error and exits with code 2; in Python it is raised like any exception.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the end of an error about an unknown name.
+
+    Args:
+        name: what was given.
+        known: the names there are.
+
+    Returns:
+        `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; there are: {', '.join(names)}" if names else ""

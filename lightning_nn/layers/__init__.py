@@ -1,0 +1,24 @@
+"""Plain torch.nn pieces that research code can copy one import from: no Lightning, no data set, no file."""
+
+from lightning_nn.layers.attention import ContextAttention
+from lightning_nn.layers.flat import (
+    segment_ids,
+    segment_max,
+    segment_mean,
+    segment_softmax,
+    segment_starts,
+    segment_sum,
+)
+from lightning_nn.layers.recurrent import FlatRNN, time_major
+
+__all__ = [
+    "ContextAttention",
+    "FlatRNN",
+    "segment_ids",
+    "segment_max",
+    "segment_mean",
+    "segment_softmax",
+    "segment_starts",
+    "segment_sum",
+    "time_major",
+]

@@ -1,0 +1,61 @@
+"""Arithmetic on flat batches: rows of all segments one after another, and how many rows each segment has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def segment_ids(lengths: Tensor, total: int) -> Tensor:
+    """The segment that each row belongs to.
+
+    Args:
+        lengths: int64 (S,), rows of each segment.
+        total: their sum; given, so that nothing waits for the device.
+
+    Returns:
+        int64 (total,), 0 to S - 1.
+    """
+    index = torch.arange(len(lengths), device=lengths.device)
+    return torch.repeat_interleave(index, lengths, output_size=total)
+
+
+def segment_starts(lengths: Tensor) -> Tensor:
+    """The first row of each segment, int64 (S,)."""
+    return lengths.cumsum(0) - lengths
+
+
+def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
+    """Sum over the rows of each segment: (W, ...) to (S, ...)."""
+    out = values.new_zeros(len(lengths), *values.shape[1:])
+    return out.index_add(0, segment_ids(lengths, len(values)), values)
+
+
+def segment_mean(values: Tensor, lengths: Tensor) -> Tensor:
+    """Mean over the rows of each segment: (W, E) to (S, E)."""
+    return segment_sum(values, lengths) / lengths.unsqueeze(1).to(values.dtype)
+
+
+def segment_max(values: Tensor, lengths: Tensor) -> Tensor:
+    """Largest value in the rows of each segment: (W, ...) to (S, ...); every segment has a row."""
+    out = values.new_full((len(lengths), *values.shape[1:]), -torch.inf)
+    index = segment_ids(lengths, len(values)).view(-1, *[1] * (values.dim() - 1)).expand_as(values)
+    return out.scatter_reduce(0, index, values, "amax")
+
+
+def segment_softmax(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Softmax within each segment.
+
+    Args:
+        scores: (W,), any finite values; half precision is widened to float32.
+        lengths: int64 (S,), rows of each segment.
+
+    Returns:
+        (W,), positive, summing to 1 within each segment.
+    """
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    segment = segment_ids(lengths, len(scores))
+    # The shift cancels out, in the gradient too, so it needs none.
+    shifted = scores - segment_max(scores.detach(), lengths)[segment]
+    weights = shifted.exp()
+    return weights / segment_sum(weights, lengths)[segment]

@@ -1,0 +1,117 @@
+"""Recurrent layers over flat batches: no padding, no Python loop over sequences or time steps.
+
+A packed sequence is time-major: the first row of every sequence, longest sequence first, then the second rows, and so
+on. A flat batch is sequence-major. One index takes the one to the other, and a second one reads time backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from lightning_nn.layers.flat import segment_ids, segment_starts
+
+Cell = Literal["rnn", "lstm", "gru"]
+Direction = Literal["forward", "backward", "both"]
+
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class FlatRNN(nn.Module):
+    """A recurrent network over sequences that lie one after another.
+
+    `rnn` is s_t = tanh(W s_{t-1} + U x_t + b) (Elman 1990), `lstm` Hochreiter and Schmidhuber 1997 with forget gates
+    (Gers et al. 2000), `gru` Cho et al. 2014 as in cuDNN: the reset gate after the product.
+
+    Args:
+        input_size: width of a row, E.
+        hidden_size: width of the state in each direction, H.
+        cell: rnn, lstm or gru.
+        direction: forward, backward (reads the last row first) or both (Schuster and Paliwal 1997).
+        layers: how many, each over the states of the one below.
+        dropout: probability of dropping a value between layers, 0 to 1.
+
+    Attributes:
+        output_size: width of the output, H, or 2 H for both directions.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        cell: Cell = "gru",
+        direction: Direction = "both",
+        layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.direction = direction
+        self.rnn = CELLS[cell](
+            input_size,
+            hidden_size,
+            num_layers=layers,
+            bidirectional=direction == "both",
+            dropout=dropout if layers > 1 else 0.0,
+        )
+        self.output_size = hidden_size * (2 if direction == "both" else 1)
+
+    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """States of every step.
+
+        Args:
+            rows: (W, E), the rows of all sequences, one after another.
+            lengths: int64 (S,), rows of each sequence, at least 1.
+
+        Returns:
+            (W, output_size), in the order of `rows`; forward and backward states side by side.
+        """
+        order, batch_sizes = time_major(lengths, len(rows), backward=self.direction == "backward")
+        packed = PackedSequence(rows.index_select(0, order), batch_sizes)
+        states = cast(PackedSequence, self.rnn(packed)[0]).data
+        return torch.empty_like(states).index_copy(0, order, states)
+
+    def last(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """The final state of each sequence: the last one read, in each direction.
+
+        Args:
+            states: (W, output_size), from `forward`.
+            lengths: int64 (S,).
+
+        Returns:
+            (S, output_size).
+        """
+        first = segment_starts(lengths)
+        last = first + lengths - 1
+        if self.direction == "forward":
+            return states[last]
+        if self.direction == "backward":
+            return states[first]
+        forward, backward = states.chunk(2, dim=1)
+        return torch.cat([forward[last], backward[first]], dim=1)
+
+
+def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[Tensor, Tensor]:
+    """Where the rows of a packed sequence stand in a flat batch.
+
+    Args:
+        lengths: int64 (S,), rows of each sequence, at least 1.
+        total: their sum, W.
+        backward: read each sequence from its last row to its first.
+
+    Returns:
+        int64 (W,): row k of the packed sequence is this row of the flat batch; and int64 (T,) on the CPU: sequences
+        that are still running at each step.
+    """
+    sequence = segment_ids(lengths, total)  # (W,)
+    step = torch.arange(total, device=lengths.device) - segment_starts(lengths)[sequence]  # (W,)
+    if backward:
+        step = lengths[sequence] - 1 - step
+    # Longest first, as PackedSequence wants; equal lengths keep their order.
+    rank = torch.empty_like(lengths)
+    rank[lengths.argsort(descending=True, stable=True)] = torch.arange(len(lengths), device=lengths.device)
+    order = (step * len(lengths) + rank[sequence]).argsort()  # (W,)
+    return order, torch.bincount(step).cpu()

@@ -1,0 +1,64 @@
+"""Figures that a confusion matrix decides: rows true, columns predicted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class ClassScore(NamedTuple):
+    """One class.
+
+    Attributes:
+        category: its name.
+        precision: share of the samples given to it that are its own, 0 to 1.
+        recall: share of its samples that were given to it, 0 to 1.
+        f1: harmonic mean of the two.
+        support: samples it has.
+    """
+
+    category: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def accuracy(matrix: Tensor) -> Tensor:
+    """Share of samples on the diagonal, float32, 0 to 1.
+
+    Args:
+        matrix: int64 (K, K).
+    """
+    return (matrix.diagonal().sum() / matrix.sum().clamp(min=1)).float()
+
+
+def macro_f1(matrix: Tensor) -> Tensor:
+    """Mean F1 of the classes that occur, as truth or as prediction, float32, 0 to 1.
+
+    Args:
+        matrix: int64 (K, K).
+    """
+    present = (matrix.sum(0) + matrix.sum(1)) > 0
+    return (_f1(matrix) * present).sum() / present.sum().clamp(min=1)
+
+
+def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
+    """Precision, recall, F1 and support of each class.
+
+    Args:
+        matrix: int64 (K, K).
+        categories: names of the K classes.
+    """
+    hits, given, support = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    precision, recall = hits / given.clamp(min=1), hits / support.clamp(min=1)
+    columns = zip(precision.tolist(), recall.tolist(), _f1(matrix).tolist(), support.tolist(), strict=True)
+    return [ClassScore(name, *row) for name, row in zip(categories, columns, strict=True)]
+
+
+def _f1(matrix: Tensor) -> Tensor:
+    """F1 of each class, float32 (K,); 0 where a class does not occur."""
+    both = matrix.sum(0) + matrix.sum(1)
+    return (2 * matrix.diagonal() / torch.clamp(both, min=1)).float()

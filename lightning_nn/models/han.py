@@ -1,0 +1,118 @@
+"""Hierarchical attention network: words make sentences, sentences make a document, and both are weighed.
+
+Z. Yang, D. Yang, C. Dyer, X. He, A. Smola, E. Hovy: Hierarchical Attention Networks for Document Classification,
+NAACL 2016. Equations by the paper's numbers. What differs: dropout, which the paper does not mention, and no padding:
+all words of a batch lie one after another, so an answer depends on nothing but its own document.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, overload
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import TextBatch
+from lightning_nn.data.explanation import Explanation
+from lightning_nn.layers.attention import ContextAttention
+from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.recurrent import FlatRNN
+from lightning_nn.models.base import Classifier
+from lightning_nn.models.optimization import Optimizer
+
+
+class HANOutput(NamedTuple):
+    """What the network says and where it looked.
+
+    Attributes:
+        logits: (D, K).
+        word_attention: (W,), weight of each word; sums to 1 within a sentence (eq. 6).
+        sentence_attention: (S,), weight of each sentence; sums to 1 within a document (eq. 9).
+    """
+
+    logits: Tensor
+    word_attention: Tensor
+    sentence_attention: Tensor
+
+
+class HAN(Classifier):
+    """Hierarchical attention network (Yang et al. 2016).
+
+    Args:
+        vocabulary: words, V; id 0 is the unknown word.
+        classes: number of classes, K.
+        embedding_size: width of a word vector, E.
+        hidden_size: width of each GRU in each direction, H; words and sentences are 2 H wide.
+        attention_size: width of the hidden layers of both attentions, A.
+        dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
+        word_dropout: probability of taking a word for the unknown one in training, 0 to 1.
+    """
+
+    name = "han"
+    exportable = False  # as many steps as the longest sequence has words
+    optimizer = Optimizer(name="adam", lr=2e-3)
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int,
+        embedding_size: int = 200,
+        hidden_size: int = 50,
+        attention_size: int = 100,
+        dropout: float = 0.3,
+        word_dropout: float = 0.02,
+    ) -> None:
+        super().__init__(classes)
+        self.save_hyperparameters(logger=False)
+        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout)  # W_e
+        self.word_rnn = FlatRNN(embedding_size, hidden_size)
+        self.word_attention = ContextAttention(2 * hidden_size, attention_size)
+        self.sentence_rnn = FlatRNN(2 * hidden_size, hidden_size)
+        self.sentence_attention = ContextAttention(2 * hidden_size, attention_size)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(2 * hidden_size, classes)
+
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> HANOutput: ...
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | HANOutput:
+        """Logits of each document, (D, K); with `return_attention`, both attention maps as well."""
+        documents, sentences, words, _ = batch
+        x = self.embedding(words)  # (W, E)             x_it = W_e w_it
+        h = self.word_rnn(x, sentences)  # (W, 2H)      eq. 1-4, h_it
+        s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)    eq. 5-7
+        h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)            h_i
+        v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)    eq. 8-10
+        logits = self.output(self.dropout(v))  # (D, K)  eq. 11, W_c v + b_c
+        return HANOutput(logits, word_weights, sentence_weights) if return_attention else logits
+
+    @torch.inference_mode()
+    def explain(self, texts: list[str]) -> list[Explanation]:
+        """Answers with the weight of every word and sentence.
+
+        Args:
+            texts: documents.
+
+        Raises:
+            UserError: the model knows no vocabulary yet.
+        """
+        reader = self.trained_reader()
+        self.eval()
+        explanations = []
+        for text in texts:
+            sentences: list[list[str]] = reader.tokens(text)  # type: ignore[attr-defined]
+            batch = self.transfer_batch_to_device(reader.encode([text]), self.device, 0)
+            logits, words, weights = self(batch, return_attention=True)
+            best = self.probabilities(logits)[0].max(0)
+            by_sentence = [w.tolist() for w in words.split(batch.sentences.tolist())]
+            explanations.append(
+                Explanation(
+                    sentences=sentences,
+                    word_weights=by_sentence,
+                    sentence_weights=weights.tolist(),
+                    category=reader.categories[int(best.indices)],
+                    probability=float(best.values),
+                )
+            )
+        return explanations

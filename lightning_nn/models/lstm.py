@@ -1,0 +1,104 @@
+"""Recurrent text classifier: words in their order, one state that is carried along.
+
+    rnn   s_t = tanh(W s_{t-1} + U x_t + b)                                     Elman 1990
+    lstm  f, i, o = sigmoid(...);  c_t = f c_{t-1} + i tanh(...);  s_t = o tanh(c_t)   Hochreiter, Schmidhuber 1997
+    gru   s_t = (1 - z) n + z s_{t-1}                                           Cho et al. 2014
+
+A document is read from its first word to its last, sentences joined; how the states become one vector is a choice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import TextBatch
+from lightning_nn.errors import UserError, nearest
+from lightning_nn.layers.attention import ContextAttention
+from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.flat import segment_max, segment_mean, segment_sum
+from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
+from lightning_nn.models.base import Classifier
+from lightning_nn.models.optimization import Optimizer
+
+Pooling = Literal["last", "mean", "max", "attention"]
+
+
+class LSTMClassifier(Classifier):
+    """Embedding, recurrent layers, pooling over time, fully connected.
+
+    Args:
+        vocabulary: words, V; id 0 is the unknown word.
+        classes: number of classes, K.
+        embedding_size: width of a word vector, E.
+        hidden_size: width of the state in each direction, H.
+        cell: rnn, lstm or gru.
+        direction: forward, backward (from the last word to the first) or both.
+        layers: recurrent layers, each over the states of the one below.
+        pooling: how the states of a document become one vector: last (the state after the last word read), mean, max,
+            attention; several are put side by side.
+        dropout: probability of dropping a value of word vectors, between layers and of the pooled vector, 0 to 1.
+        word_dropout: probability of taking a word for the unknown one in training, 0 to 1.
+
+    Raises:
+        UserError: an unknown pooling, or none.
+    """
+
+    name = "lstm"
+    exportable = False  # as many steps as the longest sequence has words
+    optimizer = Optimizer(name="adam", lr=2e-3)
+
+    def __init__(
+        self,
+        vocabulary: int,
+        classes: int,
+        embedding_size: int = 200,
+        hidden_size: int = 100,
+        cell: Cell = "lstm",
+        direction: Direction = "both",
+        layers: int = 1,
+        pooling: Pooling | list[Pooling] = "max",
+        dropout: float = 0.3,
+        word_dropout: float = 0.02,
+    ) -> None:
+        super().__init__(classes)
+        self.save_hyperparameters(logger=False)
+        self.poolings = [pooling] if isinstance(pooling, str) else pooling
+        if not self.poolings:
+            raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
+        for one in self.poolings:
+            if one not in get_args(Pooling):
+                raise UserError(f"unknown pooling {one!r}{nearest(one, get_args(Pooling))}")
+        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout)
+        self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
+        width = self.rnn.output_size
+        self.attention = ContextAttention(width, width) if "attention" in self.poolings else None
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(width * len(self.poolings), classes)
+
+    def forward(self, batch: TextBatch) -> Tensor:
+        """Logits of each document, (D, K)."""
+        lengths = segment_sum(batch.sentences, batch.documents)  # (D,) words of each document
+        x = self.embedding(batch.words)  # (W, E)
+        states = self.rnn(x, lengths)  # (W, H or 2H)
+        pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
+        return self.output(self.dropout(pooled))
+
+    def pool(self, pooling: str, states: Tensor, lengths: Tensor) -> Tensor:
+        """One vector a document, (D, H or 2H).
+
+        Args:
+            pooling: last, mean, max or attention.
+            states: (W, H or 2H), one after another.
+            lengths: int64 (D,), words of each document.
+        """
+        if pooling == "last":
+            return self.rnn.last(states, lengths)
+        if pooling == "mean":
+            return segment_mean(states, lengths)
+        if pooling == "max":
+            return segment_max(states, lengths)
+        assert self.attention is not None
+        return self.attention(states, lengths)[0]

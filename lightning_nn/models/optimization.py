@@ -1,0 +1,116 @@
+"""How a topic is optimised: two small sets of settings that recipes and the command line replace."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from lightning_nn.errors import UserError
+
+
+@dataclass
+class Optimizer:
+    """What moves the weights.
+
+    Args:
+        name: sgd (by single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and
+            Ba 2015) or adamw (Loshchilov and Hutter 2019: weight decay apart from the gradient).
+        lr: learning rate, above 0.
+        momentum: of sgd, 0 to 1: how much of the last step is in the next one.
+        nesterov: sgd with momentum looks ahead (Sutskever et al. 2013).
+        weight_decay: pull of weight matrices towards zero, 0 for none; biases and norms are never decayed.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer over parameter groups; a group's `scale` multiplies the learning rate.
+
+        Raises:
+            UserError: a value out of its range, or settings that contradict each other.
+        """
+        if not 0 < self.lr < math.inf:
+            raise UserError(f"--optimizer.lr is {self.lr}; it must be above 0")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"--optimizer.momentum is {self.momentum}; it must be 0 or above and below 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 or above")
+        if self.name != "sgd" and (self.momentum or self.nesterov):
+            raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
+        if self.nesterov and not self.momentum:
+            raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
+        groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
+        if self.name == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
+        return (torch.optim.Adam if self.name == "adam" else torch.optim.AdamW)(groups, lr=self.lr)
+
+
+@dataclass
+class LRScheduler:
+    """How the learning rate moves, step by step.
+
+    Args:
+        name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); one_cycle, up from a 25th
+            and down to nothing (Smith 2018), over 30% of the steps unless `warmup` says otherwise.
+        warmup: the first steps, in which the rate rises evenly from 0: a number of steps (1 or more) or a fraction of
+            all steps (below 1).
+        floor: of cosine, the last rate as a fraction of `lr`.
+    """
+
+    name: Literal["constant", "cosine", "one_cycle"] = "constant"
+    warmup: float = 0.0
+    floor: float = 0.0
+
+    def factor(self, total: float) -> Callable[[int], float]:
+        """What the learning rate is multiplied by at each step, counted from 0.
+
+        Args:
+            total: steps of the whole run; infinity where it has no end.
+
+        Raises:
+            UserError: a negative warm-up, or a schedule that needs an end in a run without one.
+        """
+        if self.warmup < 0:
+            raise UserError(f"--lr_scheduler.warmup is {self.warmup}; it must be 0 or above")
+        if math.isinf(total) and (self.name != "constant" or 0 < self.warmup < 1):
+            raise UserError(
+                f"--lr_scheduler.name {self.name} needs to know where the run ends: set --trainer.max_epochs "
+                "or --trainer.max_steps"
+            )
+        warm = self.warmup * total if self.warmup < 1 else self.warmup
+        if self.name == "one_cycle" and not warm:
+            warm = 0.3 * total
+
+        def at(step: int) -> float:
+            if step < warm:
+                rise = (step + 1) / math.ceil(warm)
+                return 0.04 + 0.96 * rise if self.name == "one_cycle" else rise
+            if self.name == "constant":
+                return 1.0
+            wave = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
+            floor = self.floor if self.name == "cosine" else 1e-4
+            return floor + (1 - floor) * wave
+
+        return at
+
+
+@dataclass
+class Loss:
+    """What a classifier's cross-entropy adds to the plain one.
+
+    Args:
+        label_smoothing: share of the truth spread over all classes, 0 to 1 (Szegedy et al. 2016).
+        class_weights: weight of each class in the loss, in the order of the labels; balanced: each class counts the
+            same however many samples it has.
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: list[float] | Literal["balanced"] | None = None

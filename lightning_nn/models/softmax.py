@@ -1,0 +1,66 @@
+"""Softmax regression: K neurons that share one probability; with hidden layers, a fully connected network.
+
+    z = W x + b,    p_k = exp(z_k) / sum_j exp(z_j),    loss = -log p_y
+
+The gradient of the loss in z is p - y. With `hidden`, layers of neurons with a ReLU stand before it. How the weights
+begin is a choice here, because it is a lesson: all zeros works for one layer and not for several.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import ImageBatch
+from lightning_nn.models.base import Classifier, pixels
+from lightning_nn.models.optimization import Optimizer
+
+Init = Literal["zeros", "normal", "xavier", "kaiming"]
+
+
+class SoftmaxClassifier(Classifier):
+    """K neurons and softmax, behind any number of hidden layers.
+
+    Args:
+        features: numbers in a sample, C x H x W of a picture.
+        classes: number of classes, K.
+        hidden: neurons of each hidden layer, from the input on; none is softmax regression.
+        init: weights at the start. zeros: enough for one layer, whose gradient (p - y) x differs from weight to
+            weight; with hidden layers no gradient gets through, and only the last bias learns. normal: N(0, 0.01^2).
+            xavier: Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the variance behind a ReLU. Biases
+            begin at zero.
+    """
+
+    name = "softmax"
+    optimizer = Optimizer(name="sgd", lr=0.1, momentum=0.9)
+
+    def __init__(self, features: int, classes: int, hidden: list[int] | None = None, init: Init = "kaiming") -> None:
+        super().__init__(classes)
+        self.save_hyperparameters(logger=False)
+        sizes = [features, *(hidden or []), classes]
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise(sizes):
+            linear = nn.Linear(inputs, outputs)
+            initialise(linear, init)
+            layers += [linear, nn.ReLU()]
+        self.layers = nn.Sequential(*layers[:-1])  # no ReLU behind the logits
+
+    def forward(self, batch: ImageBatch) -> Tensor:
+        """Logits, (B, K)."""
+        x = pixels(batch, next(self.parameters()).dtype).flatten(1)  # (B, features)
+        return self.layers(x)
+
+
+def initialise(linear: nn.Linear, init: Init) -> None:
+    """Sets the weights of a layer at the start, and its bias to zero."""
+    nn.init.zeros_(linear.bias)
+    if init == "zeros":
+        nn.init.zeros_(linear.weight)
+    elif init == "normal":
+        nn.init.normal_(linear.weight, std=0.01)
+    elif init == "xavier":
+        nn.init.xavier_uniform_(linear.weight)
+    else:
+        nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")

@@ -1,0 +1,182 @@
+"""`predict`: answers for a person's own text or pictures, from a checkpoint alone."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pytorch_lightning import Trainer
+from rich.cells import set_cell_size
+from rich.console import Console
+
+from lightning_nn import catalog
+from lightning_nn.callbacks.attention import page, terminal
+from lightning_nn.checkpoint import read_checkpoint
+from lightning_nn.cli import Request
+from lightning_nn.errors import UserError, nearest
+from lightning_nn.models.base import Classifier, Prediction
+from lightning_nn.run import Run, find_checkpoint
+
+CHUNK = 1024  # inputs held in memory at once
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+def predict(request: Request) -> int:
+    """Answers what the command line asks.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: no checkpoint, no input, or one that can't be read.
+    """
+    options = _options(request.rest)
+    path = find_checkpoint(request.logs, request.model, request.ckpt_path or "best")
+    name = read_checkpoint(path)["lightning_nn"]["model"]
+    if request.model not in (None, name):
+        raise UserError(f"{path} holds the model {name!r}, not {request.model!r}: leave --model out")
+    model: Classifier = catalog.find(catalog.MODELS, name, "model").load().load_from_checkpoint(path)
+    model.to(_device(options.accelerator))
+    inputs = _inputs(options, catalog.MODELS[name].reads)
+    if options.explain:
+        return _explain(model, list(itertools.islice(inputs, CHUNK)), path)
+    with _writer(options.out) as write:
+        while chunk := list(itertools.islice(inputs, CHUNK)):
+            for raw, answer in zip(chunk, model.predict(chunk), strict=True):
+                write(str(raw), answer)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `predict`."""
+    out = _Parser(
+        "train.py predict",
+        "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
+        allow_abbrev=False,
+        description="Asks a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
+        add_help=False,
+    )
+    out.add_argument("--data.text", dest="text", action="append", help="a text; can be given several times")
+    out.add_argument(
+        "--data.file",
+        dest="file",
+        help="a file with a text a line, - for standard input; for a picture model, a picture or a folder of them",
+    )
+    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="of the file (default: utf-8)")
+    out.add_argument(
+        "--out",
+        type=Path,
+        help="write a CSV file: input, category, probability; an input that a spreadsheet would take for a formula "
+        "gets a ' before it",
+    )
+    out.add_argument("--explain", action="store_true", help="show what the model looked at, here and in attention.html")
+    out.add_argument(
+        "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
+    )
+    return out
+
+
+def _options(rest: list[str]) -> argparse.Namespace:
+    known = parser()
+    options, unknown = known.parse_known_args(rest)
+    if unknown:
+        names = [o for action in known._actions for o in action.option_strings]
+        raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
+    if options.text is None and options.file is None:
+        raise UserError('say what to predict: --data.text "……" or --data.file FILE (- for standard input)')
+    return options
+
+
+def _inputs(options: argparse.Namespace, reads: str) -> Iterator[Any]:
+    """Texts, or files of pictures."""
+    if reads == "text":
+        from lightning_nn.data.text_files import read_texts
+
+        lines: Iterable[str] = read_texts(options.file, options.encoding) if options.file else ()
+        return itertools.chain(options.text or (), lines)
+    if options.text is not None:
+        raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
+    path = Path(options.file)
+    if not path.exists():
+        raise UserError(f"no picture or folder at {path}")
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"no pictures in {path} ({', '.join(sorted(PICTURES))})")
+    return iter(files)
+
+
+@contextmanager
+def _writer(out: Path | None) -> Iterator[Any]:
+    """A function that takes an input and its answer: to a CSV file, a pipe (CSV as well) or the terminal."""
+    if out is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+
+        def show(raw: str, answer: Prediction) -> None:
+            head = f"{answer.category}  {answer.probability:.3f}  "
+            print(set_cell_size(head + printable(raw), width).rstrip())
+
+        yield show
+        return
+    try:
+        stream = sys.stdout if out is None else out.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UserError(f"can't write {out}: {error.strerror}") from None
+    try:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(["input", "category", "probability"])
+        yield lambda raw, answer: rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
+    finally:
+        stream.flush()
+        if out is not None:
+            stream.close()
+
+
+def printable(text: str) -> str:
+    """Text that does nothing to a terminal: control characters are shown as spaces."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+
+
+def cell(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _explain(model: Classifier, texts: list[str], checkpoint: Path) -> int:
+    """Shows where the model looked, in the terminal and on a page."""
+    if not hasattr(model, "explain"):
+        raise UserError(f"--explain needs a model with attention maps: --model han (this is {model.name})")
+    explanations = model.explain(texts)
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
+    for explanation in explanations:
+        console.print(terminal(explanation, width=console.width))
+        console.print()
+    run = Run.of(checkpoint)
+    file = (run.folder if run is not None else Path.cwd()) / "attention.html"
+    try:
+        file.write_text(page(explanations, "Attention"), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"can't write {file}: {error.strerror}") from None
+    print(f"written to {file}")
+    return 0
+
+
+def _device(accelerator: str) -> Any:
+    """The device Lightning chooses."""
+    try:
+        trainer = Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
+    except Exception as error:
+        raise UserError(f"--trainer.accelerator {accelerator}: {error}") from None
+    return trainer.strategy.root_device

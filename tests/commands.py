@@ -1,0 +1,130 @@
+"""Command lines, given as a person gives them: in this process, where that is the same, or in one of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import torch
+
+from lightning_nn.cli import main
+
+ROOT = Path(__file__).parent.parent
+
+
+class Result(NamedTuple):
+    """What a command left: its exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def ok(self) -> Result:
+        """Itself, if the command succeeded."""
+        assert self.code == 0, f"exit code {self.code}\n{self.out[-2000:]}\n{self.err[-2000:]}"
+        return self
+
+    def refused(self, *words: str) -> Result:
+        """Itself, if it was a person's slip: code 2, each word said on standard error in a few lines, no traceback."""
+        assert self.code == 2, f"exit code {self.code}, expected 2\n{self.out[-2000:]}\n{self.err[-2000:]}"
+        assert "Traceback" not in self.err and self.err.count("error: ") == 1, self.err
+        message = self.err[self.err.index("error: ") :].strip()
+        assert len(message.splitlines()) <= 3, f"too long for an error:\n{message}"
+        missing = [word for word in words if word not in message]
+        assert not missing, f"the message does not say {missing}:\n{message}"
+        return self
+
+
+def command(*argv: str, cwd: Path, stdin: bytes = b"") -> Result:
+    """`train.py ARGV` in this process, which is left as it was."""
+    out, err = io.StringIO(), io.StringIO()
+    keyboard = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    with _inside(cwd), mock.patch.dict(os.environ), mock.patch.object(sys, "stdin", keyboard):
+        os.environ.pop("LIGHTNING_NN_RUN", None)
+        with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+            code = main(list(argv))
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def process(
+    *argv: str, cwd: Path, script: Path = ROOT / "train.py", env: Mapping[str, str] | None = None, timeout: float = 180
+) -> Result:
+    """`python SCRIPT ARGV` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(script), *argv],
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables of a process that computes with one thread and finds this checkout."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **(extra or {})}
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def results(run: Path) -> dict[str, Any]:
+    """A run's results.json."""
+    loaded: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, by name."""
+    found: dict[str, torch.Tensor] = torch.load(file, weights_only=True)["state_dict"]
+    return found
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    """Whether two checkpoints hold the same weights and optimizer state to the bit."""
+    a, b = (torch.load(file, weights_only=True) for file in (one, other))
+    return all(_equal(a[key], b[key]) for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def reviews(rows: int = 60) -> list[tuple[str, str]]:
+    """(text, label) of short Chinese reviews whose first sentence decides."""
+    said = {"好评": "质量很好，非常满意。", "差评": "质量太差，非常失望。"}
+    return [
+        (f"{said[label]}第{row}次在这里买东西。", label) for row in range(rows) for label in [("好评", "差评")[row % 2]]
+    ]
+
+
+def write_reviews(file: Path, rows: int = 60) -> Path:
+    """`reviews` as a CSV file with a header."""
+    lines = ["text,label", *(f"{text},{label}" for text, label in reviews(rows))]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file

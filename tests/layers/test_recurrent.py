@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence
+
+from lightning_nn.layers import FlatRNN, time_major
+from lightning_nn.layers.recurrent import CELLS, Cell, Direction
+from tests.layers.flats import gradients, lengths_lists, rows_of
+
+E, H = 3, 4
+LENGTHS = [3, 1, 5, 3, 2]
+
+
+def one_at_a_time(layer: FlatRNN, rows: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """States of every step and final states, by torch's own layer over one sequence after another."""
+    states, last = [], []
+    for sequence in rows.split(lengths):
+        sequence = sequence.flip(0) if layer.direction == "backward" else sequence
+        output, final = layer.rnn(sequence)
+        final = final[0] if isinstance(final, tuple) else final  # an LSTM's (h, c)
+        states.append(output.flip(0) if layer.direction == "backward" else output)
+        last.append(torch.cat(list(final[-2:] if layer.direction == "both" else final[-1:])))
+    return torch.cat(states), torch.stack(last)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("direction", get_args(Direction))
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_equals_torch_on_each_sequence(cell: Cell, direction: Direction, layers: int) -> None:
+    layer = FlatRNN(E, H, cell, direction, layers).double()
+    rows = rows_of(LENGTHS, E)
+    states = layer(rows, torch.tensor(LENGTHS))
+    last = layer.last(states, torch.tensor(LENGTHS))
+    expected_states, expected_last = one_at_a_time(layer, rows, LENGTHS)
+    torch.testing.assert_close(states, expected_states)
+    torch.testing.assert_close(last, expected_last)
+    assert states.shape == (sum(LENGTHS), layer.output_size)
+    moved = (rows, *layer.parameters())
+    torch.testing.assert_close(gradients(states, *moved), gradients(expected_states, *moved))
+
+
+@pytest.mark.parametrize("direction", get_args(Direction))
+@given(lengths=lengths_lists)
+def test_any_lengths(direction: Direction, lengths: list[int]) -> None:
+    layer = FlatRNN(E, H, "gru", direction).double()
+    rows = rows_of(lengths, E)
+    states = layer(rows, torch.tensor(lengths))
+    torch.testing.assert_close(states, one_at_a_time(layer, rows, lengths)[0])
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@given(lengths=lengths_lists)
+def test_time_major_is_the_order_of_a_packed_sequence(backward: bool, lengths: list[int]) -> None:
+    numbers = list(torch.arange(sum(lengths)).split(lengths))
+    longest_first = sorted(numbers, key=len, reverse=True)
+    packed = pack_sequence([n.flip(0) if backward else n for n in longest_first])
+    order, batch_sizes = time_major(torch.tensor(lengths), sum(lengths), backward=backward)
+    assert order.tolist() == packed.data.tolist()
+    assert batch_sizes.tolist() == packed.batch_sizes.tolist()
+
+
+def test_dropout_stands_between_layers_only() -> None:
+    rows, lengths = rows_of(LENGTHS, E), torch.tensor(LENGTHS)
+    one, two = (FlatRNN(E, H, layers=n, dropout=0.5).double() for n in (1, 2))
+    assert torch.equal(one(rows, lengths), one(rows, lengths))
+    assert not torch.equal(two(rows, lengths), two(rows, lengths))
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_double_precision_gradients(cell: Cell) -> None:
+    layer, lengths = FlatRNN(2, 2, cell).double(), torch.tensor([2, 1])
+    assert torch.autograd.gradcheck(lambda x: layer(x, lengths), rows_of([2, 1], 2))
+
+
+def reach(layer: FlatRNN, steps: int) -> list[float]:
+    """How far the last state depends on the row 0, 10, 20, ... steps before it: norm of the gradient."""
+    rows = rows_of([steps + 1], E)
+    gradient = torch.autograd.grad(layer(rows, torch.tensor([steps + 1]))[-1].sum(), rows)[0]
+    return [float(gradient[steps - back].norm()) for back in range(0, steps + 1, 10)]
+
+
+def test_a_plain_rnn_forgets_and_an_lstm_with_open_forget_gates_does_not() -> None:
+    """Hochreiter 1991, Bengio et al. 1994: the gradient through a plain recurrence falls geometrically.
+
+    Both with torch's initial weights, the LSTM with its forget gates opened by a bias (Gers et al. 2000, Jozefowicz et
+    al. 2015). What an LSTM's cell keeps over 50 steps is then its forget gate to the 50th power.
+    """
+    plain, lstm = (CELLS[cell](E, 16) for cell in ("rnn", "lstm"))
+    torch.nn.init.constant_(lstm.bias_ih_l0[16:32], 5.0)  # gates lie in the order i, f, g, o
+    reaches = {}
+    for cell, weights in {"rnn": plain, "lstm": lstm}.items():
+        layer = FlatRNN(E, 16, cell, "forward")  # type: ignore[arg-type]
+        layer.rnn = weights
+        reaches[cell] = reach(layer.double(), 50)
+    forgotten = {cell: far[-1] / far[0] for cell, far in reaches.items()}
+    assert all(later < sooner / 10 for sooner, later in pairwise(reaches["rnn"])), reaches
+    assert forgotten["rnn"] < 1e-8, forgotten
+    assert forgotten["lstm"] > 1e-1, forgotten

@@ -1,0 +1,262 @@
+"""Going on with a run: stopped anywhere, resumed in a new process, it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tests.commands import ROOT, Result, command, environment, process, results, same_bits, weights, write_reviews
+
+from lightning_nn.callbacks.checkpoints import LastCheckpoint
+from lightning_nn.models.base import Classifier
+
+SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]", "--data.batch_size", "128")
+HAN = ("--model han --data text --data.path reviews.csv --data.batch_size 8 --model.embedding_size 8").split() + (
+    "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
+).split()
+COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--run", "r")
+MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
+
+
+def folder_of(run: Path) -> Path:
+    return run / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For each model, the folder in which an uninterrupted run `r` was made."""
+    made = {}
+    for model, options in MODELS.items():
+        cwd = made[model] = tmp_path_factory.mktemp(model)
+        write_reviews(cwd / "reviews.csv")
+        command(*options, *COMMON, cwd=cwd).ok()
+    return made
+
+
+@pytest.fixture
+def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of the finished run of softmax."""
+    return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
+    """Ctrl-C at the given call of a hook of the model."""
+    calls = 0
+    original = getattr(Classifier, hook)
+
+    def interrupted(self: Classifier, *args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(Classifier, hook, interrupted)
+
+
+# ---------------------------------------------------------------------- Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("model", "hook", "call"),
+    [
+        ("softmax", "training_step", 1),
+        ("softmax", "training_step", 14),
+        ("softmax", "training_step", 18),
+        ("softmax", "validation_step", 5),
+        ("han", "training_step", 8),
+        ("han", "training_step", 12),
+    ],
+)
+def test_stopped_by_ctrl_c_and_resumed_ends_with_the_same_bits(
+    model: str, hook: str, call: int, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, hook, call)
+        stopped = command(*MODELS[model], *COMMON, cwd=tmp_path)
+    assert stopped.code == 130, stopped
+    last = Path("logs", model, "r", "checkpoints", "last.ckpt")
+    assert f"saved {last}" in stopped.err, stopped.err
+    assert not (tmp_path / last.parent.parent / "results.json").exists()
+    steps = torch.load(tmp_path / last, weights_only=True)["global_step"]
+    if hook == "training_step":
+        assert steps == call, f"stopped in step {call}, saved after {steps}"
+    shown = re.search(r"^go on with: (python train\.py .*)$", stopped.err, re.M)
+    assert shown, stopped.err
+    command(*shlex.split(shown[1])[2:], cwd=tmp_path).ok()
+    assert same_bits(tmp_path / last, whole[model] / last), "the resumed run ended elsewhere"
+    ours, theirs = results(tmp_path / last.parent.parent), results(whole[model] / last.parent.parent)
+    same = ("val/loss", "val/acc", "val/f1", "best_epoch", "epochs", "test/loss", "test/acc", "test/f1")
+    assert {k: ours[k] for k in same} == {k: theirs[k] for k in same}
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(monkeypatch, "training_step", 3)
+    interrupt_at(monkeypatch, "training_step", 3)
+    stopped = command(*SOFTMAX, *COMMON, cwd=tmp_path)
+    assert stopped.code == 130
+    assert "Traceback" not in stopped.err
+    assert not list(tmp_path.rglob("*.ckpt")), "no step was through that could be saved"
+    assert "before a checkpoint was written" in stopped.err
+
+
+def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) -> None:
+    argv = [*SOFTMAX, "--trainer.max_epochs", "100000", "--trainer.enable_progress_bar", "false", "--run", "r"]
+    run = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *argv],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    last = tmp_path / "logs/softmax/r/checkpoints/last.ckpt"
+    deadline = time.monotonic() + 100
+    while not last.exists() and run.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130, f"{run.returncode}\n{out}\n{err}"
+    assert "Traceback" not in err
+    assert "go on with: python train.py" in err, err
+    epoch = torch.load(last, weights_only=True)["epoch"]
+    command("--ckpt_path", "last", "--trainer.max_epochs", str(epoch + 2), cwd=tmp_path).ok()
+
+
+# ---------------------------------------------------------------------- going on
+
+
+def test_a_finished_run_says_so_and_how_to_go_on(copy: Path) -> None:
+    refused = command("--ckpt_path", "last", cwd=copy)
+    refused.refused("finished", "3 of 3 epochs", "--trainer.max_epochs")
+    shown = re.search(r"(train\.py .*)", refused.err)
+    assert shown, refused.err
+    command(*shlex.split(shown[1])[1:], cwd=copy).ok()
+    assert results(copy / "logs/softmax/r")["epochs"] > 3
+
+
+@pytest.mark.parametrize("which", ["last", "logs/softmax/r/checkpoints/last.ckpt"])
+@pytest.mark.parametrize("verb", [(), ("fit",)])
+def test_more_epochs_go_on_in_the_same_folder(which: str, verb: tuple[str, ...], copy: Path, tmp_path: Path) -> None:
+    command(*verb, "--model", "softmax", "--ckpt_path", which, "--trainer.max_epochs", "5", cwd=copy).ok()
+    assert [path.name for path in (copy / "logs/softmax").iterdir()] == ["r"], "a new folder was made"
+    kept = yaml.safe_load((copy / "logs/softmax/r/config.yaml").read_text(encoding="utf-8"))
+    assert (kept["trainer"]["max_epochs"], kept["data"]["batch_size"], kept["model"]["hidden"]) == (5, 128, [8])
+    assert results(copy / "logs/softmax/r")["epochs"] == 5
+    five = ("--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", "--run", "r")
+    command(*SOFTMAX, *five, cwd=tmp_path).ok()
+    last = Path("logs/softmax/r/checkpoints/last.ckpt")
+    assert same_bits(copy / last, tmp_path / last), "three epochs and two more are not five"
+
+
+def test_best_is_not_last(whole: dict[str, Path], tmp_path: Path) -> None:
+    rising = ("--optimizer.lr", "5", "--trainer.max_epochs", "4", "--run", "r", "--trainer.enable_progress_bar", "false")
+    command(*SOFTMAX, *rising, cwd=tmp_path).ok()
+    best, last = (
+        torch.load(tmp_path / f"logs/softmax/r/checkpoints/{name}.ckpt", weights_only=True) for name in ("best", "last")
+    )
+    assert last["epoch"] == 3, f"last.ckpt holds epoch {last['epoch']} of 0 to 3"
+    assert best["epoch"] == results(tmp_path / "logs/softmax/r")["best_epoch"]
+
+
+def test_resuming_from_the_best_goes_on_from_that_epoch(copy: Path) -> None:
+    best = torch.load(copy / "logs/softmax/r/checkpoints/best.ckpt", weights_only=True)
+    command("--ckpt_path", "best", "--trainer.max_epochs", str(best["epoch"] + 2), cwd=copy).ok()
+    assert results(copy / "logs/softmax/r")["epochs"] == best["epoch"] + 2
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--optimizer.lr 0.5",
+        "--optimizer.name adam",
+        "--lr_scheduler.name cosine",
+        "--model.hidden [16]",
+        "--data.batch_size 32",
+        "--loss.label_smoothing 0.3",
+        "--seed_everything 5",
+        "--checkpoint.monitor val/loss",
+    ],
+)
+def test_what_resuming_would_ignore_is_refused(option: str, copy: Path) -> None:
+    before = (copy / "logs/softmax/r/checkpoints/last.ckpt").read_bytes()
+    argv = ("--ckpt_path", "last", "--trainer.max_epochs", "9", *option.split())
+    command(*argv, cwd=copy).refused(option.split()[0], "--finetune")
+    assert (copy / "logs/softmax/r/checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_what_resuming_already_does_is_not_refused(copy: Path) -> None:
+    command("--ckpt_path", "last", "--trainer.max_epochs", "4", "--data.batch_size", "128", cwd=copy).ok()
+
+
+def test_a_checkpoint_without_its_run_starts_one(copy: Path, tmp_path: Path) -> None:
+    shutil.copy(copy / "logs/softmax/r/checkpoints/last.ckpt", tmp_path / "mine.ckpt")
+    command("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "4", "--run", "new", cwd=tmp_path).ok()
+    kept = results(tmp_path / "logs/softmax/new")
+    assert kept["epochs"] == 4
+    assert kept["parameters"] == results(copy / "logs/softmax/r")["parameters"], "the arguments of the checkpoint"
+
+
+def test_checkpoints_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[int, bool]] = []
+    original = LastCheckpoint._save
+
+    def save(self: LastCheckpoint, trainer: Any) -> None:
+        original(self, trainer)
+        steps.append((trainer.global_step, torch.load(self.path, weights_only=True)["global_step"] == steps_now(trainer)))
+
+    def steps_now(trainer: Any) -> int:
+        return int(trainer.global_step)
+
+    monkeypatch.setattr(LastCheckpoint, "_save", save)
+    often = ("--checkpoint.minutes", "0.0000001", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false")
+    command(*SOFTMAX, *often, cwd=tmp_path).ok()
+    assert {step for step, _ in steps} >= set(range(1, 10)), f"saved after the steps {steps}, of 9"
+    assert all(right for _, right in steps)
+
+
+# ---------------------------------------------------------------------- fine-tuning
+
+
+def test_finetuning_says_what_was_loaded_and_what_not(copy: Path) -> None:
+    start = ("--finetune", "logs/softmax/r/checkpoints/best.ckpt", "--trainer.enable_progress_bar", "false")
+    argv = ("--model", "softmax", "--model.hidden", "[8]", "--data.classes", "[3,8]", "--trainer.max_epochs", "1")
+    done = command(*argv, *start, "--run", "tuned", cwd=copy).ok()
+    assert re.search(r"best\.ckpt: 2 tensors loaded, 2 not", done.out), done.out
+    assert re.search(r"layers\.2\.weight: .*2, 8.*10, 8", done.out), done.out
+    assert results(copy / "logs/softmax/tuned")["epochs"] == 1
+
+
+def test_finetuning_starts_from_the_weights_and_nothing_else(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = (*SOFTMAX, "--finetune", "best", "--trainer.enable_progress_bar", "false", "--run", "tuned")
+    command(*argv, "--optimizer.lr", "1e-12", "--trainer.max_epochs", "1", cwd=copy).ok()
+    before = weights(copy / "logs/softmax/r/checkpoints/best.ckpt")
+    after = weights(copy / "logs/softmax/tuned/checkpoints/last.ckpt")
+    apart = max(float((before[k] - after[k]).abs().max()) for k in before if k.startswith("layers"))
+    assert apart < 1e-9, f"weights moved by {apart} at a learning rate of 1e-12"
+    assert results(copy / "logs/softmax/tuned")["best_epoch"] == 0, "it is a run of its own"
+
+
+def test_finetuning_from_weights_that_do_not_fit(copy: Path) -> None:
+    argv = ("--model", "softmax", "--model.hidden", "[5]", "--data.classes", "[3,8]", "--finetune", "best")
+    command(*argv, "--trainer.max_epochs", "1", cwd=copy).refused("best.ckpt", "fit")
+
+
+def test_resumed_run_in_a_new_process_ends_with_the_same_bits(whole: dict[str, Path], tmp_path: Path) -> None:
+    done: Result = command(*SOFTMAX, *COMMON, "--trainer.max_epochs", "2", cwd=tmp_path).ok()
+    assert "3" not in re.findall(r"epochs +(\d+)", done.out)
+    process("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok()
+    last = Path("logs/softmax/r/checkpoints/last.ckpt")
+    assert same_bits(tmp_path / last, whole["softmax"] / last)
