@@ -1,7 +1,7 @@
 """A classical baseline on the very documents and splits that a model is given: TF-IDF and logistic regression.
 
 Characters (one and two in a row) and jieba's words (likewise), each a run of its own beside those of the models:
-LOGS/baseline/NAME/results.json. One class against the rest, trained on train; the regularisation C is chosen on val; test is read once.
+LOGS/baseline/NAME/results.json. One class against the rest, trained on train; C is chosen on val; test is read once.
 
     python benchmarks/baseline.py --data text --data.path PATH --data.label_column category
     python benchmarks/baseline.py                     # the bulletins
@@ -155,7 +155,9 @@ def choose(
             try:
                 model.fit(features, labels)
             except ConvergenceWarning:
-                raise UserError(f"C = {strength:g} needs more than {max_iter} steps: --max_iter {2 * max_iter}") from None
+                raise UserError(
+                    f"C = {strength:g} needs more than {max_iter} steps: --max_iter {2 * max_iter}"
+                ) from None
         accuracy = float((model.predict(val_features) == val_labels).mean())
         print(f"C = {strength:g}: val accuracy {100 * accuracy:.2f}", file=sys.stderr)
         if best is None or accuracy > best[2]:

@@ -70,8 +70,9 @@ class Report:
         measured = [f"n = {self.n}", self.hardware, *(f"{name} {number}" for name, number in self.versions.items())]
         if self.commit:
             measured.append(f"commit {self.commit}")
-        notes = "".join(f"{note}\n" for note in self.notes)
-        return f"### {self.title}\n\n{table(self.columns, self.rows)}\n{notes}\n`{self.command}`: {', '.join(measured)}\n"
+        source = f"`{self.command}`: {', '.join(measured)}"
+        parts = [f"### {self.title}", table(self.columns, self.rows).rstrip(), *self.notes, source]
+        return "\n\n".join(parts) + "\n"
 
     def show(self, file: Path | None) -> None:
         """Prints it, and writes it to a JSON file where one is named.

@@ -26,6 +26,7 @@ from report import ROOT, Report, parser, public_command, run_main, table, write_
 from lightning_nn.errors import UserError
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 _HEAD = "# Results\n\n"
 _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
 _PLACE = ("data", "finetune", "logs", "model", "run", "seed_everything", *_WHOSE)
@@ -92,7 +93,9 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
     made.add_argument("folders", nargs="*", type=Path, help="runs or folders of runs; default logs")
     made.add_argument("--out", type=Path, default=Path("docs/results.md"), help="file to write; default %(default)s")
-    made.add_argument("--published", type=Path, default=ROOT / "benchmarks" / "published.yaml", help="figures of others")
+    made.add_argument(
+        "--published", type=Path, default=ROOT / "benchmarks" / "published.yaml", help="figures of others"
+    )
     args = made.parse_args(argv)
     folders = args.folders or [Path("logs")]
     runs = [run for folder in folders for run in load(folder)]
@@ -162,8 +165,9 @@ def page(runs: list[Run], published: list[dict[str, Any]], reports: list[Report]
     for run in runs:
         by_title[run.title].append(run)
     parts = [
-        "Made by `python benchmarks/results.py` from the folders of runs. Chosen on val, test read once. Accuracy and F1 "
-        "in percent; ± is the standard deviation over seeds, se the standard error that the size of the test part leaves.\n"
+        "Made by `python benchmarks/results.py` from the folders of runs. Chosen on val, test read once. Accuracy "
+        "and F1 in percent; ± is the standard deviation over seeds, se the standard error that the size of the test "
+        "part leaves.\n"
     ]
     for title in sorted(by_title):
         parts.append(section(title, by_title[title], [row for row in published if row["title"] == title]))

@@ -22,13 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from han_ways import WAYS, padded_words
 from report import Report, Spread, at_least, parser, run_main
+from ways import WAYS, padded_words
 
 from lightning_nn import HAN, TextBatch, catalog, cli
 from lightning_nn.data.loader import BatchOrder, Index
 from lightning_nn.errors import UserError
-
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         one.add_argument("--rounds", type=at_least(1), default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         one.add_argument("--json", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     epoch.add_argument("--epochs", type=at_least(1), default=1, help="in a round; default 1")
-    step.add_argument("--batches", type=at_least(1), default=8, help="of each kind of documents; default 8")
+    step.add_argument("--batches", type=at_least(1), default=4, help="of each kind of documents; default 4")
     step.add_argument("--vocabulary", type=at_least(2), default=20_000, help="words; default %(default)s")
     step.add_argument("--hidden_size", type=at_least(1), default=50)
     step.add_argument("--embedding_size", type=at_least(1), default=200)
@@ -224,7 +223,7 @@ def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, li
                 loss.mean().backward()  # type: ignore[no-untyped-call]
             if number:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
-        print(f"round {number} of {rounds}", file=sys.stderr)
+            print(f"round {number} of {rounds}, {name}: {time.perf_counter() - start:.2f} s", file=sys.stderr)
     return seconds
 
 
@@ -267,8 +266,8 @@ def describe(batches: list[TextBatch]) -> str:
     """How many documents, how long."""
     documents, sentences = (torch.cat([batch[i] for batch in batches]).double() for i in (0, 1))  # type: ignore[misc]
     return (
-        f"{len(documents)} documents in {len(batches)} batches, sentences of a document {_range(documents)}, words of a "
-        f"sentence {_range(sentences)}"
+        f"{len(documents)} documents in {len(batches)} batches, sentences of a document {_range(documents)}, words "
+        f"of a sentence {_range(sentences)}"
     )
 
 

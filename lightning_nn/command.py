@@ -43,7 +43,8 @@ from lightning_nn.run import Record, Run, find_checkpoint, is_first_process, res
 
 # What Lightning says in every run and nobody can act on, by name.
 _CHATTER = re.compile(
-    r"Tip: |`weights_only` was not set|[GTH]PU available|Trainer already configured|litlogger|litmodels"
+    r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available|Trainer already configured"
+    r"|litlogger|litmodels"
     r"|Seed set to|Restor(ing|ed) |Loaded model weights|Detected KeyboardInterrupt|`Trainer\.fit` stopped"
     r"|distributed_backend|Initializing distributed|All distributed processes|Starting with \d+ processes|^-+$|^$"
     r"|MEMBER: \d+/\d+|Running in `fast_dev_run`|will use (all|only) \d+ batch|`Trainer\(overfit_batches|^\s*$"

@@ -150,8 +150,9 @@ def printable(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Text that a spreadsheet does not take for a formula, nor a lone carriage return for the end of a row."""
+    text = text.replace("\r", " ")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _explain(model: Classifier, texts: list[str], checkpoint: Path) -> int:

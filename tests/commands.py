@@ -44,15 +44,20 @@ class Result(NamedTuple):
         return self
 
 
-def command(*argv: str, cwd: Path, stdin: bytes = b"") -> Result:
+def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False) -> Result:
     """`train.py ARGV` in this process, which is left as it was."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = _Terminal() if terminal else io.StringIO(), io.StringIO()
     keyboard = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
     with _inside(cwd), mock.patch.dict(os.environ), mock.patch.object(sys, "stdin", keyboard):
         os.environ.pop("LIGHTNING_NN_RUN", None)
         with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
             code = main(list(argv))
     return Result(code, out.getvalue(), err.getvalue())
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from torch import Tensor
 from lightning_nn import Digits, ImageBatch, TextBatch, catalog
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import PlainCheckpointIO
-from lightning_nn.data.batches import Batch
 from lightning_nn.data.module import DataModule
 from lightning_nn.data.pictures import PictureSource
 from lightning_nn.models.base import Classifier
@@ -56,6 +56,7 @@ class FewDigits(Digits):
     def prepare(self) -> None:
         super().prepare()
         for split, source in self.sources.items():
+            assert isinstance(source, PictureSource)
             self.sources[split] = PictureSource(source.images[source.members[:40]], source.labels[:40])
 
 
@@ -112,7 +113,7 @@ def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     return [name for name in one if not torch.equal(one[name], other[name])]
 
 
-def pick(batch: Batch, index: Any) -> Batch:
+def pick(batch: Any, index: Iterable[int]) -> Any:
     """These samples of a batch, in this order."""
     index = list(index)
     if isinstance(batch, ImageBatch):

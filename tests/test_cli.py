@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tests.commands import ROOT, command, environment, process, results, same_bits
 
 from lightning_nn import catalog
 from lightning_nn.cli import VERBS, overview
+from tests.commands import ROOT, command, environment, process, results, same_bits
 
 QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
 
@@ -125,7 +125,10 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown option": ("--model softmax --optimizer.lrr 0.1", ("--optimizer.lrr", "'--optimizer.lr'")),
     "unknown option with =": ("--model softmax --data.batchsize=3", ("--data.batchsize", "'--data.batch_size'")),
     "option of another model": ("--model softmax --model.hidden_size 5", ("--model.hidden_size", "--model.hidden")),
-    "unknown trainer option": ("--model softmax --trainer.max_epohcs 5", ("--trainer.max_epohcs", "'--trainer.max_epochs'")),
+    "unknown trainer option": (
+        "--model softmax --trainer.max_epohcs 5",
+        ("--trainer.max_epohcs", "'--trainer.max_epochs'"),
+    ),
     "wrong type": ("--model softmax --optimizer.lr fast", ("optimizer.lr", "fast", "float")),
     "wrong choice": ("--model softmax --optimizer.name sdg", ("optimizer.name", "sdg", "adamw")),
     "wrong type of a list": ("--model softmax --model.hidden many", ("model.hidden", "many")),
@@ -142,7 +145,10 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "predict without a run": ("predict --data.text a", ("logs", "train")),
     "predict without input": ("predict --ckpt_path last", ("--data.text", "--data.file")),
     "unknown option of predict": ("predict --data.txt a", ("--data.txt", "'--data.text'")),
-    "resume and finetune at once": ("--model softmax --ckpt_path last --finetune x.ckpt", ("--ckpt_path", "--finetune")),
+    "resume and finetune at once": (
+        "--model softmax --ckpt_path last --finetune x.ckpt",
+        ("--ckpt_path", "--finetune"),
+    ),
     "nothing to finetune from": ("--model softmax --finetune x.ckpt", ("x.ckpt",)),
 }
 
@@ -263,7 +269,9 @@ def test_the_closing_table_shows_the_figures(trained: Trained) -> None:
 
 
 def test_the_next_commands_work_as_they_are_shown(trained: Trained, tmp_path: Path) -> None:
-    shown = [shlex.split(line[line.index(c) :]) for line in trained.said.out.splitlines() for c in COMMANDS if c in line]
+    shown = [
+        shlex.split(line[line.index(c) :]) for line in trained.said.out.splitlines() for c in COMMANDS if c in line
+    ]
     kinds = {"predict" if "predict" in argv else argv[0] for argv in shown}
     assert kinds == {"tensorboard", "python", "predict"}, f"look, go on and predict are promised; shown: {shown}"
     picture = tmp_path / "three.png"

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+
 from tests.commands import command, process, same_bits
 
 SOFTMAX = ("--model", "softmax", "--data.batch_size", "128", "--trainer.enable_progress_bar", "false", "--run", "r")
 LAST = Path("logs/softmax/r/checkpoints/last.ckpt")
 
-KILLED = '''
+KILLED = """
 import os, signal, sys
 import torch
 from lightning_nn.cli import main
@@ -53,7 +54,7 @@ else:
     torch.save = half
 
 sys.exit(main(sys.argv[3:]))
-'''
+"""
 
 
 @pytest.mark.parametrize(("where", "count"), [("step", 14), ("write", 4)])
@@ -106,14 +107,18 @@ def test_a_full_disk_keeps_the_old_checkpoint(
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     command(*SOFTMAX, "--trainer.max_epochs", "2", cwd=tmp_path).ok()
     good = torch.load(tmp_path / LAST, weights_only=True)
-    spoilt = {**good, "state_dict": {k: v * float("inf") if "weight" in k else v for k, v in good["state_dict"].items()}}
+    spoilt = {
+        **good,
+        "state_dict": {k: v * float("inf") if "weight" in k else v for k, v in good["state_dict"].items()},
+    }
     torch.save(spoilt, tmp_path / LAST)
     stopped = command("--ckpt_path", "last", "--trainer.max_epochs", "4", cwd=tmp_path)
     stopped.refused("finite", "--optimizer.lr", "epoch 2")
 
 
 def test_a_learning_rate_too_high_says_what_to_change(tmp_path: Path) -> None:
-    stopped = command(*SOFTMAX, "--optimizer.lr", "1e30", "--trainer.max_epochs", "5", cwd=tmp_path)
+    argv = (*SOFTMAX, "--model.hidden", "[8]", "--optimizer.lr", "1e30", "--trainer.max_epochs", "5")
+    stopped = command(*argv, cwd=tmp_path)
     stopped.refused("finite", "--optimizer.lr", "1e+30", "gradient_clip_val")
     for file in (tmp_path / LAST).parent.glob("*.ckpt"):
         values = torch.load(file, weights_only=True)["state_dict"].values()

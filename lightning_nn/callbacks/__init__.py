@@ -1,1 +1,3 @@
 """What a run shows and keeps."""
+
+import lightning_nn.compat  # noqa: F401

@@ -20,7 +20,7 @@ from rich.text import Text
 from lightning_nn.data.explanation import Explanation
 
 STRONGEST = 5  # words that are named beside a document
-FAINT = 0.12  # share of the strongest shade below which a terminal shows none
+FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
 
 # Colours and sequences for a terminal (CSI ... letter, OSC ... bell or ST), before their control characters go.
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
@@ -84,9 +84,12 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
 
 
 def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[ShadedWord]:
-    """The most strongly shaded words, each once, strongest first."""
-    words = sorted((w for s in sentences for w in s.words if w.text), key=lambda w: -w.shade)
-    return list({w.text: w for w in reversed(words)}.values())[::-1][:most]
+    """The most strongly shaded words, each once, strongest first; those too faint to matter are left out."""
+    words = sorted((w for s in sentences for w in s.words if w.text and w.shade >= FAINT), key=lambda w: -w.shade)
+    named: dict[str, ShadedWord] = {}
+    for word in words:
+        named.setdefault(word.text, word)
+    return list(named.values())[:most]
 
 
 def _gap(before: str, after: str) -> str:
@@ -120,13 +123,13 @@ ol { list-style: none; margin: .75rem 0 0; padding: 0; }
 li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
 .weight { display: grid; grid-template-columns: 1fr 2.75rem; column-gap: .4rem; align-items: center; height: 1.75rem;
   color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; text-align: right; }
-.bar { height: .6rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) right / var(--s) 100%
+.bar { height: .6rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) left / var(--s) 100%
   no-repeat, var(--line); }
 .text { overflow-wrap: anywhere; }
 .w, .key { border-radius: .2rem; padding: .1em 0; background: rgb(var(--word) / var(--w));
   -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .bar, .w, .key { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-.key { padding: .1em .6em; }
+.key { padding: .1em .6em; color: var(--text); }
 @media (max-width: 30rem) { li { grid-template-columns: 3.75rem minmax(0, 1fr); column-gap: .5rem; }
   .weight { grid-template-columns: 1fr; height: auto; align-content: start; line-height: 1.3; padding-top: .3rem; } }
 """
@@ -268,8 +271,8 @@ def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int
     bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
     yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
     if not colours and len(sentence.words) > 1:
-        named = strongest([sentence], 3)
-        yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
+        if named := strongest([sentence], 3):
+            yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
 
 
 def _shaded(words: list[ShadedWord], colours: bool) -> Text:

@@ -59,7 +59,13 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
         super().__init__(
-            dirpath=folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,  # right after the validation, so that last.ckpt knows which is the best
         )
 
 

@@ -45,6 +45,16 @@ class Progress(ProgressBar):
         self._fresh = False
         self._interrupted: tuple[str, int | None, float, int, float] = ("", None, 0.0, 0, 0.0)
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether anything is shown."""
+        return self._enabled
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether nothing is shown."""
+        return not self._enabled
+
     def disable(self) -> None:
         """Shows nothing from now on."""
         self._enabled, self._due = False, math.inf
@@ -59,6 +69,10 @@ class Progress(ProgressBar):
         print(*args, **kwargs)
 
     # ------------------------------------------------------------------ training
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begins a line for an epoch that was resumed in its middle, which Lightning does not announce."""
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins the epoch's line."""
@@ -267,8 +281,9 @@ class Progress(ProgressBar):
         total = _batches(trainer.num_training_batches)
         if trainer.max_steps is None or trainer.max_steps < 0:
             return total
-        left = done + (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
-        return left if total is None else min(total, left)
+        accumulated = trainer.accumulate_grad_batches
+        last = (done // accumulated + trainer.max_steps - trainer.global_step) * accumulated
+        return last if total is None else min(total, last)
 
     def _add_losses(self, trainer: pl.Trainer) -> None:
         """Adds up the losses since the last time."""

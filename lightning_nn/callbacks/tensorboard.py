@@ -15,9 +15,9 @@ import torch
 from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from pytorch_lightning.utilities.model_summary import ModelSummary
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import Metric
 
 from lightning_nn.callbacks.attention import page, shade, strongest
 from lightning_nn.callbacks.confusion import markdown, picture, report
@@ -56,8 +56,7 @@ class Board(pl.Callback):
         logger = _logger(trainer)
         if logger is None:
             return
-        table = str(ModelSummary(pl_module, max_depth=3))
-        logger.experiment.add_text("modules", f"```\n{table}\n```", trainer.global_step)
+        logger.experiment.add_text("modules", module_table(pl_module), trainer.global_step)
         sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
         if "train" in sources and trainer.global_step == 0 and _is_whole(trainer):
             batch = pl_module.transfer_batch_to_device(sources["train"][np.arange(1)], pl_module.device, 0)
@@ -194,8 +193,7 @@ def explain_batch(model: Any, batch: Any) -> list[Explanation]:
 def attention_table(explanation: Explanation) -> str:
     """A document as a Markdown table: its heaviest sentences in their order, strong words bold."""
     sentences = shade(explanation)
-    heaviest = sorted(sentences, key=lambda s: -s.weight)[:SENTENCES]
-    least = heaviest[-1].weight if heaviest else 0.0
+    heaviest = sorted(range(len(sentences)), key=lambda i: -sentences[i].weight)[:SENTENCES]
     truth = "" if explanation.truth is None else f", truth: {markdown(explanation.truth)}"
     rows = [
         f"**{markdown(explanation.category)}** {explanation.probability:.1%}{truth}",
@@ -203,7 +201,7 @@ def attention_table(explanation: Explanation) -> str:
         "| sentence | words | strongest |",
         "|-:|:-|:-|",
     ]
-    for sentence in [s for s in sentences if s.weight >= least][:SENTENCES]:
+    for sentence in [sentences[i] for i in sorted(heaviest)]:
         words = "".join(
             f"{w.gap}<strong>{markdown(w.text)}</strong>" if w.shade >= 0.3 else f"{w.gap}{markdown(w.text)}"
             for w in sentence.words
@@ -213,6 +211,21 @@ def attention_table(explanation: Explanation) -> str:
     if len(sentences) > SENTENCES:
         rows += ["", f"The heaviest {SENTENCES} of {len(sentences)} sentences."]
     return "\n".join(rows)
+
+
+def module_table(model: nn.Module) -> str:
+    """The layers of a model, their shapes and numbers of parameters, as a Markdown table."""
+    rows = ["| name | module | parameters |", "|:-|:-|-:|"]
+    for name, module in model.named_modules():
+        parts = list(module.modules())
+        if name and not all(isinstance(part, Metric | nn.ModuleDict) for part in parts):
+            what = repr(module) if len(parts) == 1 else type(module).__name__
+            rows.append(f"| {markdown(name)} | {markdown(what)} | {_parameters(module):,} |")
+    return "\n".join([*rows, f"| **total** | {type(model).__name__} | **{_parameters(model):,}** |"])
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
 
 
 def gradient_norm(model: nn.Module) -> float:
@@ -271,7 +284,8 @@ def _add_graph(logger: TensorBoardLogger, model: pl.LightningModule, batch: Any)
             warnings.filterwarnings("ignore", ".*torch.jit.trace.* is (deprecated|not supported).*")
             warnings.filterwarnings("ignore", ".*LeafSpec.*")
             logger.experiment.add_graph(_OnTensors(model, type(batch)), tensors)
-    except Exception:  # whatever tracing stumbles over, training does not need it
+    except Exception:
+        import traceback; traceback.print_exc()  # whatever tracing stumbles over, training does not need it
         return
     finally:
         model.train(was_training)

@@ -7,6 +7,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import lightning_nn.compat  # noqa: F401  isort: skip
+
 import numpy as np
 import platformdirs
 import pytorch_lightning as pl

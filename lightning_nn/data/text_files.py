@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
+from lightning_nn.data.segment import normalise
 from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_rows, tsv_rows
 from lightning_nn.errors import UserError, nearest
 
@@ -106,7 +107,7 @@ class TextFiles:
         for line, cells in self._rows(table):
             place = f"{table.name}:{line}"
             if isinstance(cells, dict):
-                yield place, _plain(cells, text, place), _plain(cells, label, place).strip()
+                yield place, _plain(cells, text, place), _clean(_plain(cells, label, place))
                 continue
             if isinstance(text, str):
                 header = [cell.strip() for cell in cells]
@@ -117,7 +118,7 @@ class TextFiles:
                     f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
                     "the separator stands in the text too"
                 )
-            yield place, cells[int(text)], cells[int(label)].strip()
+            yield place, cells[int(text)], _clean(cells[int(label)])
 
     def _read_table(self, table: Path, columns: Columns) -> Iterator[Record]:
         empty = True
@@ -137,7 +138,7 @@ class TextFiles:
         return self.names[int(label)]
 
     def _read_names(self, file: Path) -> list[str]:
-        names = [line.strip() for line in _decode(file.read_bytes(), self.encoding, file.name).splitlines()]
+        names = [_clean(line) for line in _decode(file.read_bytes(), self.encoding, file.name).splitlines()]
         names = [name for name in names if name]
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
@@ -148,7 +149,7 @@ class TextFiles:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield Record(_decode(file.read_bytes(), self.encoding, place), label, place)
+                yield Record(_decode(file.read_bytes(), self.encoding, place), _clean(label), place)
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -290,6 +291,11 @@ def _there(folder: Path) -> str:
     names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
     more = ", ..." if len(names) > 8 else ""
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
+
+
+def _clean(label: str) -> str:
+    """A label without control characters, which a terminal would obey, and with single spaces."""
+    return " ".join(normalise(label).split())
 
 
 def _is_number(label: str) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,12 @@ def test_large_settled_files_are_read_once(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "a.tsv"
     path.write_text("one", encoding="utf-8")
     read = []
-    monkeypatch.setattr(fingerprints, "fingerprint", lambda *given: read.append(given) or fingerprint(*given))
+
+    def counted(paths: list[Path], settings: dict[str, Any]) -> str:
+        read.append(paths)
+        return fingerprint(paths, settings)
+
+    monkeypatch.setattr(fingerprints, "fingerprint", counted)
     keys = {fingerprints.remembered_fingerprint([path], {"a": 1}) for _ in range(2)}
     assert len(read) == 2, "a file that changed just now may change again within the tick of its clock"
     os.utime(path, ns=(0, 10**18))

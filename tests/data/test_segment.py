@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -123,3 +124,15 @@ def test_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words == [whole.vocabulary[i] for i in whole.words]
     for field in ("sentences", "documents"):
         assert np.concatenate([getattr(part, field) for part in parts]).tolist() == getattr(whole, field).tolist()
+
+
+def test_an_error_in_the_stream_comes_through_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_nn.data.segment._ALONE", {"chars": 1})
+    monkeypatch.setattr("lightning_nn.data.segment._CHUNK", 100)
+
+    def texts() -> Iterator[str]:
+        yield from ["好" * 90] * 20
+        raise UserError("a.tsv:21: wrong")
+
+    with pytest.raises(UserError, match=r"a\.tsv:21: wrong"):
+        list(segment_stream(texts(), Segmenter("chars"), processes=2))

@@ -106,7 +106,11 @@ def test_a_truncated_entry_is_built_anew(tmp_path: Path) -> None:
 
 def test_two_processes_that_start_at_once_build_once(tmp_path: Path, cache_of_its_own: Path) -> None:
     folder = corpus(tmp_path / "data")
-    code = f"from lightning_nn.data.text import TextData; d = TextData({str(folder)!r}, segmenter='chars'); d.prepare_once(); print(d.describe())"
+    code = f"""
+from lightning_nn.data.text import TextData
+data = TextData({str(folder)!r}, segmenter="chars")
+print(data.describe())
+"""
     running = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, encoding="utf-8")
         for _ in "ab"
@@ -136,7 +140,7 @@ def test_any_text_gets_an_answer() -> None:
     assert {tensor.dtype for tensor in batch[:3]} == {torch.int64}
     assert reader.tokens("") == []
     assert reader.encode([]).documents.tolist() == []
-    with pytest.raises(UserError, match=r"expected a text \(str\), got int: 3"):
+    with pytest.raises(UserError, match=r"expected a text \(str\), got int: '3'"):
         reader.encode([3])
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lightning_nn.data.text_files import TextFiles, read_texts
 from lightning_nn.errors import UserError
 
 
-def write(folder: Path, files: dict[str, str | bytes]) -> Path:
+def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,11 @@ def test_every_form_gives_the_same_records(tmp_path: Path, name: str, content: s
     assert read(tmp_path) == {"train": GOOD}, "a folder with a single file is that file"
 
 
+def test_labels_lose_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.csv": 'text,label\n一,"x\x1b[31m\n y"\n二,Ａ\n'}) / "a.csv"
+    assert [label for _, label in read(path)["train"]] == ["x[31m y", "A"]
+
+
 def test_a_csv_record_over_several_lines_has_the_line_it_begins_on(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.csv": 'text,label\n"一\r\n二\n三",x\n四,y\n'}) / "a.csv"
     assert [tuple(record) for record in TextFiles(path).records()["train"]] == [
@@ -54,7 +60,7 @@ def test_a_csv_record_over_several_lines_has_the_line_it_begins_on(tmp_path: Pat
 
 
 def test_splits_are_found_by_name_and_class_names_beside_them(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, str | bytes] = {
         "train.txt": "a\t1\nb\t0\n",
         "dev.txt": "c\t1\n",
         "test.txt": "d\t0\n",

@@ -19,7 +19,7 @@ def by_hand(layer: ContextAttention, segment: Tensor) -> tuple[Tensor, Tensor]:
         scores.append(torch.exp(u_t @ u_w))
     weights = [score / sum(scores) for score in scores]  # eq. 6
     summary = sum((a_t * h_t for a_t, h_t in zip(weights, segment, strict=True)), torch.zeros(E, dtype=segment.dtype))
-    return summary, torch.stack(weights)  # type: ignore[arg-type]
+    return summary, torch.stack(weights)
 
 
 @given(lengths_lists)

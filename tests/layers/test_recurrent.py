@@ -92,7 +92,9 @@ def test_a_plain_rnn_forgets_and_an_lstm_with_open_forget_gates_does_not() -> No
     al. 2015). What an LSTM's cell keeps over 50 steps is then its forget gate to the 50th power.
     """
     plain, lstm = (CELLS[cell](E, 16) for cell in ("rnn", "lstm"))
-    torch.nn.init.constant_(lstm.bias_ih_l0[16:32], 5.0)  # gates lie in the order i, f, g, o
+    torch.nn.init.constant_(
+        dict(lstm.named_parameters())["bias_ih_l0"][16:32], 5.0
+    )  # gates lie in the order i, f, g, o
     reaches = {}
     for cell, weights in {"rnn": plain, "lstm": lstm}.items():
         layer = FlatRNN(E, 16, cell, "forward")  # type: ignore[arg-type]

@@ -52,7 +52,7 @@ def test_adam_and_adamw_are_torchs_own(name: Any, reference: Any) -> None:
 
 
 def test_biases_and_attention_vectors_of_one_row_are_not_confused() -> None:
-    """Matrices are decayed, the context vectors among them, which torch holds as matrices of one row; biases are not."""
+    """The context vectors, which torch holds as matrices of one row, are decayed as matrices; biases are not."""
     model = small_model()
     model.optimizer = replace(model.optimizer, weight_decay=0.1)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -76,7 +76,7 @@ def test_decay_without_a_gradient_moves_matrices_towards_zero_and_leaves_biases(
 
 def test_a_groups_scale_multiplies_its_rate() -> None:
     slow, fast = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    groups = [{"params": [slow], "scale": 0.1}, {"params": [fast]}]
+    groups: list[dict[str, Any]] = [{"params": [slow], "scale": 0.1}, {"params": [fast]}]
     rates = [group["lr"] for group in Optimizer(lr=0.5).build(groups).param_groups]
     assert rates == pytest.approx([0.05, 0.5])
     assert groups[0]["scale"] == 0.1, "the caller's groups are left alone"
@@ -120,9 +120,7 @@ TOTAL = 100
         (LRScheduler("one_cycle", warmup=50), {49: 1.0, 50: 1.0, 75: 0.50005, 100: 1e-4}),
     ],
 )
-def test_values_at_the_start_the_end_of_warm_up_and_the_end(
-    scheduler: LRScheduler, expected: dict[int, float]
-) -> None:
+def test_values_at_the_start_the_end_of_warm_up_and_the_end(scheduler: LRScheduler, expected: dict[int, float]) -> None:
     factor = scheduler.factor(TOTAL)
     assert {step: factor(step) for step in expected} == pytest.approx(expected, abs=1e-9)
 

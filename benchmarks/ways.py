@@ -69,10 +69,10 @@ def _attend(attention: ContextAttention, h: Tensor) -> Tensor:
 def _padded(model: HAN, batch: TextBatch, run: Callable[[nn.RNNBase, Tensor, Tensor], Tensor]) -> Tensor:
     documents, sentences, _, _ = batch
     counts = documents.tolist()
-    sizes = pad_sequence(sentences.split(counts), batch_first=True)  # (D, S), 0 where there is no sentence
+    sizes = pad_sequence(list(torch.split(sentences, counts)), batch_first=True)  # (D, S), 0 where there is no sentence
     longest = int(sentences.max())
-    rows = pad_sequence(batch.words.split(sentences.tolist()), batch_first=True)  # (all sentences, T)
-    words = pad_sequence(rows.split(counts), batch_first=True)  # (D, S, T)
+    rows = pad_sequence(list(torch.split(batch.words, sentences.tolist())), batch_first=True)  # (all sentences, T)
+    words = pad_sequence(list(torch.split(rows, counts)), batch_first=True)  # (D, S, T)
     D, S = sizes.shape
     lengths = sizes.flatten()  # (D S,)
     x = model.embedding(words.reshape(D * S, longest))  # (D S, T, E)
@@ -108,7 +108,7 @@ def _direction(rnn: nn.RNNBase, x: Tensor, suffix: str) -> Tensor:
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     weights = [getattr(rnn, name + suffix) for name in names]
     start = x.new_zeros(1, len(x), rnn.hidden_size)
-    states: Tensor = torch.gru(x, start, weights, True, 1, 0.0, rnn.training, False, True)[0]  # type: ignore[call-overload]
+    states: Tensor = torch.gru(x, start, weights, True, 1, 0.0, rnn.training, False, True)[0]
     return states
 
 

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from lightning_nn.callbacks.tensorboard import Board, attention_table, explain_batch, gradient_norm
+from lightning_nn.data.explanation import Explanation
+from tests.callbacks.tiny import Data, Tiny, Words, trainer
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run: two epochs of four batches, then a test."""
+    folder = tmp_path_factory.mktemp("logs")
+    torch.manual_seed(0)
+    logger = TensorBoardLogger(str(folder), "tiny", "run", default_hp_metric=False)
+    model, fit = Tiny(), trainer(Board(), logger=logger)
+    fit.fit(model, datamodule=Data())
+    fit.test(model, datamodule=Data(), verbose=False)
+    return folder / "tiny" / "run"
+
+
+@pytest.fixture(scope="module")
+def board(run: Path) -> Iterator[Ask]:
+    """Asks a real TensorBoard on the run's logs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run.parents[1]), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--load_fast", "false", "--reload_interval", "1"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def ask(path: str, **query: Any) -> Any:
+        address = f"http://127.0.0.1:{port}/data/{path}?{urllib.parse.urlencode(query)}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(address, timeout=10) as answer:
+            body = answer.read()
+        return json.loads(body) if "json" in answer.headers["Content-Type"] else body
+
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if "best/acc" in ask("plugin/scalars/tags").get("tiny/run", {}):
+                    break
+            except OSError:
+                pass
+            if server.poll() is not None or time.monotonic() > deadline:
+                server.kill()
+                pytest.fail(f"tensorboard did not serve the run: {server.communicate()[1].decode()[-2000:]}")
+            time.sleep(0.2)
+        yield ask
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_scalars_are_served(board: Ask) -> None:
+    tags = set(board("plugin/scalars/tags")["tiny/run"])
+    assert tags >= {"lr", "grad_norm", "train/loss", "val/loss", "val/acc", "test/acc", "best/loss", "best/acc"}, tags
+    assert "hp_metric" not in tags
+    steps = {
+        tag: [point[1] for point in board("plugin/scalars/scalars", run="tiny/run", tag=tag)]
+        for tag in ("lr", "grad_norm", "train/loss")
+    }
+    assert steps["lr"] == steps["grad_norm"] == steps["train/loss"] == [1, 3, 5, 7], steps
+    assert [point[2] for point in board("plugin/scalars/scalars", run="tiny/run", tag="lr")] == pytest.approx([0.1] * 4)
+
+
+def test_pictures_are_served(board: Ask) -> None:
+    tags = board("plugin/images/tags")["tiny/run"]
+    assert set(tags) == {"val/confusion", "test/confusion"}
+    (*_, last) = board("plugin/images/images", run="tiny/run", tag="val/confusion", sample=0)
+    picture = board("plugin/images/individualImage", **dict(urllib.parse.parse_qsl(last["query"])))
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width == height > 300, (width, height)
+
+
+def test_texts_are_served_and_harmless(board: Ask) -> None:
+    tags = set(board("plugin/text/tags")["tiny/run"])
+    wanted = {"modules", "val/report", "test/report", "val/attention", "test/attention"}
+    assert {tag.removesuffix("/text_summary") for tag in tags} == wanted, tags
+    texts = {
+        tag.removesuffix("/text_summary"): board("plugin/text/text", run="tiny/run", tag=tag)[-1]["text"]
+        for tag in tags
+    }
+    assert "EmbeddingBag" in texts["modules"]
+    assert "<table>" in texts["val/report"] and "<b>财经</b>" in html.unescape(texts["val/report"])
+    assert "<table>" in texts["test/attention"] and "**冠军**" in html.unescape(texts["test/attention"])
+    for name, text in texts.items():
+        assert "<script>" not in text and "<b>" not in text, name
+
+
+def test_hyperparameters_stand_beside_the_best_metrics(board: Ask) -> None:
+    query = {"experimentName": "", "colParams": [], "allowedStatuses": ["STATUS_SUCCESS", "STATUS_RUNNING"]}
+    (group,) = board("plugin/hparams/session_groups", request=json.dumps({**query, "sliceSize": 9}))["sessionGroups"]
+    assert group["hparams"]["model.width"] == 4 and group["hparams"]["optimizer.lr"] == 0.1, group["hparams"]
+    metrics = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
+    assert set(metrics) == {"best/loss", "best/acc", "best/f1"} and metrics["best/f1"] == 0.5, metrics
+
+
+@pytest.mark.parametrize(("monitor", "best"), [(("val/acc", "max"), 0.9), (("val/loss", "min"), 0.6)])
+def test_the_best_metrics_are_those_of_the_best_validation(
+    tmp_path: Path, monitor: tuple[str, str], best: float
+) -> None:
+    class Swinging(Tiny):
+        values = iter(((1.0, 2.0), (0.4, 3.0), (0.9, 2.0), (0.6, 1.0)))  # the first in the sanity check
+
+        def _evaluate(self, split: str, batch: Any) -> None:
+            accuracy, loss = next(self.values)
+            self.log_dict({f"{split}/acc": accuracy, f"{split}/loss": loss}, batch_size=1)
+
+    model, board = Swinging(), Board()
+    model.monitor = monitor
+    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
+    fit = trainer(board, logger=logger, max_epochs=3, limit_val_batches=1, num_sanity_val_steps=1)
+    fit.fit(model, datamodule=Data(2))
+    resumed = Board()
+    resumed.load_state_dict(board.state_dict())
+    assert resumed.state_dict()["best"]["val/acc"] == pytest.approx(best)
+
+
+def test_the_page_is_in_the_runs_folder(run: Path) -> None:
+    text = (run / "attention.html").read_text(encoding="utf-8")
+    assert "4 test documents" in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text and "<script>" not in text
+    saved = (run / "hparams.yaml").read_text(encoding="utf-8")
+    assert "model.width: 4" in saved and "optimizer.lr: 0.1" in saved, saved
+
+
+class Asking(Tiny):
+    """Makes a number of a tensor, which tracing warns of."""
+
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Any:
+        assert int(batch.documents.sum()) > 0
+        return super().forward(batch, return_attention)
+
+
+@pytest.mark.parametrize(("model", "traced"), [(Tiny, True), (Asking, False)])
+def test_the_graph_is_there_where_tracing_gives_no_warning(
+    tmp_path: Path, model: type[Tiny], traced: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
+    trainer(Board(), logger=logger, max_epochs=1).fit(model(), datamodule=Data(2))
+    events = EventAccumulator(str(logger.log_dir))
+    events.Reload()
+    assert events.Tags()["graph"] is traced
+    assert "Error" not in capfd.readouterr().out
+
+
+def test_pictures_take_a_small_part_of_the_time(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
+    trainer(Board(), logger=logger, max_epochs=8).fit(Tiny(), datamodule=Data(2))
+    events = EventAccumulator(str(logger.log_dir), {"images": 0})
+    events.Reload()
+    steps = [image.step for image in events.Images("val/confusion")]
+    assert steps[0] == 2 and steps[-1] == 16 and len(steps) < 8, steps
+
+
+def test_another_logger_or_none_is_left_alone(tmp_path: Path) -> None:
+    trainer(Board(), max_epochs=1).fit(Tiny(), datamodule=Data(2))
+    trainer(Board(), max_epochs=1, logger=CSVLogger(tmp_path)).fit(Tiny(), datamodule=Data(2))
+    assert not list(tmp_path.rglob("*tfevents*")) and not list(tmp_path.rglob("attention.html"))
+
+
+def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
+    model = nn.Sequential(nn.Embedding(3, 2, sparse=True), nn.Linear(2, 1))
+    assert gradient_norm(model) == 0.0
+    model(torch.tensor([0, 1, 1])).sum().backward()
+    grads = [p.grad.to_dense().flatten() for p in model.parameters() if p.grad is not None]
+    assert gradient_norm(model) == pytest.approx(torch.cat(grads).norm().item())
+
+
+def test_documents_are_explained_from_their_numbers() -> None:
+    model = Tiny().train()
+    first, second = explain_batch(model, Data().sources["test"][[0, 1]])
+    assert first.sentences == [["<script>alert(1)</script>", "**冠军**"]]
+    assert second.sentences == [["**冠军**"], ["a|b", "<script>alert(1)</script>"]]
+    assert second.word_weights == [[1.0], [0.5, 0.5]] and second.sentence_weights == [0.5, 0.5]
+    assert (first.truth, second.truth) == Words.categories
+    assert first.category in Words.categories and 0.5 <= first.probability <= 1
+    assert model.training
+
+
+def test_the_heaviest_sentences_are_shown_in_their_order() -> None:
+    shares = [0.01] * 30 + [0.4, 0.3]
+    table = attention_table(Explanation([[f"s{i}"] for i in range(32)], [[1.0]] * 32, shares, "x", 0.5))
+    shown = re.findall(r"(s\d+)(?:</strong>)? \|", table)
+    assert len(shown) == 20 and "The heaviest 20 of 32 sentences." in table
+    assert {"s30", "s31"} <= set(shown) and shown == sorted(shown, key=lambda s: int(s[1:])), shown

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import lightning_nn
+from lightning_nn import catalog
+from lightning_nn.errors import UserError, nearest
+
+HEAVY = ("torch", "pytorch_lightning", "numpy", "sklearn", "jieba", "matplotlib", "PIL", "tensorboard", "rich")
+
+
+@pytest.mark.parametrize("module", ["lightning_nn", "lightning_nn.catalog", "lightning_nn.errors", "lightning_nn.cli"])
+def test_import_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.split(), run.stderr) == (0, [], "")
+
+
+@pytest.mark.parametrize("name", lightning_nn.__all__)
+def test_public_names_have_docstrings_to_work_by(name: str) -> None:
+    documented = getattr(lightning_nn, name)
+    text = inspect.getdoc(documented) or ""
+    assert len(text.split()) >= 20, f"{name}: {text!r}"
+    arguments = [] if issubclass(documented, Exception) else inspect.signature(documented).parameters
+    assert not [a for a in arguments if f"{a}:" not in text], f"{name} leaves arguments out"
+
+
+def test_public_names_are_sorted_listed_and_typed() -> None:
+    assert set(lightning_nn.__all__) <= set(dir(lightning_nn))
+    assert set(lightning_nn.__all__) == set(lightning_nn._HOME)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'lightning_nn' has no attribute 'HAM'"):
+        lightning_nn.HAM  # noqa: B018
+
+
+# ---------------------------------------------------------------------- the catalog
+
+
+@pytest.mark.parametrize("name", catalog.MODELS)
+def test_a_model_of_the_catalog_is_public_and_fits_its_data(name: str) -> None:
+    entry = catalog.MODELS[name]
+    cls = entry.load()
+    assert cls.name == name
+    assert getattr(lightning_nn, cls.__name__) is cls
+    assert catalog.DATA[entry.data].reads == entry.reads
+    assert len(entry.line) <= 45
+
+
+@pytest.mark.parametrize("name", catalog.DATA)
+def test_a_data_set_of_the_catalog_is_public_and_its_reader_known(name: str) -> None:
+    entry = catalog.DATA[name]
+    cls = entry.load()
+    assert getattr(lightning_nn, cls.__name__) is cls
+    assert entry.reads in catalog.READERS
+    assert "classes" in cls.describes
+    assert len(entry.line) <= 45
+
+
+def test_names_that_are_not_there() -> None:
+    with pytest.raises(UserError, match=r"unknown model 'hann'; did you mean 'han'?"):
+        catalog.find(catalog.MODELS, "hann", "model")
+    with pytest.raises(UserError, match="unknown data set 'zzz'; there are: digits, cifar10, "):
+        catalog.find(catalog.DATA, "zzz", "data set")
+    assert nearest("x", []) == ""

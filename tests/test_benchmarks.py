@@ -1,0 +1,273 @@
+"""The benchmarks at tiny sizes: they run, compare equal things, and write down what they should."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_nn import HAN, TextBatch
+from lightning_nn.errors import UserError
+from tests.commands import ROOT, process, write_reviews
+
+FOLDER = ROOT / "benchmarks"
+NAMES = ["baseline", "results", "scale", "speed", "startup"]
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    """The scripts as modules, beside each other as when they are run."""
+    names = ["report", "ways", "clock", *NAMES]
+    path = list(sys.path)
+    sys.path.insert(0, str(FOLDER))
+    yield {name: importlib.import_module(name) for name in names}
+    sys.path[:] = path
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_shows_how_to_run_it(
+    name: str, scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        scripts[name].main(["--help"])
+    said = capsys.readouterr().out
+    assert left.value.code == 0 and f"python benchmarks/{name}.py" in said and "--json" in said, said
+
+
+# ---------------------------------------------------------------------- report
+
+
+def test_a_published_command_names_no_place(scripts: dict[str, ModuleType]) -> None:
+    argv = "train.py --model han --data text --data.path ../my/reviews --logs=/home/me/logs -c /etc/x.yaml --run a"
+    shown = scripts["report"].public_command(argv.split(), ["reviews.csv"])
+    assert shown == "python train.py --model han --data text --data.path PATH --logs=PATH -c PATH --run a"
+
+
+def test_markdown_escapes_what_would_end_a_cell(scripts: dict[str, ModuleType]) -> None:
+    lines = scripts["report"].table(["a", "b"], [["x|y", "1\n2"]]).splitlines()
+    assert lines == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 2 |"]
+
+
+# ---------------------------------------------------------------------- ways of computing HAN
+
+DOCUMENTS = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4)
+
+
+def batch_of(documents: list[list[int]], vocabulary: int = 30) -> TextBatch:
+    """A batch with sentences of these lengths."""
+    sentences = [length for document in documents for length in document]
+    words = torch.arange(sum(sentences)) * 7 % vocabulary
+    counts = torch.tensor([len(document) for document in documents])
+    return TextBatch(counts, torch.tensor(sentences), words, torch.arange(len(documents)) % 3)
+
+
+@given(DOCUMENTS)
+def test_all_ways_give_the_same_logits_and_gradients(
+    scripts: dict[str, ModuleType], documents: list[list[int]]
+) -> None:
+    torch.manual_seed(0)
+    model = HAN(30, 3, embedding_size=5, hidden_size=4, attention_size=3).double().eval()
+    batch = batch_of(documents)
+    found = {}
+    for name, way in scripts["ways"].WAYS.items():
+        model.zero_grad()
+        logits = way(model, batch)
+        torch.nn.functional.cross_entropy(logits, batch.label).backward()
+        found[name] = [logits.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+    expected, *others = found.items()
+    for name, tensors in others:
+        assert len(tensors) == len(expected[1]), name
+        for one, other in zip(tensors, expected[1], strict=True):
+            torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_ways_that_disagree_are_not_timed(scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scripts["ways"].WAYS, "wrong", lambda model, batch: model(batch) + 0.1)
+    with pytest.raises(UserError, match=r"wrong: logits differ by 0\.1"):
+        scripts["speed"].disagreement(HAN(30, 3, 5, 4, 3), [batch_of([[2, 3], [1]])])
+
+
+def test_step(
+    scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batches = [batch_of([[2, 3], [1]]), batch_of([[4], [1, 1, 2]])]
+    monkeypatch.setattr(scripts["speed"], "bulletins", lambda count, vocabulary: batches)
+    monkeypatch.setattr(scripts["speed"], "long_documents", lambda count, vocabulary: batches)
+    argv = ["--rounds", "2", "--json", str(tmp_path / "step.json"), "step", "--vocabulary", "30", "--hidden_size", "4"]
+    scripts["speed"].main(argv)
+    written = json.loads((tmp_path / "step.json").read_text(encoding="utf-8"))
+    assert len(written["rows"]) == 8 and written["n"] == 2, written
+    seconds = written["figures"]["bulletins"]["seconds"]
+    assert all(len(values) == 2 and min(values) > 0 for values in seconds.values()), seconds
+    assert written["title"] in capsys.readouterr().out
+
+
+def test_long_documents_are_as_long_as_said(scripts: dict[str, ModuleType]) -> None:
+    batches = scripts["speed"].long_documents(10**6, 100)
+    documents = torch.cat([batch.documents for batch in batches])
+    words = torch.cat([batch.sentences for batch in batches]).sum() / len(documents)
+    assert 17 <= documents.median() <= 21 and documents.max() == 60, (documents.median(), documents.max())
+    assert 400 <= words <= 900, words
+    assert max(len(batch.words) for batch in batches) <= 30_000 and max(int(b.words.max()) for b in batches) < 100
+
+
+# ---------------------------------------------------------------------- baseline
+
+
+@pytest.fixture
+def baseline(scripts: dict[str, ModuleType], tmp_path: Path) -> Path:
+    """Logs with the baseline on tiny reviews."""
+    corpus = write_reviews(tmp_path / "reviews.csv")
+    logs = tmp_path / "logs"
+    scripts["baseline"].main(["--data", "text", "--data.path", str(corpus), "--logs", str(logs), "--C", "1", "10"])
+    return logs
+
+
+def test_baseline_reads_what_a_model_reads(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    corpus = tmp_path / "mine.tsv"
+    texts = {f"第{i}个 文件。完了!": "好坏"[i % 2] for i in range(20)}
+    corpus.write_text("".join(f"{text}\t{label}\n" for text, label in texts.items()) + "\u3000\t好\n", encoding="utf-8")
+    for units in ("chars", "jieba"):
+        splits = scripts["baseline"].read("text", {"path": str(corpus)}, units)
+        read = [text.replace(" ", "") for split in splits.values() for text in split.documents]
+        known = sorted(set(splits["train"].documents), key=len)
+        assert len(read) == 20 and known, read  # the one without a word is skipped, for the models too
+        assert {t.replace(" ", "") for t in splits["train"].documents} <= {t.replace(" ", "") for t in texts}
+
+
+def test_baseline_leaves_a_run(baseline: Path) -> None:
+    runs = sorted(baseline.glob("baseline/*/results.json"))
+    results = [json.loads(run.read_text(encoding="utf-8")) for run in runs]
+    assert [r["model"] for r in results] == ["tfidf-chars", "tfidf-words"], results
+    for one in results:
+        assert one["test/acc"] == one["test/f1"] == one["val/acc"] == 1.0, one
+        assert sum(one["sizes"].values()) == 60 and one["variant"] == "C = 1", one
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--data", "digits"], "has no documents"),
+        (["--data", "text"], "--data.path"),
+        (["--data", "text", "--data.pth", "x"], "data.pth"),
+    ],
+)
+def test_baseline_says_what_is_wrong(scripts: dict[str, ModuleType], argv: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        scripts["baseline"].main(argv)
+
+
+# ---------------------------------------------------------------------- results
+
+
+def keep_run(logs: Path, name: str, seed: int, accuracy: float, **options: Any) -> None:
+    """A run's folder as the command leaves it."""
+    folder = logs / "han" / name
+    folder.mkdir(parents=True)
+    config = {"seed_everything": seed, "model": options, "data": {"path": "/home/me/news", "label_column": "topic"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    extra = "".join(f" --model.{key} {value}" for key, value in options.items())
+    command = f"train.py --model han --data text --data.path /home/me/news --seed_everything {seed}{extra}"
+    results = {"model": "han", "data": "text", "test/acc": accuracy, "best_epoch": 1, "epochs": 3, "seed": seed}
+    results |= {"command": command, "device": "cpu", "sizes": {"test": 400}}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+def cells(page: str, row: str) -> list[str]:
+    """Cells of the table row that begins so."""
+    (line,) = [line for line in page.splitlines() if line.startswith(row)]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_results_joins_seeds_and_tells_variants_apart(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    logs, out = tmp_path / "logs", tmp_path / "docs" / "results.md"
+    for name, seed, accuracy in (("a", 0, 0.9), ("b", 1, 0.8)):
+        keep_run(logs, name, seed, accuracy)
+    keep_run(logs, "c", 0, 0.5, hidden_size=8)
+    published = tmp_path / "published.yaml"
+    entry = {"title": "news (topic)", "model": "BERT", "accuracy": 94.83, "source": "somebody"}
+    published.write_text(yaml.safe_dump([entry]), encoding="utf-8")
+    scripts["results"].main([str(logs), "--out", str(out), "--published", str(published)])
+    page = out.read_text(encoding="utf-8")
+    assert "## news (topic)" in page and "/home/me" not in page, page
+    both, other, theirs = (cells(page, row) for row in ("| 1 |", "| 2 |", "|  | BERT"))
+    assert both[1:4] == ["han", "recipe", "85.00 ± 7.07 (se 1.79)"] and both[-2:] == ["0, 1", "2"], both
+    assert both[6] == "2 / 3", both
+    assert other[2:4] == ["model.hidden_size 8", "50.00 (se 2.50)"], other
+    assert theirs[2:4] == ["published", "94.83"], theirs
+
+
+def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
+    report = scripts["report"].Report("Something fast", ["side", "s"], [["one", "1.0"]], command="python x.py")
+    report.show(baseline / "benchmarks" / "x.json")
+    out = tmp_path / "results.md"
+    out.write_text("mine\n<!-- results: begin -->\nold\n<!-- results: end -->\nalso mine\n", encoding="utf-8")
+    scripts["results"].main([str(baseline), "--out", str(out)])
+    page = out.read_text(encoding="utf-8")
+    assert page.startswith("mine\n") and page.endswith("also mine\n") and "\nold\n" not in page, page
+    assert "## reviews" in page and "### Something fast" in page and str(tmp_path) not in page, page
+    assert cells(page, "| 1 |")[2] == "C = 1", page
+
+
+@pytest.mark.parametrize("text", ["<!-- results: begin -->", "<!-- results: end --> <!-- results: begin -->"])
+def test_results_does_not_overwrite_a_page_with_broken_markers(
+    scripts: dict[str, ModuleType], tmp_path: Path, text: str
+) -> None:
+    keep_run(tmp_path / "logs", "a", 0, 0.9)
+    out = tmp_path / "results.md"
+    out.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="results: end"):
+        scripts["results"].main([str(tmp_path / "logs"), "--out", str(out)])
+    assert out.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(("content", "says"), [("{", "can't read"), ("[1]", "not written by a run")])
+def test_results_names_a_damaged_file(scripts: dict[str, ModuleType], tmp_path: Path, content: str, says: str) -> None:
+    keep_run(tmp_path, "a", 0, 0.9)
+    file = tmp_path / "han" / "a" / "results.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=says) as error:
+        scripts["results"].main([str(tmp_path), "--out", str(tmp_path / "out.md")])
+    assert str(file) in str(error.value)
+
+
+# ---------------------------------------------------------------------- processes
+
+TINY = ["--model.hidden_size", "4", "--model.embedding_size", "4", "--data.batch_size", "8"]
+
+
+def test_epoch(tmp_path: Path) -> None:
+    corpus, out = write_reviews(tmp_path / "reviews.csv"), tmp_path / "epoch.json"
+    argv = ["--rounds", "1", "--json", str(out), "epoch", "--data", "text", "--data.path", str(corpus), *TINY]
+    done = process(*argv, cwd=tmp_path, script=FOLDER / "speed.py").ok()
+    written = json.loads(out.read_text(encoding="utf-8"))
+    assert [row[0] for row in written["rows"]] == ["train.py", "plain loop"] and written["figures"]["ratio"] > 0
+    assert "Ratio of the medians" in done.out and str(tmp_path) not in done.out, done.out
+
+
+def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    corpus = write_reviews(tmp_path / "reviews.csv")
+    texts = scripts["scale"].read(corpus, None, None)
+    figures = scripts["scale"].measure(tmp_path, texts, 100, 2, ["--model", "han", *TINY])
+    assert min(figures.values()) > 0 and figures["train_mb"] > 50, figures
+    shown = scripts["scale"].report({100: figures, 1000: {**figures, "build": 10 * figures["build"]}}, 2).markdown()
+    assert "power 1.00" in shown and "| 1,000 |" in shown, shown
+
+
+def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exit code 2.*nowhere"):
+        scripts["startup"].start_training(
+            ["--model", "han", "--data", "text", "--data.path", str(tmp_path / "nowhere")]
+        )

@@ -1,0 +1,136 @@
+"""Two processes train and test as one: the same samples, gradients and figures, in one folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.commands import command, environment, process, results, weights, write_reviews
+
+TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
+COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
+SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]")
+HAN = shlex.split(
+    "--model han --data text --data.path reviews.csv --model.embedding_size 8 --model.hidden_size 4 "
+    "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --data.segmenter chars --optimizer.name sgd"
+)
+MODELS = {"softmax": SOFTMAX, "han": HAN}
+SAMPLES = {"softmax": 1079, "han": 80}
+
+SPY = """
+import json, os, sys
+from lightning_nn.cli import main
+from lightning_nn.data.loader import BatchOrder
+
+original = BatchOrder.__iter__
+
+def spied(self):
+    for index in original(self):
+        if self.shuffle:
+            with open(f"seen-{self.rank}.jsonl", "a", encoding="utf-8") as file:
+                print(json.dumps([self.epoch, index.tolist()]), file=file)
+        yield index
+
+BatchOrder.__iter__ = spied
+sys.exit(main())
+"""
+
+
+def prepare(cwd: Path) -> Path:
+    write_reviews(cwd / "reviews.csv", rows=100)
+    (cwd / "spy.py").write_text(SPY, encoding="utf-8")
+    return cwd
+
+
+def two_nodes(argv: list[str], cwd: Path) -> None:
+    """torchrun on two nodes of one process, both on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *launch, "--node_rank", str(node), "spy.py", *argv],
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for node in range(2)
+    ]
+    try:
+        said = [node.communicate(timeout=240)[0] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    codes = [node.returncode for node in nodes]
+    assert codes == [0, 0], f"exit codes {codes}\n" + "\n".join(said)[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("model", "launcher"),
+    [
+        ("softmax", "devices"),
+        ("han", "torchrun"),
+        pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
+        pytest.param("han", "devices", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> None:
+    cwd, one = prepare(tmp_path), tmp_path / "one"
+    one.mkdir()
+    prepare(one)
+    argv = [*MODELS[model], "--data.batch_size", "8", *COMMON]
+    if launcher == "devices":
+        process(*argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
+    else:
+        alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
+        two_nodes([*argv, *alone, "--trainer.strategy", "ddp"], cwd)
+    (run,) = (cwd / "logs" / model).iterdir()  # one folder, named by the first process
+    each_sample_once_an_epoch(cwd, SAMPLES[model])
+
+    kept = results(run)
+    assert kept["processes"] == 2
+    tested = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=cwd).ok()
+    figures = json.loads(tested.out[tested.out.index("{") :])
+    same = [f"test/{name}" for name in ("acc", "f1")]
+    assert [kept[name] for name in same] == [figures[name] for name in same], "two processes, other figures"
+    assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
+
+    command(*MODELS[model], "--data.batch_size", "16", *COMMON, cwd=one).ok()
+    (other,) = (one / "logs" / model).iterdir()
+    a, b = (weights(folder / "checkpoints/last.ckpt") for folder in (run, other))
+    apart = {name: float((a[name] - b[name]).abs().max()) for name in a if a[name].is_floating_point()}
+    worst = max(apart, key=lambda name: apart[name])
+    assert apart[worst] < 1e-5, f"{worst} is {apart[worst]} apart from one process over the same batches"
+
+
+def each_sample_once_an_epoch(cwd: Path, samples: int) -> None:
+    seen: Counter[tuple[int, int]] = Counter()
+    steps = []
+    for rank in (0, 1):
+        lines = (cwd / f"seen-{rank}.jsonl").read_text(encoding="utf-8").splitlines()
+        steps.append(len(lines))
+        seen.update((epoch, sample) for epoch, index in map(json.loads, lines) for sample in index)
+    expected = {(epoch, sample) for epoch in (0, 1) for sample in range(samples)}
+    assert set(seen) == expected, f"{len(expected - set(seen))} missing, {len(set(seen) - expected)} too many"
+    assert set(seen.values()) == {1}, seen.most_common(3)
+    assert steps[0] == steps[1], f"steps of the processes: {steps}"
+
+
+def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> None:
+    command(*SOFTMAX, *COMMON, cwd=tmp_path).ok()
+    alone = command("test", "--ckpt_path", "best", cwd=tmp_path).ok().out
+    both = process("test", "--ckpt_path", "best", *TWO, cwd=tmp_path).ok().out
+    one, two = (json.loads(re.sub(r"(?s)^[^{]*", "", text)) for text in (alone, both))
+    assert (one["test/acc"], one["test/f1"]) == (two["test/acc"], two["test/f1"])
+    assert one["test/loss"] == pytest.approx(two["test/loss"], rel=1e-5)

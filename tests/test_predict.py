@@ -1,0 +1,146 @@
+"""Asking a trained model, from its checkpoint alone: a text, a file, standard input; a table, a page, a terminal."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+import shlex
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Result, command, write_reviews
+
+HAN = shlex.split(
+    "--model han --data text --data.path reviews.csv --data.batch_size 16 --data.segmenter chars --run r "
+    "--model.embedding_size 16 --model.hidden_size 8 --model.attention_size 8 --optimizer.lr 0.02 "
+    "--trainer.max_epochs 3 --trainer.enable_progress_bar false"
+)
+GOOD, BAD = "质量很好，非常满意。", "质量太差，非常失望。"
+
+
+@pytest.fixture(scope="module")
+def han(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run and nothing else: the corpus is gone."""
+    cwd = tmp_path_factory.mktemp("han")
+    write_reviews(cwd / "reviews.csv", rows=200)
+    command(*HAN, cwd=cwd).ok()
+    (cwd / "reviews.csv").unlink()
+    return cwd
+
+
+def ask(han: Path, *argv: str, stdin: bytes = b"") -> Result:
+    return command("predict", "--ckpt_path", "best", *argv, cwd=han, stdin=stdin)
+
+
+def table(text: str) -> list[list[str]]:
+    header, *rows = csv.reader(io.StringIO(text))
+    assert header == ["input", "category", "probability"], header
+    return rows
+
+
+def test_one_text(han: Path) -> None:
+    ((text, category, probability),) = table(ask(han, "--data.text", GOOD).ok().out)
+    assert (text, category) == (GOOD, "好评")
+    assert 0.5 <= float(probability) <= 1
+
+
+def test_several_texts_a_file_and_standard_input_give_the_same(han: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new.txt"
+    file.write_text(f"{GOOD}\n{BAD}\n", encoding="utf-8")
+    texts = ask(han, "--data.text", GOOD, "--data.text", BAD).ok().out
+    assert [row[1] for row in table(texts)] == ["好评", "差评"]
+    assert ask(han, "--data.file", str(file)).ok().out == texts
+    assert ask(han, "--data.file", "-", stdin=file.read_bytes()).ok().out == texts
+    assert ask(han, "--data.file", "-", stdin=b"\xef\xbb\xbf" + file.read_bytes()).ok().out == texts
+    assert ask(han, "--model", "han", "--data.file", str(file), "--out", str(tmp_path / "out.csv")).ok().out == ""
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == texts
+    file.write_bytes(f"{GOOD}\n{BAD}\n".encode("gb18030"))
+    assert ask(han, "--data.file", str(file), "--data.encoding", "gb18030").ok().out == texts
+    ask(han, "--data.file", str(file)).refused("new.txt:1", "--data.encoding")
+
+
+def test_the_checkpoint_moves_alone(han: Path, tmp_path: Path) -> None:
+    shutil.copy(han / "logs/han/r/checkpoints/best.ckpt", tmp_path / "mine.ckpt")
+    alone = command("predict", "--ckpt_path", "mine.ckpt", "--data.text", GOOD, cwd=tmp_path).ok().out
+    assert alone == ask(han, "--data.text", GOOD).out
+
+
+def test_slips(han: Path, tmp_path: Path) -> None:
+    ask(han).refused("--data.text", "--data.file")
+    ask(han, "--data.file", "nothere.txt").refused("nothere.txt")
+    ask(han, "--data.file", str(tmp_path)).refused(str(tmp_path))
+    ask(han, "--data.textt", "a").refused("--data.textt", "--data.text")
+    ask(han, "--model", "softmax", "--data.text", "a").refused("softmax")
+    ask(han, "--data.text", GOOD, "--trainer.accelerator", "abacus").refused("abacus")
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\t", "。。。", "😀😀", "ｆｕｌｌ", "\x00\x07", "a" * 5000, "好\r"])
+def test_any_text_gets_an_answer_or_an_error(text: str, han: Path) -> None:
+    result = ask(han, "--data.text", text)
+    if result.code:
+        result.refused()
+    else:
+        assert len(table(result.out)) == 1, result.out
+
+
+def test_empty_lines_keep_their_places(han: Path) -> None:
+    result = ask(han, "--data.file", "-", stdin=f"{GOOD}\n\n{BAD}\n".encode())
+    if result.code:
+        result.refused("line 2")
+    else:
+        assert len(table(result.out)) == 3, result.out
+
+
+def test_a_spreadsheet_takes_no_input_for_a_formula(han: Path) -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", 'a,"b"', '=HYPERLINK("http://x")']
+    rows = table(ask(han, "--data.file", "-", stdin="\n".join(texts).encode()).ok().out)
+    assert [row[0] for row in rows] == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", 'a,"b"', '\'=HYPERLINK("http://x")']
+
+
+def test_a_terminal_takes_no_input_for_a_command(han: Path) -> None:
+    argv = ("predict", "--ckpt_path", "best", "--data.text", "很好\x1b[2J\x1b]0;owned\x07\r\n[red]好[/red]")
+    out = command(*argv, cwd=han, terminal=True).ok().out
+    assert "[red]" in out, "markup in a text was read"
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out), f"control characters reach the terminal: {out!r}"
+
+
+def test_explain_shows_words_by_weight_and_writes_a_page(han: Path) -> None:
+    nasty = f"{GOOD}<script>alert(1)</script>\x1b[2J[red]次[/red]"
+    done = ask(han, "--data.text", nasty, "--explain").ok()
+    page = han / "logs/han/r/attention.html"
+    assert str(page.relative_to(han)) in done.out, done.out
+    assert "评" in done.out
+    assert "\x1b[2J" not in done.out
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert" not in text, "text of a document runs in the page"
+    assert "好" in html.unescape(text)
+    assert not re.search(r"(src|href)=[\"']https?:", text), "the page is not self-contained"
+
+
+def test_lines_stream_in_constant_memory(han: Path, tmp_path: Path) -> None:
+    few, many = (peak_memory(han, tmp_path, lines) for lines in (1_100, 4_200))
+    assert many - few < 300_000, f"1,100 lines took {few:,} bytes, 4,200 lines {many:,}"
+
+
+@pytest.mark.slow  # a million lines take minutes
+def test_a_million_lines_stream_in_constant_memory(han: Path, tmp_path: Path) -> None:
+    few, many = (peak_memory(han, tmp_path, lines) for lines in (10_000, 1_000_000))
+    assert many - few < 300_000, f"10,000 lines took {few:,} bytes, 1,000,000 lines {many:,}"
+
+
+def peak_memory(han: Path, tmp_path: Path, lines: int) -> int:
+    """Most bytes that Python held while a file of so many lines was answered."""
+    with (tmp_path / "new.txt").open("w", encoding="utf-8") as file:
+        file.writelines(f"{line:07}{GOOD}\n" for line in range(lines))
+    tracemalloc.start()
+    ask(han, "--data.file", str(tmp_path / "new.txt"), "--out", str(tmp_path / "out.csv")).ok()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
+        assert sum(1 for _ in file) == lines + 1
+    return peak

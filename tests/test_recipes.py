@@ -1,0 +1,73 @@
+"""Every recipe of conf/ parses, says something, and runs; every model overfits a batch from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_nn import catalog
+from lightning_nn.cli import parse
+from lightning_nn.command import CommandLine, find_recipes
+from tests.commands import ROOT, command, write_reviews
+
+RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
+TINY = {
+    "text": ("--data.path", "reviews.csv"),
+    "bulletins": ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50"),
+}
+
+
+def pair(recipe: Path) -> tuple[str, str]:
+    """Model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
+    model, data, *_ = [*recipe.stem.split("-"), ""]
+    return model, data or catalog.MODELS[model].data
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
+    model, data = pair(recipe)
+    if data in ("cifar10", "images"):
+        pytest.skip(f"{data} is not embedded")
+    write_reviews(tmp_path / "reviews.csv")
+    argv = ["--model", model, "--data", data, *TINY.get(data, ())]
+    if recipe not in find_recipes(model, data):
+        argv += ["-c", str(recipe)]
+    command(*argv, "--trainer.fast_dev_run", "true", cwd=tmp_path).ok()
+    assert not list(tmp_path.rglob("*.ckpt")), "a trial run left a checkpoint"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_recipe_holds_only_what_differs_from_the_code(recipe: Path) -> None:
+    model, data = pair(recipe)
+    line = CommandLine(parse(["--model", model, "--data", data]), model, data, recipes=[])
+    code = {key: value for key, value in line.config.items() if not key.startswith("config")}
+    said = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    same = [key for key, value in _flat(said).items() if code[key] == value]
+    assert not same, f"{recipe.name} repeats the defaults of {same}"
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+@pytest.mark.parametrize("model", catalog.MODELS)
+def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    argv = ["--model", model, "--run", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
+    argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false", "--trainer.log_every_n_steps", "1"]
+    argv += ["--trainer.limit_val_batches", "0"]
+    if catalog.MODELS[model].reads == "text":
+        argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
+        argv += ["--optimizer.lr", "0.01"]
+    command("fit", *argv, cwd=tmp_path).ok()
+    events = EventAccumulator(str(tmp_path / "logs" / model / "r"))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train/loss")]
+    assert losses[-1] < 0.05, f"training loss {losses[0]:.3f} at the start, {losses[-1]:.3f} at the end"
