@@ -43,8 +43,8 @@ from lightning_nn.run import Record, Run, find_checkpoint, is_first_process, res
 
 # What Lightning says in every run and nobody can act on, by name.
 _CHATTER = re.compile(
-    r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available|Trainer already configured"
-    r"|litlogger|litmodels"
+    r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available"
+    r"|Trainer already configured|litlogger|litmodels"
     r"|Seed set to|Restor(ing|ed) |Loaded model weights|Detected KeyboardInterrupt|`Trainer\.fit` stopped"
     r"|distributed_backend|Initializing distributed|All distributed processes|Starting with \d+ processes|^-+$|^$"
     r"|MEMBER: \d+/\d+|Running in `fast_dev_run`|will use (all|only) \d+ batch|`Trainer\(overfit_batches|^\s*$"
@@ -188,7 +188,7 @@ class CommandLine(LightningCLI):
             record: the callback that keeps what the run did.
         """
         config = dict(self.config_init.trainer.items())
-        callbacks = [Progress()] if config.get("enable_progress_bar") is not False else []
+        callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
         config["enable_progress_bar"] = bool(callbacks)
         if config.get("plugins") is None:
             config["plugins"] = [PlainCheckpointIO()]
@@ -286,14 +286,15 @@ def _train(request: Request) -> int:
 
 
 def _evaluate(request: Request) -> int:
-    """Figures of a checkpoint on validation or test."""
+    """Figures of a checkpoint on validation or test; the test of a run's best goes to its results.json as well."""
     if not request.ckpt_path:
         raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
     path, checkpoint = _open(request, request.ckpt_path)
     request = _as_saved(request, path, checkpoint)
     assert request.model and request.data
     cli = CommandLine(request, request.model, request.data, [], _saved_defaults(checkpoint))
-    contradicted = [k for k in cli.changes() if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
+    changes = cli.changes()
+    contradicted = [k for k in changes if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
     data = cli.make_data()
@@ -301,11 +302,18 @@ def _evaluate(request: Request) -> int:
     data.prepare_once()
     model = cli.topic.load_from_checkpoint(path)
     trainer = cli.make_trainer(None)
-    run = trainer.validate if request.verb == "validate" else trainer.test
-    (metrics,) = run(model, datamodule=data, verbose=False)
+    evaluate = trainer.validate if request.verb == "validate" else trainer.test
+    (metrics,) = evaluate(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
+        run = Run.of(path)
+        if request.verb == "test" and run is not None and path.name == run.best.name and not _touches_data(changes):
+            save_results(run.results, metrics)
         print(json.dumps({"checkpoint": str(path), **metrics}, indent=2, ensure_ascii=False))
     return 0
+
+
+def _touches_data(changes: dict[str, Any]) -> bool:
+    return any(key.startswith(("data.", "trainer.limit")) for key in changes)
 
 
 def _open(request: Request, which: str) -> tuple[Path, dict[str, Any]]:

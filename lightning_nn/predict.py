@@ -157,9 +157,10 @@ def cell(text: str) -> str:
 
 def _explain(model: Classifier, texts: list[str], checkpoint: Path) -> int:
     """Shows where the model looked, in the terminal and on a page."""
-    if not hasattr(model, "explain"):
+    explain = getattr(model, "explain", None)
+    if explain is None:
         raise UserError(f"--explain needs a model with attention maps: --model han (this is {model.name})")
-    explanations = model.explain(texts)
+    explanations = explain(texts)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for explanation in explanations:
         console.print(terminal(explanation, width=console.width))

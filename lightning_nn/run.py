@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -148,26 +148,27 @@ class Record(pl.Callback):
         self.best_epoch: int | None = None
         self._start = 0.0
         self._train_seconds = 0.0
-        self._epoch_start = 0.0
+        self._mark = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clocks; a resumed run has no start of its first epoch."""
-        self._start = self._epoch_start = time.perf_counter()
+        self._start = self._mark = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock of the steps."""
-        self._epoch_start = time.perf_counter()
+        self._mark = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts samples."""
         self.samples += batch.size
-        if trainer.is_last_batch:
-            self._train_seconds += time.perf_counter() - self._epoch_start
+        now = time.perf_counter()
+        self._train_seconds, self._mark = self._train_seconds + now - self._mark, now
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remembers the metrics of the best epoch."""
+        self._mark = time.perf_counter()  # validation is not training
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         monitor, mode = (
@@ -215,6 +216,7 @@ class Record(pl.Callback):
             "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
             "peak_memory_mb": round(peak_memory() / 2**20),
             "parameters": sum(p.numel() for p in model.parameters()),
+            "sizes": {split: len(source) for split, source in cast(Any, trainer).datamodule.sources.items()},
             "seed": seed,
             "processes": trainer.world_size,
             "device": device_name(trainer),

@@ -266,8 +266,6 @@ def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp
     assert "power 1.00" in shown and "| 1,000 |" in shown, shown
 
 
-def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="exit code 2.*nowhere"):
-        scripts["startup"].start_training(
-            ["--model", "han", "--data", "text", "--data.path", str(tmp_path / "nowhere")]
-        )
+def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType]) -> None:
+    with pytest.raises(UserError, match=r"exit code 2.*unknown model 'hann'"):
+        scripts["startup"].start_training(["--model", "hann"])

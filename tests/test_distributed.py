@@ -24,6 +24,7 @@ HAN = shlex.split(
 )
 MODELS = {"softmax": SOFTMAX, "han": HAN}
 SAMPLES = {"softmax": 1079, "han": 80}
+BATCH = {"softmax": 32, "han": 8}  # an even number of batches, so that two of them are one of twice the size
 
 SPY = """
 import json, os, sys
@@ -89,7 +90,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     cwd, one = prepare(tmp_path), tmp_path / "one"
     one.mkdir()
     prepare(one)
-    argv = [*MODELS[model], "--data.batch_size", "8", *COMMON]
+    argv = [*MODELS[model], "--data.batch_size", str(BATCH[model]), *COMMON]
     if launcher == "devices":
         process(*argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
     else:
@@ -106,7 +107,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     assert [kept[name] for name in same] == [figures[name] for name in same], "two processes, other figures"
     assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
-    command(*MODELS[model], "--data.batch_size", "16", *COMMON, cwd=one).ok()
+    command(*MODELS[model], "--data.batch_size", str(2 * BATCH[model]), *COMMON, cwd=one).ok()
     (other,) = (one / "logs" / model).iterdir()
     a, b = (weights(folder / "checkpoints/last.ckpt") for folder in (run, other))
     apart = {name: float((a[name] - b[name]).abs().max()) for name in a if a[name].is_floating_point()}

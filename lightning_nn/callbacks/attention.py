@@ -270,9 +270,8 @@ def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int
     """A sentence in the columns of its weight and its text; without colours a second row has its words by weight."""
     bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
     yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
-    if not colours and len(sentence.words) > 1:
-        if named := strongest([sentence], 3):
-            yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
+    if not colours and len(sentence.words) > 1 and (named := strongest([sentence], 3)):
+        yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
 
 
 def _shaded(words: list[ShadedWord], colours: bool) -> Text:

@@ -230,7 +230,7 @@ class Progress(ProgressBar):
             return
         line = tqdm.format_meter(
             steps + self._first,
-            self._total,
+            self._total or 0,  # 0 is none
             elapsed,
             ncols=self._columns() - 1,
             prefix=self._what,

@@ -16,6 +16,7 @@ from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
@@ -198,7 +199,7 @@ def attention_table(explanation: Explanation) -> str:
     rows = [
         f"**{markdown(explanation.category)}** {explanation.probability:.1%}{truth}",
         "",
-        "| sentence | words | strongest |",
+        "| share | words | strongest |",
         "|-:|:-|:-|",
     ]
     for sentence in [sentences[i] for i in sorted(heaviest)]:
@@ -262,7 +263,7 @@ def _logger(trainer: pl.Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-class _OnTensors(nn.Module):
+class ModelOnTensors(nn.Module):
     """A model called with the tensors of a batch one by one, as tracing wants it."""
 
     def __init__(self, model: nn.Module, batch_type: Any) -> None:
@@ -280,12 +281,10 @@ def _add_graph(logger: TensorBoardLogger, model: pl.LightningModule, batch: Any)
     was_training, said = model.training, io.StringIO()
     try:
         with warnings.catch_warnings(), torch.no_grad(), _jit_is_scripting(), contextlib.redirect_stdout(said):
-            warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", ".*torch.jit.trace.* is (deprecated|not supported).*")
-            warnings.filterwarnings("ignore", ".*LeafSpec.*")
-            logger.experiment.add_graph(_OnTensors(model, type(batch)), tensors)
-    except Exception:
-        import traceback; traceback.print_exc()  # whatever tracing stumbles over, training does not need it
+            warnings.simplefilter("ignore")  # deprecations that tracing meets on its way, none of them ours
+            warnings.simplefilter("error", TracerWarning)
+            logger.experiment.add_graph(ModelOnTensors(model, type(batch)), tensors)
+    except Exception:  # whatever tracing stumbles over, training does not need it
         return
     finally:
         model.train(was_training)

@@ -55,7 +55,7 @@ class Bulletins(Documents):
         for split, size in zip(SPLITS, sizes, strict=True):
             if size < 1:
                 raise UserError(f"{split}_size is {size}; it must be at least 1")
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)
         self._sizes, self.seed = sizes, seed
 
     def deciding(self, split: str) -> list[tuple[int, ...]]:

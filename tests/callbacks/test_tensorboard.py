@@ -21,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from lightning_nn.callbacks.tensorboard import Board, attention_table, explain_batch, gradient_norm
+from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.explanation import Explanation
 from tests.callbacks.tiny import Data, Tiny, Words, trainer
 
