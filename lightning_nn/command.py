@@ -307,7 +307,7 @@ def _evaluate(request: Request) -> int:
     if trainer.is_global_zero:
         run = Run.of(path)
         if request.verb == "test" and run is not None and path.name == run.best.name and not _touches_data(changes):
-            save_results(run.results, metrics)
+            save_results(run.results, dict(metrics))
         print(json.dumps({"checkpoint": str(path), **metrics}, indent=2, ensure_ascii=False))
     return 0
 

@@ -33,8 +33,8 @@ class Source(Protocol):
 class BatchOrder:
     """Which samples make which batch: a function of (seed, epoch, rank, world size) alone.
 
-    Samples are sorted by length and shuffled within windows of neighbours, so that a batch has little spread; the
-    batches are then shuffled. What a batch may hold depends on the sorted lengths only, so every epoch has the same
+    Samples are shuffled within buckets of like length, so that a batch has little spread; the batches are then
+    shuffled. What a batch may hold depends on the sorted lengths only, so every epoch has the same
     number of batches. Ranks take turns: step t is made of `world_size` neighbouring batches, one a rank. Where their
     number does not divide, the largest batches are split, so that each sample comes once an epoch and each rank has
     the same number of batches; where nothing is left to split, some single samples are joined in pairs.
@@ -54,7 +54,7 @@ class BatchOrder:
         UserError: fewer samples than processes.
     """
 
-    window = 16  # batches whose samples are shuffled together; 16 keeps sentence counts within about a tenth
+    spread = 1.5  # longest to shortest sample of a bucket: little to wait for, and no bucket that is all one class
 
     def __init__(
         self,
@@ -77,15 +77,14 @@ class BatchOrder:
                 f"{len(self.members)} samples can't be shared by {world_size} processes: use fewer (--trainer.devices)"
             )
         if lengths is None:
-            self.windows = [(0, len(self.members))]
+            self.buckets = [(0, len(self.members))]
             cuts = list(range(0, len(self.members), batch_size))
         else:
             costs = lengths[self.members]
             self.members = self.members[np.argsort(costs, kind="stable")]
             costs = np.sort(costs)
-            width = batch_size * world_size * self.window
-            self.windows = [(a, min(a + width, len(costs))) for a in range(0, len(costs), width)]
-            cuts = _cut(costs, self.windows, batch_size, max_length)
+            self.buckets = _buckets(costs, self.spread)
+            cuts = _cut(costs, self.buckets, batch_size, max_length)
         self.bounds = _split_to_multiple(cuts, len(self.members), world_size)
 
     @property
@@ -104,7 +103,7 @@ class BatchOrder:
         members, steps = self.members, np.arange(len(self))
         if self.shuffle:
             random = np.random.default_rng((self.seed, self.epoch))
-            members = np.concatenate([random.permutation(members[a:b]) for a, b in self.windows])
+            members = np.concatenate([random.permutation(members[a:b]) for a, b in self.buckets])
             steps = random.permutation(steps)
         for step in steps:
             start, stop = self.bounds[step * self.world_size + self.rank]
@@ -165,10 +164,17 @@ def _balance(labels: Index) -> Index:
     return np.sort(np.concatenate([np.resize(np.flatnonzero(labels == c), counts.max()) for c in classes]))
 
 
-def _cut(costs: Index, windows: list[tuple[int, int]], batch_size: int, max_length: int | None) -> list[int]:
-    """Where batches begin, so that none can exceed `max_length` whatever the order within its window."""
+def _buckets(costs: Index, spread: float) -> list[tuple[int, int]]:
+    """(start, stop) of runs of ascending costs that differ by a factor of `spread` at most."""
+    number = np.floor(np.log(np.maximum(costs, 1)) / np.log(spread))
+    starts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
+    return list(zip(starts, [*starts[1:], len(costs)], strict=True))
+
+
+def _cut(costs: Index, buckets: list[tuple[int, int]], batch_size: int, max_length: int | None) -> list[int]:
+    """Where batches begin, so that none can exceed `max_length` whatever the order within its bucket."""
     cuts: list[int] = []
-    for start, stop in windows:
+    for start, stop in buckets:
         most = batch_size
         if max_length is not None:
             most = max(1, min(batch_size, max_length // max(1, int(costs[stop - 1]))))
