@@ -119,7 +119,7 @@ def prepare(options: list[str]) -> Setup:
 def run_command(options: list[str], logs: Path, name: str) -> float:
     """Seconds of training by its own record."""
     with contextlib.redirect_stdout(sys.stderr):
-        code = cli.main(["fit", *options, "--logs", str(logs), "--run", name])
+        code = cli.main(["fit", *options, "--folder", str(logs), "--name", name])
     if code:
         raise SystemExit(code)
     (file,) = logs.glob(f"*/{name}/results.json")

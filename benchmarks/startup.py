@@ -70,7 +70,7 @@ def start_training(options: list[str], steps: int = 1) -> tuple[float, dict[str,
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clock.json"
         clock = ["clock.Clock", "--trainer.callbacks.path", str(file), "--trainer.callbacks.steps", str(steps)]
-        command = [sys.executable, str(ROOT / "train.py"), "fit", *options, "--logs", folder, "--trainer.callbacks"]
+        command = [sys.executable, str(ROOT / "train.py"), "fit", *options, "--folder", folder, "--trainer.callbacks"]
         start = time.time()
         done = subprocess.run(
             [*command, *clock], env=environment(), capture_output=True, encoding="utf-8", errors="replace", check=False

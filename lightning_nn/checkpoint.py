@@ -85,7 +85,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
             kept = "; the one there before is kept" if path.exists() else ""
             raise UserError(
-                f"can't write the checkpoint {path}: {reason}{kept}; free space or choose another folder with --logs"
+                f"can't write the checkpoint {path}: {reason}{kept}; free space or choose another folder with --folder"
             ) from error
 
     def load_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ VERBS = {
 }
 
 
-OPTIONS = ("--model", "--data", "--ckpt_path", "--finetune", "--logs", "--run")
+OPTIONS = ("--model", "--data", "--ckpt_path", "--finetune", "--folder", "--name")
 
 
 class Request(NamedTuple):
@@ -29,10 +30,11 @@ class Request(NamedTuple):
         data: likewise.
         ckpt_path: last, best or a file.
         finetune: a file whose weights a new run starts from.
-        logs: folder of the runs.
-        run: name of the run's folder; None for the time.
+        folder: of the runs.
+        name: name of the run's folder; None for the time.
         help: "", "own" (the model's and the data's arguments) or "trainer".
         rest: what LightningCLI parses.
+        command: the whole command line, as results.json keeps it.
     """
 
     verb: str
@@ -40,10 +42,11 @@ class Request(NamedTuple):
     data: str | None
     ckpt_path: str | None
     finetune: str | None
-    logs: str
-    run: str | None
+    folder: str
+    name: str | None
     help: str
     rest: list[str]
+    command: str
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,10 +112,11 @@ def parse(argv: list[str]) -> Request:
         data=data,
         ckpt_path=given["ckpt_path"],
         finetune=given["finetune"],
-        logs=given["logs"] or "logs",
-        run=given["run"],
+        folder=given["folder"] or "logs",
+        name=given["name"],
         help=_take_help(rest),
         rest=rest,
+        command=shlex.join(["train.py", *argv]),
     )
 
 
@@ -175,7 +179,7 @@ def overview() -> str:
             "  --model NAME --help     the arguments of a model and its data",
             "  --ckpt_path last|best|FILE   go on with a run; test or ask a checkpoint",
             "  --finetune FILE         start a new run from a checkpoint's weights",
-            "  --logs DIR, --run NAME  where the run is kept (logs/MODEL/TIME)",
+            "  --folder DIR, --name NAME  where the run is kept (logs/MODEL/TIME)",
             "  -c FILE, --print_config, --seed_everything N",
             "",
             "examples",

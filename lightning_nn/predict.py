@@ -22,7 +22,7 @@ from lightning_nn.callbacks.attention import page, terminal
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.cli import Request
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.models.base import Classifier, Prediction
+from lightning_nn.models.classifier import Classifier, Prediction
 from lightning_nn.run import Run, find_checkpoint
 
 CHUNK = 1024  # inputs held in memory at once
@@ -39,7 +39,7 @@ def predict(request: Request) -> int:
         UserError: no checkpoint, no input, or one that can't be read.
     """
     options = _options(request.rest)
-    path = find_checkpoint(request.logs, request.model, request.ckpt_path or "best")
+    path = find_checkpoint(request.folder, request.model, request.ckpt_path or "best")
     name = read_checkpoint(path)["lightning_nn"]["model"]
     if request.model not in (None, name):
         raise UserError(f"{path} holds the model {name!r}, not {request.model!r}: leave --model out")

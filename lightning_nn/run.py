@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from lightning_nn.callbacks.best import BestValidation
 from lightning_nn.catalog import MODELS
 from lightning_nn.checkpoint import write_whole
 from lightning_nn.errors import UserError
@@ -83,7 +84,7 @@ class Run:
             os.environ["LIGHTNING_NN_RUN"] = folder.name
             if (folder / "checkpoints").exists():
                 raise UserError(
-                    f"{folder} holds a run already: choose another --run, or go on with it: "
+                    f"{folder} holds a run already: choose another --name, or go on with it: "
                     f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
                 )
             try:
@@ -93,7 +94,7 @@ class Run:
                 probe.unlink()
             except OSError as error:
                 raise UserError(
-                    f"can't write to {folder}: {error.strerror}; choose another folder with --logs"
+                    f"can't write to {folder}: {error.strerror}; choose another folder with --folder"
                 ) from None
         return cls(folder)
 
@@ -139,13 +140,13 @@ class Record(pl.Callback):
     Attributes:
         seconds: spent in training, validation included.
         samples: seen in training by this process.
+        best: the best validation.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.samples = 0
-        self.best: dict[str, float] = {}
-        self.best_epoch: int | None = None
+        self.best = BestValidation()
         self._start = 0.0
         self._train_seconds = 0.0
         self._mark = 0.0
@@ -169,21 +170,7 @@ class Record(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remembers the metrics of the best epoch."""
         self._mark = time.perf_counter()  # validation is not training
-        if trainer.sanity_checking or trainer.state.fn != "fit":
-            return
-        monitor, mode = (
-            getattr(trainer.checkpoint_callback, "monitor", None),
-            getattr(trainer.checkpoint_callback, "mode", "min"),
-        )
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        if monitor not in metrics:
-            return
-        better = monitor not in self.best or (
-            metrics[monitor] < self.best[monitor] if mode == "min" else metrics[monitor] > self.best[monitor]
-        )
-        if better:
-            self.best = {k: v for k, v in metrics.items() if k.startswith("val/")}
-            self.best_epoch = trainer.current_epoch
+        self.best.update(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops the clock."""
@@ -196,21 +183,20 @@ class Record(pl.Callback):
             "seconds": self.seconds + elapsed,
             "train_seconds": self._train_seconds,
             "samples": self.samples,
-            "best": dict(self.best),
-            "best_epoch": self.best_epoch,
+            "best": self.best.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from there."""
         self.seconds, self._train_seconds = state_dict["seconds"], state_dict["train_seconds"]
-        self.samples, self.best = state_dict["samples"], dict(state_dict["best"])
-        self.best_epoch = state_dict["best_epoch"]
+        self.samples = state_dict["samples"]
+        self.best.load_state_dict(state_dict["best"])
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
         """Everything but the metrics of the test."""
         return {
-            **self.best,
-            "best_epoch": self.best_epoch,
+            **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
+            "best_epoch": self.best.epoch,
             "epochs": trainer.current_epoch,
             "seconds": round(self.seconds, 2),
             "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
@@ -220,7 +206,6 @@ class Record(pl.Callback):
             "seed": seed,
             "processes": trainer.world_size,
             "device": device_name(trainer),
-            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "finished": datetime.now().isoformat(timespec="seconds"),
             "versions": versions(),
             "commit": commit(),

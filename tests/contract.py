@@ -16,7 +16,7 @@ from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import PlainCheckpointIO
 from lightning_nn.data.module import DataModule
 from lightning_nn.data.pictures import PictureSource
-from lightning_nn.models.base import Classifier
+from lightning_nn.models.classifier import Classifier
 
 SMALL: dict[str, dict[str, Any]] = {
     "logistic": {},

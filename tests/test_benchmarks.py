@@ -50,9 +50,9 @@ def test_help_shows_how_to_run_it(
 
 
 def test_a_published_command_names_no_place(scripts: dict[str, ModuleType]) -> None:
-    argv = "train.py --model han --data text --data.path ../my/reviews --logs=/home/me/logs -c /etc/x.yaml --run a"
+    argv = "train.py --model han --data text --data.path ../my/reviews --folder=/home/me/logs -c /etc/x.yaml --name a"
     shown = scripts["report"].public_command(argv.split(), ["reviews.csv"])
-    assert shown == "python train.py --model han --data text --data.path PATH --logs=PATH -c PATH --run a"
+    assert shown == "python train.py --model han --data text --data.path PATH --folder=PATH -c PATH --name a"
 
 
 def test_markdown_escapes_what_would_end_a_cell(scripts: dict[str, ModuleType]) -> None:

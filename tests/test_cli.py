@@ -30,7 +30,7 @@ class Trained:
 
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd
-        self.said = command(*QUICK, "--run", "first", cwd=cwd).ok()
+        self.said = command(*QUICK, "--name", "first", cwd=cwd).ok()
         self.run = cwd / "logs" / "softmax" / "first"
         self.best, self.last = (self.run / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
 
@@ -178,17 +178,17 @@ def test_broken_configuration_files(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
 def test_logs_without_permission(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir(mode=0o500)
-    command(*QUICK, cwd=tmp_path).refused("logs", "Permission denied", "--logs")
+    command(*QUICK, cwd=tmp_path).refused("logs", "Permission denied", "--folder")
 
 
 def test_logs_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file", encoding="utf-8")
-    command(*QUICK, cwd=tmp_path).refused("logs", "--logs")
+    command(*QUICK, cwd=tmp_path).refused("logs", "--folder")
 
 
 def test_a_run_is_never_overwritten(trained: Trained) -> None:
     before = trained.best.read_bytes()
-    command(*QUICK, "--run", "first", cwd=trained.cwd).refused("first", "--run", "last.ckpt")
+    command(*QUICK, "--name", "first", cwd=trained.cwd).refused("first", "--name", "last.ckpt")
     assert trained.best.read_bytes() == before
 
 
@@ -231,7 +231,7 @@ def test_command_line_over_file_over_recipe_over_code(tmp_path: Path) -> None:
     ],
 )
 def test_ways_to_train(options: str, tmp_path: Path) -> None:
-    command(*QUICK, "--run", "r", *options.split(), cwd=tmp_path).ok()
+    command(*QUICK, "--name", "r", *options.split(), cwd=tmp_path).ok()
     assert results(tmp_path / "logs/softmax/r")["test/acc"] > 0.2, "chance is 0.1"
 
 
@@ -297,7 +297,7 @@ def save_picture(file: Path) -> None:
 
 
 def test_fit_alone_does_not_test(tmp_path: Path) -> None:
-    command("fit", *QUICK, "--run", "r", cwd=tmp_path).ok()
+    command("fit", *QUICK, "--name", "r", cwd=tmp_path).ok()
     kept = results(tmp_path / "logs/softmax/r")
     assert not [name for name in kept if name.startswith("test/")], kept
     assert "val/acc" in kept
@@ -305,16 +305,16 @@ def test_fit_alone_does_not_test(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(trained: Trained, tmp_path: Path) -> None:
     for run, seed in (("same", "0"), ("other", "1")):
-        command(*QUICK, "--run", run, "--seed_everything", seed, cwd=tmp_path).ok()
+        command(*QUICK, "--name", run, "--seed_everything", seed, cwd=tmp_path).ok()
     checkpoints = [tmp_path / "logs/softmax" / run / "checkpoints/last.ckpt" for run in ("same", "other")]
     assert same_bits(trained.last, checkpoints[0]), "the same seed, other weights"
     assert not same_bits(trained.last, checkpoints[1]), "another seed, the same weights"
 
 
 def test_results_of_a_process_of_its_own(tmp_path: Path) -> None:
-    result = process(*QUICK[:4], "--run", "mine", cwd=tmp_path).ok()
+    result = process(*QUICK[:4], "--name", "mine", cwd=tmp_path).ok()
     kept = results(tmp_path / "logs/softmax/mine")
-    assert kept["command"] == "train.py --model softmax --trainer.max_epochs 2 --run mine"
+    assert kept["command"] == "train.py --model softmax --trainer.max_epochs 2 --name mine"
     assert "Traceback" not in result.err
     noise = [line for line in result.err.splitlines() if re.search(r"weights_only|Tip:|GPU available|LeafSpec", line)]
     assert not noise, f"messages nobody can act on: {noise}"

@@ -25,7 +25,7 @@ from lightning_nn.callbacks.checkpoints import CheckpointSettings, EarlyStopping
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.models.base import Classifier
+from lightning_nn.models.classifier import Classifier
 from tests.contract import SMALL, differing, one_batch, pick, small_data, small_model, texts, trainer
 
 pytestmark = pytest.mark.filterwarnings(

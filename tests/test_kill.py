@@ -12,14 +12,14 @@ import torch
 
 from tests.commands import command, process, same_bits
 
-SOFTMAX = ("--model", "softmax", "--data.batch_size", "128", "--trainer.enable_progress_bar", "false", "--run", "r")
+SOFTMAX = ("--model", "softmax", "--data.batch_size", "128", "--trainer.enable_progress_bar", "false", "--name", "r")
 LAST = Path("logs/softmax/r/checkpoints/last.ckpt")
 
 KILLED = """
 import os, signal, sys
 import torch
 from lightning_nn.cli import main
-from lightning_nn.models.base import Classifier
+from lightning_nn.models.classifier import Classifier
 
 where, count = sys.argv[1], int(sys.argv[2])
 calls = 0

@@ -16,7 +16,7 @@ import pytest
 from tests.commands import Result, command, write_reviews
 
 HAN = shlex.split(
-    "--model han --data text --data.path reviews.csv --data.batch_size 16 --data.segmenter chars --run r "
+    "--model han --data text --data.path reviews.csv --data.batch_size 16 --data.segmenter chars --name r "
     "--model.embedding_size 16 --model.hidden_size 8 --model.attention_size 8 --optimizer.lr 0.02 "
     "--trainer.max_epochs 3 --trainer.enable_progress_bar false"
 )

@@ -47,7 +47,7 @@ def test_every_command_is_one_that_is_tested() -> None:
 def test_the_commands_run_in_their_order(tmp_path: Path) -> None:
     small_files(tmp_path)
     # What the guide's command leaves, from which the others go on.
-    command("--model", "han", "--run", "RUN", "--trainer.max_epochs", "1", *SHORT, *FEW, cwd=tmp_path).ok()
+    command("--model", "han", "--name", "RUN", "--trainer.max_epochs", "1", *SHORT, *FEW, cwd=tmp_path).ok()
     ran = 0
     for line in commands("README.md"):
         pipe, _, last = line.rpartition("|")
@@ -64,7 +64,7 @@ def test_the_commands_run_in_their_order(tmp_path: Path) -> None:
 
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_files(tmp_path)
-    command("--model", "han", "--run", "RUN", "--trainer.max_epochs", "1", *SHORT, *FEW, cwd=tmp_path).ok()
+    command("--model", "han", "--name", "RUN", "--trainer.max_epochs", "1", *SHORT, *FEW, cwd=tmp_path).ok()
     monkeypatch.chdir(tmp_path)
     for block in blocks("README.md", "python"):
         exec(compile(block, "README.md", "exec"), {})

@@ -10,8 +10,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from lightning_nn import catalog
+from lightning_nn.arguments import CommandLine, find_recipes
 from lightning_nn.cli import parse
-from lightning_nn.command import CommandLine, find_recipes
 from tests.commands import ROOT, command, write_reviews
 
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
@@ -60,7 +60,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("model", catalog.MODELS)
 def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
-    argv = ["--model", model, "--run", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
+    argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
     argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false", "--trainer.log_every_n_steps", "1"]
     argv += ["--trainer.limit_val_batches", "0"]
     if catalog.MODELS[model].reads == "text":

@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
-from lightning_nn.models.base import Classifier
+from lightning_nn.models.classifier import Classifier
 from tests.commands import ROOT, Result, command, environment, process, results, same_bits, weights, write_reviews
 
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]", "--data.batch_size", "128")
@@ -26,7 +26,7 @@ HAN = shlex.split(
     "--model han --data text --data.path reviews.csv --data.batch_size 8 --model.embedding_size 8 "
     "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
 )
-COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--run", "r")
+COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--name", "r")
 MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
 
@@ -110,7 +110,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) -> None:
-    argv = [*SOFTMAX, "--trainer.max_epochs", "100000", "--trainer.enable_progress_bar", "false", "--run", "r"]
+    argv = [*SOFTMAX, "--trainer.max_epochs", "100000", "--trainer.enable_progress_bar", "false", "--name", "r"]
     run = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *argv],
         cwd=tmp_path,
@@ -160,7 +160,7 @@ def test_more_epochs_go_on_in_the_same_folder(which: str, verb: tuple[str, ...],
     kept = yaml.safe_load((copy / "logs/softmax/r/config.yaml").read_text(encoding="utf-8"))
     assert (kept["trainer"]["max_epochs"], kept["data"]["batch_size"], kept["model"]["hidden"]) == (5, 128, [8])
     assert results(copy / "logs/softmax/r")["epochs"] == 5
-    five = ("--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", "--run", "r")
+    five = ("--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", "--name", "r")
     command(*SOFTMAX, *five, cwd=tmp_path).ok()
     last = Path("logs/softmax/r/checkpoints/last.ckpt")
     assert same_bits(copy / last, tmp_path / last), "three epochs and two more are not five"
@@ -172,7 +172,7 @@ def test_best_is_not_last(whole: dict[str, Path], tmp_path: Path) -> None:
         "5",
         "--trainer.max_epochs",
         "4",
-        "--run",
+        "--name",
         "r",
         "--trainer.enable_progress_bar",
         "false",
@@ -217,7 +217,7 @@ def test_what_resuming_already_does_is_not_refused(copy: Path) -> None:
 
 def test_a_checkpoint_without_its_run_starts_one(copy: Path, tmp_path: Path) -> None:
     shutil.copy(copy / "logs/softmax/r/checkpoints/last.ckpt", tmp_path / "mine.ckpt")
-    command("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "4", "--run", "new", cwd=tmp_path).ok()
+    command("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "4", "--name", "new", cwd=tmp_path).ok()
     kept = results(tmp_path / "logs/softmax/new")
     assert kept["epochs"] == 4
     assert kept["parameters"] == results(copy / "logs/softmax/r")["parameters"], "the arguments of the checkpoint"
@@ -243,14 +243,14 @@ def test_checkpoints_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_finetuning_says_what_was_loaded_and_what_not(copy: Path) -> None:
     start = ("--finetune", "logs/softmax/r/checkpoints/best.ckpt", "--trainer.enable_progress_bar", "false")
     argv = ("--model", "softmax", "--model.hidden", "[8]", "--data.classes", "[3,8]", "--trainer.max_epochs", "1")
-    done = command(*argv, *start, "--run", "tuned", cwd=copy).ok()
+    done = command(*argv, *start, "--name", "tuned", cwd=copy).ok()
     assert re.search(r"best\.ckpt: 2 tensors loaded, 2 not", done.out), done.out
     assert re.search(r"layers\.2\.weight: .*2, 8.*10, 8", done.out), done.out
     assert results(copy / "logs/softmax/tuned")["epochs"] == 1
 
 
 def test_finetuning_starts_from_the_weights_and_nothing_else(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    argv = (*SOFTMAX, "--finetune", "best", "--trainer.enable_progress_bar", "false", "--run", "tuned")
+    argv = (*SOFTMAX, "--finetune", "best", "--trainer.enable_progress_bar", "false", "--name", "tuned")
     command(*argv, "--optimizer.lr", "1e-12", "--trainer.max_epochs", "1", cwd=copy).ok()
     before = weights(copy / "logs/softmax/r/checkpoints/best.ckpt")
     after = weights(copy / "logs/softmax/tuned/checkpoints/last.ckpt")

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from lightning_nn.callbacks.attention import page, shade, strongest
+from lightning_nn.callbacks.best import BestValidation
 from lightning_nn.callbacks.confusion import markdown, picture, report
 from lightning_nn.data.explanation import Explanation
 
@@ -42,7 +43,7 @@ class Board(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._best: dict[str, float] = {}
+        self._best = BestValidation()
         self._drawn_at, self._cost = -float("inf"), 0.0
         self._pending = False
 
@@ -77,7 +78,7 @@ class Board(pl.Callback):
         logger = _logger(trainer)
         if logger is None or trainer.sanity_checking:
             return
-        self._keep_best(trainer, pl_module)
+        self._best.update(trainer, pl_module)
         now = time.monotonic()
         self._pending = now - self._drawn_at < THRIFT * self._cost
         if not self._pending:
@@ -91,8 +92,8 @@ class Board(pl.Callback):
         if self._pending:
             self._draw(trainer, pl_module, logger, "val")
         self._show_attention(trainer, pl_module, logger, "val")
-        if self._best:
-            metrics = {f"best/{name.removeprefix('val/')}": value for name, value in self._best.items()}
+        if self._best.metrics:
+            metrics = {f"best/{name.removeprefix('val/')}": value for name, value in self._best.metrics.items()}
             logger.log_hyperparams(_hyperparameters(trainer, pl_module), metrics, trainer.global_step)
         logger.experiment.flush()
 
@@ -105,24 +106,11 @@ class Board(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The best metrics so far."""
-        return {"best": dict(self._best)}
+        return {"best": self._best.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from them."""
-        self._best = dict(state_dict["best"])
-
-    def _keep_best(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remembers the metrics of the best validation, by what the best checkpoint is chosen by."""
-        if trainer.state.fn != "fit":
-            return
-        checkpoint = trainer.checkpoint_callback
-        name, mode = getattr(pl_module, "monitor", ("val/loss", "min"))
-        if getattr(checkpoint, "monitor", None):
-            name, mode = checkpoint.monitor, checkpoint.mode  # type: ignore[union-attr]
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
-        sign = 1 if mode == "max" else -1
-        if name not in self._best or name not in metrics or sign * metrics[name] > sign * self._best[name]:
-            self._best = metrics
+        self._best.load_state_dict(state_dict["best"])
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, logger: TensorBoardLogger, split: str) -> None:
         """Picture and table of a confusion matrix."""

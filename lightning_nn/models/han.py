@@ -17,7 +17,7 @@ from lightning_nn.data.explanation import Explanation
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
-from lightning_nn.models.base import Classifier
+from lightning_nn.models.classifier import Classifier
 from lightning_nn.models.optimization import Optimizer
 
 
@@ -49,6 +49,7 @@ class HAN(Classifier):
     """
 
     name = "han"
+    named_rows = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}  # noqa: RUF012
     exportable = False  # as many steps as the longest sequence has words
     optimizer = Optimizer(name="adam", lr=2e-3)
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError
-from lightning_nn.models.base import Classifier, pixels
+from lightning_nn.models.classifier import Classifier, pixels
 from lightning_nn.models.optimization import Optimizer
 
 

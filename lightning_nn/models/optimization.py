@@ -31,8 +31,8 @@ class Optimizer:
     nesterov: bool = False
     weight_decay: float = 0.0
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimizer over parameter groups; a group's `scale` multiplies the learning rate.
+    def check(self) -> None:
+        """Looks at the settings before anything is made of them.
 
         Raises:
             UserError: a value out of its range, or settings that contradict each other.
@@ -47,6 +47,14 @@ class Optimizer:
             raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer over parameter groups; a group's `scale` multiplies the learning rate.
+
+        Raises:
+            UserError: see `check`.
+        """
+        self.check()
         groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
         if self.name == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)

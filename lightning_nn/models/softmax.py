@@ -14,7 +14,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
-from lightning_nn.models.base import Classifier, pixels
+from lightning_nn.models.classifier import Classifier, pixels
 from lightning_nn.models.optimization import Optimizer
 
 Init = Literal["zeros", "normal", "xavier", "kaiming"]

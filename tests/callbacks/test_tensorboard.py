@@ -138,7 +138,7 @@ def test_the_best_metrics_are_those_of_the_best_validation(
     fit.fit(model, datamodule=Data(2))
     resumed = Board()
     resumed.load_state_dict(board.state_dict())
-    assert resumed.state_dict()["best"]["val/acc"] == pytest.approx(best)
+    assert resumed.state_dict()["best"]["metrics"]["val/acc"] == pytest.approx(best)
 
 
 def test_the_page_is_in_the_runs_folder(run: Path) -> None:

@@ -9,9 +9,10 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 from torch.nn import functional as F
 
-from lightning_nn import Digits, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
+from lightning_nn import HAN, Digits, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import read_checkpoint
+from lightning_nn.data.text_reader import TextReader
 from tests.contract import pick, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -111,7 +112,7 @@ def test_weights_that_fit_are_taken_for_fine_tuning_and_the_others_named(tmp_pat
     run.save_checkpoint(tmp_path / "one.ckpt")
     model = SoftmaxClassifier(features=64, classes=5, hidden=[8])
     loaded, kept = model.load_weights(read_checkpoint(tmp_path / "one.ckpt"))
-    assert loaded == ["layers.0.weight", "layers.0.bias"]
+    assert list(loaded) == ["layers.0.weight", "layers.0.bias"]
     assert kept["layers.2.weight"] == "shape [5, 8] here, [3, 8] in the checkpoint"
     assert torch.equal(model.layers[0].weight, trained.layers[0].weight)  # type: ignore[arg-type]
 
@@ -156,3 +157,32 @@ def test_chance_depends_on_seed_epoch_and_step_only(tmp_path: Path) -> None:
     assert one == drawn(tmp_path, seed=1, before=6)
     assert one != drawn(tmp_path, seed=2, before=5)
     assert len(set(one)) == 6
+
+
+def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
+    old = TextReader(["b", "a"], ["<unk>", "x", "y", "z"], "chars", [], 9, 9)
+    new = TextReader(["a", "c"], ["<unk>", "z", "w", "x", "v"], "chars", [], 9, 9)
+    source = HAN(4, 2, embedding_size=3, hidden_size=2, attention_size=2)
+    source.reader = old
+    checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
+    source.on_save_checkpoint(checkpoint)
+    model = HAN(5, 2, embedding_size=3, hidden_size=2, attention_size=2)
+    begun = model.embedding.table.weight.detach().clone()
+    loaded, kept = model.load_weights(checkpoint, new)
+    table, given = model.embedding.table.weight, source.embedding.table.weight
+    for here, there in ((0, 0), (1, 3), (3, 1)):
+        assert torch.equal(table[here], given[there]), f"row {here} is not row {there} of the checkpoint"
+    for here in (2, 4):
+        assert torch.equal(table[here], begun[here]), f"row {here} has no word in the checkpoint"
+    assert torch.equal(model.output.weight[0], source.output.weight[1]), "category a"
+    assert loaded["embedding.table.weight"] == "3 of 5 words" and loaded["output.bias"] == "1 of 2 categories"
+    assert not kept
+
+
+def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
+    model = HAN(4, 2, embedding_size=3, hidden_size=2, attention_size=2)
+    checkpoint: dict[str, Any] = {"state_dict": {"other": torch.zeros(1)}, "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    with pytest.raises(UserError, match=r"odd\.ckpt does not fit HAN"):
+        HAN.load_from_checkpoint(tmp_path / "odd.ckpt")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_nn import Digits, ImageBatch, LogisticRegression, Optimizer, UserError
-from lightning_nn.models.base import pixels
+from lightning_nn.models.classifier import pixels
 from tests.contract import one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")

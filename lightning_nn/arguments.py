@@ -1,0 +1,230 @@
+"""The arguments of a model, its data and their training: parsed, explained, and turned into the three objects."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning_nn.compat  # noqa: F401  isort: skip
+
+import yaml
+from jsonargparse import ArgumentError, Namespace
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from lightning_nn import catalog
+from lightning_nn.callbacks.checkpoints import (
+    BestCheckpoint,
+    CheckpointSettings,
+    EarlyStoppingSettings,
+    LastCheckpoint,
+)
+from lightning_nn.callbacks.progress import Progress
+from lightning_nn.callbacks.randomness import StepSeed
+from lightning_nn.callbacks.tensorboard import Board
+from lightning_nn.checkpoint import PlainCheckpointIO
+from lightning_nn.cli import Request
+from lightning_nn.data.module import DataModule
+from lightning_nn.errors import UserError, nearest
+from lightning_nn.models.base import Topic
+from lightning_nn.models.classifier import Classifier
+from lightning_nn.models.optimization import Loss, LRScheduler, Optimizer
+from lightning_nn.run import Record, Run
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI for one model and one data set, with what the data decides left out of the arguments.
+
+    Args:
+        request: the command line.
+        model: name in the catalog.
+        data: likewise.
+        recipes: files whose settings come before the command line's.
+        defaults: settings that come before those of the recipes, by dotted name.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        model: str,
+        data: str,
+        recipes: list[Path] | None = None,
+        defaults: dict[str, Any] | None = None,
+    ) -> None:
+        self.request, self.model_name, self.data_name = request, model, data
+        self.topic: type[Topic] = catalog.find(catalog.MODELS, model, "model").load()
+        self.data_module: type[DataModule] = catalog.find(catalog.DATA, data, "data set").load()
+        self.defaults = defaults or {}
+        files = find_recipes(model, data) if recipes is None else recipes
+        super().__init__(
+            self.topic,
+            self.data_module,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"max_epochs": 10, "use_distributed_sampler": False, "enable_model_summary": False},
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, "default_config_files": [str(file) for file in files]},
+            args=request.rest,
+            run=False,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the groups: model, data, optimizer, lr_scheduler, loss, checkpoint, early_stopping, trainer."""
+        decided = set(self.data_module.describes)
+        parser.add_class_arguments(self.topic, "model", skip=decided, instantiate=False)
+        parser.add_class_arguments(self.data_module, "data", instantiate=False)
+        parser.add_class_arguments(Optimizer, "optimizer")
+        parser.add_class_arguments(LRScheduler, "lr_scheduler")
+        if issubclass(self.topic, Classifier):
+            parser.add_class_arguments(Loss, "loss")
+        parser.add_class_arguments(CheckpointSettings, "checkpoint")
+        parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
+        parser.add_lightning_class_args(Trainer, "trainer")
+        monitor, mode = self.topic.monitor
+        topic_defaults = {
+            **{f"trainer.{key}": value for key, value in self.trainer_defaults.items()},
+            **{f"optimizer.{key}": value for key, value in asdict(self.topic.optimizer).items()},
+            **{f"lr_scheduler.{key}": value for key, value in asdict(self.topic.lr_scheduler).items()},
+            **{f"{group}.monitor": monitor for group in ("checkpoint", "early_stopping")},
+            **{f"{group}.mode": mode for group in ("checkpoint", "early_stopping")},
+        }
+        known = {action.dest for action in parser._actions}
+        parser.set_defaults({k: v for k, v in {**topic_defaults, **self.defaults}.items() if k in known})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses, and says in a line what is wrong."""
+        program, sys.argv = sys.argv, sys.argv[:1]  # Lightning warns of arguments it is not given
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise UserError(_explain(str(error), parser, self.request.rest)) from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"can't read {_config_files(self.request.rest)}: {error}") from None
+        finally:
+            sys.argv = program
+        chosen, default = self.config.optimizer, parser.get_defaults().optimizer
+        if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
+            chosen.momentum = 0.0  # the topic's, for sgd
+
+    def instantiate_classes(self) -> None:
+        """Makes the small settings; data, model and trainer are made one after another by the verbs."""
+        self.config_init = self.parser.instantiate_classes(self.config)
+
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """What the command line says otherwise than the recipes: (before, now) by dotted name."""
+        before = _flat(self.parser.get_defaults())
+        now = _flat(self.config)
+        return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
+
+    def make_data(self) -> DataModule:
+        """The data module."""
+        return self.data_module(**self.config.data.as_dict())
+
+    def make_model(self, data: DataModule) -> Topic:
+        """The model, fitted to the data and with the settings of the command line."""
+        described = data.describe()
+        parameters = set(_parameters(self.topic))
+        model = self.topic(**self.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters})
+        model.data_name = self.data_name
+        for group in ("optimizer", "lr_scheduler", "loss"):
+            if group in self.config_init:
+                setattr(model, group, self.config_init[group])
+        return model
+
+    def make_trainer(self, run: Run | None, record: Record | None = None) -> Trainer:
+        """The trainer.
+
+        Args:
+            run: where a training is kept; None for an evaluation, which keeps nothing.
+            record: the callback that keeps what the run did.
+        """
+        config = dict(self.config_init.trainer.items())
+        callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
+        config["enable_progress_bar"] = bool(callbacks)
+        if config.get("plugins") is None:
+            config["plugins"] = [PlainCheckpointIO()]
+        if run is None:
+            config["logger"] = False
+            return self._start(config, callbacks)
+        best, stop = self.config_init.checkpoint, self.config_init.early_stopping
+        callbacks += [StepSeed(self.config.seed_everything), Board()]
+        if record is not None:
+            callbacks.append(record)
+        if stop.patience > 0:
+            callbacks.append(EarlyStopping(stop.monitor, stop.min_delta, stop.patience, mode=stop.mode))
+        if config.get("enable_checkpointing") is not False:
+            callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, best.mode))
+            callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
+        if config.get("logger") in (None, True):
+            folder = run.folder
+            config["logger"] = TensorBoardLogger(
+                str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
+            )
+        return self._start(config, callbacks, keep_config=True)
+
+    def _start(self, config: dict[str, Any], callbacks: list[Any], keep_config: bool = False) -> Trainer:
+        if not keep_config:
+            self.save_config_callback = None
+        try:
+            return self._instantiate_trainer(config, callbacks)
+        except (ValueError, TypeError, RuntimeError, ImportError) as error:
+            raise UserError(f"the trainer can't be made as asked: {str(error).strip()}") from None
+
+    def help(self) -> str:
+        """The arguments with their text and defaults: of model, data and training, or of the trainer."""
+        parser, own = self.parser, self.request.help != "trainer"
+        parser.usage = f"train.py [command] --model {self.model_name} --data {self.data_name} [--GROUP.NAME VALUE ...]"
+        parser.description = self.topic.__doc__.split("\n", 1)[0] if own and self.topic.__doc__ else None
+        if own:
+            parser.epilog = f"The trainer's arguments (--trainer.…): train.py --model {self.model_name} --help trainer"
+        general, *groups = parser._action_groups
+        groups = [group for group in groups if _is_trainers(group) != own]
+        parser._action_groups = [*groups, general] if own else groups
+        for group in groups:  # `--model FILE` and the like: a file for a single group, of no use beside -c
+            group._group_actions = [action for action in group._group_actions if "." in action.dest]
+        return parser.format_help()
+
+
+def find_recipes(model: str, data: str) -> list[Path]:
+    """The recipes of a model on a data set, later ones over earlier ones: MODEL.yaml, MODEL-DATA.yaml."""
+    beside = Path(__file__).parent / "conf"  # in a wheel; in a checkout one folder up
+    folder = beside if beside.is_dir() else Path(__file__).parent.parent / "conf"
+    return [file for name in (model, f"{model}-{data}") if (file := folder / f"{name}.yaml").is_file()]
+
+
+def _is_trainers(group: Any) -> bool:
+    return any(action.dest.startswith("trainer.") for action in group._group_actions)
+
+
+def _explain(message: str, parser: LightningArgumentParser, argv: list[str]) -> str:
+    """jsonargparse's complaint in a line, with the nearest option there is."""
+    if message.startswith("Problems parsing config"):
+        message = f"{_config_files(argv)}: {message}"
+    options = [o for action in parser._actions for o in action.option_strings if o.startswith("--")]
+    unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message) or re.search(r"Option '(\S+)' is not", message)
+    if unknown:
+        name = unknown[1].partition("=")[0]
+        return f"unknown option {name}{nearest(name, options)}"
+    missing = re.search(r'Key "([\w.]+)" is required', message)
+    if missing:
+        return f"--{missing[1]} is required"
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def _config_files(argv: list[str]) -> str:
+    return " or ".join(file for option, file in itertools.pairwise(argv) if option in ("-c", "--config"))
+
+
+def _flat(config: Namespace) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if not isinstance(value, Namespace)}
+
+
+def _parameters(topic: type[Topic]) -> list[str]:
+    return [name for name in topic.__init__.__annotations__ if name != "return"]

@@ -1,0 +1,41 @@
+"""Which validation of a run was the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class BestValidation:
+    """The metrics of the best validation so far, by what the best checkpoint is chosen by, else by the model's monitor.
+
+    Attributes:
+        metrics: its values, by name; empty before the first validation.
+        epoch: when it was, counted from 0.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.epoch: int | None = None
+
+    def update(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the validation that has just ended."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        name, mode = getattr(pl_module, "monitor", ("val/loss", "min"))
+        checkpoint = trainer.checkpoint_callback
+        if getattr(checkpoint, "monitor", None):
+            name, mode = checkpoint.monitor, checkpoint.mode  # type: ignore[union-attr]
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
+        sign = 1 if mode == "max" else -1
+        if name not in self.metrics or name not in metrics or sign * metrics[name] > sign * self.metrics[name]:
+            self.metrics, self.epoch = metrics, trainer.current_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both attributes, as plain data."""
+        return {"metrics": dict(self.metrics), "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from them."""
+        self.metrics, self.epoch = dict(state["metrics"]), state["epoch"]

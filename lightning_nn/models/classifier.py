@@ -1,0 +1,220 @@
+"""What every classifier shares: the steps, the loss, the figures, the answers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from lightning_nn.data.batches import Batch, ImageBatch, Reader
+from lightning_nn.errors import UserError
+from lightning_nn.metrics.confusion import accuracy, macro_f1
+from lightning_nn.models.base import Topic
+from lightning_nn.models.optimization import Loss
+
+
+class Prediction(NamedTuple):
+    """An answer.
+
+    Attributes:
+        category: name of the likeliest class.
+        probability: the model's, 0 to 1.
+    """
+
+    category: str
+    probability: float
+
+
+class Classifier(Topic):
+    """A topic that sorts samples into K classes.
+
+    A subclass calls `super().__init__(classes)` and gives `forward(batch) -> logits (B, K)`.
+
+    Args:
+        classes: K, at least 2.
+
+    Attributes:
+        loss: what the cross-entropy adds to the plain one; replace it before training.
+    """
+
+    monitor = ("val/acc", "max")
+    loss: Loss = Loss()
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        if classes < 2:
+            raise UserError(f"a classifier needs at least 2 classes, got {classes}")
+        self.loss = replace(self.loss)
+        self.class_weights: list[float] | None = None
+        self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self.confusions = nn.ModuleDict({f"{s}_": _confusion(classes) for s in ("val", "test")})
+        self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("val", "test")})
+        self._matrices: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def forward(self, batch: Any) -> Any:
+        """Logits of each sample, (B, K)."""
+
+    def setup(self, stage: str) -> None:
+        """Also turns "balanced" into weights: N / (K n_k), as many as there are classes."""
+        super().setup(stage)
+        weights = self.loss.class_weights
+        if weights == "balanced":
+            if self.class_weights is None:
+                counts = torch.tensor(cast(Any, self.trainer).datamodule.class_counts, dtype=torch.float64)
+                self.class_weights = [float(w) for w in counts.sum() / (len(counts) * counts.clamp(min=1))]
+        else:
+            self.class_weights = weights
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Also the loss, its weights as numbers."""
+        loss = {"label_smoothing": self.loss.label_smoothing, "class_weights": self.class_weights}
+        return {**super().settings(), "loss": loss}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also the loss, so that a loaded model is validated as it was trained."""
+        super().on_load_checkpoint(checkpoint)
+        loss = checkpoint["lightning_nn"]["settings"]["loss"]
+        self.loss, self.class_weights = Loss(**loss), loss["class_weights"]
+
+    # ------------------------------------------------------------------ steps
+
+    def logits(self, batch: Any) -> Tensor:
+        """What the loss reads: `forward` without the maps that some models return beside it.
+
+        Raises:
+            UserError: the batch is not one that this model can read.
+        """
+        if not isinstance(batch, Batch):
+            raise UserError(f"a batch is an ImageBatch or a TextBatch of lightning_nn, not a {type(batch).__name__}")
+        batch.check(self.hparams)
+        return cast(Tensor, self(batch))
+
+    def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy of each sample, (B,)."""
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return F.cross_entropy(
+            logits,
+            label,
+            weight=None if self.class_weights is None else logits.new_tensor(self.class_weights),
+            label_smoothing=self.loss.label_smoothing,
+            reduction="none",
+        )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probability of each class, (B, K), each row summing to 1."""
+        return logits.softmax(1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Mean loss of the batch."""
+        logits = self.logits(batch)
+        loss = self.sample_losses(logits, batch.label).mean()
+        self.require_finite(loss)
+        self.train_acc.update(self.probabilities(logits.detach()).argmax(1), batch.label)
+        self.log("train/loss", loss, batch_size=batch.size, prog_bar=True)
+        self.log("train/acc", self.train_acc, batch_size=batch.size, on_step=False, on_epoch=True)
+        return loss * self.share(batch.size)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Counts the batch in."""
+        self._count("val", batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Counts the batch in."""
+        self._count("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs val/loss, val/acc and val/f1 (macro)."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs test/loss, test/acc and test/f1 (macro)."""
+        self._report("test")
+
+    def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
+        """Probability of each class, (B, K)."""
+        return self.probabilities(self.logits(batch))
+
+    def confusion(self, split: str) -> Tensor:
+        """How often each class was taken for each: int64 (K, K), rows true, columns predicted.
+
+        Args:
+            split: "val" or "test", after such an epoch.
+        """
+        return self._matrices[split]
+
+    def _count(self, split: str, batch: Any) -> None:
+        logits = self.logits(batch)
+        losses = self.sample_losses(logits, batch.label)
+        cast(MeanMetric, self.losses[f"{split}_"]).update(losses)
+        predicted = self.probabilities(logits).argmax(1)
+        cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"]).update(predicted, batch.label)
+
+    def _report(self, split: str) -> None:
+        confusion = cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"])
+        mean = cast(MeanMetric, self.losses[f"{split}_"])
+        matrix = confusion.compute()  # summed over processes
+        self._matrices[split] = matrix.cpu()
+        values = {"loss": mean.compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
+        # The values are the same on every process; sync_dist says so to Lightning.
+        self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
+        confusion.reset()
+        mean.reset()
+
+    # ------------------------------------------------------------------ prediction
+
+    @torch.inference_mode()
+    def predict(self, raw: list[Any], batch_size: int = 64) -> list[Prediction]:
+        """Answers for raw inputs.
+
+        Args:
+            raw: texts, or pictures (paths or PIL images).
+            batch_size: how many go through the model at once.
+
+        Returns:
+            An answer for each, in their order.
+
+        Raises:
+            UserError: the model was never trained, so it knows no categories; an input can't be read.
+        """
+        reader = self.trained_reader()
+        was_training = self.training
+        self.eval()
+        answers = []
+        for start in range(0, len(raw), batch_size):
+            batch = self.transfer_batch_to_device(reader.encode(raw[start : start + batch_size]), self.device, 0)
+            best = self.predict_step(batch).max(1)
+            answers += [
+                Prediction(reader.categories[k], p)
+                for p, k in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            ]
+        self.train(was_training)
+        return answers
+
+    def trained_reader(self) -> Reader:
+        """The reader.
+
+        Raises:
+            UserError: there is none, because the model was neither trained on a data set here nor loaded.
+        """
+        if self.reader is None:
+            raise UserError(
+                f"this {type(self).__name__} can't read raw input yet: train it with a data module or load it "
+                f"with {type(self).__name__}.load_from_checkpoint(FILE)"
+            )
+        return self.reader
+
+
+def _confusion(classes: int) -> MulticlassConfusionMatrix:
+    return MulticlassConfusionMatrix(classes, validate_args=False)
+
+
+def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:
+    """Pictures as numbers from -1 to 1, (B, C, H, W)."""
+    return batch.image.to(dtype) / 127.5 - 1
