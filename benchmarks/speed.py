@@ -28,6 +28,7 @@ from ways import WAYS, padded_words
 from lightning_nn import HAN, TextBatch, catalog, cli
 from lightning_nn.data.loader import BatchOrder, Index
 from lightning_nn.errors import UserError
+from lightning_nn.request import parse
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -105,7 +106,7 @@ def prepare(options: list[str]) -> Setup:
     """Data and model as the command makes them."""
     from lightning_nn.command import CommandLine
 
-    request = cli.parse(["fit", *options])
+    request = parse(["fit", *options])
     if not request.model:
         raise UserError("say which model: --model NAME")
     line = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)

@@ -29,12 +29,12 @@ from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.callbacks.tensorboard import Board
 from lightning_nn.checkpoint import PlainCheckpointIO
-from lightning_nn.cli import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.models.base import Topic
 from lightning_nn.models.classifier import Classifier
 from lightning_nn.models.optimization import Loss, LRScheduler, Optimizer
+from lightning_nn.request import Request
 from lightning_nn.run import Record, Run
 
 

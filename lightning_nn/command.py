@@ -15,11 +15,11 @@ from rich.table import Table
 from lightning_nn import catalog
 from lightning_nn.arguments import CommandLine
 from lightning_nn.checkpoint import read_checkpoint
-from lightning_nn.cli import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.models.base import Topic
 from lightning_nn.quiet import calm
+from lightning_nn.request import Request
 from lightning_nn.run import Record, Run, find_checkpoint, is_first_process, resume_command, save_results, show_results
 
 

@@ -20,9 +20,9 @@ from rich.console import Console
 from lightning_nn import catalog
 from lightning_nn.callbacks.attention import page, terminal
 from lightning_nn.checkpoint import read_checkpoint
-from lightning_nn.cli import Request
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.models.classifier import Classifier, Prediction
+from lightning_nn.request import Request
 from lightning_nn.run import Run, find_checkpoint
 
 CHUNK = 1024  # inputs held in memory at once

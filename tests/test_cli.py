@@ -19,7 +19,8 @@ import torch
 import yaml
 
 from lightning_nn import catalog
-from lightning_nn.cli import VERBS, overview
+from lightning_nn.cli import overview
+from lightning_nn.request import VERBS
 from tests.commands import ROOT, command, environment, process, results, same_bits
 
 QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lightning_nn import catalog
 from lightning_nn.arguments import CommandLine, find_recipes
-from lightning_nn.cli import parse
+from lightning_nn.request import parse
 from tests.commands import ROOT, command, write_reviews
 
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
