@@ -184,11 +184,11 @@ class CommandLine(LightningCLI):
         parser.description = self.topic.__doc__.split("\n", 1)[0] if own and self.topic.__doc__ else None
         if own:
             parser.epilog = f"The trainer's arguments (--trainer.…): train.py --model {self.model_name} --help trainer"
-        general, *groups = parser._action_groups
-        groups = [group for group in groups if _is_trainers(group) != own]
-        parser._action_groups = [*groups, general] if own else groups
+        groups = [group for group in parser._action_groups if any("." in a.dest for a in group._group_actions)]
         for group in groups:  # `--model FILE` and the like: a file for a single group, of no use beside -c
             group._group_actions = [action for action in group._group_actions if "." in action.dest]
+        general = [group for group in parser._action_groups if group not in groups]
+        parser._action_groups = [group for group in groups if _is_trainers(group) != own] + (general if own else [])
         return parser.format_help()
 
 

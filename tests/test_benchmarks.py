@@ -269,3 +269,19 @@ def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp
 def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType]) -> None:
     with pytest.raises(UserError, match=r"exit code 2.*unknown model 'hann'"):
         scripts["startup"].start_training(["--model", "hann"])
+
+
+# ---------------------------------------------------------------------- attention.py
+
+
+@pytest.mark.slow
+def test_the_default_run_reads_bulletins_as_well_as_can_be_and_looks_at_what_decides(tmp_path: Path) -> None:
+    """Trains for a minute: the figures that the README promises."""
+    from lightning_nn.data.bulletins import BAYES_ACCURACY
+
+    command("--model", "han", "--name", "run", cwd=tmp_path).ok()
+    run = tmp_path / "logs" / "han" / "run"
+    process(str(run), cwd=tmp_path, script=FOLDER / "attention.py").ok()
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["test/acc"] >= BAYES_ACCURACY - 0.03, results["test/acc"]
+    assert results["test/attention_on_deciding"] >= 0.9, results["test/attention_on_deciding"]
