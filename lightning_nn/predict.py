@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from rich.cells import set_cell_size
 from rich.console import Console
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.attention import page, terminal
+from lightning_nn.callbacks.attention import clean, page, terminal
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.models.classifier import Classifier, Prediction
@@ -125,8 +124,8 @@ def _writer(out: Path | None) -> Iterator[Any]:
         width = shutil.get_terminal_size().columns
 
         def show(raw: str, answer: Prediction) -> None:
-            head = f"{answer.category}  {answer.probability:.3f}  "
-            print(set_cell_size(head + printable(raw), width).rstrip())
+            head = f"{clean(answer.category)}  {answer.probability:.3f}  "
+            print(set_cell_size(head + clean(raw), width).rstrip())
 
         yield show
         return
@@ -142,11 +141,6 @@ def _writer(out: Path | None) -> Iterator[Any]:
         stream.flush()
         if out is not None:
             stream.close()
-
-
-def printable(text: str) -> str:
-    """Text that does nothing to a terminal: control characters are shown as spaces."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
 
 
 def cell(text: str) -> str:

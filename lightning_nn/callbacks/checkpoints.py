@@ -15,6 +15,8 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from lightning_nn.errors import UserError
 
+ASK_EVERY = 8  # steps; processes that ask each other wait for one another
+
 
 @dataclass
 class CheckpointSettings:
@@ -104,15 +106,16 @@ class LastCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves if it is time to; ends an interrupted run."""
-        due = time.monotonic() - self._saved_at > self.seconds
         # A gradient is only whole once accumulation is through, and so is a checkpoint.
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        interrupted, due = self._agree(trainer, self.interrupted), self._agree(trainer, due)
-        if interrupted or due:
+        if trainer.world_size > 1 and trainer.global_step % ASK_EVERY:
+            return
+        due = time.monotonic() - self._saved_at > self.seconds
+        if self._agree(trainer, due or self.interrupted):
             self._save(trainer)
-        if interrupted:
-            raise KeyboardInterrupt
+            if self._agree(trainer, self.interrupted):
+                raise KeyboardInterrupt
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """Ends an interrupted run; the checkpoint of the last minutes or epoch is there."""
