@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from lightning_nn import HAN, TextBatch
 from lightning_nn.errors import UserError
-from tests.commands import ROOT, process, write_reviews
+from tests.commands import ROOT, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
 NAMES = ["baseline", "results", "scale", "speed", "startup"]
