@@ -29,7 +29,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 _HEAD = "# Results\n\n"
 _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
-_PLACE = ("data", "finetune", "logs", "model", "run", "seed_everything", *_WHOSE)
+_PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
 _COLUMNS = [
     *("", "model", "variant", "test accuracy", "test macro-F1", "val accuracy", "best epoch / epochs", "seconds"),
     *("samples/s", "memory MB", "parameters", "seeds", "n"),

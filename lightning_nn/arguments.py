@@ -24,11 +24,12 @@ from lightning_nn.callbacks.checkpoints import (
     CheckpointSettings,
     EarlyStoppingSettings,
     LastCheckpoint,
+    better,
 )
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.callbacks.tensorboard import Board
-from lightning_nn.checkpoint import PlainCheckpointIO
+from lightning_nn.checkpoint import PlainCheckpointIO, write_whole
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.models.base import Topic
@@ -65,7 +66,7 @@ class CommandLine(LightningCLI):
         super().__init__(
             self.topic,
             self.data_module,
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=None,
             trainer_defaults={"max_epochs": 10, "use_distributed_sampler": False, "enable_model_summary": False},
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, "default_config_files": [str(file) for file in files]},
@@ -87,13 +88,11 @@ class CommandLine(LightningCLI):
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_lightning_class_args(Trainer, "trainer")
-        monitor, mode = self.topic.monitor
         topic_defaults = {
             **{f"trainer.{key}": value for key, value in self.trainer_defaults.items()},
             **{f"optimizer.{key}": value for key, value in asdict(self.topic.optimizer).items()},
             **{f"lr_scheduler.{key}": value for key, value in asdict(self.topic.lr_scheduler).items()},
-            **{f"{group}.monitor": monitor for group in ("checkpoint", "early_stopping")},
-            **{f"{group}.mode": mode for group in ("checkpoint", "early_stopping")},
+            **{f"{group}.monitor": self.topic.monitor for group in ("checkpoint", "early_stopping")},
         }
         known = {action.dest for action in parser._actions}
         parser.set_defaults({k: v for k, v in {**topic_defaults, **self.defaults}.items() if k in known})
@@ -102,7 +101,7 @@ class CommandLine(LightningCLI):
         """Parses, and says in a line what is wrong."""
         program, sys.argv = sys.argv, sys.argv[:1]  # Lightning warns of arguments it is not given
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args([_recipe(argument) for argument in args])
         except ArgumentError as error:
             raise UserError(_explain(str(error), parser, self.request.rest)) from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -116,6 +115,11 @@ class CommandLine(LightningCLI):
     def instantiate_classes(self) -> None:
         """Makes the small settings; data, model and trainer are made one after another by the verbs."""
         self.config_init = self.parser.instantiate_classes(self.config)
+
+    def save(self, run: Run) -> None:
+        """Writes all settings to the run's config.yaml."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_whole(run.config, lambda file: file.write(text.encode("utf-8")))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What the command line says otherwise than the recipes: (before, now) by dotted name."""
@@ -158,20 +162,20 @@ class CommandLine(LightningCLI):
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:
-            callbacks.append(EarlyStopping(stop.monitor, stop.min_delta, stop.patience, mode=stop.mode))
+            callbacks.append(
+                EarlyStopping(stop.monitor, stop.min_delta, stop.patience, mode=better(stop.monitor, stop.mode))
+            )
         if config.get("enable_checkpointing") is not False:
-            callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, best.mode))
+            callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
             callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
         if config.get("logger") in (None, True):
             folder = run.folder
             config["logger"] = TensorBoardLogger(
                 str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
             )
-        return self._start(config, callbacks, keep_config=True)
+        return self._start(config, callbacks)
 
-    def _start(self, config: dict[str, Any], callbacks: list[Any], keep_config: bool = False) -> Trainer:
-        if not keep_config:
-            self.save_config_callback = None
+    def _start(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         try:
             return self._instantiate_trainer(config, callbacks)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
@@ -192,11 +196,24 @@ class CommandLine(LightningCLI):
         return parser.format_help()
 
 
+def recipe_folder() -> Path:
+    """Where the recipes are: beside the code in a wheel, one folder up in a checkout."""
+    beside = Path(__file__).parent / "conf"
+    return beside if beside.is_dir() else Path(__file__).parent.parent / "conf"
+
+
 def find_recipes(model: str, data: str) -> list[Path]:
     """The recipes of a model on a data set, later ones over earlier ones: MODEL.yaml, MODEL-DATA.yaml."""
-    beside = Path(__file__).parent / "conf"  # in a wheel; in a checkout one folder up
-    folder = beside if beside.is_dir() else Path(__file__).parent.parent / "conf"
-    return [file for name in (model, f"{model}-{data}") if (file := folder / f"{name}.yaml").is_file()]
+    return [file for name in (model, f"{model}-{data}") if (file := recipe_folder() / f"{name}.yaml").is_file()]
+
+
+def _recipe(argument: str) -> str:
+    """A recipe's file where only its name is given: `-c han-text-long.yaml`."""
+    name = argument.removeprefix("conf/")
+    if Path(argument).exists() or Path(name).name != name or not name.endswith(".yaml"):
+        return argument
+    file = recipe_folder() / name
+    return str(file) if file.is_file() else argument
 
 
 def _is_trainers(group: Any) -> bool:
@@ -211,11 +228,19 @@ def _explain(message: str, parser: LightningArgumentParser, argv: list[str]) -> 
     unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message) or re.search(r"Option '(\S+)' is not", message)
     if unknown:
         name = unknown[1].partition("=")[0]
-        return f"unknown option {name}{nearest(name, options)}"
+        others = _data_with(name)
+        return f"unknown option {name}{f'; it belongs to --data {others[0]}' if others else nearest(name, options)}"
     missing = re.search(r'Key "([\w.]+)" is required', message)
     if missing:
         return f"--{missing[1]} is required"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def _data_with(option: str) -> list[str]:
+    """The data sets that have such an option, where the one at hand has not."""
+    group, _, name = option.removeprefix("--").partition(".")
+    rows = catalog.DATA.items() if group == "data" and name else ()
+    return [data for data, row in rows if name in row.load().__init__.__annotations__]
 
 
 def _config_files(argv: list[str]) -> str:

@@ -74,6 +74,14 @@ def reader(kind: str, state: dict[str, Any]) -> Any:
     Args:
         kind: a name in READERS.
         state: its constructor's arguments.
+
+    Raises:
+        UserError: there is no such reader, or it takes other arguments.
     """
+    if kind not in READERS:
+        raise UserError(f"the checkpoint was trained on data of the kind {kind!r}{nearest(str(kind), READERS)}")
     module, name = READERS[kind].split(":")
-    return getattr(import_module(module), name)(**state)
+    try:
+        return getattr(import_module(module), name)(**state)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"what the checkpoint says of its data can't be read: {error}") from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -53,13 +53,19 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     mine = checkpoint.get("lightning_nn") if isinstance(checkpoint, dict) else None
     if not isinstance(mine, dict):
         raise UserError(f"{path} was not written by lightning_nn: it does not say which model it holds")
-    if mine.get("version", 0) > FORMAT:
+    if not isinstance(mine.get("version"), int):
+        raise UserError(f"{path} is not whole: it lacks its format's version; use another checkpoint")
+    if mine["version"] > FORMAT:
         raise UserError(
             f"{path} has format {mine['version']}, newer than this lightning_nn reads ({FORMAT}): "
             "pip install -U lightning-nn"
         )
     if missing := [part for part in _PARTS if part not in {**checkpoint, **mine}]:
         raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
+    reader = mine["reader"]
+    whole = isinstance(mine["model"], str) and isinstance(mine["settings"], dict)
+    if not (whole and (reader is None or (isinstance(reader, dict) and reader.keys() >= {"kind", "state"}))):
+        raise UserError(f"{path} is not whole: model, settings or reader are not what they should be")
     return checkpoint
 
 
@@ -97,16 +103,18 @@ class PlainCheckpointIO(TorchCheckpointIO):
 
 def write_whole(path: Path, write: Callable[[Any], object]) -> None:
     """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by a process that was killed while writing
+        left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise
 
 

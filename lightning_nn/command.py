@@ -74,6 +74,7 @@ def _train(request: Request) -> int:
     else:
         cli = CommandLine(request, request.model, data_name)
     cli.config_init.optimizer.check()
+    tuned = _open(request, request.finetune) if request.finetune else None
     data = cli.make_data()
     if checkpoint is not None:
         data.adopt(_reader(checkpoint))
@@ -81,24 +82,27 @@ def _train(request: Request) -> int:
     if is_first_process():
         _show_data(data)
     model = cli.make_model(data)
-    if request.finetune:
-        _finetune(model, request, data)
+    if tuned is not None:
+        _finetune(model, *tuned, data)
     run = old_run or Run.new(request.folder, request.model, request.name)
     record = Record()
     trainer = cli.make_trainer(run, record)
     if trainer.is_global_zero:
         print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; run {run.folder}\n")
+    if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        cli.save(run)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=None if path is None else str(path.absolute()))
     except (KeyboardInterrupt, SystemExit):
-        pass
+        if not trainer.interrupted:
+            raise
     except UserError as error:
         kept = f"\nThe last good checkpoint is {run.last}" if run.last.is_file() else ""
         raise UserError(f"{error}{kept}") from error
     if trainer.interrupted:
         if trainer.is_global_zero:
-            saved = f"stopped; saved {run.last}" if run.last.is_file() else "stopped before a checkpoint was written"
-            print(f"\n{saved}\ngo on with: {resume_command(run, request.model)}", file=sys.stderr)
+            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run, request.model)}"
+            print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]
         _finish(cli, trainer, model, data, run, record)
@@ -111,12 +115,16 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Topic, data: DataModule, 
     run.folder = Path(trainer.strategy.broadcast(str(run.folder)))  # rank 0 has named it
     results = record.results(trainer, model, cli.config.seed_everything)
     results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
+    if trainer.is_global_zero:
+        save_results(run.results, results)
     if request.verb == "" and trainer.strategy.broadcast(run.best.is_file()):
         trainer.test(model, datamodule=data, ckpt_path=str(run.best.absolute()), verbose=False)
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        show_results(run, results, cli.model_name)
+        ended_by_steps = 0 < trainer.max_steps <= trainer.global_step
+        more = f"--trainer.max_steps {2 * trainer.max_steps}" if ended_by_steps else ""
+        show_results(run, results, cli.model_name, more or f"--trainer.max_epochs {2 * trainer.current_epoch}")
 
 
 def _evaluate(request: Request) -> int:
@@ -207,6 +215,8 @@ def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str) -
     Raises:
         UserError: with what to set.
     """
+    if "loops" not in checkpoint:
+        raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
     through = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
     epochs = checkpoint["epoch"] + bool(through)
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
@@ -222,15 +232,15 @@ def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str) -
         )
 
 
-def _finetune(model: Topic, request: Request, data: DataModule) -> None:
+def _finetune(model: Topic, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:
     """Takes the weights of a checkpoint that fit, and says which do not."""
-    path, checkpoint = _open(request, request.finetune or "")
     loaded, kept = model.load_weights(checkpoint, data.reader)
     if is_first_process():
         print(f"from {path}: {len(loaded)} tensors loaded, {len(kept)} not")
-        for name, what in {**loaded, **kept}.items():
-            if what:
-                print(f"  {name}: {what}")
+        for name, what in loaded.items():
+            print(f"  {name}{what and ': '}{what}")
+        for name, reason in kept.items():
+            print(f"  not {name}: {reason}")
     if not loaded:
         raise UserError(f"{path} has no weights that fit this model")
 

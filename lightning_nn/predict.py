@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from pytorch_lightning import Trainer
 from rich.cells import set_cell_size
@@ -22,10 +22,9 @@ from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.models.classifier import Classifier, Prediction
 from lightning_nn.request import Request
-from lightning_nn.run import Run, find_checkpoint
+from lightning_nn.run import find_checkpoint
 
 CHUNK = 1024  # inputs held in memory at once
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 def predict(request: Request) -> int:
@@ -45,8 +44,16 @@ def predict(request: Request) -> int:
     model: Classifier = catalog.find(catalog.MODELS, name, "model").load().load_from_checkpoint(path)
     model.to(_device(options.accelerator))
     inputs = _inputs(options, catalog.MODELS[name].reads)
+    if options.out and options.file and options.out.exists() and options.out.samefile(options.file):
+        raise UserError(f"--out {options.out} is the file that is read; name another one")
     if options.explain:
-        return _explain(model, list(itertools.islice(inputs, CHUNK)), path)
+        texts = list(itertools.islice(inputs, CHUNK))
+        if next(inputs, None) is not None:
+            print(f"only the first {CHUNK:,} texts are explained", file=sys.stderr)
+        inputs = iter(texts)
+        _explain(model, texts)
+        if not options.out:
+            return 0
     with _writer(options.out) as write:
         while chunk := list(itertools.islice(inputs, CHUNK)):
             for raw, answer in zip(chunk, model.predict(chunk), strict=True):
@@ -111,9 +118,11 @@ def _inputs(options: argparse.Namespace, reads: str) -> Iterator[Any]:
     path = Path(options.file)
     if not path.exists():
         raise UserError(f"no picture or folder at {path}")
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES) if path.is_dir() else [path]
+    from lightning_nn.data.pictures import picture_files
+
+    files = sorted(picture_files(path)[0]) if path.is_dir() else [path]
     if not files:
-        raise UserError(f"no pictures in {path} ({', '.join(sorted(PICTURES))})")
+        raise UserError(f"no pictures in {path}")
     return iter(files)
 
 
@@ -129,18 +138,27 @@ def _writer(out: Path | None) -> Iterator[Any]:
 
         yield show
         return
+    if out is None:
+        with _rows(sys.stdout) as write:
+            yield write
+        return
+    part = out.with_name(f".{out.name}.part")  # the file appears when all answers are in it
     try:
-        stream = sys.stdout if out is None else out.open("w", encoding="utf-8", newline="")
+        with part.open("w", encoding="utf-8", newline="") as stream, _rows(stream) as write:
+            yield write
+        part.replace(out)
     except OSError as error:
         raise UserError(f"can't write {out}: {error.strerror}") from None
-    try:
-        rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(["input", "category", "probability"])
-        yield lambda raw, answer: rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
     finally:
-        stream.flush()
-        if out is not None:
-            stream.close()
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _rows(stream: TextIO) -> Iterator[Any]:
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(["input", "category", "probability"])
+    yield lambda raw, answer: rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
+    stream.flush()
 
 
 def cell(text: str) -> str:
@@ -149,7 +167,7 @@ def cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
-def _explain(model: Classifier, texts: list[str], checkpoint: Path) -> int:
+def _explain(model: Classifier, texts: list[str]) -> None:
     """Shows where the model looked, in the terminal and on a page."""
     explain = getattr(model, "explain", None)
     if explain is None:
@@ -159,14 +177,12 @@ def _explain(model: Classifier, texts: list[str], checkpoint: Path) -> int:
     for explanation in explanations:
         console.print(terminal(explanation, width=console.width))
         console.print()
-    run = Run.of(checkpoint)
-    file = (run.folder if run is not None else Path.cwd()) / "attention.html"
+    file = Path("attention.html")
     try:
         file.write_text(page(explanations, "Attention"), encoding="utf-8")
     except OSError as error:
         raise UserError(f"can't write {file}: {error.strerror}") from None
     print(f"written to {file}")
-    return 0
 
 
 def _device(accelerator: str) -> Any:

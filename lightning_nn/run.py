@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -78,17 +79,17 @@ class Run:
         if not is_first_process():
             folder = folder.with_name(os.environ.get("LIGHTNING_NN_RUN", chosen))
         else:
-            while name is None and folder.exists():
-                count += 1
-                folder = Path(logs) / model / f"{chosen}-{count}"
-            os.environ["LIGHTNING_NN_RUN"] = folder.name
-            if (folder / "checkpoints").exists():
+            if (folder / "checkpoints").exists() and name is not None:
                 raise UserError(
                     f"{folder} holds a run already: choose another --name, or go on with it: "
                     f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
                 )
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                while not _made(folder) and name is None:
+                    count += 1
+                    folder = folder.with_name(f"{chosen}-{count}")
+                os.environ["LIGHTNING_NN_RUN"] = folder.name
                 probe = folder / ".writable"
                 probe.touch()
                 probe.unlink()
@@ -107,6 +108,15 @@ class Run:
         with contextlib.suppress(ValueError):
             run.folder = run.folder.relative_to(Path.cwd())
         return run
+
+
+def _made(folder: Path) -> bool:
+    """Makes a folder; False if it was there."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def is_first_process() -> bool:
@@ -175,6 +185,7 @@ class Record(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops the clock."""
         self.seconds += time.perf_counter() - self._start
+        self._start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
@@ -261,24 +272,40 @@ def commit() -> str | None:
         return None
 
 
-def show_results(run: Run, results: dict[str, Any], model: str) -> None:
-    """Prints the closing table and the commands that come next."""
+def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> None:
+    """Prints the closing table and the commands that come next.
+
+    Args:
+        run: where it is kept.
+        results: what is in its results.json.
+        model: the model's name.
+        more: the option that lets the run go on.
+    """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
     for key, value in results.items():
         if "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters"):
+            value = value + 1 if key == "best_epoch" and value is not None else value  # counted as the bar does
             text = f"{value:.4f}" if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
     print(f"\nrun       {run.folder}")
-    print(f"look      tensorboard --logdir {run.folder}")
-    print(f"go on     {resume_command(run, model)} --trainer.max_epochs {2 * results['epochs']}")
-    ask = '--data.text "……"' if MODELS[model].reads == "text" else "--data.file PICTURE"
-    print(f"ask       python train.py predict --ckpt_path {run.best} {ask}")
+    print(f"look      tensorboard --logdir {shlex.quote(str(run.folder))}")
+    if run.last.is_file():
+        print(f"go on     {resume_command(run, model)} {more}")
+    if run.best.is_file():
+        ask = '--data.text "……"' if MODELS[model].reads == "text" else "--data.file PICTURE"
+        print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
 
 
 def resume_command(run: Run, model: str) -> str:
     """The command that goes on with a run."""
-    return f"python train.py --model {model} --ckpt_path {run.last}"
+    return f"{program()} --model {model} --ckpt_path {shlex.quote(str(run.last))}"
+
+
+def program() -> str:
+    """How the command was called: `lightning-nn` where it is installed, else `python train.py`."""
+    called = Path(sys.argv[0]).name
+    return called if called.startswith("lightning-nn") else "python train.py"

@@ -481,3 +481,32 @@ def test_output_into_a_closed_pipe(trained: Trained) -> None:
     done = subprocess.run(["bash", "-c", line], cwd=trained.cwd, env=environment(), capture_output=True, text=True)
     assert done.stdout.startswith("usage: "), done.stdout
     assert not done.stderr, done.stderr
+
+
+def test_the_best_by_loss_is_the_lowest(tmp_path: Path) -> None:
+    command(*QUICK, "--checkpoint.monitor", "val/loss", "--trainer.max_epochs", "3", cwd=tmp_path).ok()
+    assert results(next(tmp_path.glob("logs/softmax/*")))["best_epoch"] == 2, "the loss falls for three epochs"
+
+
+def test_a_run_that_ends_within_an_epoch_is_saved_and_goes_on(tmp_path: Path) -> None:
+    said = command(*QUICK, "--trainer.max_steps", "3", "--name", "r", cwd=tmp_path).ok()
+    assert torch.load(tmp_path / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+    assert "--trainer.max_steps 6" in said.out and "predict" not in said.out, said.out
+    command("--ckpt_path", "last", "--trainer.max_steps", "6", cwd=tmp_path).ok()
+
+
+def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine: true\n", encoding="utf-8")
+    command(*QUICK, "--trainer.logger", "false", "--name", "r", cwd=tmp_path).ok()
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine: true\n"
+    assert (tmp_path / "logs/softmax/r/config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    "part", [{"version": "x"}, {"reader": {"kind": "nope", "state": {}}}, {"reader": "text"}, {"settings": None}]
+)
+def test_a_checkpoint_that_is_not_whole_is_refused(trained: Trained, tmp_path: Path, part: dict[str, Any]) -> None:
+    checkpoint = torch.load(next(trained.cwd.rglob("last.ckpt")), weights_only=True)
+    checkpoint["lightning_nn"].update(part)
+    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    command("--ckpt_path", "odd.ckpt", "--trainer.max_epochs", "9", cwd=tmp_path).refused("checkpoint")

@@ -123,3 +123,14 @@ def test_a_learning_rate_too_high_says_what_to_change(tmp_path: Path) -> None:
     for file in (tmp_path / LAST).parent.glob("*.ckpt"):
         values = torch.load(file, weights_only=True)["state_dict"].values()
         assert all(bool(v.isfinite().all()) for v in values if v.is_floating_point()), f"{file.name} is spoilt"
+
+
+def test_a_run_that_diverges_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    """One step over the whole set: the weights are finite, their validation is not."""
+    argv = (*SOFTMAX, "--optimizer.momentum", "0", "--trainer.max_epochs")
+    command(*argv, "1", cwd=tmp_path).ok()
+    good = (tmp_path / LAST).read_bytes()
+    spoilt = command(*argv, "2", "--data.batch_size", "all", "--optimizer.lr", "3e38", "--name", "s", cwd=tmp_path)
+    spoilt.refused("finite", "--optimizer.lr")
+    assert (tmp_path / LAST).read_bytes() == good
+    assert not list(tmp_path.glob("logs/softmax/s/checkpoints/*.ckpt")), "a diverged model was kept"

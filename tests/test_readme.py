@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.commands import ROOT, command, write_reviews
+from tests.commands import ROOT, command, reviews, write_reviews
 
 READMES = ("README.md", "README.zh.md")
 # Settings that make a training short, and a folder of runs in place of RUN.
@@ -83,3 +85,11 @@ def small_files(cwd: Path) -> None:
     """The files that the READMEs name."""
     write_reviews(cwd / "reviews.csv")
     (cwd / "new.txt").write_text("质量很好，非常满意。\n质量太差。\n", encoding="utf-8")
+    rows = reviews(60)
+    news = "".join(json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n" for text, label in rows)
+    (cwd / "news.jsonl").write_text(news, encoding="utf-8")
+    (cwd / "titles.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    for number in range(40):
+        file = cwd / "pictures" / ("dark", "light")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (200 * (number % 2) + number,) * 3).save(file)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lightning_nn.callbacks.checkpoints import better
+
 
 class BestValidation:
     """The metrics of the best validation so far, by what the best checkpoint is chosen by, else by the model's monitor.
@@ -23,13 +25,12 @@ class BestValidation:
         """Looks at the validation that has just ended."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
-        name, mode = getattr(pl_module, "monitor", ("val/loss", "min"))
         checkpoint = trainer.checkpoint_callback
-        if getattr(checkpoint, "monitor", None):
-            name, mode = checkpoint.monitor, checkpoint.mode  # type: ignore[union-attr]
+        name = str(getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", "val/loss"))
+        mode = better(name, getattr(checkpoint, "mode", None))
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
         sign = 1 if mode == "max" else -1
-        if name not in self.metrics or name not in metrics or sign * metrics[name] > sign * self.metrics[name]:
+        if name not in self.metrics or name not in metrics or not sign * metrics[name] <= sign * self.metrics[name]:
             self.metrics, self.epoch = metrics, trainer.current_epoch
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,12 +24,12 @@ class CheckpointSettings:
 
     Args:
         monitor: the metric by which the best epoch is chosen.
-        mode: whether it is to fall or to rise.
+        mode: whether it is to fall or to rise; null: a name that ends in loss is to fall, any other to rise.
         minutes: at most so long between two writings of last.ckpt, above 0.
     """
 
     monitor: str = "val/loss"
-    mode: Literal["min", "max"] = "min"
+    mode: Literal["min", "max"] | None = None
     minutes: float = 3.0
 
 
@@ -40,14 +40,19 @@ class EarlyStoppingSettings:
     Args:
         patience: validations without a better value that end the run; 0: never.
         monitor: the metric that is watched.
-        mode: whether it is to fall or to rise.
+        mode: whether it is to fall or to rise; null: a name that ends in loss is to fall, any other to rise.
         min_delta: what counts as better.
     """
 
     patience: int = 0
     monitor: str = "val/loss"
-    mode: Literal["min", "max"] = "min"
+    mode: Literal["min", "max"] | None = None
     min_delta: float = 0.0
+
+
+def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
+    """Whether a metric is to fall or to rise, told from its name where it is not said."""
+    return mode or ("min" if monitor.endswith("loss") else "max")
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -88,6 +93,7 @@ class LastCheckpoint(Checkpoint):
         self.path, self.seconds = path, 60 * minutes
         self.interrupted = False
         self._saved_at = 0.0
+        self._saved_step = -1
         self._handlers: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -133,10 +139,15 @@ class LastCheckpoint(Checkpoint):
         if not trainer.enable_validation or (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
             self._save(trainer)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Saves where the last step came in the middle of an epoch."""
+        if trainer.global_step != self._saved_step:
+            self._save(trainer)
+
     def _save(self, trainer: pl.Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(self.path)
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def _agree(self, trainer: pl.Trainer, wish: bool) -> bool:
         """Whether any process wishes it, so that all save together."""

@@ -38,8 +38,8 @@ class Board(pl.Callback):
     the best validation that stand beside the hyperparameters. `attention.html` lies in the run's folder, of the
     validation part after training, of the test part after a test.
 
-    What a model may have: `confusion(split)`, `explain`, `settings()`; a data module: `sources` by split, of which a
-    sample is traced for the graph and documents are shown.
+    What a model may have: `confusion(split)`, `explain_batch`, `settings()`; a data module: `sources` by split, of
+    which a sample is traced for the graph and documents are shown.
     """
 
     def __init__(self) -> None:
@@ -133,13 +133,13 @@ class Board(pl.Callback):
     ) -> None:
         """A few documents with their words by weight, in TensorBoard and as attention.html."""
         sources = getattr(getattr(trainer, "datamodule", None), "sources", {})
-        if not (hasattr(pl_module, "explain") and split in sources and _is_whole(trainer)):
+        if not (hasattr(pl_module, "explain_batch") and split in sources and _is_whole(trainer)):
             return
         source = sources[split]
         some = np.unique(np.linspace(0, len(source) - 1, DOCUMENTS, dtype=np.int64))
         batch = pl_module.transfer_batch_to_device(source[some], pl_module.device, 0)
         with trainer.precision_plugin.forward_context():
-            explanations = explain_batch(pl_module, batch)
+            explanations = cast(Any, pl_module).explain_batch(batch)
         tables = "\n\n".join(attention_table(e) for e in explanations)
         logger.experiment.add_text(f"{split}/attention", tables, trainer.global_step)
         folder = Path(logger.log_dir)
@@ -147,36 +147,6 @@ class Board(pl.Callback):
         what = "test" if split == "test" else "validation"
         title = f"Attention: {type(pl_module).__name__}, {len(explanations)} {what} documents"
         (folder / "attention.html").write_text(page(explanations, title), encoding="utf-8")
-
-
-@torch.inference_mode()
-def explain_batch(model: Any, batch: Any) -> list[Explanation]:
-    """What a model answers to encoded documents, with the weight of every word and sentence.
-
-    Args:
-        model: with `forward(batch, return_attention=True)`, `probabilities` and a `reader` with a vocabulary.
-        batch: a `TextBatch` on the model's device; words that the vocabulary lacks are shown as it calls them.
-    """
-    was_training = model.training
-    model.eval()
-    logits, word_weights, sentence_weights = model(batch, return_attention=True)
-    model.train(was_training)
-    best = model.probabilities(logits).max(1)
-    names, vocabulary = model.reader.categories, model.reader.vocabulary.words
-    counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
-    words = [[vocabulary[i] for i in ids.tolist()] for ids in batch.words.split(lengths)]
-    weights = [w.tolist() for w in word_weights.float().split(lengths)]
-    labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
-    explanations, start = [], 0
-    answers = zip(counts, sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True)
-    for count, shares, probability, category, label in answers:
-        part = slice(start, start + count)
-        truth = None if label is None else names[label]
-        explanations.append(
-            Explanation(words[part], weights[part], shares.tolist(), names[int(category)], float(probability), truth)
-        )
-        start += count
-    return explanations
 
 
 def attention_table(explanation: Explanation) -> str:

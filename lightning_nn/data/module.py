@@ -136,7 +136,7 @@ class DataModule(pl.LightningDataModule):
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
             rank=self.trainer.global_rank if self.trainer is not None else 0,
             world_size=self.trainer.world_size if self.trainer is not None else 1,
-            lengths=source.lengths,
+            lengths=None if self.batch_size == "all" else source.lengths,
             max_length=self.max_length,
             labels=source.labels if self.balanced and split == "train" else None,
         )

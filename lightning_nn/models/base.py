@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -26,7 +28,7 @@ class Topic(pl.LightningModule):
     Attributes:
         name: in the catalog.
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
-        monitor: the metric by which the best checkpoint is chosen, and whether it is to fall or to rise.
+        monitor: the metric by which the best checkpoint is chosen; to fall if its name ends in loss, else to rise.
         optimizer: what moves the weights; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
         named_rows: parameters whose rows belong to words or categories, by what the reader's state calls these.
@@ -35,7 +37,7 @@ class Topic(pl.LightningModule):
 
     name: ClassVar[str]
     exportable: ClassVar[bool] = True
-    monitor: ClassVar[tuple[str, Literal["min", "max"]]] = ("val/loss", "min")  # what the best checkpoint is best at
+    monitor: ClassVar[str] = "val/loss"
     named_rows: ClassVar[dict[str, str]] = {}
     optimizer: Optimizer = Optimizer()
     lr_scheduler: LRScheduler = LRScheduler()
@@ -76,32 +78,38 @@ class Topic(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def share(self, samples: int) -> Tensor | float:
-        """Weight of this process's mean loss, so that averaged gradients are those of one process over all samples."""
-        if self.trainer.world_size == 1:
-            return 1.0
-        count = torch.tensor(float(samples), device=self.device)
-        total = self.trainer.strategy.reduce(count.clone(), reduce_op="sum")
-        return count * self.trainer.world_size / total
+    def weigh(self, loss: Tensor, samples: int) -> Tensor:
+        """A mean loss, weighted so that gradients averaged over processes are those of one process over all samples.
 
-    def require_finite(self, loss: Tensor) -> None:
-        """Stops the run before a loss that is not finite moves the weights.
+        Stops the run, on all processes together, before a loss that is not finite moves the weights. On a GPU, where
+        looking would wait for the device, every 50 steps and before a checkpoint is written.
 
-        On a GPU, where looking would wait for the device, every 50 steps and before a checkpoint is written.
+        Args:
+            loss: mean over this process's samples.
+            samples: how many it has in this step.
 
         Raises:
-            UserError: with what to change.
+            UserError: the loss is not finite; with what to change.
         """
         finite = loss.detach().isfinite()
+        weight: Tensor | float = 1.0
+        if self.trainer.world_size > 1:
+            own = torch.stack([torch.tensor(float(samples), device=loss.device), (~finite).float()])
+            total = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
+            weight, finite = own[0] * self.trainer.world_size / total[0], total[1] == 0
         self._all_finite = finite if self._all_finite is None else self._all_finite & finite
         if loss.device.type == "cpu" or self.trainer.global_step % 50 == 0:
             self._raise_unless_finite()
+        return loss * weight
 
     def _raise_unless_finite(self) -> None:
-        if self._all_finite is None or bool(self._all_finite):
-            return
-        raise UserError(
-            f"the training loss is no longer a finite number (epoch {self.trainer.current_epoch}, step "
+        if self._all_finite is not None and not bool(self._all_finite):
+            raise self.not_finite("training")
+
+    def not_finite(self, what: str) -> UserError:
+        """The error that says that a loss is not finite, and what to change."""
+        return UserError(
+            f"the {what} loss is no longer a finite number (epoch {self.trainer.current_epoch}, step "
             f"{self.trainer.global_step}): stopped before it reached a checkpoint.\n"
             f"Lower --optimizer.lr (it is {self.optimizer.lr:g}), or clip: --trainer.gradient_clip_val 1.0"
         )
@@ -168,6 +176,16 @@ class Topic(pl.LightningModule):
                     tensor.copy_(given[name])
                     loaded[name] = ""
         return loaded, kept
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, and afterwards the mode there was."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

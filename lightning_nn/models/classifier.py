@@ -31,6 +31,9 @@ class Prediction(NamedTuple):
     probability: float
 
 
+WORDS_AND_CATEGORIES = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}
+
+
 class Classifier(Topic):
     """A topic that sorts samples into K classes.
 
@@ -43,7 +46,7 @@ class Classifier(Topic):
         loss: what the cross-entropy adds to the plain one; replace it before training.
     """
 
-    monitor = ("val/acc", "max")
+    monitor = "val/acc"
     loss: Loss = Loss()
 
     def __init__(self, classes: int) -> None:
@@ -54,7 +57,7 @@ class Classifier(Topic):
         self.class_weights: list[float] | None = None
         self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
         self.confusions = nn.ModuleDict({f"{s}_": _confusion(classes) for s in ("val", "test")})
-        self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("val", "test")})
+        self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -115,11 +118,10 @@ class Classifier(Topic):
         """Mean loss of the batch."""
         logits = self.logits(batch)
         loss = self.sample_losses(logits, batch.label).mean()
-        self.require_finite(loss)
         self.train_acc.update(self.probabilities(logits.detach()).argmax(1), batch.label)
         self.log("train/loss", loss, batch_size=batch.size, prog_bar=True)
         self.log("train/acc", self.train_acc, batch_size=batch.size, on_step=False, on_epoch=True)
-        return loss * self.share(batch.size)
+        return self.weigh(loss, batch.size)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Counts the batch in."""
@@ -161,7 +163,10 @@ class Classifier(Topic):
         mean = cast(MeanMetric, self.losses[f"{split}_"])
         matrix = confusion.compute()  # summed over processes
         self._matrices[split] = matrix.cpu()
-        values = {"loss": mean.compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
+        loss = mean.compute()
+        if split == "val" and self.trainer.state.fn == "fit" and not (self.trainer.sanity_checking or loss.isfinite()):
+            raise self.not_finite("validation")  # before a checkpoint is written
+        values = {"loss": loss, "acc": accuracy(matrix), "f1": macro_f1(matrix)}
         # The values are the same on every process; sync_dist says so to Lightning.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
         confusion.reset()
@@ -184,17 +189,15 @@ class Classifier(Topic):
             UserError: the model was never trained, so it knows no categories; an input can't be read.
         """
         reader = self.trained_reader()
-        was_training = self.training
-        self.eval()
         answers = []
-        for start in range(0, len(raw), batch_size):
-            batch = self.transfer_batch_to_device(reader.encode(raw[start : start + batch_size]), self.device, 0)
-            best = self.predict_step(batch).max(1)
-            answers += [
-                Prediction(reader.categories[k], p)
-                for p, k in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            ]
-        self.train(was_training)
+        with self.evaluating():
+            for start in range(0, len(raw), batch_size):
+                batch = self.transfer_batch_to_device(reader.encode(raw[start : start + batch_size]), self.device, 0)
+                best = self.predict_step(batch).max(1)
+                answers += [
+                    Prediction(reader.categories[k], p)
+                    for p, k in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+                ]
         return answers
 
     def trained_reader(self) -> Reader:

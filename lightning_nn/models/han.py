@@ -7,6 +7,7 @@ all words of a batch lie one after another, so an answer depends on nothing but 
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, NamedTuple, overload
 
 import torch
@@ -17,7 +18,7 @@ from lightning_nn.data.explanation import Explanation
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
-from lightning_nn.models.classifier import Classifier
+from lightning_nn.models.classifier import WORDS_AND_CATEGORIES, Classifier
 from lightning_nn.models.optimization import Optimizer
 
 
@@ -49,7 +50,7 @@ class HAN(Classifier):
     """
 
     name = "han"
-    named_rows = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}  # noqa: RUF012
+    named_rows = WORDS_AND_CATEGORIES
     exportable = False  # as many steps as the longest sequence has words
     optimizer = Optimizer(name="adam", lr=2e-3)
 
@@ -96,24 +97,42 @@ class HAN(Classifier):
             texts: documents.
 
         Raises:
-            UserError: the model knows no vocabulary yet.
+            UserError: the model knows no vocabulary yet; an input that is not a text.
         """
         reader = self.trained_reader()
-        self.eval()
         explanations = []
         for text in texts:
-            sentences: list[list[str]] = reader.tokens(text)  # type: ignore[attr-defined]
             batch = self.transfer_batch_to_device(reader.encode([text]), self.device, 0)
-            logits, words, weights = self(batch, return_attention=True)
-            best = self.probabilities(logits)[0].max(0)
-            by_sentence = [w.tolist() for w in words.split(batch.sentences.tolist())]
-            explanations.append(
-                Explanation(
-                    sentences=sentences,
-                    word_weights=by_sentence,
-                    sentence_weights=weights.tolist(),
-                    category=reader.categories[int(best.indices)],
-                    probability=float(best.values),
-                )
-            )
+            (explanation,) = self.explain_batch(batch)
+            explanations.append(explanation._replace(sentences=reader.tokens(text)))  # type: ignore[attr-defined]
         return explanations
+
+    @torch.inference_mode()
+    def explain_batch(self, batch: TextBatch) -> list[Explanation]:
+        """The same for documents that are encoded already; unknown words are shown as such.
+
+        Args:
+            batch: on the model's device.
+        """
+        reader = self.trained_reader()
+        with self.evaluating():
+            logits, word_weights, sentence_weights = self(batch, return_attention=True)
+        best = self.probabilities(logits).max(1)
+        vocabulary = reader.vocabulary.words  # type: ignore[attr-defined]
+        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
+        words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
+        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
+        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
+        return [
+            Explanation(
+                sentences=list(itertools.islice(words, len(shares))),
+                word_weights=list(itertools.islice(weights, len(shares))),
+                sentence_weights=shares.tolist(),
+                category=reader.categories[int(category)],
+                probability=float(probability),
+                truth=None if label is None else reader.categories[label],
+            )
+            for shares, probability, category, label in zip(
+                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
+            )
+        ]

@@ -20,7 +20,7 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.flat import segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
-from lightning_nn.models.classifier import Classifier
+from lightning_nn.models.classifier import WORDS_AND_CATEGORIES, Classifier
 from lightning_nn.models.optimization import Optimizer
 
 Pooling = Literal["last", "mean", "max", "attention"]
@@ -47,7 +47,7 @@ class LSTMClassifier(Classifier):
     """
 
     name = "lstm"
-    named_rows = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}  # noqa: RUF012
+    named_rows = WORDS_AND_CATEGORIES
     exportable = False  # as many steps as the longest sequence has words
     optimizer = Optimizer(name="adam", lr=2e-3)
 

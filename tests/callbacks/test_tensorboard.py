@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from lightning_nn.callbacks.tensorboard import Board, attention_table, explain_batch, gradient_norm
+from lightning_nn.callbacks.tensorboard import Board, attention_table, gradient_norm
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.explanation import Explanation
 from tests.callbacks.tiny import Data, Tiny, Words, trainer
@@ -120,10 +120,8 @@ def test_hyperparameters_stand_beside_the_best_metrics(board: Ask) -> None:
     assert set(metrics) == {"best/loss", "best/acc", "best/f1"} and metrics["best/f1"] == 0.5, metrics
 
 
-@pytest.mark.parametrize(("monitor", "best"), [(("val/acc", "max"), 0.9), (("val/loss", "min"), 0.6)])
-def test_the_best_metrics_are_those_of_the_best_validation(
-    tmp_path: Path, monitor: tuple[str, str], best: float
-) -> None:
+@pytest.mark.parametrize(("monitor", "best"), [("val/acc", 0.9), ("val/loss", 0.6)])
+def test_the_best_metrics_are_those_of_the_best_validation(tmp_path: Path, monitor: str, best: float) -> None:
     class Swinging(Tiny):
         values = iter(((1.0, 2.0), (0.4, 3.0), (0.9, 2.0), (0.6, 1.0)))  # the first in the sanity check
 
@@ -194,7 +192,7 @@ def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
 
 def test_documents_are_explained_from_their_numbers() -> None:
     model = Tiny().train()
-    first, second = explain_batch(model, Data().sources["test"][[0, 1]])
+    first, second = model.explain_batch(Data().sources["test"][[0, 1]])
     assert first.sentences == [["<script>alert(1)</script>", "**冠军**"]]
     assert second.sentences == [["**冠军**"], ["a|b", "<script>alert(1)</script>"]]
     assert second.word_weights == [[1.0], [0.5, 0.5]] and second.sentence_weights == [0.5, 0.5]
