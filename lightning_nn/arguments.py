@@ -67,7 +67,8 @@ class CommandLine(LightningCLI):
             self.topic,
             self.data_module,
             save_config_callback=None,
-            trainer_defaults={"max_epochs": 10, "use_distributed_sampler": False, "enable_model_summary": False},
+            trainer_defaults={"max_epochs": 10, "use_distributed_sampler": False, "enable_model_summary": False}
+            | {"log_every_n_steps": 10},
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, "default_config_files": [str(file) for file in files]},
             args=request.rest,
@@ -88,6 +89,7 @@ class CommandLine(LightningCLI):
         parser.add_class_arguments(CheckpointSettings, "checkpoint")
         parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
         parser.add_lightning_class_args(Trainer, "trainer")
+        parser.allow_abbrev = False
         topic_defaults = {
             **{f"trainer.{key}": value for key, value in self.trainer_defaults.items()},
             **{f"optimizer.{key}": value for key, value in asdict(self.topic.optimizer).items()},
@@ -121,6 +123,13 @@ class CommandLine(LightningCLI):
         text = self.parser.dump(self.config, skip_none=False)
         write_whole(run.config, lambda file: file.write(text.encode("utf-8")))
 
+    def keep_form(self, checkpoint: dict[str, Any]) -> None:
+        """Gives the model the form of a checkpoint's, but for what the command line says."""
+        said = self.changes()
+        for name, value in checkpoint["hyper_parameters"].items():
+            if name in self.config.model and f"model.{name}" not in said:
+                self.config.model[name] = value
+
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What the command line says otherwise than the recipes: (before, now) by dotted name."""
         before = _flat(self.parser.get_defaults())
@@ -135,7 +144,11 @@ class CommandLine(LightningCLI):
         """The model, fitted to the data and with the settings of the command line."""
         described = data.describe()
         parameters = set(_parameters(self.topic))
-        model = self.topic(**self.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters})
+        arguments = {**self.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters}}
+        try:
+            model = self.topic(**arguments)
+        except (ValueError, TypeError, RuntimeError) as error:  # what torch says of sizes and probabilities
+            raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {error}") from None
         model.data_name = self.data_name
         for group in ("optimizer", "lr_scheduler", "loss"):
             if group in self.config_init:
@@ -233,7 +246,9 @@ def _explain(message: str, parser: LightningArgumentParser, argv: list[str]) -> 
     missing = re.search(r'Key "([\w.]+)" is required', message)
     if missing:
         return f"--{missing[1]} is required"
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+    message = " ".join(line.strip() for line in message.splitlines() if line.strip())
+    message = re.sub(r'^Parser key "([\w.]+)": ', r"--\1: ", message)
+    return re.sub(r"<class '(\w+)'>", r"\1", message)
 
 
 def _data_with(option: str) -> list[str]:

@@ -65,7 +65,9 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     reader = mine["reader"]
     whole = isinstance(mine["model"], str) and isinstance(mine["settings"], dict)
     if not (whole and (reader is None or (isinstance(reader, dict) and reader.keys() >= {"kind", "state"}))):
-        raise UserError(f"{path} is not whole: model, settings or reader are not what they should be")
+        raise UserError(
+            f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"
+        )
     return checkpoint
 
 

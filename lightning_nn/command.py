@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,16 @@ from lightning_nn.errors import UserError
 from lightning_nn.models.base import Topic
 from lightning_nn.quiet import calm
 from lightning_nn.request import Request
-from lightning_nn.run import Record, Run, find_checkpoint, is_first_process, resume_command, save_results, show_results
+from lightning_nn.run import (
+    Record,
+    Run,
+    find_checkpoint,
+    is_first_process,
+    program,
+    resume_command,
+    save_results,
+    show_results,
+)
 
 
 def execute(request: Request) -> int:
@@ -66,21 +76,25 @@ def _train(request: Request) -> int:
     assert request.model
     data_name = request.data or catalog.MODELS[request.model].data
     old_run = Run.of(path) if path is not None else None
-    if checkpoint is not None:
+    if path is not None and checkpoint is not None:
         recipes = [old_run.config] if old_run is not None else []
         cli = CommandLine(request, request.model, data_name, recipes, _saved_defaults(checkpoint))
         _refuse_ignored(cli, checkpoint)
-        _refuse_finished(cli, checkpoint, request.model)
+        _refuse_finished(cli, checkpoint, request.model, path)
     else:
         cli = CommandLine(request, request.model, data_name)
     cli.config_init.optimizer.check()
     tuned = _open(request, request.finetune) if request.finetune else None
+    if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
+        cli.keep_form(tuned[1])
     data = cli.make_data()
     if checkpoint is not None:
         data.adopt(_reader(checkpoint))
     data.prepare_once()
     if is_first_process():
         _show_data(data)
+        if checkpoint is not None and "trainer.max_epochs" in cli.changes():
+            _say_schedule(cli)
     model = cli.make_model(data)
     if tuned is not None:
         _finetune(model, *tuned, data)
@@ -209,7 +223,7 @@ def _refuse_ignored(cli: CommandLine, checkpoint: dict[str, Any]) -> None:
             )
 
 
-def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str) -> None:
+def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:
     """A run that has nothing left to do says so.
 
     Raises:
@@ -222,14 +236,21 @@ def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str) -
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(
-            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: train.py --model {model} "
-            f"--ckpt_path {cli.request.ckpt_path} --trainer.max_epochs {epochs + max(1, epochs // 2)}"
+            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
+            f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
         )
     if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
         raise UserError(
             f"this run is finished: it has done {checkpoint['global_step']} of {max_steps} steps. "
             "To go on, set a larger --trainer.max_steps"
         )
+
+
+def _say_schedule(cli: CommandLine) -> None:
+    """A rate that was to fall over the epochs there were rises again with more of them."""
+    if cli.config.lr_scheduler.name != "constant":
+        epochs = cli.config.trainer.max_epochs
+        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as if over {epochs} epochs from the start")
 
 
 def _finetune(model: Topic, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:

@@ -23,7 +23,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; there are: {', '.join(names)}" if names else ""

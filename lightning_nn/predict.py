@@ -43,6 +43,7 @@ def predict(request: Request) -> int:
         raise UserError(f"{path} holds the model {name!r}, not {request.model!r}: leave --model out")
     model: Classifier = catalog.find(catalog.MODELS, name, "model").load().load_from_checkpoint(path)
     model.to(_device(options.accelerator))
+    print(f"answered by {path} ({name})", file=sys.stderr)
     inputs = _inputs(options, catalog.MODELS[name].reads)
     if options.out and options.file and options.out.exists() and options.out.samefile(options.file):
         raise UserError(f"--out {options.out} is the file that is read; name another one")
@@ -156,8 +157,14 @@ def _writer(out: Path | None) -> Iterator[Any]:
 @contextmanager
 def _rows(stream: TextIO) -> Iterator[Any]:
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(["input", "category", "probability"])
-    yield lambda raw, answer: rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
+    head = iter([["input", "category", "probability"]])  # written with the first answer, so not before an error
+
+    def write(raw: str, answer: Prediction) -> None:
+        rows.writerows(head)
+        rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
+
+    yield write
+    rows.writerows(head)
     stream.flush()
 
 

@@ -104,6 +104,8 @@ class Progress(ProgressBar):
         if not self._enabled:
             return
         self._add_losses(trainer)
+        if not (self._count or self._fresh):  # a resumed run ends the epoch it was saved in
+            return
         parts = [_epoch(trainer)]
         if self._count:
             parts.append(f"train/loss {_number(self._sum / self._count)}")

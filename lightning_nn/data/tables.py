@@ -166,8 +166,10 @@ def _by_number(sample: Sequence[Row], names: list[str], name: str, text: str | N
         chosen.append(int(wanted) - 1 if wanted else None)
     if None in chosen and width != 2:
         raise UserError(
-            f"{place}: {width} column{'s' * (width != 1)} and no header; expected text and label. Is the separator "
-            "right (.csv: commas; .tsv and .txt: tabs)? Numbers say which: --data.text_column 1 --data.label_column 2"
+            f"{place}: {width} column{'s' * (width != 1)}, of which no header tells text and label: "
+            f"{', '.join(repr(cell[:12]) for cell in names[:6])}. Is the separator right (.csv: commas; .tsv "
+            "and .txt: tabs)? If this is a header, give names: --data.text_column NAME --data.label_column NAME; "
+            "else numbers, from 1"
         )
     if chosen == [None, None]:
         return _by_content([row for row in sample if len(row.cells) == 2], name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -175,7 +176,7 @@ class Classifier(Topic):
     # ------------------------------------------------------------------ prediction
 
     @torch.inference_mode()
-    def predict(self, raw: list[Any], batch_size: int = 64) -> list[Prediction]:
+    def predict(self, raw: Sequence[Any], batch_size: int = 64) -> list[Prediction]:
         """Answers for raw inputs.
 
         Args:
@@ -189,10 +190,14 @@ class Classifier(Topic):
             UserError: the model was never trained, so it knows no categories; an input can't be read.
         """
         reader = self.trained_reader()
+        if isinstance(raw, str):
+            raise UserError("predict takes a list of texts: model.predict([text])")
         answers = []
         with self.evaluating():
             for start in range(0, len(raw), batch_size):
-                batch = self.transfer_batch_to_device(reader.encode(raw[start : start + batch_size]), self.device, 0)
+                batch = self.transfer_batch_to_device(
+                    reader.encode(list(raw[start : start + batch_size])), self.device, 0
+                )
                 best = self.predict_step(batch).max(1)
                 answers += [
                     Prediction(reader.categories[k], p)
