@@ -125,7 +125,9 @@ def measure(args: Namespace, options: dict[str, Any], units: str) -> dict[str, A
 
 def read(name: str, options: dict[str, Any], units: str) -> dict[str, Split]:
     """The documents that a model with these options is given, whole and with every word."""
-    data: Documents = catalog.DATA[name].load()(**options, segmenter=units, **_UNCUT)
+    made = catalog.DATA[name].load()
+    uncut = {argument: value for argument, value in _UNCUT.items() if argument in made.__init__.__annotations__}
+    data: Documents = made(**options, segmenter=units, **uncut)
     data.prepare_once()
     words = np.array(data.reader.vocabulary.words, dtype=object)
     return {split: Split(list(_texts(source, words)), source.labels) for split, source in data.sources.items()}

@@ -285,3 +285,10 @@ def test_the_default_run_reads_bulletins_as_well_as_can_be_and_looks_at_what_dec
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert results["test/acc"] >= BAYES_ACCURACY - 0.03, results["test/acc"]
     assert results["test/attention_on_deciding"] >= 0.9, results["test/attention_on_deciding"]
+
+
+def test_baseline_reads_the_bulletins(tmp_path: Path, scripts: dict[str, ModuleType]) -> None:
+    sizes = ["--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50"]
+    scripts["baseline"].main(["--data", "bulletins", *sizes, "--logs", str(tmp_path), "--units", "chars", "--C", "1"])
+    (kept,) = tmp_path.rglob("results.json")
+    assert json.loads(kept.read_text(encoding="utf-8"))["test/acc"] < 0.8
