@@ -67,8 +67,12 @@ class CommandLine(LightningCLI):
             self.topic,
             self.data_module,
             save_config_callback=None,
-            trainer_defaults={"max_epochs": 10, "use_distributed_sampler": False, "enable_model_summary": False}
-            | {"log_every_n_steps": 10},
+            trainer_defaults={
+                "max_epochs": 10,
+                "log_every_n_steps": 10,
+                "use_distributed_sampler": False,  # the loader shards by itself
+                "enable_model_summary": False,  # TensorBoard has it
+            },
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, "default_config_files": [str(file) for file in files]},
             args=request.rest,

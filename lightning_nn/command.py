@@ -76,6 +76,8 @@ def _train(request: Request) -> int:
     assert request.model
     data_name = request.data or catalog.MODELS[request.model].data
     old_run = Run.of(path) if path is not None else None
+    if old_run is not None and request.name:
+        raise UserError(f"--name {request.name}: a resumed run stays in its folder, {old_run.folder}; leave it out")
     if path is not None and checkpoint is not None:
         recipes = [old_run.config] if old_run is not None else []
         cli = CommandLine(request, request.model, data_name, recipes, _saved_defaults(checkpoint))
