@@ -121,7 +121,7 @@ def _made(folder: Path) -> bool:
 
 def is_first_process() -> bool:
     """Whether this process is the one that writes: rank 0, before there are ranks and after."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"))
 
 
 def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
