@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning_nn.compat  # noqa: F401  isort: skip
+
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 

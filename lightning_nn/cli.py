@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError(_no_model(request.rest))
             print(overview())
             return 0
+        import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.command import execute
 
         return execute(request)

@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+import lightning_nn.compat  # noqa: F401  isort: skip
+
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
@@ -121,7 +123,10 @@ def _made(folder: Path) -> bool:
 
 def is_first_process() -> bool:
     """Whether this process is the one that writes: rank 0, before there are ranks and after."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"))
+    return all(
+        int(os.environ.get(name, "0")) == 0
+        for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    )
 
 
 def find_checkpoint(logs: str, model: str | None, which: str) -> Path:

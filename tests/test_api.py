@@ -9,6 +9,7 @@ import pytest
 import lightning_nn
 from lightning_nn import catalog
 from lightning_nn.errors import UserError, nearest
+from tests.commands import ROOT
 
 HEAVY = ("torch", "pytorch_lightning", "numpy", "sklearn", "jieba", "matplotlib", "PIL", "tensorboard", "rich")
 
@@ -68,3 +69,19 @@ def test_names_that_are_not_there() -> None:
     with pytest.raises(UserError, match="unknown data set 'zzz'; there are: digits, cifar10, "):
         catalog.find(catalog.DATA, "zzz", "data set")
     assert nearest("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from lightning_nn.cli import main; main(['--model', 'softmax', '--print_config'])",
+        "import lightning_nn.checkpoint",
+        "import lightning_nn.run",
+    ],
+)
+def test_torchvision_is_healed_before_lightning_asks_for_it(use: str) -> None:
+    """Beside a CPU build of torch, torchvision dies on import otherwise, and Lightning imports it."""
+    code = f"{use}\nimport sys\nnames = list(sys.modules)\n"
+    code += "assert names.index('lightning_nn.compat') < names.index('pytorch_lightning'), 'too late'"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
