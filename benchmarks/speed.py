@@ -27,7 +27,8 @@ from report import Report, Spread, at_least, parser, run_main
 from ways import WAYS, padded_words
 
 from lightning_nn import HAN, TextBatch, catalog, cli
-from lightning_nn.data.loader import BatchOrder, Index
+from lightning_nn.data.batches import Index
+from lightning_nn.data.loader import BatchOrder
 from lightning_nn.errors import UserError
 from lightning_nn.request import parse
 

@@ -10,13 +10,17 @@ Text is flat. A batch of documents is one row of word ids with two rows of count
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_nn.errors import UserError
+
+Index = NDArray[np.int64]
 
 
 class ImageBatch(NamedTuple):
@@ -144,6 +148,18 @@ class Reader(Protocol):
 
         Raises:
             UserError: an input that cannot be read.
+        """
+        ...
+
+    def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, Batch]]:
+        """Batches without labels, of inputs of like length and bounded in all, each with the numbers of its inputs.
+
+        Args:
+            raw: any number of inputs.
+            batch_size: inputs in a batch, at most.
+
+        Raises:
+            UserError: see `encode`.
         """
         ...
 

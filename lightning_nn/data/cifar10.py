@@ -18,9 +18,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.images import describe_form, read_class_folders
-from lightning_nn.data.loader import Index
 from lightning_nn.data.module import BatchSize, DataModule, cache_folder, stratified_split
 from lightning_nn.data.pictures import PictureReader, PictureSource, summarize
 from lightning_nn.data.pixels import Form, Pixels

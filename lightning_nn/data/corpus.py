@@ -25,8 +25,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.loader import Index
+from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.vocabulary import UNKNOWN, Vocabulary
 
 FORMAT = 1  # of the arrays, and of what normalises and segments: part of the key of every entry

@@ -14,8 +14,8 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_nn.data.batches import Index
 from lightning_nn.data.corpus import BLOCK, SPLITS, blocks
-from lightning_nn.data.loader import Index
 from lightning_nn.data.module import stratified_split
 from lightning_nn.data.segment import Segmenter, segment_stream
 from lightning_nn.data.vocabulary import Vocabulary

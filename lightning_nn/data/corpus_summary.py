@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from lightning_nn.data.batches import Index
 from lightning_nn.data.corpus import Corpus, Sizes
-from lightning_nn.data.loader import Index
 
 _MANY_UNKNOWN = 0.05
 

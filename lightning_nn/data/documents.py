@@ -11,12 +11,12 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.corpus import FORMAT, SPLITS, Corpus, TextSource
 from lightning_nn.data.corpus_building import Record, build
 from lightning_nn.data.corpus_summary import remarks, shorten, summary_table
 from lightning_nn.data.fingerprints import remembered_fingerprint
-from lightning_nn.data.loader import Index
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.segment import Segmenter, SegmenterName
 from lightning_nn.data.text_reader import TextReader

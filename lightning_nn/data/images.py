@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lightning_nn.data.loader import Index, Source
+from lightning_nn.data.batches import Index
+from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize, DataModule, stratified_split
 from lightning_nn.data.pictures import PictureReader, PictureSource, decode, picture_files, summarize
 from lightning_nn.data.pixels import Form

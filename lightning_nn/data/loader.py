@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lightning_nn.data.batches import Batch
+from lightning_nn.data.batches import Batch, Index
 from lightning_nn.errors import UserError
-
-Index = NDArray[np.int64]
 
 
 class Source(Protocol):

@@ -13,8 +13,8 @@ import numpy as np
 import platformdirs
 import pytorch_lightning as pl
 
-from lightning_nn.data.batches import Reader
-from lightning_nn.data.loader import BatchOrder, Index, Loader, Source
+from lightning_nn.data.batches import Index, Reader
+from lightning_nn.data.loader import BatchOrder, Loader, Source
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]

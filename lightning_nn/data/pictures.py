@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from lightning_nn.data.batches import ImageBatch
+from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.loader import Index, Source
+from lightning_nn.data.loader import Source
 from lightning_nn.data.pixels import Form, Picture, Pixels, read_picture
 from lightning_nn.errors import UserError
 
@@ -86,6 +86,16 @@ class PictureReader:
         for i, picture in enumerate(raw):
             images[i] = read_picture(picture, self.form)
         return ImageBatch(torch.from_numpy(images))
+
+    def batches(self, raw: list[Picture], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
+        """Batches of at most `batch_size` pictures, in their order.
+
+        Raises:
+            UserError: see `encode`.
+        """
+        for start in range(0, len(raw), batch_size):
+            index = np.arange(start, min(start + batch_size, len(raw)))
+            yield index, self.encode(raw[start : start + batch_size])
 
     def state_dict(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
-from lightning_nn.data.batches import TextBatch
+from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.loader import BatchOrder
 from lightning_nn.data.segment import Segmenter, SegmenterName
 from lightning_nn.data.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
+
+LONGEST = 50_000  # characters of the texts of a batch, at most: what bounds memory when long documents are asked about
 
 
 class TextReader:
@@ -66,6 +71,19 @@ class TextReader:
             torch.tensor(sentences, dtype=torch.int64),
             torch.from_numpy(self.vocabulary.ids(words)),
         )
+
+    def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
+        """Batches of texts of like length: at most `batch_size` texts and, but for a single text, `LONGEST` characters.
+
+        Raises:
+            UserError: see `encode`.
+        """
+        if not raw:
+            return
+        most = self.max_sentences * self.max_words  # read of a text
+        lengths = np.array([min(len(text), most) if isinstance(text, str) else 1 for text in raw])
+        for index in BatchOrder(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
+            yield index, self.encode([raw[i] for i in index])
 
     def state_dict(self) -> dict[str, Any]:
         """Its constructor's arguments as plain data."""

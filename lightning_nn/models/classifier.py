@@ -181,7 +181,7 @@ class Classifier(Topic):
 
         Args:
             raw: texts, or pictures (paths or PIL images).
-            batch_size: how many go through the model at once.
+            batch_size: how many go through the model at once, at most; fewer where texts are long.
 
         Returns:
             An answer for each, in their order.
@@ -192,18 +192,14 @@ class Classifier(Topic):
         reader = self.trained_reader()
         if isinstance(raw, str):
             raise UserError("predict takes a list of texts: model.predict([text])")
-        answers = []
+        answers: dict[int, Prediction] = {}
         with self.evaluating():
-            for start in range(0, len(raw), batch_size):
-                batch = self.transfer_batch_to_device(
-                    reader.encode(list(raw[start : start + batch_size])), self.device, 0
-                )
+            for index, encoded in reader.batches(list(raw), batch_size):
+                batch = self.transfer_batch_to_device(encoded, self.device, 0)
                 best = self.predict_step(batch).max(1)
-                answers += [
-                    Prediction(reader.categories[k], p)
-                    for p, k in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-                ]
-        return answers
+                for i, p, k in zip(index, best.values.tolist(), best.indices.tolist(), strict=True):
+                    answers[int(i)] = Prediction(reader.categories[k], p)
+        return [answers[i] for i in range(len(raw))]
 
     def trained_reader(self) -> Reader:
         """The reader.

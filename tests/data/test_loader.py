@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nn.data.batches import ImageBatch
-from lightning_nn.data.loader import BatchOrder, Index, Loader
+from lightning_nn.data.batches import ImageBatch, Index
+from lightning_nn.data.loader import BatchOrder, Loader
 from lightning_nn.errors import UserError
 
 

@@ -14,6 +14,7 @@ from lightning_nn import catalog
 from lightning_nn.data.bulletins import CATEGORIES, generate
 from lightning_nn.data.bulletins_data import Bulletins
 from lightning_nn.data.text import TextData, TextReader
+from lightning_nn.data.text_reader import LONGEST
 from lightning_nn.errors import UserError
 
 
@@ -142,6 +143,20 @@ def test_any_text_gets_an_answer() -> None:
     assert reader.encode([]).documents.tolist() == []
     with pytest.raises(UserError, match=r"expected a text \(str\), got int: '3'"):
         reader.encode([3])
+
+
+def test_batches_of_what_is_asked_are_bounded_by_length_and_hold_each_text_once() -> None:
+    reader = TextReader(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=100, max_words=100)
+    texts = ["一" * 100 + "。", *["一。" * 10_000] * 20, "", "一" * 100_000]
+    batches = list(reader.batches(texts, 8))
+    assert sorted(i for index, _ in batches for i in index) == list(range(len(texts)))
+    for index, batch in batches:
+        assert len(index) == batch.size <= 8
+        assert torch.equal(batch.words, reader.encode([texts[i] for i in index]).words)
+        assert len(index) == 1 or sum(min(len(texts[i]), 10_000) for i in index) <= LONGEST
+    assert list(reader.batches([], 8)) == []
+    with pytest.raises(UserError, match="got int"):
+        list(reader.batches([3], 8))
 
 
 def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
