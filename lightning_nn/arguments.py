@@ -24,6 +24,7 @@ from lightning_nn.callbacks.checkpoints import (
     CheckpointSettings,
     EarlyStoppingSettings,
     LastCheckpoint,
+    Monitors,
     better,
 )
 from lightning_nn.callbacks.progress import Progress
@@ -122,10 +123,13 @@ class CommandLine(LightningCLI):
         """Makes the small settings; data, model and trainer are made one after another by the verbs."""
         self.config_init = self.parser.instantiate_classes(self.config)
 
+    def text(self) -> str:
+        """All settings, as a run's config.yaml has them."""
+        return str(self.parser.dump(self.config, skip_none=False))
+
     def save(self, run: Run) -> None:
         """Writes all settings to the run's config.yaml."""
-        text = self.parser.dump(self.config, skip_none=False)
-        write_whole(run.config, lambda file: file.write(text.encode("utf-8")))
+        write_whole(run.config, lambda file: file.write(self.text().encode("utf-8")))
 
     def keep_form(self, checkpoint: dict[str, Any]) -> None:
         """Gives the model the form of a checkpoint's, but for what the command line says."""
@@ -153,7 +157,7 @@ class CommandLine(LightningCLI):
             model = self.topic(**arguments)
         except (ValueError, TypeError, RuntimeError) as error:  # what torch says of sizes and probabilities
             raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {error}") from None
-        model.data_name = self.data_name
+        model.data_name, model.config = self.data_name, self.text()
         for group in ("optimizer", "lr_scheduler", "loss"):
             if group in self.config_init:
                 setattr(model, group, self.config_init[group])
@@ -175,7 +179,8 @@ class CommandLine(LightningCLI):
             config["logger"] = False
             return self._start(config, callbacks)
         best, stop = self.config_init.checkpoint, self.config_init.early_stopping
-        callbacks += [StepSeed(self.config.seed_everything), Board()]
+        watched = {"checkpoint": best.monitor, **({"early_stopping": stop.monitor} if stop.patience > 0 else {})}
+        callbacks += [Monitors(watched), StepSeed(self.config.seed_everything), Board()]
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:

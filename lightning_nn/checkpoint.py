@@ -66,6 +66,7 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
     reader = mine["reader"]
     whole = isinstance(mine["model"], str) and isinstance(mine["settings"], dict)
+    whole = whole and isinstance(mine.get("config"), str | None)
     if not (whole and (reader is None or (isinstance(reader, dict) and reader.keys() >= {"kind", "state"}))):
         raise UserError(
             f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"

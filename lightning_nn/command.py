@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -80,7 +81,7 @@ def _train(request: Request) -> int:
         raise UserError(f"--name {request.name}: a resumed run stays in its folder, {old_run.folder}; leave it out")
     if path is not None and checkpoint is not None:
         recipes = [old_run.config] if old_run is not None else []
-        cli = CommandLine(request, request.model, data_name, recipes, _saved_defaults(checkpoint))
+        cli = CommandLine(request, request.model, data_name, recipes, _run_defaults(checkpoint))
         _refuse_ignored(cli, checkpoint)
         _refuse_finished(cli, checkpoint, request.model, path)
     else:
@@ -208,6 +209,19 @@ def _saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
         **checkpoint["lightning_nn"]["settings"],
     }
     return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+
+
+def _run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The same with those of the run that wrote it: its trainer, its seed, when it stops."""
+    config = yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}")
+    groups = {group: values if isinstance(values, dict) else {"": values} for group, values in config.items()}
+    plain = {
+        f"{group}.{key}".rstrip("."): value
+        for group, values in groups.items()
+        for key, value in values.items()
+        if value is None or isinstance(value, str | int | float)  # no class that a stranger's file names is made
+    }
+    return {**plain, **_saved_defaults(checkpoint)}
 
 
 def _refuse_ignored(cli: CommandLine, checkpoint: dict[str, Any]) -> None:

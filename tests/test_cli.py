@@ -140,6 +140,10 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "too many processes": ("--model softmax --trainer.devices 0 --trainer.accelerator cpu", ("devices",)),
     "no time between checkpoints": ("--model softmax --checkpoint.minutes 0", ("--checkpoint.minutes", "above 0")),
     "a metric there is not": ("--model softmax --checkpoint.monitor val/accuracy", ("val/accuracy", "val/acc")),
+    "a metric that is no validation's": (
+        "--model softmax --early_stopping.patience 1 --early_stopping.monitor train/loss",
+        ("--early_stopping.monitor", "val/loss"),
+    ),
     "no such configuration": ("--model softmax -c nothere.yaml", ("nothere.yaml",)),
     "a value without an option": ("--model softmax 3", ("3",)),
     "test without a checkpoint": ("test --model softmax", ("--ckpt_path",)),

@@ -223,6 +223,29 @@ def test_a_checkpoint_without_its_run_starts_one(copy: Path, tmp_path: Path) -> 
     assert kept["parameters"] == results(copy / "logs/softmax/r")["parameters"], "the arguments of the checkpoint"
 
 
+def test_a_checkpoint_that_was_moved_goes_on_as_its_run_would(tmp_path: Path) -> None:
+    own = ("--trainer.gradient_clip_val", "0.1", "--seed_everything", "5", "--trainer.accumulate_grad_batches", "2")
+    command(*SOFTMAX, "--trainer.max_epochs", "2", *own, "--name", "r", cwd=tmp_path).ok()
+    run, away = tmp_path / "logs/softmax/r", tmp_path / "away"
+    away.mkdir()
+    shutil.copy(run / "checkpoints/last.ckpt", away / "mine.ckpt")
+    more = ("--trainer.max_epochs", "4")
+    command("--ckpt_path", str(run / "checkpoints/last.ckpt"), *more, cwd=tmp_path).ok()
+    command("--ckpt_path", "mine.ckpt", *more, "--name", "r", cwd=away).ok()
+    assert same_bits(run / "checkpoints/last.ckpt", away / "logs/softmax/r/checkpoints/last.ckpt")
+
+
+def test_a_class_that_a_moved_checkpoint_names_is_not_made(tmp_path: Path) -> None:
+    command(*SOFTMAX, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
+    checkpoint = torch.load(tmp_path / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)
+    evil = {"trainer": {"callbacks": {"class_path": "pytorch_lightning.callbacks.LambdaCallback"}, "max_epochs": 1}}
+    checkpoint["lightning_nn"]["config"] = yaml.safe_dump(evil)
+    torch.save(checkpoint, tmp_path / "mine.ckpt")
+    command("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "2", "--name", "new", cwd=tmp_path).ok()
+    kept = yaml.safe_load((tmp_path / "logs/softmax/new/config.yaml").read_text(encoding="utf-8"))
+    assert kept["trainer"]["callbacks"] is None
+
+
 def test_checkpoints_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     original = LastCheckpoint._save

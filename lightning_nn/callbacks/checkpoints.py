@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, nearest
 
 ASK_EVERY = 8  # steps; processes that ask each other wait for one another
 
@@ -53,6 +53,29 @@ class EarlyStoppingSettings:
 def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
     """Whether a metric is to fall or to rise, told from its name where it is not said."""
     return mode or ("min" if monitor.endswith("loss") else "max")
+
+
+class Monitors(pl.Callback):
+    """Refuses a metric that validation does not give: at the check before the first step, not after the first epoch.
+
+    Args:
+        monitors: name of each metric, by the group of the option that names it.
+    """
+
+    def __init__(self, monitors: dict[str, str]) -> None:
+        self.monitors = monitors
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks for them.
+
+        Raises:
+            UserError: one is not there; with the nearest.
+        """
+        there = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        for group, monitor in self.monitors.items():
+            if monitor not in there:
+                hint = nearest(monitor, there)
+                raise UserError(f"--{group}.monitor {monitor}: validation gives no such metric{hint}")
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -33,6 +33,8 @@ class Topic(pl.LightningModule):
         lr_scheduler: how the learning rate moves; replace it before training.
         named_rows: parameters whose rows belong to words or categories, by what the reader's state calls these.
         reader: turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded.
+        config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
+            away from its run goes on as it was.
     """
 
     name: ClassVar[str]
@@ -48,6 +50,7 @@ class Topic(pl.LightningModule):
         self.lr_scheduler = replace(self.lr_scheduler)
         self.reader: Reader | None = None
         self.data_name: str | None = None
+        self.config: str | None = None
         self._all_finite: Tensor | None = None
 
     def setup(self, stage: str) -> None:
@@ -126,12 +129,14 @@ class Topic(pl.LightningModule):
             "data": self.data_name,
             "reader": reader,
             "settings": self.settings(),
+            "config": self.config,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up reader and settings again."""
         mine = checkpoint["lightning_nn"]
         self.data_name = mine["data"]
+        self.config = self.config or mine.get("config")
         if mine["reader"] is not None and self.reader is None:
             self.reader = catalog.reader(mine["reader"]["kind"], mine["reader"]["state"])
 
