@@ -30,22 +30,26 @@ class Source(Protocol):
 class BatchOrder:
     """Which samples make which batch: a function of (seed, epoch, rank, world size) alone.
 
-    Samples are shuffled within buckets of like length, so that a batch has little spread; the batches are then
-    shuffled. What a batch may hold depends on the sorted lengths only, so every epoch has the same
-    number of batches. Ranks take turns: step t is made of `world_size` neighbouring batches, one a rank. Where their
-    number does not divide, the largest batches are split, so that each sample comes once an epoch and each rank has
-    the same number of batches; where nothing is left to split, some single samples are joined in pairs.
+    Samples are shuffled within buckets of like length, so that a batch has little spread, and a bucket is cut into
+    batches of equal size; the batches are then shuffled. What a batch may hold depends on the sorted lengths only, so
+    every epoch has the same number of batches. Ranks take turns: step t is made of `world_size` neighbouring batches,
+    one a rank. Where their number does not divide, the largest batches are split, so that each sample comes once an
+    epoch and each rank has the same number of batches; where nothing is left to split, some single samples are joined
+    in pairs.
 
     Args:
         size: number of samples N.
         batch_size: samples in a batch of one rank, at most.
-        shuffle: a new order each epoch; otherwise the same one always (sorted, where there are lengths).
+        shuffle: a new order each epoch; otherwise the same one always: as the samples lie, or, where there are
+            lengths, batches of like length in an order that is not theirs, so that the first of them tell of all.
+        as_they_lie: with lengths too, samples come in their own order, for answers that are matched to them.
         seed: of the order.
         rank: of this process, 0 to world_size - 1.
         world_size: number of processes.
         lengths: int64 (N,), the cost of each sample; None where all cost the same.
         max_length: sum of the lengths in a batch, at most; a single longer sample makes a batch of its own.
-        labels: int64 (N,); if given, each class comes as often as the largest one, its samples repeated.
+        labels: int64 (N,); if given, each class comes as often as the largest one, its samples repeated; which of them
+            come once more than the others changes from epoch to epoch.
 
     Raises:
         UserError: fewer samples than processes.
@@ -59,6 +63,7 @@ class BatchOrder:
         batch_size: int,
         *,
         shuffle: bool = False,
+        as_they_lie: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -73,9 +78,12 @@ class BatchOrder:
             raise UserError(
                 f"{len(self.members)} samples can't be shared by {world_size} processes: use fewer (--trainer.devices)"
             )
+        self.buckets = [(0, len(self.members))]
+        self.sorted = lengths is not None and not as_they_lie
         if lengths is None:
-            self.buckets = [(0, len(self.members))]
             cuts = list(range(0, len(self.members), batch_size))
+        elif as_they_lie:
+            cuts = _fill(lengths[self.members], batch_size, max_length)
         else:
             costs = lengths[self.members]
             self.members = self.members[np.argsort(costs, kind="stable")]
@@ -83,6 +91,7 @@ class BatchOrder:
             self.buckets = _buckets(costs, self.spread)
             cuts = _cut(costs, self.buckets, batch_size, max_length)
         self.bounds = _split_to_multiple(cuts, len(self.members), world_size)
+        self.repeated = [] if labels is None else _groups(self.members, labels, self.buckets)
 
     @property
     def sampler(self) -> BatchOrder:
@@ -97,11 +106,16 @@ class BatchOrder:
         return len(self.bounds) // self.world_size
 
     def __iter__(self) -> Iterator[Index]:
-        members, steps = self.members, np.arange(len(self))
+        members, steps = self.members.copy(), np.arange(len(self))
         if self.shuffle:
             random = np.random.default_rng((self.seed, self.epoch))
+            for slots, samples in self.repeated:
+                rounds = -(-len(slots) // len(samples))
+                members[slots] = np.concatenate([random.permutation(samples) for _ in range(rounds)])[: len(slots)]
             members = np.concatenate([random.permutation(members[a:b]) for a, b in self.buckets])
             steps = random.permutation(steps)
+        elif self.sorted:
+            steps = np.random.default_rng(0).permutation(steps)
         for step in steps:
             start, stop = self.bounds[step * self.world_size + self.rank]
             yield members[start:stop]
@@ -156,9 +170,21 @@ class Loader:
 
 
 def _balance(labels: Index) -> Index:
-    """Sample numbers in which each class comes as often as the largest one."""
+    """Sample numbers in which each class comes as often as the largest one, those repeated once more evenly spread."""
     classes, counts = np.unique(labels, return_counts=True)
-    return np.sort(np.concatenate([np.resize(np.flatnonzero(labels == c), counts.max()) for c in classes]))
+    most = counts.max()
+    slots = [np.flatnonzero(labels == c)[np.arange(most) * n // most] for c, n in zip(classes, counts, strict=True)]
+    return np.sort(np.concatenate(slots))
+
+
+def _groups(members: Index, labels: Index, buckets: list[tuple[int, int]]) -> list[tuple[Index, Index]]:
+    """For each class in each bucket, where it stands in `members` and the samples that may stand there."""
+    groups = []
+    for start, stop in buckets:
+        of = labels[members[start:stop]]
+        slots = [start + np.flatnonzero(of == label) for label in np.unique(of)]
+        groups += [(places, np.unique(members[places])) for places in slots]
+    return groups
 
 
 def _buckets(costs: Index, spread: float) -> list[tuple[int, int]]:
@@ -175,7 +201,19 @@ def _cut(costs: Index, buckets: list[tuple[int, int]], batch_size: int, max_leng
         most = batch_size
         if max_length is not None:
             most = max(1, min(batch_size, max_length // max(1, int(costs[stop - 1]))))
-        cuts.extend(range(start, stop, most))
+        count, size = -(-(stop - start) // most), stop - start
+        cuts.extend(start + i * size // count for i in range(count))  # no remainder of a few samples
+    return cuts
+
+
+def _fill(costs: Index, batch_size: int, max_length: int | None) -> list[int]:
+    """Where batches begin if each takes the next samples until one more would be too many or too long."""
+    cuts, total = [0], 0
+    for i, cost in enumerate(costs.tolist()):
+        if i > cuts[-1] and (i - cuts[-1] == batch_size or (max_length is not None and total + cost > max_length)):
+            cuts.append(i)
+            total = 0
+        total += cost
     return cuts
 
 

@@ -121,18 +121,19 @@ class DataModule(pl.LightningDataModule):
         return self._loader("test", shuffle=False)
 
     def predict_dataloader(self) -> Loader:
-        """The test split, in the order of the loader."""
-        return self.test_dataloader()
+        """The test split in its own order: answer i is about sample i."""
+        return self._loader("test", shuffle=False, as_they_lie=True)
 
     max_length: int | None = None  # sum of the source's lengths in a batch, at most
 
-    def _loader(self, split: str, *, shuffle: bool) -> Loader:
+    def _loader(self, split: str, *, shuffle: bool, as_they_lie: bool = False) -> Loader:
         self.prepare_once()
         source = self.sources[split]
         order = BatchOrder(
             len(source),
             len(source) if self.batch_size == "all" else self.batch_size,
             shuffle=shuffle,
+            as_they_lie=as_they_lie,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
             rank=self.trainer.global_rank if self.trainer is not None else 0,
             world_size=self.trainer.world_size if self.trainer is not None else 1,

@@ -133,9 +133,26 @@ def test_another_seed_and_another_epoch_are_other_orders() -> None:
 
 
 def test_without_shuffle_samples_come_as_they_lie_or_by_length() -> None:
+    lengths = np.array([3, 1, 2, 1, 9])
     assert [i.tolist() for i in BatchOrder(5, 2)] == [[0, 1], [2, 3], [4]]
-    by_length = BatchOrder(5, 2, lengths=np.array([3, 1, 2, 1, 9]))
-    assert [i.tolist() for i in by_length] == [[1, 3], [2], [0], [4]]  # 2 and 3 differ by more than the spread
+    assert [i.tolist() for i in BatchOrder(5, 2, lengths=lengths, as_they_lie=True)] == [[0, 1], [2, 3], [4]]
+    bounded = BatchOrder(5, 3, lengths=lengths, as_they_lie=True, max_length=5)
+    assert [i.tolist() for i in bounded] == [[0, 1], [2, 3], [4]]
+    by_length = [i.tolist() for i in BatchOrder(5, 2, lengths=lengths)]
+    assert sorted(by_length) == [[0], [1, 3], [2], [4]]  # 2 and 3 differ by more than the spread
+
+
+def test_the_first_batches_of_an_evaluation_are_not_the_shortest() -> None:
+    lengths = np.random.default_rng(0).lognormal(3, 1, 2000).astype(np.int64) + 1
+    order = BatchOrder(2000, 16, lengths=lengths)
+    some = np.concatenate([index for _, index in zip(range(len(order) // 4), order, strict=False)])
+    assert 0.7 < lengths[some].mean() / lengths.mean() < 1.4
+    assert [i.tolist() for i in order] == [i.tolist() for i in order]
+
+
+def test_a_bucket_leaves_no_batch_of_a_few_samples() -> None:
+    order = BatchOrder(65, 64, lengths=np.full(65, 10))
+    assert [len(index) for index in order] in ([32, 33], [33, 32])
 
 
 def test_a_batch_has_little_spread_in_length() -> None:
@@ -151,6 +168,23 @@ def test_balanced_shows_each_class_as_often_as_the_largest() -> None:
     seen = np.concatenate(list(order))
     assert np.bincount(labels[seen]).tolist() == [12, 12, 12]
     assert set(seen.tolist()) == set(range(20))
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_balanced_repeats_other_samples_each_epoch(by_length: bool) -> None:
+    labels = np.array([0] * 100 + [1] * 60)
+    lengths = np.random.default_rng(0).integers(1, 50, 160) if by_length else None
+    order, seen, sizes = BatchOrder(160, 8, shuffle=True, labels=labels, lengths=lengths), Counter[int](), set()
+    for epoch in range(30):
+        order.set_epoch(epoch)
+        batches = list(order)
+        sizes.add(len(batches))
+        counts = np.bincount(np.concatenate(batches), minlength=160)
+        assert counts[:100].tolist() == [1] * 100
+        assert {1, 2} == set(counts[100:].tolist())
+        seen.update(np.concatenate(batches).tolist())
+    assert len(sizes) == 1
+    assert min(seen[i] for i in range(100, 160)) > 30, "some samples never came twice"
 
 
 def test_more_processes_than_samples_is_an_error_that_says_so() -> None:
