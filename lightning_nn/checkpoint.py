@@ -12,8 +12,10 @@ from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
+import numpy as np
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from lightning_nn.errors import UserError
 
@@ -104,6 +106,34 @@ class PlainCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Reads plain data only; `weights_only` has no say in it."""
         return read_checkpoint(path, map_location if map_location is not None else "cpu")
+
+
+def plain(value: Any, where: str) -> Any:
+    """A value as what a checkpoint may hold: numbers, strings, bools, None, lists and dicts of these.
+
+    NumPy's numbers and arrays and tensors become Python's, a path its name.
+
+    Args:
+        value: arguments or settings.
+        where: how an error calls it.
+
+    Raises:
+        UserError: it is something else, which could not be loaded again.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise UserError(
+        f"{where} is a {type(value).__name__}; a checkpoint holds plain data, which loads without running code: "
+        "give numbers, strings or lists of them"
+    )
 
 
 def write_whole(path: Path, write: Callable[[Any], object]) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, get_args
 
 
 class UserError(Exception):
@@ -27,3 +28,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; there are: {', '.join(names)}" if names else ""
+
+
+def choose(what: str, value: str, choices: Any) -> None:
+    """Refuses a value that is none of the choices; type checkers do that too, but research code need not run one.
+
+    Args:
+        what: the argument's name.
+        value: what was given.
+        choices: a `Literal` type.
+
+    Raises:
+        UserError: names the nearest choice.
+    """
+    if value not in get_args(choices):
+        raise UserError(f"{what} is {value!r}{nearest(str(value), get_args(choices))}")

@@ -62,7 +62,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
-    argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false", "--trainer.log_every_n_steps", "1"]
+    argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
     argv += ["--trainer.limit_val_batches", "0"]
     if catalog.MODELS[model].reads == "text":
         argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]

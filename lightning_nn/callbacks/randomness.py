@@ -25,9 +25,12 @@ class StepSeed(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Seeds."""
+        """Seeds torch for this step: the generators of the CPU and of the device in use."""
         key = (self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every kind of device: a millisecond a step
+        if pl_module.device.type != "cpu":
+            torch.get_device_module(pl_module.device).manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """The seed."""

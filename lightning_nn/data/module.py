@@ -54,12 +54,17 @@ class DataModule(pl.LightningDataModule):
     def adopt(self, reader: Reader | None) -> None:
         """Reads as a trained model does: its vocabulary and categories instead of those the data would give.
 
-        Called before anything is prepared, when a checkpoint is tested or a run goes on.
-
         Args:
-            reader: from the checkpoint; None changes nothing.
+            reader: the model's; None changes nothing.
+
+        Raises:
+            UserError: see `prepare_once`, which is called again if it was before.
         """
-        self.adopted = reader
+        if reader is not None:
+            self.adopted = reader
+            if self._prepared:
+                self._prepared = False
+                self.prepare_once()
 
     @abstractmethod
     def prepare(self) -> None:
@@ -87,7 +92,7 @@ class DataModule(pl.LightningDataModule):
         self.prepare()
         if self.adopted is not None and self.adopted.categories != self.reader.categories:
             raise UserError(
-                f"the checkpoint's categories are {', '.join(self.adopted.categories)}; "
+                f"the model's categories are {', '.join(self.adopted.categories)}; "
                 f"this data has {', '.join(self.reader.categories)}"
             )
         self._prepared = True

@@ -8,6 +8,7 @@ from lightning_nn.layers.flat import (
     segment_softmax,
     segment_starts,
     segment_sum,
+    widened,
 )
 from lightning_nn.layers.recurrent import FlatRNN, time_major
 
@@ -21,4 +22,5 @@ __all__ = [
     "segment_starts",
     "segment_sum",
     "time_major",
+    "widened",
 ]

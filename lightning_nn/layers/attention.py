@@ -8,7 +8,7 @@ from lightning_nn.layers.flat import segment_softmax, segment_sum
 
 
 class ContextAttention(nn.Module):
-    """Sums the rows of each segment, weighted by their likeness to a learned context vector.
+    """Sums the rows of each segment, weighted by their similarity to a learned context vector.
 
         u_t = tanh(W h_t + b)                                   eq. 5, 8
         a_t = exp(u_t · u_c) / sum over the segment             eq. 6, 9
@@ -17,10 +17,15 @@ class ContextAttention(nn.Module):
     Args:
         size: width of a row, E.
         attention_size: width of u, A.
+
+    Raises:
+        ValueError: a size below 1.
     """
 
     def __init__(self, size: int, attention_size: int) -> None:
         super().__init__()
+        if size < 1 or attention_size < 1:
+            raise ValueError(f"attention over rows of {size} values by {attention_size}; both must be at least 1")
         self.projection = nn.Linear(size, attention_size)
         self.context = nn.Linear(attention_size, 1, bias=False)
 

@@ -7,7 +7,7 @@ on. A flat batch is sequence-major. One index takes the one to the other, and a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ class FlatRNN(nn.Module):
 
     Attributes:
         output_size: width of the output, H, or 2 H for both directions.
+
+    Raises:
+        ValueError: an unknown cell or direction, or a size below 1.
     """
 
     def __init__(
@@ -49,6 +52,9 @@ class FlatRNN(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        for name, value, known in (("cell", cell, tuple(CELLS)), ("direction", direction, get_args(Direction))):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
         self.direction = direction
         self.rnn = CELLS[cell](
             input_size,
@@ -113,5 +119,7 @@ def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[
     # Longest first, as PackedSequence wants; equal lengths keep their order.
     rank = torch.empty_like(lengths)
     rank[lengths.argsort(descending=True, stable=True)] = torch.arange(len(lengths), device=lengths.device)
-    order = (step * len(lengths) + rank[sequence]).argsort()  # (W,)
-    return order, torch.bincount(step).cpu()
+    running = torch.bincount(step)  # (T,)
+    place = segment_starts(running)[step] + rank[sequence]  # (W,) of each row of the flat batch in the packed one
+    order = torch.empty_like(place).index_copy(0, place, torch.arange(total, device=place.device))
+    return order, running.cpu()

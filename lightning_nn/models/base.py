@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from lightning_nn import catalog
-from lightning_nn.checkpoint import FORMAT, read_checkpoint
+from lightning_nn.checkpoint import FORMAT, plain, read_checkpoint
 from lightning_nn.data.batches import Reader
 from lightning_nn.errors import UserError
 from lightning_nn.models.optimization import LRScheduler, Optimizer
@@ -28,8 +28,9 @@ class Topic(pl.LightningModule):
     Attributes:
         name: in the catalog.
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
-        monitor: the metric by which the best checkpoint is chosen; to fall if its name ends in loss, else to rise.
-        optimizer: what moves the weights; replace it before training.
+        monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
+            higher.
+        optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
         named_rows: parameters whose rows belong to words or categories, by what the reader's state calls these.
         reader: turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded.
@@ -54,10 +55,16 @@ class Topic(pl.LightningModule):
         self._all_finite: Tensor | None = None
 
     def setup(self, stage: str) -> None:
-        """Takes the reader of the data that the run is about."""
-        reader = getattr(getattr(self.trainer, "datamodule", None), "reader", None)
-        if reader is not None:
-            self.reader = reader
+        """Agrees with the data on how raw input is read: as this model was trained, else as the data does."""
+        data = cast(Any, self.trainer).datamodule
+        if getattr(data, "reader", None) is not None:
+            if self.reader is not None and self.reader.state_dict() != data.reader.state_dict():
+                data.adopt(self.reader)
+            self.reader = data.reader
+        if stage == "fit":
+            self._all_finite = None
+            if not self.training:  # as load_from_checkpoint returns it; Lightning would train without dropout
+                self.train()
 
     # ------------------------------------------------------------------ optimisation
 
@@ -120,20 +127,27 @@ class Topic(pl.LightningModule):
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds all that a later run or a prediction needs, as plain data."""
+        """Adds all that a later run or a prediction needs, as plain data.
+
+        Raises:
+            UserError: an argument of the model or the data is more than plain data; the loss is not finite.
+        """
         self._raise_unless_finite()
+        for kind in (self.CHECKPOINT_HYPER_PARAMS_KEY, pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY):
+            if kind in checkpoint:
+                checkpoint[kind] = plain(dict(checkpoint[kind]), "arguments")
         reader = None if self.reader is None else {"kind": self.reader.kind, "state": self.reader.state_dict()}
         checkpoint["lightning_nn"] = {
             "version": FORMAT,
             "model": self.name,
             "data": self.data_name,
             "reader": reader,
-            "settings": self.settings(),
+            "settings": plain(self.settings(), "settings"),
             "config": self.config,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up reader and settings again."""
+        """Restores reader and settings."""
         mine = checkpoint["lightning_nn"]
         self.data_name = mine["data"]
         self.config = self.config or mine.get("config")
@@ -194,13 +208,20 @@ class Topic(pl.LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, map_location: Any = None, **arguments: Any
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        strict: bool = True,
+        weights_only: bool = True,
+        **arguments: Any,
     ) -> Self:
         """The trained model, in evaluation mode, from a checkpoint alone; nothing in the file is executed.
 
         Args:
             checkpoint_path: the file.
             map_location: where its tensors go, as in `torch.load`; the CPU by default.
+            strict: whether the weights must be those of this model, no more and no less.
+            weights_only: has no say: nothing else is ever loaded.
             arguments: constructor arguments other than the saved ones.
 
         Raises:
@@ -214,7 +235,7 @@ class Topic(pl.LightningModule):
         try:
             model = cls(**{**checkpoint["hyper_parameters"], **arguments})
             model.on_load_checkpoint(checkpoint)
-            model.load_state_dict(checkpoint["state_dict"])
+            model.load_state_dict(checkpoint["state_dict"], strict=strict)
         except (TypeError, RuntimeError, KeyError) as error:
             raise UserError(
                 f"{checkpoint_path} does not fit {cls.__name__} as it is here: {' '.join(str(error).split())}"

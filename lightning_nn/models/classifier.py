@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_nn.data.batches import Batch, ImageBatch, Reader
 from lightning_nn.errors import UserError
+from lightning_nn.layers.flat import widened
 from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.models.base import Topic
 from lightning_nn.models.optimization import Loss
@@ -54,9 +55,11 @@ class Classifier(Topic):
         super().__init__()
         if classes < 2:
             raise UserError(f"a classifier needs at least 2 classes, got {classes}")
+        self.classes = classes
         self.loss = replace(self.loss)
-        self.class_weights: list[float] | None = None
-        self.train_acc = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self._balanced: list[float] | None = None
+        self._totals: Tensor | None = None
+        self._resumed_totals: list[float] | None = None
         self.confusions = nn.ModuleDict({f"{s}_": _confusion(classes) for s in ("val", "test")})
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
@@ -66,15 +69,29 @@ class Classifier(Topic):
         """Logits of each sample, (B, K)."""
 
     def setup(self, stage: str) -> None:
-        """Also turns "balanced" into weights: N / (K n_k), as many as there are classes."""
+        """Also turns "balanced" into weights, N / (K n_k) for each class.
+
+        Raises:
+            UserError: the loss makes no sense for this model, or there is nothing to count classes in.
+        """
         super().setup(stage)
+        self.loss.check(self.classes)
+        if stage == "fit":
+            self._totals = self._resumed_totals = None
+        if self.loss.class_weights == "balanced" and self._balanced is None:
+            counts = getattr(getattr(self.trainer, "datamodule", None), "class_counts", None)
+            if counts is None:
+                raise UserError(
+                    "class_weights 'balanced' counts the classes of a data module of lightning_nn; with another "
+                    "loader give the weights as numbers"
+                )
+            self._balanced = [sum(counts) / (len(counts) * max(1, count)) for count in counts]
+
+    @property
+    def class_weights(self) -> list[float] | None:
+        """Weight of each class in the loss; balanced ones are known once the model has met its data."""
         weights = self.loss.class_weights
-        if weights == "balanced":
-            if self.class_weights is None:
-                counts = torch.tensor(cast(Any, self.trainer).datamodule.class_counts, dtype=torch.float64)
-                self.class_weights = [float(w) for w in counts.sum() / (len(counts) * counts.clamp(min=1))]
-        else:
-            self.class_weights = weights
+        return self._balanced if isinstance(weights, str) else weights
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Also the loss, its weights as numbers."""
@@ -82,15 +99,21 @@ class Classifier(Topic):
         return {**super().settings(), "loss": loss}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also the loss, so that a loaded model is validated as it was trained."""
+        """Also the loss, so that a loaded model is validated as it was trained, and the figures of a begun epoch."""
         super().on_load_checkpoint(checkpoint)
-        loss = checkpoint["lightning_nn"]["settings"]["loss"]
-        self.loss, self.class_weights = Loss(**loss), loss["class_weights"]
+        self.loss = Loss(**checkpoint["lightning_nn"]["settings"]["loss"])
+        self._resumed_totals = checkpoint["lightning_nn"].get("totals")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also the figures of the epoch that has begun, over all processes."""
+        super().on_save_checkpoint(checkpoint)
+        if self._totals is not None:
+            checkpoint["lightning_nn"]["totals"] = self._sum_over_processes(self._totals).tolist()
 
     # ------------------------------------------------------------------ steps
 
     def logits(self, batch: Any) -> Tensor:
-        """What the loss reads: `forward` without the maps that some models return beside it.
+        """What loss and probabilities are made of: `forward` on a batch that was looked at, at least float32.
 
         Raises:
             UserError: the batch is not one that this model can read.
@@ -98,11 +121,16 @@ class Classifier(Topic):
         if not isinstance(batch, Batch):
             raise UserError(f"a batch is an ImageBatch or a TextBatch of lightning_nn, not a {type(batch).__name__}")
         batch.check(self.hparams)
-        return cast(Tensor, self(batch))
+        return widened(self(batch))
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Cross-entropy of each sample, (B,)."""
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        """Cross-entropy of each sample, (B,).
+
+        Args:
+            logits: (B, K); half precision is widened to float32.
+            label: int64 (B,).
+        """
+        logits = widened(logits)
         return F.cross_entropy(
             logits,
             label,
@@ -118,11 +146,38 @@ class Classifier(Topic):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Mean loss of the batch."""
         logits = self.logits(batch)
-        loss = self.sample_losses(logits, batch.label).mean()
-        self.train_acc.update(self.probabilities(logits.detach()).argmax(1), batch.label)
-        self.log("train/loss", loss, batch_size=batch.size, prog_bar=True)
-        self.log("train/acc", self.train_acc, batch_size=batch.size, on_step=False, on_epoch=True)
+        losses = self.sample_losses(logits, batch.label)
+        loss = losses.mean()
+        self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)
+        if (self.trainer.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0:
+            self.log("train/loss_step", loss, batch_size=batch.size)
         return self.weigh(loss, batch.size)
+
+    def on_train_epoch_end(self) -> None:
+        """Logs train/loss and train/acc: means over the samples of the epoch, as each was met."""
+        if self._totals is None:
+            return
+        loss, hits, samples = self._sum_over_processes(self._totals)
+        # The values are the same on every process; sync_dist says so to Lightning.
+        self.log_dict({"train/loss": loss / samples, "train/acc": hits / samples}, sync_dist=True)
+        self._totals = None
+
+    def _add_up(self, losses: Tensor, hits: Tensor) -> None:
+        """Adds a step to the sums of loss, hits and samples of the epoch, (3,), without waiting for the device."""
+        exact = torch.float32 if losses.device.type == "mps" else torch.float64
+        samples = torch.full((), len(losses), dtype=exact, device=losses.device)
+        step = torch.stack([losses.sum(dtype=exact), hits.sum(dtype=exact), samples])
+        if self._totals is None:
+            self._totals = torch.zeros_like(step)
+            if self._resumed_totals is not None and self.trainer.is_global_zero:
+                self._totals += step.new_tensor(self._resumed_totals)
+            self._resumed_totals = None
+        self._totals += step
+
+    def _sum_over_processes(self, values: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return values
+        return cast(Tensor, self.trainer.strategy.reduce(values.clone(), reduce_op="sum"))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Counts the batch in."""

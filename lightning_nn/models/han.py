@@ -46,7 +46,7 @@ class HAN(Classifier):
         hidden_size: width of each GRU in each direction, H; words and sentences are 2 H wide.
         attention_size: width of the hidden layers of both attentions, A.
         dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
-        word_dropout: probability of taking a word for the unknown one in training, 0 to 1.
+        word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
     """
 
     name = "han"

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.flat import widened
 from lightning_nn.models.classifier import Classifier, pixels
 from lightning_nn.models.optimization import Optimizer
+
+Criterion = Literal["bce", "mse"]
 
 
 class LogisticRegression(Classifier):
@@ -34,13 +37,13 @@ class LogisticRegression(Classifier):
         criterion: bce, the cross-entropy -y log p - (1 - y) log(1 - p); or mse, the squared error (p - y)^2.
 
     Raises:
-        UserError: the data has more than two classes.
+        UserError: the data has more than two classes; an unknown criterion.
     """
 
     name = "logistic"
     optimizer = Optimizer(name="sgd", lr=0.1)
 
-    def __init__(self, features: int, classes: int = 2, criterion: Literal["bce", "mse"] = "bce") -> None:
+    def __init__(self, features: int, classes: int = 2, criterion: Criterion = "bce") -> None:
         super().__init__(classes)
         if classes != 2:
             raise UserError(
@@ -48,6 +51,7 @@ class LogisticRegression(Classifier):
                 "--data.classes [3,8] for digits, or take --model softmax"
             )
         self.save_hyperparameters(logger=False)
+        choose("criterion", criterion, Criterion)
         self.criterion = criterion
         self.neuron = nn.Linear(features, 1)
         nn.init.zeros_(self.neuron.weight)
@@ -60,15 +64,13 @@ class LogisticRegression(Classifier):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probability of the first and of the second class, (B, 2)."""
-        p = logits.sigmoid()
-        return torch.stack([1 - p, p], dim=1)
+        return torch.stack([(-logits).sigmoid(), logits.sigmoid()], dim=1)
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy or squared error of each sample, (B,)."""
-        smooth = self.loss.label_smoothing
+        logits, smooth = widened(logits), self.loss.label_smoothing
         y = label.to(logits.dtype) * (1 - smooth) + smooth / 2
+        first, second = logits.new_tensor(self.class_weights or [1.0, 1.0])
         if self.criterion == "mse":
-            losses = (logits.sigmoid() - y) ** 2
-        else:
-            losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-        return losses if self.class_weights is None else losses * logits.new_tensor(self.class_weights)[label]
+            return (logits.sigmoid() - y) ** 2 * torch.where(label == 1, second, first)
+        return second * y * F.softplus(-logits) + first * (1 - y) * F.softplus(logits)  # -log p and -log(1 - p)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.flat import segment_max, segment_mean, segment_sum
@@ -40,7 +40,7 @@ class LSTMClassifier(Classifier):
         pooling: how the states of a document become one vector: last (the state after the last word read), mean, max,
             attention; several are put side by side.
         dropout: probability of dropping a value of word vectors, between layers and of the pooled vector, 0 to 1.
-        word_dropout: probability of taking a word for the unknown one in training, 0 to 1.
+        word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
 
     Raises:
         UserError: an unknown pooling, or none.
@@ -70,8 +70,7 @@ class LSTMClassifier(Classifier):
         if not self.poolings:
             raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
         for one in self.poolings:
-            if one not in get_args(Pooling):
-                raise UserError(f"unknown pooling {one!r}{nearest(one, get_args(Pooling))}")
+            choose("pooling", one, Pooling)
         self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout)
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size

@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 import torch
 
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, choose
+
+OptimizerName = Literal["sgd", "adam", "adamw"]
+LRSchedulerName = Literal["constant", "cosine", "one_cycle"]
 
 
 @dataclass
 class Optimizer:
-    """What moves the weights.
+    """Optimizer and its settings.
 
     Args:
         name: sgd (by single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and
@@ -22,10 +25,11 @@ class Optimizer:
         lr: learning rate, above 0.
         momentum: of sgd, 0 to 1: how much of the last step is in the next one.
         nesterov: sgd with momentum looks ahead (Sutskever et al. 2013).
-        weight_decay: pull of weight matrices towards zero, 0 for none; biases and norms are never decayed.
+        weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms are never
+            decayed.
     """
 
-    name: Literal["sgd", "adam", "adamw"] = "adam"
+    name: OptimizerName = "adam"
     lr: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
@@ -35,8 +39,9 @@ class Optimizer:
         """Looks at the settings before anything is made of them.
 
         Raises:
-            UserError: a value out of its range, or settings that contradict each other.
+            UserError: an unknown name, a value out of its range, or settings that contradict each other.
         """
+        choose("--optimizer.name", self.name, OptimizerName)
         if not 0 < self.lr < math.inf:
             raise UserError(f"--optimizer.lr is {self.lr}; it must be above 0")
         if not 0 <= self.momentum < 1:
@@ -66,16 +71,29 @@ class LRScheduler:
     """How the learning rate moves, step by step.
 
     Args:
-        name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); one_cycle, up from a 25th
-            and down to nothing (Smith 2018), over 30% of the steps unless `warmup` says otherwise.
-        warmup: the first steps, in which the rate rises evenly from 0: a number of steps (1 or more) or a fraction of
-            all steps (below 1).
-        floor: of cosine, the last rate as a fraction of `lr`.
+        name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); one_cycle, up from a 25th of
+            `lr` over 30% of the steps, unless `warmup` says otherwise, then half a wave down to nothing (Smith 2018;
+            momentum stays as it is). A wave ends where a step after the last one would be.
+        warmup: the first steps, over which the rate rises evenly: a number of steps (1 or more) or a fraction of all
+            steps (below 1).
+        floor: of cosine, what it falls to as a fraction of `lr`, 0 to 1.
     """
 
-    name: Literal["constant", "cosine", "one_cycle"] = "constant"
+    name: LRSchedulerName = "constant"
     warmup: float = 0.0
     floor: float = 0.0
+
+    def check(self) -> None:
+        """Looks at the settings before anything is made of them.
+
+        Raises:
+            UserError: an unknown name, or a value out of its range.
+        """
+        choose("--lr_scheduler.name", self.name, LRSchedulerName)
+        if not 0 <= self.warmup < math.inf:
+            raise UserError(f"--lr_scheduler.warmup is {self.warmup}; it must be 0 or above")
+        if not 0 <= self.floor <= 1:
+            raise UserError(f"--lr_scheduler.floor is {self.floor}; it must be 0 to 1")
 
     def factor(self, total: float) -> Callable[[int], float]:
         """What the learning rate is multiplied by at each step, counted from 0.
@@ -84,27 +102,24 @@ class LRScheduler:
             total: steps of the whole run; infinity where it has no end.
 
         Raises:
-            UserError: a negative warm-up, or a schedule that needs an end in a run without one.
+            UserError: see `check`; also a schedule that needs an end in a run without one.
         """
-        if self.warmup < 0:
-            raise UserError(f"--lr_scheduler.warmup is {self.warmup}; it must be 0 or above")
+        self.check()
         if math.isinf(total) and (self.name != "constant" or 0 < self.warmup < 1):
             raise UserError(
                 f"--lr_scheduler.name {self.name} needs to know where the run ends: set --trainer.max_epochs "
                 "or --trainer.max_steps"
             )
-        warm = self.warmup * total if self.warmup < 1 else self.warmup
-        if self.name == "one_cycle" and not warm:
-            warm = 0.3 * total
+        share = 0.3 if self.name == "one_cycle" and not self.warmup else self.warmup
+        warm = math.ceil(share * total if share < 1 else share)
+        floor = self.floor if self.name == "cosine" else 0.0
 
         def at(step: int) -> float:
             if step < warm:
-                rise = (step + 1) / math.ceil(warm)
-                return 0.04 + 0.96 * rise if self.name == "one_cycle" else rise
+                return 0.04 + 0.96 * step / warm if self.name == "one_cycle" else (step + 1) / warm
             if self.name == "constant":
                 return 1.0
             wave = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
-            floor = self.floor if self.name == "cosine" else 1e-4
             return floor + (1 - floor) * wave
 
         return at
@@ -115,10 +130,29 @@ class Loss:
     """What a classifier's cross-entropy adds to the plain one.
 
     Args:
-        label_smoothing: share of the truth spread over all classes, 0 to 1 (Szegedy et al. 2016).
-        class_weights: weight of each class in the loss, in the order of the labels; balanced: each class counts the
-            same however many samples it has.
+        label_smoothing: share of the truth spread over all classes, 0 or above and below 1 (Szegedy et al. 2016).
+        class_weights: weight of each class in the loss, above 0, in the order of the labels; balanced: N / (K n_k), so
+            that each class counts the same however many samples it has. The loss is the mean over samples of what
+            each costs, so weights whose mean over the samples is 1, as the balanced ones, keep its scale.
     """
 
     label_smoothing: float = 0.0
     class_weights: list[float] | Literal["balanced"] | None = None
+
+    def check(self, classes: int) -> None:
+        """Looks at the settings before anything is made of them.
+
+        Args:
+            classes: K.
+
+        Raises:
+            UserError: a value out of its range, or not a weight for each class.
+        """
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"--loss.label_smoothing is {self.label_smoothing}; it must be 0 or above and below 1")
+        if self.class_weights is None or self.class_weights == "balanced":
+            return
+        if not all(0 < weight < math.inf for weight in self.class_weights):
+            raise UserError(f"--loss.class_weights is {self.class_weights}; each must be above 0")
+        if len(self.class_weights) != classes:
+            raise UserError(f"--loss.class_weights has {len(self.class_weights)} weights; there are {classes} classes")

@@ -14,6 +14,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
+from lightning_nn.errors import UserError, choose
 from lightning_nn.models.classifier import Classifier, pixels
 from lightning_nn.models.optimization import Optimizer
 
@@ -31,6 +32,9 @@ class SoftmaxClassifier(Classifier):
             weight; with hidden layers no gradient gets through, and only the last bias learns. normal: N(0, 0.01^2).
             xavier: Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the variance behind a ReLU. Biases
             begin at zero.
+
+    Raises:
+        UserError: an unknown init, or a layer without neurons.
     """
 
     name = "softmax"
@@ -39,6 +43,9 @@ class SoftmaxClassifier(Classifier):
     def __init__(self, features: int, classes: int, hidden: list[int] | None = None, init: Init = "kaiming") -> None:
         super().__init__(classes)
         self.save_hyperparameters(logger=False)
+        choose("init", init, Init)
+        if hidden and min(hidden) < 1:
+            raise UserError(f"hidden is {hidden}; each layer needs at least 1 neuron")
         sizes = [features, *(hidden or []), classes]
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(sizes):

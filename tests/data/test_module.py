@@ -63,7 +63,7 @@ def test_balanced_repeats_the_samples_of_small_classes_in_training_only() -> Non
 def test_a_checkpoint_of_other_categories_is_refused() -> None:
     data = Digits(classes=[3, 8])
     data.adopt(PictureReader(["cat", "dog"], 1, 8, 8))
-    with pytest.raises(UserError, match="the checkpoint's categories are cat, dog; this data has 3, 8"):
+    with pytest.raises(UserError, match="the model's categories are cat, dog; this data has 3, 8"):
         data.prepare_once()
 
 

@@ -54,7 +54,7 @@ def test_a_second_test_starts_counting_anew(tmp_path: Path) -> None:
 
 def test_loss_is_torchs_with_smoothing_and_weights() -> None:
     model = SoftmaxClassifier(features=4, classes=3)
-    model.loss, model.class_weights = Loss(label_smoothing=0.1), [1.0, 2.0, 0.5]
+    model.loss = Loss(label_smoothing=0.1, class_weights=[1.0, 2.0, 0.5])
     logits, label = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
     expected = F.cross_entropy(logits, label, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1, reduction="none")
     torch.testing.assert_close(model.sample_losses(logits, label), expected)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from lightning_nn import Digits, ImageBatch, LogisticRegression, Optimizer, UserError
+from lightning_nn import Digits, ImageBatch, LogisticRegression, Loss, Optimizer, UserError
 from lightning_nn.models.classifier import pixels
 from tests.contract import one_batch, trainer
 
@@ -85,11 +86,10 @@ def test_probabilities_are_those_of_the_two_classes() -> None:
 
 def test_label_smoothing_and_class_weights() -> None:
     model = LogisticRegression(features=1)
-    model.loss.label_smoothing, model.class_weights = 0.2, [1.0, 3.0]
+    model.loss = Loss(label_smoothing=0.2, class_weights=[1.0, 3.0])
     z, y = torch.tensor([0.3, -2.0]), torch.tensor([0, 1])
-    p = z.sigmoid()
-    truth = torch.tensor([0.1, 0.9])
-    expected = -(truth * p.log() + (1 - truth) * (1 - p).log()) * torch.tensor([1.0, 3.0])
+    logits = torch.stack([torch.zeros(2), z], dim=1)  # two neurons whose softmax is the one's sigmoid
+    expected = F.cross_entropy(logits, y, weight=torch.tensor([1.0, 3.0]), label_smoothing=0.2, reduction="none")
     torch.testing.assert_close(model.sample_losses(z, y), expected)
 
 

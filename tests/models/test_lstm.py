@@ -52,7 +52,7 @@ def test_a_forward_reader_that_keeps_its_last_state_sees_the_order_of_words() ->
 
 @pytest.mark.parametrize(
     ("pooling", "message"),
-    [([], "pooling is empty; name at least one of last"), (["maxx"], "unknown pooling 'maxx'; did you mean 'max'?")],
+    [([], "pooling is empty; name at least one of last"), (["maxx"], "pooling is 'maxx'; did you mean 'max'?")],
 )
 def test_wrong_poolings(pooling: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
