@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import sys
 from dataclasses import asdict
@@ -11,10 +12,10 @@ from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -25,6 +26,7 @@ from lightning_nn.callbacks.checkpoints import (
     EarlyStoppingSettings,
     LastCheckpoint,
     Monitors,
+    Stop,
     better,
 )
 from lightning_nn.callbacks.progress import Progress
@@ -155,13 +157,35 @@ class CommandLine(LightningCLI):
         arguments = {**self.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters}}
         try:
             model = self.topic(**arguments)
-        except (ValueError, TypeError, RuntimeError) as error:  # what torch says of sizes and probabilities
-            raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {error}") from None
+        except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # what torch says of sizes, probabilities
+            reason = "they need more memory than there is" if "alloc" in str(error).lower() else error
+            raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {reason}") from None
         model.data_name, model.config = self.data_name, self.text()
         for group in ("optimizer", "lr_scheduler", "loss"):
             if group in self.config_init:
                 setattr(model, group, self.config_init[group])
+        if isinstance(model, Classifier):
+            model.loss.check(model.classes)
         return model
+
+    def check(self) -> None:
+        """Looks at the settings of the training before the data is read.
+
+        Raises:
+            UserError: one makes no sense.
+        """
+        self.config_init.optimizer.check()
+        self.config_init.lr_scheduler.check()
+        trainer, stop = self.config.trainer, self.config.early_stopping
+        for name in ("max_epochs", "max_steps", "limit_train_batches"):
+            if trainer[name] == 0:
+                raise UserError(f"--trainer.{name} is 0: there is nothing to train")
+        if stop.patience < 0:
+            raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
+        cores = os.cpu_count() or 1
+        asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()
+        if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
+            raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use as many at most")
 
     def make_trainer(self, run: Run | None, record: Record | None = None) -> Trainer:
         """The trainer.
@@ -184,9 +208,7 @@ class CommandLine(LightningCLI):
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:
-            callbacks.append(
-                EarlyStopping(stop.monitor, stop.min_delta, stop.patience, mode=better(stop.monitor, stop.mode))
-            )
+            callbacks.append(Stop(stop))
         if config.get("enable_checkpointing") is not False:
             callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
             callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
@@ -252,12 +274,43 @@ def _explain(message: str, parser: LightningArgumentParser, argv: list[str]) -> 
         name = unknown[1].partition("=")[0]
         others = _data_with(name)
         return f"unknown option {name}{f'; it belongs to --data {others[0]}' if others else nearest(name, options)}"
+    ours = [action.dest for action in parser._actions]
+    inside = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
+    if inside:
+        name = f"{inside[1]}.{inside[2]}"
+        return f"{_config_files(argv) or 'the configuration'}: unknown option {name}{nearest(name, ours)}"
+    if message.startswith("Unexpected config"):
+        return f"{_config_files(argv)}: expected settings by group, such as trainer: {{max_epochs: 3}}"
     missing = re.search(r'Key "([\w.]+)" is required', message)
     if missing:
         return f"--{missing[1]} is required"
     message = " ".join(line.strip() for line in message.splitlines() if line.strip())
     message = re.sub(r'^Parser key "([\w.]+)": ', r"--\1: ", message)
-    return re.sub(r"<class '(\w+)'>", r"\1", message)
+    message = re.sub(r"<class '(\w+)'>", r"\1", message)
+    message = _of_choices(message) or _of_union(message) or message
+    about = re.match(r"--[\w.]+", message)
+    said = about is None or any(argument.partition("=")[0] == about[0] for argument in argv)
+    return message if said else f"{_config_files(argv) or 'the configuration'}: {message}"
+
+
+def _of_choices(message: str) -> str | None:
+    """jsonargparse's complaint about a value that is none of several names, with the nearest and all."""
+    found = re.search(r"^(?:.*: )?--([\w.]+): Expected a typing\.Literal\[(.*?)\]\.? Got value: (\S+)", message)
+    if not found:
+        return None
+    choices = [choice.strip(" '") for choice in found[2].split(",")]
+    near = nearest(found[3], choices) if len(choices) > 1 else ""
+    return f"--{found[1]} is {found[3]!r}, not one of {', '.join(choices)}{near if 'did you mean' in near else ''}"
+
+
+def _of_union(message: str) -> str | None:
+    """The same where the value may be of several types: what fits, without the story of each attempt."""
+    pattern = r"--([\w.]+): .*?[Ss]ubtypes:? \[(.*)\] Errors:.*Given value type: \w+ Given value: (.*)$"
+    found = re.search(pattern, message)
+    if not found:
+        return None
+    kinds = found[2].replace("NoneType", "null").replace("typing.Literal", "").replace("list", "list of ")
+    return f"--{found[1]} is {found[3]}; it must be one of: {re.sub(r'[][]', '', kinds)}"
 
 
 def _data_with(option: str) -> list[str]:

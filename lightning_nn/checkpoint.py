@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -54,6 +54,16 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
             f"{path} is damaged or no checkpoint ({path.stat().st_size:,} bytes can't be read as one); "
             "use another one, such as last.ckpt or best.ckpt beside it"
         ) from None
+    _require_whole(checkpoint, path)
+    return cast(dict[str, Any], checkpoint)
+
+
+def _require_whole(checkpoint: Any, path: Path) -> None:
+    """Refuses what is no checkpoint of ours, or one that lacks a part.
+
+    Raises:
+        UserError: it was written by something else, by a newer version, or is not whole.
+    """
     mine = checkpoint.get("lightning_nn") if isinstance(checkpoint, dict) else None
     if not isinstance(mine, dict):
         raise UserError(f"{path} was not written by lightning_nn: it does not say which model it holds")
@@ -73,7 +83,6 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise UserError(
             f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"
         )
-    return checkpoint
 
 
 class PlainCheckpointIO(TorchCheckpointIO):
@@ -89,17 +98,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: the disk is full or the folder can't be written.
         """
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda file: torch.save(checkpoint, file))
-        except (OSError, RuntimeError) as error:
-            # torch reports a full disk as a RuntimeError of its zip writer.
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-            kept = "; the one there before is kept" if path.exists() else ""
-            raise UserError(
-                f"can't write the checkpoint {path}: {reason}{kept}; free space or choose another folder with --folder"
-            ) from error
+        write_whole(Path(path), lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
@@ -137,20 +136,31 @@ def plain(value: Any, where: str) -> Any:
 
 
 def write_whole(path: Path, write: Callable[[Any], object]) -> None:
-    """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by a process that was killed while writing
-        left.unlink(missing_ok=True)
+    """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by a process that was killed while writing
+            left.unlink(missing_ok=True)
         with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except (OSError, RuntimeError) as error:
+        # torch reports a full disk as a RuntimeError of its zip writer.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        kept = "; the one there before is kept" if path.exists() else ""
+        raise UserError(
+            f"can't write {path}: {reason}{kept}; free space or choose another folder with --folder"
+        ) from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise
 
 
 def _missing(path: Path) -> str:

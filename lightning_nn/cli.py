@@ -7,6 +7,7 @@ import sys
 
 from lightning_nn import catalog
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.harmless import clean
 from lightning_nn.request import OPTIONS, VERBS, parse
 
 
@@ -32,15 +33,21 @@ def main(argv: list[str] | None = None) -> int:
 
         return execute(request)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(clean, f"error: {error}".splitlines())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         return 130
     except SystemExit as done:  # --print_config
         return int(done.code or 0)
     except BrokenPipeError:  # `... | head` closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {clean(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _no_model(rest: list[str]) -> str:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TextIO, cast
 
 import yaml
 from pytorch_lightning import Trainer
@@ -16,12 +16,14 @@ from rich.table import Table
 
 from lightning_nn import catalog
 from lightning_nn.arguments import CommandLine
+from lightning_nn.callbacks.checkpoints import Stop
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
+from lightning_nn.harmless import clean
 from lightning_nn.models.base import Topic
 from lightning_nn.quiet import calm
-from lightning_nn.request import Request
+from lightning_nn.request import Request, refuse_training_options
 from lightning_nn.run import (
     Record,
     Run,
@@ -69,45 +71,17 @@ def _train(request: Request) -> int:
         raise UserError(
             "--ckpt_path goes on with a run, --finetune starts a new one from its weights: give one of them"
         )
-    checkpoint: dict[str, Any] | None = None
-    path: Path | None = None
-    if request.ckpt_path:
-        path, checkpoint = _open(request, request.ckpt_path)
-        request = _as_saved(request, path, checkpoint)
-    assert request.model
-    data_name = request.data or catalog.MODELS[request.model].data
-    old_run = Run.of(path) if path is not None else None
-    if old_run is not None and request.name:
-        raise UserError(f"--name {request.name}: a resumed run stays in its folder, {old_run.folder}; leave it out")
-    if path is not None and checkpoint is not None:
-        recipes = [old_run.config] if old_run is not None else []
-        cli = CommandLine(request, request.model, data_name, recipes, _run_defaults(checkpoint))
-        _refuse_ignored(cli, checkpoint)
-        _refuse_finished(cli, checkpoint, request.model, path)
-    else:
-        cli = CommandLine(request, request.model, data_name)
-    cli.config_init.optimizer.check()
-    tuned = _open(request, request.finetune) if request.finetune else None
-    if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
-        cli.keep_form(tuned[1])
-    data = cli.make_data()
-    if checkpoint is not None:
-        data.adopt(_reader(checkpoint))
-    data.prepare_once()
-    if is_first_process():
-        _show_data(data)
-        if checkpoint is not None and "trainer.max_epochs" in cli.changes():
-            _say_schedule(cli)
-    model = cli.make_model(data)
-    if tuned is not None:
-        _finetune(model, *tuned, data)
-    run = old_run or Run.new(request.folder, request.model, request.name)
+    cli, data, model, run, path = _resumed(request) if request.ckpt_path else _begun(request)
     record = Record()
     trainer = cli.make_trainer(run, record)
+    rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
-        print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; run {run.folder}\n")
-    if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        cli.save(run)
+        where = "nothing is kept" if rehearsal else f"run {run.folder}"
+        print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; {where}\n")
+        if rehearsal:
+            run.discard()
+        else:
+            cli.save(run)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=None if path is None else str(path.absolute()))
     except (KeyboardInterrupt, SystemExit):
@@ -118,12 +92,75 @@ def _train(request: Request) -> int:
         raise UserError(f"{error}{kept}") from error
     if trainer.interrupted:
         if trainer.is_global_zero:
-            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run, request.model)}"
+            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run, cli.model_name)}"
             print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+    if not rehearsal:
         _finish(cli, trainer, model, data, run, record)
     return 0
+
+
+class Start(NamedTuple):
+    """What a training starts from: the settings, data, model, where it is kept, and the checkpoint if it goes on."""
+
+    cli: CommandLine
+    data: DataModule
+    model: Topic
+    run: Run
+    path: Path | None
+
+
+def _begun(request: Request) -> Start:
+    """A new run, from scratch or from the weights of another."""
+    assert request.model
+    cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
+    cli.check()
+    tuned = _open(request, request.finetune) if request.finetune else None
+    if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
+        cli.keep_form(tuned[1])
+    data = _prepared(cli)
+    model = cli.make_model(data)
+    if tuned is not None:
+        _finetune(model, *tuned, data)
+    return Start(cli, data, model, Run.new(request.folder, request.model, request.name), None)
+
+
+def _resumed(request: Request) -> Start:
+    """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
+    path, checkpoint = _open(request, request.ckpt_path or "")
+    saved = checkpoint["lightning_nn"]["data"]
+    if request.data not in (None, saved):
+        raise UserError(
+            f"{path} was trained on --data {saved}, with which a resumed run goes on; for --data {request.data} start "
+            f"a new run from these weights: --finetune {request.ckpt_path}"
+        )
+    request = _as_saved(request, path, checkpoint)
+    assert request.model and request.data
+    home = Run.of(path)
+    run = home if home is not None and path.name == home.last.name else None
+    if run is not None and request.name:
+        raise UserError(f"--name {request.name}: a resumed run stays in its folder, {run.folder}; leave it out")
+    recipes = [home.config] if home is not None else []
+    cli = CommandLine(request, request.model, request.data, recipes, _run_defaults(checkpoint))
+    cli.check()
+    _refuse_ignored(cli)
+    _refuse_finished(cli, checkpoint, request.model, path)
+    data = _prepared(cli, _reader(checkpoint))
+    if is_first_process() and "trainer.max_epochs" in cli.changes():
+        _say_schedule(cli)
+    model = cli.make_model(data)
+    model.load_state(checkpoint, path)
+    return Start(cli, data, model, run or Run.new(request.folder, request.model, request.name), path)
+
+
+def _prepared(cli: CommandLine, reader: Any = None) -> DataModule:
+    """The data, read as a checkpoint does if there is one, with its table shown."""
+    data = cli.make_data()
+    data.adopt(reader)
+    data.prepare_once()
+    if is_first_process():
+        _show_data(data, sys.stdout)
+    return data
 
 
 def _finish(cli: CommandLine, trainer: Trainer, model: Topic, data: DataModule, run: Run, record: Record) -> None:
@@ -133,21 +170,33 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Topic, data: DataModule, 
     results = record.results(trainer, model, cli.config.seed_everything)
     results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
     if trainer.is_global_zero:
-        save_results(run.results, results)
+        save_results(run.results, results, trained=True)
     if request.verb == "" and trainer.strategy.broadcast(run.best.is_file()):
         trainer.test(model, datamodule=data, ckpt_path=str(run.best.absolute()), verbose=False)
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        ended_by_steps = 0 < trainer.max_steps <= trainer.global_step
-        more = f"--trainer.max_steps {2 * trainer.max_steps}" if ended_by_steps else ""
-        show_results(run, results, cli.model_name, more or f"--trainer.max_epochs {2 * trainer.current_epoch}")
+        show_results(run, results, cli.model_name, _more(cli, trainer))
+        if not run.best.is_file():
+            print("not tested: nothing was validated, so there is no best checkpoint")
+
+
+def _more(cli: CommandLine, trainer: Trainer) -> str:
+    """The option that lets a run that has ended go on."""
+    patience = cli.config.early_stopping.patience
+    stop = trainer.early_stopping_callback
+    if stop is not None and stop.wait_count >= stop.patience:
+        return f"--early_stopping.patience {2 * patience}"
+    if 0 < trainer.max_steps <= trainer.global_step:
+        return f"--trainer.max_steps {2 * trainer.max_steps}"
+    return f"--trainer.max_epochs {2 * trainer.current_epoch}"
 
 
 def _evaluate(request: Request) -> int:
     """Figures of a checkpoint on validation or test; the test of a run's best goes to its results.json as well."""
     if not request.ckpt_path:
         raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
+    refuse_training_options(request)
     path, checkpoint = _open(request, request.ckpt_path)
     request = _as_saved(request, path, checkpoint)
     assert request.model and request.data
@@ -159,15 +208,21 @@ def _evaluate(request: Request) -> int:
     data = cli.make_data()
     data.adopt(_reader(checkpoint))
     data.prepare_once()
+    split = "val" if request.verb == "validate" else "test"
+    if "data.path" in changes:
+        data.evaluate_whole(split)
+    if is_first_process():
+        _show_data(data, sys.stderr)
     model = cli.topic.load_from_checkpoint(path)
     trainer = cli.make_trainer(None)
-    evaluate = trainer.validate if request.verb == "validate" else trainer.test
+    evaluate = trainer.validate if split == "val" else trainer.test
     (metrics,) = evaluate(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
         run = Run.of(path)
         if request.verb == "test" and run is not None and path.name == run.best.name and not _touches_data(changes):
             save_results(run.results, dict(metrics))
-        print(json.dumps({"checkpoint": str(path), **metrics}, indent=2, ensure_ascii=False))
+        answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
     return 0
 
 
@@ -224,13 +279,13 @@ def _run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return {**plain, **_saved_defaults(checkpoint)}
 
 
-def _refuse_ignored(cli: CommandLine, checkpoint: dict[str, Any]) -> None:
+def _refuse_ignored(cli: CommandLine) -> None:
     """A resumed run goes on as it was; what it would ignore is refused.
 
     Raises:
         UserError: names the option and its value in the run.
     """
-    free = {"data.path", "data.encoding", "checkpoint.minutes"}
+    free = {"data.path", "data.encoding", "checkpoint.minutes", "early_stopping.patience"}
     for key, (before, now) in cli.changes().items():
         if key.split(".")[0] != "trainer" and key not in free:
             raise UserError(
@@ -254,6 +309,13 @@ def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, p
         raise UserError(
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
             f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
+        )
+    patience, waited = cli.config.early_stopping.patience, Stop.impatience(checkpoint)
+    if 0 < patience <= waited:
+        raise UserError(
+            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
+            f"on: {program()} --model {model} --ckpt_path {shlex.quote(str(path))} "
+            f"--early_stopping.patience {2 * patience}"
         )
     if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
         raise UserError(
@@ -295,13 +357,13 @@ def _help(request: Request) -> str:
     return CommandLine(request._replace(rest=[]), request.model, data).help()
 
 
-def _show_data(data: DataModule) -> None:
-    """The table of the data, on standard output."""
+def _show_data(data: DataModule, stream: TextIO) -> None:
+    """The table of the data and what is to be said of it."""
     header, *rows = data.summary
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False).print(table)
+    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
     for note in data.notes:
-        print(note)
-    sys.stdout.flush()
+        print(clean(note), file=stream)
+    stream.flush()

@@ -17,14 +17,16 @@ from rich.cells import set_cell_size
 from rich.console import Console
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.attention import clean, page, terminal
+from lightning_nn.callbacks.attention import page, terminal
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.harmless import clean
 from lightning_nn.models.classifier import Classifier, Prediction
-from lightning_nn.request import Request
+from lightning_nn.request import Request, refuse_training_options
 from lightning_nn.run import find_checkpoint
 
 CHUNK = 1024  # inputs held in memory at once
+CHARACTERS = 4_000_000  # of them together, but for a single one
 
 
 def predict(request: Request) -> int:
@@ -36,6 +38,7 @@ def predict(request: Request) -> int:
     Raises:
         UserError: no checkpoint, no input, or one that can't be read.
     """
+    refuse_training_options(request)
     options = _options(request.rest)
     path = find_checkpoint(request.folder, request.model, request.ckpt_path or "best")
     name = read_checkpoint(path)["lightning_nn"]["model"]
@@ -45,6 +48,8 @@ def predict(request: Request) -> int:
     model.to(_device(options.accelerator))
     print(f"answered by {path} ({name})", file=sys.stderr)
     inputs = _inputs(options, catalog.MODELS[name].reads)
+    if options.out and options.out.is_dir():
+        raise UserError(f"--out {options.out} is a folder; name a file")
     if options.out and options.file and options.out.exists() and options.out.samefile(options.file):
         raise UserError(f"--out {options.out} is the file that is read; name another one")
     if options.explain:
@@ -55,11 +60,29 @@ def predict(request: Request) -> int:
         _explain(model, texts)
         if not options.out:
             return 0
+    count = 0
     with _writer(options.out) as write:
-        while chunk := list(itertools.islice(inputs, CHUNK)):
+        for chunk in _chunks(inputs):
             for raw, answer in zip(chunk, model.predict(chunk), strict=True):
                 write(str(raw), answer)
+            count += len(chunk)
+    if options.out:
+        print(f"{count:,} answer{'s' * (count != 1)} in {options.out}", file=sys.stderr)
     return 0
+
+
+def _chunks(inputs: Iterator[Any]) -> Iterator[list[Any]]:
+    """Inputs a bounded part at a time."""
+    chunk: list[Any] = []
+    size = 0
+    for raw in inputs:
+        chunk.append(raw)
+        size += len(str(raw))
+        if len(chunk) == CHUNK or size >= CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 class _Parser(argparse.ArgumentParser):
@@ -169,8 +192,8 @@ def _rows(stream: TextIO) -> Iterator[Any]:
 
 
 def cell(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula, nor a lone carriage return for the end of a row."""
-    text = text.replace("\r", " ")
+    """Text that neither a terminal takes for a command nor a spreadsheet for a formula."""
+    text = clean(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 

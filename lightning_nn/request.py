@@ -86,6 +86,17 @@ def parse(argv: list[str]) -> Request:
     )
 
 
+def refuse_training_options(request: Request) -> None:
+    """Refuses what only a training would heed.
+
+    Raises:
+        UserError: --finetune or --name was given.
+    """
+    for option, value in (("--finetune", request.finetune), ("--name", request.name)):
+        if value is not None:
+            raise UserError(f"{option} {value} has no effect on {request.verb}; leave it out")
+
+
 def _take(rest: list[str], option: str) -> str | None:
     """Removes `option VALUE` or `option=VALUE`; the last one counts."""
     value = None

@@ -101,6 +101,11 @@ class Run:
                 ) from None
         return cls(folder)
 
+    def discard(self) -> None:
+        """Removes the folder of a run that keeps nothing."""
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
     @classmethod
     def of(cls, checkpoint: Path) -> Run | None:
         """The run that a checkpoint belongs to, None if it lies elsewhere."""
@@ -212,7 +217,7 @@ class Record(pl.Callback):
         """Everything but the metrics of the test."""
         return {
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
-            "best_epoch": self.best.epoch,
+            "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted as the bar does
             "epochs": trainer.current_epoch,
             "seconds": round(self.seconds, 2),
             "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
@@ -228,10 +233,17 @@ class Record(pl.Callback):
         }
 
 
-def save_results(path: Path, results: dict[str, Any]) -> None:
-    """Writes results.json whole; what it held before and is not in `results` stays."""
+def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) -> None:
+    """Writes results.json whole; what it held before and is not in `results` stays.
+
+    Args:
+        path: the file.
+        results: what to write.
+        trained: the model has changed, so figures of a test there was are of another one: they go.
+    """
     old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    text = json.dumps({**old, **results}, indent=2, ensure_ascii=False) + "\n"
+    kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
+    text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
@@ -291,8 +303,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> No
     table.add_column()
     for key, value in results.items():
         if "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters"):
-            value = value + 1 if key == "best_epoch" and value is not None else value  # counted as the bar does
-            text = f"{value:.4f}" if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
+            text = _figure(value) if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
@@ -305,12 +316,19 @@ def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> No
         print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
 
 
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"
+
+
 def resume_command(run: Run, model: str) -> str:
     """The command that goes on with a run."""
     return f"{program()} --model {model} --ckpt_path {shlex.quote(str(run.last))}"
 
 
 def program() -> str:
-    """How the command was called: `lightning-nn` where it is installed, else `python train.py`."""
-    called = Path(sys.argv[0]).name
-    return called if called.startswith("lightning-nn") else "python train.py"
+    """How the command was called: `lightning-nn` where it is installed, else `python train.py`, from anywhere."""
+    called = Path(sys.argv[0])
+    if called.name.startswith("lightning-nn"):
+        return called.name
+    elsewhere = called.name == "train.py" and called.absolute().parent != Path.cwd()
+    return f"python {shlex.quote(str(called) if elsewhere else 'train.py')}"

@@ -144,6 +144,21 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "--model softmax --early_stopping.patience 1 --early_stopping.monitor train/loss",
         ("--early_stopping.monitor", "val/loss"),
     ),
+    "smoothing above 1": ("--model softmax --loss.label_smoothing 2", ("--loss.label_smoothing", "below 1")),
+    "weights of too few classes": ("--model softmax --loss.class_weights [1,2]", ("2 weights", "10 classes")),
+    "a negative weight": (
+        "--model logistic --data.classes [3,8] --loss.class_weights [1,-2]",
+        ("--loss.class_weights", "above 0"),
+    ),
+    "a layer without neurons": ("--model softmax --model.hidden [0]", ("hidden", "at least 1")),
+    "a layer beyond memory": ("--model softmax --model.hidden [10000000000]", ("memory",)),
+    "a number for a list": ("--model softmax --model.hidden 64", ("--model.hidden is 64", "list of int")),
+    "a name for a number": ("--model softmax --data.batch_size al", ("--data.batch_size is al", "'all'")),
+    "nothing to train": ("--model softmax --trainer.max_epochs 0", ("max_epochs", "nothing to train")),
+    "more processes than cores": ("--model softmax --trainer.devices 9999", ("devices", "cores")),
+    "no patience": ("--model softmax --early_stopping.patience -1", ("patience", "-1")),
+    "a floor above 1": ("--model softmax --lr_scheduler.floor 7", ("--lr_scheduler.floor", "7")),
+    "test with an option of training": ("test --ckpt_path x.ckpt --finetune y.ckpt", ("--finetune", "test")),
     "no such configuration": ("--model softmax -c nothere.yaml", ("nothere.yaml",)),
     "a value without an option": ("--model softmax 3", ("3",)),
     "test without a checkpoint": ("test --model softmax", ("--ckpt_path",)),
@@ -176,7 +191,11 @@ def test_broken_configuration_files(tmp_path: Path) -> None:
     (tmp_path / "typo.yaml").write_text("optimizer:\n  lrr: 1\n", encoding="utf-8")
     (tmp_path / "latin.yaml").write_bytes(b"model:\n  init: \xe9\n")
     command(*QUICK, "-c", "broken.yaml", cwd=tmp_path).refused("broken.yaml")
-    command(*QUICK, "-c", "typo.yaml", cwd=tmp_path).refused("lrr")
+    command(*QUICK, "-c", "typo.yaml", cwd=tmp_path).refused("typo.yaml", "lrr", "'optimizer.lr'")
+    (tmp_path / "type.yaml").write_text("optimizer:\n  lr: fast\n", encoding="utf-8")
+    (tmp_path / "text.yaml").write_text("just text\n", encoding="utf-8")
+    command(*QUICK, "-c", "type.yaml", cwd=tmp_path).refused("type.yaml", "fast", "float")
+    command(*QUICK, "-c", "text.yaml", cwd=tmp_path).refused("text.yaml", "by group")
     command(*QUICK, "-c", "latin.yaml", cwd=tmp_path).refused("latin.yaml")
 
 
@@ -260,7 +279,7 @@ def test_a_run_and_its_results(trained: Trained) -> None:
 
 def test_the_best_epoch_is_the_best_by_validation(trained: Trained) -> None:
     kept, checkpoint = results(trained.run), torch.load(trained.best, weights_only=True)
-    assert kept["best_epoch"] == checkpoint["epoch"]
+    assert kept["best_epoch"] == checkpoint["epoch"] + 1, "epochs are counted from 1, as the bar does"
     said = json.loads(command("validate", "--ckpt_path", str(trained.best), cwd=trained.cwd).ok().out)
     assert {k: v for k, v in said.items() if k.startswith("val/")} == {k: kept[k] for k in said if k.startswith("val/")}
 
@@ -489,7 +508,7 @@ def test_output_into_a_closed_pipe(trained: Trained) -> None:
 
 def test_the_best_by_loss_is_the_lowest(tmp_path: Path) -> None:
     command(*QUICK, "--checkpoint.monitor", "val/loss", "--trainer.max_epochs", "3", cwd=tmp_path).ok()
-    assert results(next(tmp_path.glob("logs/softmax/*")))["best_epoch"] == 2, "the loss falls for three epochs"
+    assert results(next(tmp_path.glob("logs/softmax/*")))["best_epoch"] == 3, "the loss falls for three epochs"
 
 
 def test_a_run_that_ends_within_an_epoch_is_saved_and_goes_on(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
 from lightning_nn.models.classifier import Classifier
@@ -127,7 +128,7 @@ def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) 
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130, f"{run.returncode}\n{out}\n{err}"
     assert "Traceback" not in err
-    assert "go on with: python train.py" in err, err
+    assert f"go on with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
     epoch = torch.load(last, weights_only=True)["epoch"]
     command("--ckpt_path", "last", "--trainer.max_epochs", str(epoch + 2), cwd=tmp_path).ok()
 
@@ -182,13 +183,92 @@ def test_best_is_not_last(whole: dict[str, Path], tmp_path: Path) -> None:
         torch.load(tmp_path / f"logs/softmax/r/checkpoints/{name}.ckpt", weights_only=True) for name in ("best", "last")
     )
     assert last["epoch"] == 3, f"last.ckpt holds epoch {last['epoch']} of 0 to 3"
-    assert best["epoch"] == results(tmp_path / "logs/softmax/r")["best_epoch"]
+    assert best["epoch"] + 1 == results(tmp_path / "logs/softmax/r")["best_epoch"]
 
 
-def test_resuming_from_the_best_goes_on_from_that_epoch(copy: Path) -> None:
-    best = torch.load(copy / "logs/softmax/r/checkpoints/best.ckpt", weights_only=True)
-    command("--ckpt_path", "best", "--trainer.max_epochs", str(best["epoch"] + 2), cwd=copy).ok()
-    assert results(copy / "logs/softmax/r")["epochs"] == best["epoch"] + 2
+def test_resuming_from_the_best_goes_on_from_that_epoch_in_a_run_of_its_own(copy: Path) -> None:
+    run = copy / "logs/softmax/r"
+    best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    before = (run / "checkpoints/last.ckpt").read_bytes()
+    more = ("--trainer.max_epochs", str(best["epoch"] + 2), "--name", "again")
+    command("--ckpt_path", str(run / "checkpoints/best.ckpt"), *more, cwd=copy).ok()
+    assert (run / "checkpoints/last.ckpt").read_bytes() == before, "what the run had reached is lost"
+    kept = results(copy / "logs/softmax/again")
+    assert (kept["epochs"], kept["best_epoch"]) == (best["epoch"] + 2, best["epoch"] + 2)
+    again = torch.load(copy / "logs/softmax/again/checkpoints/best.ckpt", weights_only=True)
+    assert again["epoch"] == best["epoch"] + 1
+
+
+def test_a_run_that_was_moved_keeps_its_best(tmp_path: Path) -> None:
+    first = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false", "--name", "r")
+    command(*SOFTMAX, "--optimizer.lr", "0.1", *first, cwd=tmp_path).ok()
+    moved = tmp_path / "moved"
+    (tmp_path / "logs").rename(moved)
+    run = moved / "softmax/r"
+    last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    for key, state in last["callbacks"].items():
+        if key.startswith("BestCheckpoint"):
+            state["best_model_score"] = torch.tensor(2.0)  # nothing to come is better
+            state["best_k_models"] = {state["best_model_path"]: torch.tensor(2.0)}
+    torch.save(last, run / "checkpoints/last.ckpt")
+    before = (run / "checkpoints/best.ckpt").read_bytes()
+    command("--ckpt_path", str(run / "checkpoints/last.ckpt"), "--trainer.max_epochs", "4", cwd=tmp_path).ok()
+    assert (run / "checkpoints/best.ckpt").read_bytes() == before, "the best so far was overwritten"
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_early_stopping_counts_on_after_a_resume(stopped: bool, tmp_path: Path) -> None:
+    patience = "1" if stopped else "5"
+    argv = ("--early_stopping.patience", patience, "--early_stopping.min_delta", "1", "--name", "r")
+    command(*SOFTMAX, *argv, "--trainer.max_epochs", "3", cwd=tmp_path).ok()  # nothing is better by 1
+    kept = results(tmp_path / "logs/softmax/r")
+    assert kept["epochs"] == (2 if stopped else 3)
+    if stopped:
+        more = ("--trainer.max_epochs", "6")
+        command("--ckpt_path", "last", *more, cwd=tmp_path).refused("stopped early", "--early_stopping.patience 2")
+        command("--ckpt_path", "last", "--early_stopping.patience", "3", *more, cwd=tmp_path).ok()
+        assert results(tmp_path / "logs/softmax/r")["epochs"] == 4
+    else:
+        command("--ckpt_path", "last", "--trainer.max_epochs", "9", cwd=tmp_path).ok()
+        assert results(tmp_path / "logs/softmax/r")["epochs"] == 6
+
+
+def test_figures_of_a_test_go_when_the_model_changes(copy: Path) -> None:
+    assert "test/acc" in results(copy / "logs/softmax/r")
+    command("fit", "--ckpt_path", "last", "--trainer.max_epochs", "4", cwd=copy).ok()
+    assert not [key for key in results(copy / "logs/softmax/r") if key.startswith("test/")]
+
+
+def test_training_accuracy_of_an_epoch_is_whole_after_a_resume(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "training_step", 14)  # of 9 an epoch
+        command(*SOFTMAX, *COMMON, cwd=tmp_path)
+    command("--ckpt_path", "last", cwd=tmp_path).ok()
+    whole, resumed = (scalars(folder / "logs/softmax/r") for folder in (copy, tmp_path))
+    assert whole["train/acc"] == resumed["train/acc"]
+    assert whole["train/loss"] == pytest.approx(resumed["train/loss"], abs=1e-6)
+
+
+def scalars(run: Path) -> dict[str, list[float]]:
+    """What TensorBoard has of the epochs of a run, by name."""
+    events = EventAccumulator(str(run))
+    events.Reload()
+    return {tag: [event.value for event in events.Scalars(tag)] for tag in ("train/acc", "train/loss")}
+
+
+def test_other_data_is_for_a_new_run(copy: Path) -> None:
+    command("--ckpt_path", "last", "--data", "images", "--data.path", "x", cwd=copy).refused("digits", "--finetune")
+
+
+def test_weights_that_do_not_fit_are_refused_before_a_run_begins(copy: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(copy / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)
+    del checkpoint["state_dict"]["layers.2.bias"]
+    torch.save(checkpoint, tmp_path / "mine.ckpt")
+    argv = ("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "9")
+    command(*argv, cwd=tmp_path).refused("mine.ckpt", "does not fit", "layers.2.bias")
+    assert not (tmp_path / "logs").exists()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +359,7 @@ def test_finetuning_starts_from_the_weights_and_nothing_else(copy: Path, monkeyp
     after = weights(copy / "logs/softmax/tuned/checkpoints/last.ckpt")
     apart = max(float((before[k] - after[k]).abs().max()) for k in before if k.startswith("layers"))
     assert apart < 1e-9, f"weights moved by {apart} at a learning rate of 1e-12"
-    assert results(copy / "logs/softmax/tuned")["best_epoch"] == 0, "it is a run of its own"
+    assert results(copy / "logs/softmax/tuned")["best_epoch"] == 1, "it is a run of its own"
 
 
 def test_finetuning_from_weights_that_do_not_fit(copy: Path) -> None:

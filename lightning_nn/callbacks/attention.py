@@ -18,12 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lightning_nn.data.explanation import Explanation
+from lightning_nn.harmless import clean
 
 STRONGEST = 5  # words that are named beside a document
 FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
 
-# Colours and sequences for a terminal (CSI ... letter, OSC ... bell or ST), before their control characters go.
-_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 
@@ -54,18 +53,6 @@ class ShadedSentence(NamedTuple):
 
     weight: float
     words: list[ShadedWord]
-
-
-def clean(text: str) -> str:
-    """Text that does nothing but stand there.
-
-    Terminal sequences, control characters, invisible format characters (reversed writing among them) and lone
-    surrogates are dropped; line breaks become spaces.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", _SEQUENCE.sub("", text))
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
 def shade(explanation: Explanation) -> list[ShadedSentence]:

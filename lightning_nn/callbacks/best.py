@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,12 +21,17 @@ class BestValidation:
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.epoch: int | None = None
+        self._restored = False
 
     def update(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks at the validation that has just ended."""
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         checkpoint = trainer.checkpoint_callback
+        folder = getattr(checkpoint, "dirpath", None)
+        if self._restored and folder is not None and not Path(folder, "best.ckpt").is_file():
+            self.metrics, self.epoch = {}, None  # a new run from an old checkpoint: the best is elsewhere
+        self._restored = False
         name = str(getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", "val/loss"))
         mode = better(name, getattr(checkpoint, "mode", None))
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
@@ -38,5 +44,5 @@ class BestValidation:
         return {"metrics": dict(self.metrics), "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from them."""
-        self.metrics, self.epoch = dict(state["metrics"]), state["epoch"]
+        """Restores them."""
+        self.metrics, self.epoch, self._restored = dict(state["metrics"]), state["epoch"], True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from lightning_nn.errors import UserError, nearest
 
@@ -23,9 +23,9 @@ class CheckpointSettings:
     """Which checkpoints are kept.
 
     Args:
-        monitor: the metric by which the best epoch is chosen.
-        mode: whether it is to fall or to rise; null: a name that ends in loss is to fall, any other to rise.
-        minutes: at most so long between two writings of last.ckpt, above 0.
+        monitor: the metric of validation by which the best epoch is chosen.
+        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        minutes: longest time between two saves of last.ckpt, above 0.
     """
 
     monitor: str = "val/loss"
@@ -38,10 +38,10 @@ class EarlyStoppingSettings:
     """When to stop before the last epoch.
 
     Args:
-        patience: validations without a better value that end the run; 0: never.
-        monitor: the metric that is watched.
-        mode: whether it is to fall or to rise; null: a name that ends in loss is to fall, any other to rise.
-        min_delta: what counts as better.
+        patience: stop after this many validations without improvement; 0: never.
+        monitor: the metric of validation that is watched.
+        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        min_delta: smallest change that counts as improvement.
     """
 
     patience: int = 0
@@ -51,7 +51,7 @@ class EarlyStoppingSettings:
 
 
 def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
-    """Whether a metric is to fall or to rise, told from its name where it is not said."""
+    """Whether lower or higher is better, told from a metric's name where it is not said."""
     return mode or ("min" if monitor.endswith("loss") else "max")
 
 
@@ -84,7 +84,7 @@ class BestCheckpoint(ModelCheckpoint):
     Args:
         folder: where it is written.
         monitor: the metric.
-        mode: whether it is to fall or to rise.
+        mode: min or max.
     """
 
     def __init__(self, folder: Path, monitor: str, mode: str) -> None:
@@ -97,6 +97,45 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=False,  # right after the validation, so that last.ckpt knows which is the best
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the best score of the run, also where its folder was moved; Lightning would forget it there."""
+        best = str(Path(str(self.dirpath)) / "best.ckpt")
+        if Path(best).is_file() and state_dict["best_model_score"] is not None:
+            place = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
+            state_dict = {**state_dict, **place, "best_k_models": {best: state_dict["best_model_score"]}}
+        super().load_state_dict(state_dict)
+
+
+class Stop(EarlyStopping):
+    """Ends a run whose validation no longer gets better.
+
+    Args:
+        settings: which metric, and for how long.
+    """
+
+    def __init__(self, settings: EarlyStoppingSettings) -> None:
+        super().__init__(
+            settings.monitor,
+            settings.min_delta,
+            settings.patience,
+            mode=better(settings.monitor, settings.mode),
+            check_on_train_epoch_end=False,  # a resumed run ends its epoch without a validation
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting, with the patience asked for now."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    @staticmethod
+    def impatience(checkpoint: dict[str, Any]) -> int:
+        """Validations without a better value when a checkpoint was written; 0 where nobody counted.
+
+        Args:
+            checkpoint: as read.
+        """
+        states = [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("Stop")]
+        return int(states[0]["wait_count"]) if states else 0
 
 
 class LastCheckpoint(Checkpoint):

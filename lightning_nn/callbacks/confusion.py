@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_nn.callbacks.attention import clean
+from lightning_nn.harmless import clean
 from lightning_nn.metrics.confusion import accuracy, class_scores
 
 if TYPE_CHECKING:

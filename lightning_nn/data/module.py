@@ -105,6 +105,23 @@ class DataModule(pl.LightningDataModule):
         """Lightning's hook: on each process."""
         self.prepare_once()
 
+    given: tuple[str, ...] = ("train", "val", "test")  # the splits that stand apart in the data
+
+    def whole(self) -> Source:
+        """All samples of the data as one source."""
+        raise UserError(f"{type(self).__name__} has splits of its own")
+
+    def evaluate_whole(self, split: str) -> None:
+        """Takes all samples as this split where the data is not split: other data than the model was trained on.
+
+        Args:
+            split: "val" or "test".
+        """
+        self.prepare_once()
+        if split not in self.given:
+            self.sources[split] = self.whole()
+            self.notes.append(f"all {len(self.sources[split]):,} samples are read, as {split}: no such part is given")
+
     @property
     def class_counts(self) -> list[int]:
         """Training samples of each class."""

@@ -235,9 +235,27 @@ class Topic(pl.LightningModule):
         try:
             model = cls(**{**checkpoint["hyper_parameters"], **arguments})
             model.on_load_checkpoint(checkpoint)
-            model.load_state_dict(checkpoint["state_dict"], strict=strict)
-        except (TypeError, RuntimeError, KeyError) as error:
-            raise UserError(
-                f"{checkpoint_path} does not fit {cls.__name__} as it is here: {' '.join(str(error).split())}"
-            ) from error
+        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+            raise _misfit(checkpoint_path, cls, error) from error
+        model.load_state(checkpoint, checkpoint_path, strict=strict)
         return model.eval()
+
+    def load_state(self, checkpoint: dict[str, Any], path: str | Path, *, strict: bool = True) -> None:
+        """Takes the weights of a checkpoint.
+
+        Args:
+            checkpoint: from `lightning_nn.checkpoint.read_checkpoint`.
+            path: where it stands, for errors.
+            strict: whether they must be those of this model, no more and no less.
+
+        Raises:
+            UserError: they do not fit.
+        """
+        try:
+            self.load_state_dict(checkpoint["state_dict"], strict=strict)
+        except (TypeError, RuntimeError) as error:
+            raise _misfit(path, type(self), error) from error
+
+
+def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:
+    return UserError(f"{path} does not fit {cls.__name__} as it is here: {' '.join(str(error).split())}")
