@@ -211,3 +211,57 @@ def test_sentences_vary() -> None:
     sentence, most = counts.most_common(1)[0]
     assert most < 0.01 * total, (sentence, most / total)
     assert len({b.text for b in bulletins()}) == len(bulletins())
+
+
+EVENT_SENTENCES = lexicon.DECIDING + lexicon.MISLEADING + lexicon.DECIDING_PAIRS + lexicon.MISLEADING_PAIRS
+
+
+def skeletons() -> list[tuple[str, re.Pattern[str]]]:
+    bound = BOUND | {"event": r"〈\d〉", "other": r"〈\d〉", "surname": ".", "date": r"\d+月\d+日", "weekday": "星期."}
+    bound |= dict.fromkeys(("reporter", "photographer", "editor"), NAME)
+    bound["temperature"] = "|".join(t for season in lexicon.TEMPERATURES for t in season)
+    texts = EVENT_SENTENCES + lexicon.OPENERS + lexicon.NEUTRAL + lexicon.CLOSERS
+    return [(text, re.compile(pattern(compile_template(text), bound))) for text in texts]
+
+
+def test_no_sentence_skeleton_is_worn_out() -> None:
+    known, some = skeletons(), bulletins()[:1000]
+    counts = Counter(
+        next(text for text, compiled in known if compiled.fullmatch(mark(sentence)))
+        for bulletin in some
+        for sentence in bulletin.sentences
+    )
+    worst = counts.most_common(30)
+    assert worst[0][1] < 0.08 * len(some), worst[0]
+    assert sum(count for _, count in worst) < 0.25 * counts.total(), sum(count for _, count in worst) / counts.total()
+
+
+@pytest.mark.parametrize("text", EVENT_SENTENCES)
+def test_an_event_follows_no_的_that_its_own_wording_would_stack_upon(text: str) -> None:
+    assert not re.search(r"的\{(event|other)\}", text)
+
+
+def test_some_sentence_on_an_event_always_fits() -> None:
+    """Those that clash with none and echo none are more than the 2 or 5 that a bulletin may take of a list."""
+    words = {word for sides in lexicon.CLASHES for side in sides for word in side} | set(lexicon.ONCE)
+    for texts, most in (
+        *((lexicon.DECIDING, 2), (lexicon.DECIDING_PAIRS, 2)),
+        *((lexicon.MISLEADING, 5), (lexicon.MISLEADING_PAIRS, 2)),
+    ):
+        free = [text for text in texts if not any(word in str(compile_template(text)) for word in words)]
+        assert len(free) >= most, (free, most)
+
+
+def test_a_person_has_one_part_and_the_title_stands_once() -> None:
+    titles = "|".join(title for some in lexicon.TITLES.values() for title in some)
+    for bulletin in bulletins():
+        people = Counter(re.findall(f"(?:{titles})({NAME})", bulletin.text))
+        assert max(people.values(), default=1) == 1, bulletin
+        assert len({name[0] for name in people}) == len(people), bulletin
+
+
+def test_that_day_is_said_only_after_its_date() -> None:
+    for bulletin in bulletins():
+        before, that_day, _ = bulletin.text.partition("当天")
+        assert not that_day or re.search(r"\d+月\d+日", before), bulletin
+        assert not ("当天" in bulletin.text and "今天" in bulletin.text), bulletin
