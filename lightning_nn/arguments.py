@@ -81,7 +81,6 @@ class CommandLine(LightningCLI):
             args=request.rest,
             run=False,
             auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
         )
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
