@@ -207,7 +207,7 @@ def test_a_resumed_epoch_goes_on_where_it_stopped(tmp_path: Path) -> None:
     trainer(Stop(), max_epochs=1).fit(Tiny(), datamodule=Data(6))
     stream = Terminal()
     run = trainer(Progress(stream, interval=0), max_epochs=1)
-    run.fit(Tiny(), datamodule=Data(6), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    run.fit(Tiny(), datamodule=Data(6), ckpt_path=tmp_path / "last.ckpt")
     drawings = stream.drawings()
     assert " 4/6 " in drawings[0] and " 6/6 " in [d for d in drawings if "/6 " in d][-1], drawings
     assert float(drawings[-1].split()[-2]) < 60, drawings[-1]
