@@ -210,7 +210,8 @@ class Classifier(Topic):
     def _count(self, split: str, batch: Any) -> None:
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
-        cast(MeanMetric, self.losses[f"{split}_"]).update(losses)
+        weights = torch.ones_like(losses)  # torchmetrics 1.4 expands a single one and, at a NaN, writes into it
+        cast(MeanMetric, self.losses[f"{split}_"]).update(losses, weights)
         predicted = self.probabilities(logits).argmax(1)
         cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"]).update(predicted, batch.label)
 
