@@ -152,8 +152,11 @@ def write_whole(path: Path, write: Callable[[Any], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        # torch reports a full disk as a RuntimeError of its zip writer, at times of closing it after the first.
+        first: BaseException = error
+        while isinstance(first.__context__, OSError | RuntimeError):
+            first = first.__context__
+        reason = first.strerror if isinstance(first, OSError) and first.strerror else str(first).splitlines()[0]
         kept = "; the one there before is kept" if path.exists() else ""
         raise UserError(
             f"can't write {path}: {reason}{kept}; free space or choose another folder with --folder"
