@@ -91,7 +91,7 @@ def test_help_shows_defaults_as_the_recipe_sets_them(model: str, tmp_path: Path)
             if group == "trainer" or not isinstance(values, dict):
                 continue
             for key, value in values.items():
-                shown = re.search(rf"--{group}\.{key} .*?default: (.*?)\)( --|$| [A-Z])", text)
+                shown = re.search(rf"--{group}\.{key},? .*?default: (.*?)\)( --|$| [A-Z])", text)
                 assert shown, f"--{group}.{key} is not in the help"
                 assert yaml.safe_load(shown[1]) == value, f"--{group}.{key}: {shown[1]} shown, the recipe says {value}"
 
