@@ -213,7 +213,7 @@ def row(number: int, group: list[Run], variant: str, sizes: list[int]) -> list[s
     value = mean(group, "test/acc")
     if value is not None and sizes:
         accuracy += f" (se {100 * math.sqrt(value * (1 - value) / sizes[0]):.2f})"
-    epochs = f"{spread(group, 'best_epoch', human)} / {spread(group, 'epochs', '{:g}'.format)}"
+    epochs = f"{spread(group, 'best_epoch', '{:g}'.format)} / {spread(group, 'epochs', '{:g}'.format)}"
     return [
         *(str(number), group[0].results["model"], variant),
         *(accuracy, percent(group, "test/f1"), percent(group, "val/acc"), "–" if epochs == "– / –" else epochs),
@@ -224,11 +224,6 @@ def row(number: int, group: list[Run], variant: str, sizes: list[int]) -> list[s
         ", ".join(sorted({str(run.results.get("seed", "–")) for run in group})),
         str(len(group)),
     ]
-
-
-def human(epoch: float) -> str:
-    """Epochs are counted from 0 in results.json, from 1 in a table."""
-    return f"{epoch + 1:g}"
 
 
 def values(group: list[Run], key: str) -> list[float]:

@@ -180,7 +180,7 @@ def keep_run(logs: Path, name: str, seed: int, accuracy: float, **options: Any) 
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     extra = "".join(f" --model.{key} {value}" for key, value in options.items())
     command = f"train.py --model han --data text --data.path /home/me/news --seed_everything {seed}{extra}"
-    results = {"model": "han", "data": "text", "test/acc": accuracy, "best_epoch": 1, "epochs": 3, "seed": seed}
+    results = {"model": "han", "data": "text", "test/acc": accuracy, "best_epoch": 2, "epochs": 3, "seed": seed}
     results |= {"command": command, "device": "cpu", "sizes": {"test": 400}}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 

@@ -66,3 +66,12 @@ def test_gradients_are_those_of_finite_differences() -> None:
     lengths, rows = torch.tensor([2, 1, 3]), rows_of([2, 1, 3])
     assert torch.autograd.gradcheck(lambda x: segment_softmax(x, lengths), rows)
     assert torch.autograd.gradcheck(lambda x: segment_max(x, lengths), rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_added_up_in_float32(dtype: torch.dtype) -> None:
+    ones, lengths = torch.ones(3000, 2, dtype=dtype), torch.tensor([3000])
+    assert segment_sum(ones, lengths).tolist() == [[torch.tensor(3000.0).to(dtype).item()] * 2]
+    large = torch.full((70_000, 1), 2.0, dtype=dtype)
+    assert segment_mean(large, torch.tensor([70_000])).tolist() == [[2.0]]
+    assert segment_mean(large, torch.tensor([70_000])).dtype == dtype

@@ -4,18 +4,32 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 from torch.nn import functional as F
 
-from lightning_nn import HAN, Digits, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
+from lightning_nn import (
+    HAN,
+    Digits,
+    LogisticRegression,
+    Loss,
+    LRScheduler,
+    LSTMClassifier,
+    Optimizer,
+    SoftmaxClassifier,
+    TextData,
+    UserError,
+)
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.text_reader import TextReader
 from tests.contract import pick, trainer
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*"
+)
 
 
 def fitted(folder: Path, loss: Loss | None = None, **arguments: Any) -> tuple[SoftmaxClassifier, Digits, Any]:
@@ -186,3 +200,117 @@ def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
     torch.save(checkpoint, tmp_path / "odd.ckpt")
     with pytest.raises(UserError, match=r"odd\.ckpt does not fit HAN"):
         HAN.load_from_checkpoint(tmp_path / "odd.ckpt")
+
+
+# ---------------------------------------------------------------------- a loaded model in research code
+
+
+def characters(path: Path, *texts: str) -> TextData:
+    """Each text five times, in two categories by turns."""
+    path.write_text("".join(f"{text}\t{'甲乙'[i % 2]}\n" for i, text in enumerate(texts * 5)), encoding="utf-8")
+    return TextData(str(path), segmenter="chars", min_count=1)
+
+
+def test_a_loaded_model_keeps_its_vocabulary_on_other_data(tmp_path: Path) -> None:
+    """The same words, but others are frequent: the data's own vocabulary would give other ids."""
+    first = characters(tmp_path / "a.tsv", "一一一二。", "三三三四。")
+    other = characters(tmp_path / "b.tsv", "四四二。", "二二三一。")
+    trained = HAN(**first.describe(), embedding_size=4, hidden_size=4, attention_size=4)
+    trainer(tmp_path, max_epochs=1).fit(trained, datamodule=first)
+    other.prepare_once()
+    assert other.reader.vocabulary.words != first.reader.vocabulary.words
+    asked = ["一二三四。"]
+    before = trained.predict(asked)
+    for run in (trainer(tmp_path).test, trainer(tmp_path, max_epochs=1, max_steps=0).fit):
+        run(trained, datamodule=other)  # type: ignore[operator]
+        assert other.reader.vocabulary.words == first.reader.vocabulary.words
+        assert trained.predict(asked) == before
+
+
+def test_numpys_numbers_and_paths_are_plain_in_a_checkpoint(tmp_path: Path) -> None:
+    data = characters(tmp_path / "a.tsv", "一二。", "三四。")
+    data.save_hyperparameters({"path": tmp_path / "a.tsv"}, logger=False)
+    sizes = {name: np.int64(value) for name, value in data.describe().items()}
+    model = HAN(**sizes, embedding_size=4, hidden_size=4, attention_size=4)  # type: ignore[arg-type]
+    model.loss = Loss(class_weights=torch.tensor([1.0, 2.0]).tolist())
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model, datamodule=data)
+    run.save_checkpoint(tmp_path / "mine.ckpt")
+    loaded = HAN.load_from_checkpoint(tmp_path / "mine.ckpt", strict=True, weights_only=True)
+    assert loaded.predict(["一二。"]) == model.predict(["一二。"])
+
+
+def test_what_no_checkpoint_can_hold_is_refused_when_it_is_saved(tmp_path: Path) -> None:
+    model, _, run = fitted(tmp_path)
+    model.hparams["init"] = object()
+    with pytest.raises(UserError, match=r"arguments\.init is a object; a checkpoint holds plain data"):
+        run.save_checkpoint(tmp_path / "mine.ckpt")
+
+
+def test_a_loaded_model_trains_with_dropout_again(tmp_path: Path) -> None:
+    model, data, _ = fitted(tmp_path)
+    model.eval()  # as load_from_checkpoint returns it
+    modes: list[bool] = []
+    model.layers[0].register_forward_hook(lambda module, *_: modes.append(module.training))
+    trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(model, datamodule=data)
+    assert all(modes)
+
+
+def test_after_a_loss_that_was_not_finite_a_model_can_be_trained_again(tmp_path: Path) -> None:
+    model, data, _ = fitted(tmp_path)
+    good = {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="no longer a finite number"):
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+    model.load_state_dict(good)
+    trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+
+
+def test_a_loss_set_on_a_model_counts_outside_a_trainer() -> None:
+    model, logits, label = SoftmaxClassifier(features=4, classes=2), torch.randn(3, 2), torch.tensor([0, 1, 1])
+    plain = model.sample_losses(logits, label)
+    model.loss = Loss(class_weights=[1.0, 5.0])
+    torch.testing.assert_close(model.sample_losses(logits, label), plain * torch.tensor([1.0, 5.0, 5.0]))
+
+
+def test_balanced_weights_need_a_data_module_to_count_in(tmp_path: Path) -> None:
+    model, data, _ = fitted(tmp_path)
+    model.loss = Loss(class_weights="balanced")
+    with pytest.raises(UserError, match="give the weights as numbers"):
+        trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(model, train_dataloaders=data.train_dataloader())
+
+
+def test_training_figures_are_means_over_the_samples_of_the_epoch(tmp_path: Path) -> None:
+    """A rate of next to nothing: the model stays what it is, so the epoch's figures are those of one pass."""
+    model, data, _ = fitted(tmp_path)
+    model.optimizer = Optimizer("sgd", lr=1e-12)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model, datamodule=data)
+    source = data.sources["train"]
+    batch = source[np.arange(len(source))]
+    with torch.no_grad():
+        logits = model.logits(batch)
+    assert float(run.callback_metrics["train/loss"]) == pytest.approx(
+        float(F.cross_entropy(logits, batch.label)), abs=1e-6
+    )
+    accuracy = float((logits.argmax(1) == batch.label).double().mean())
+    assert float(run.callback_metrics["train/acc"]) == pytest.approx(accuracy, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SoftmaxClassifier(4, 2, init="zero"), "init is 'zero'; did you mean 'zeros'"),  # type: ignore[arg-type]
+        (lambda: SoftmaxClassifier(4, 2, hidden=[0]), "at least 1 neuron"),
+        (lambda: HAN(0, 2), "at least 1"),
+        (lambda: HAN(9, 2, word_dropout=2.0), "word_dropout is 2.0"),
+        (lambda: HAN(9, 2, attention_size=0), "at least 1"),
+        (lambda: LSTMClassifier(9, 2, cell="gruu"), "cell is 'gruu'; it must be one of rnn, lstm, gru"),  # type: ignore[arg-type]
+        (lambda: LSTMClassifier(9, 2, direction="bothh"), "direction is 'bothh'"),  # type: ignore[arg-type]
+        (lambda: LogisticRegression(4, criterion="mae"), "criterion is 'mae'"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(make: Any, message: str) -> None:
+    with pytest.raises((UserError, ValueError), match=message):
+        make()
