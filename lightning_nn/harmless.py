@@ -10,7 +10,7 @@ _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\
 
 
 def clean(text: str) -> str:
-    """Text that does nothing but stand there.
+    """Text with everything removed that a terminal or a page would act on.
 
     Terminal sequences, control characters, invisible format characters (reversed writing among them) and lone
     surrogates are dropped; line breaks become spaces.

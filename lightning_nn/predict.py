@@ -30,7 +30,7 @@ CHARACTERS = 4_000_000  # of them together, but for a single one
 
 
 def predict(request: Request) -> int:
-    """Answers what the command line asks.
+    """Runs `predict`.
 
     Returns:
         The exit code.
@@ -216,7 +216,7 @@ def _explain(model: Classifier, texts: list[str]) -> None:
 
 
 def _device(accelerator: str) -> Any:
-    """The device Lightning chooses."""
+    """The device that Lightning selects."""
     try:
         trainer = Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
     except Exception as error:

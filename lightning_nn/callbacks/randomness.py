@@ -1,4 +1,4 @@
-"""Chance, made a function of where a run stands."""
+"""Randomness as a function of the position in the run."""
 
 from __future__ import annotations
 

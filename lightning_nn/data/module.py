@@ -173,7 +173,7 @@ def cache_folder() -> Path:
 
 
 def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:
-    """Cuts a part off that has each class in proportion, at least one sample of each class that has two.
+    """Splits off a stratified part: each class in proportion, at least one sample of each class that has two.
 
     Args:
         labels: int64 (N,).

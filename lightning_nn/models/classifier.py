@@ -180,11 +180,11 @@ class Classifier(Topic):
         return cast(Tensor, self.trainer.strategy.reduce(values.clone(), reduce_op="sum"))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Counts the batch in."""
+        """Adds the batch to the metrics."""
         self._count("val", batch)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Counts the batch in."""
+        """Adds the batch to the metrics."""
         self._count("test", batch)
 
     def on_validation_epoch_end(self) -> None:

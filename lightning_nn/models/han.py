@@ -1,8 +1,10 @@
 """Hierarchical attention network: words make sentences, sentences make a document, and both are weighed.
 
 Z. Yang, D. Yang, C. Dyer, X. He, A. Smola, E. Hovy: Hierarchical Attention Networks for Document Classification,
-NAACL 2016. Equations by the paper's numbers. What differs: dropout, which the paper does not mention, and no padding:
-all words of a batch lie one after another, so an answer depends on nothing but its own document.
+NAACL 2016. Equations by the paper's numbers. What differs: dropout and word dropout, which the paper does not mention;
+Adam instead of SGD with momentum; word vectors that begin at random, not from word2vec; torch's GRU, whose reset gate
+comes after the product and has a bias of its own; and no padding: all words of a batch lie one after another, so an
+answer depends on nothing but its own document.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ class HAN(Classifier):
 
     @torch.inference_mode()
     def explain_batch(self, batch: TextBatch) -> list[Explanation]:
-        """The same for documents that are encoded already; unknown words are shown as such.
+        """The same as `explain` for an encoded batch; unknown words are shown as such.
 
         Args:
             batch: on the model's device.

@@ -86,7 +86,7 @@ class LSTMClassifier(Classifier):
         pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
         return self.output(self.dropout(pooled))
 
-    def pool(self, pooling: str, states: Tensor, lengths: Tensor) -> Tensor:
+    def pool(self, pooling: Pooling, states: Tensor, lengths: Tensor) -> Tensor:
         """One vector a document, (D, H or 2H).
 
         Args:
@@ -100,5 +100,5 @@ class LSTMClassifier(Classifier):
             return segment_mean(states, lengths)
         if pooling == "max":
             return segment_max(states, lengths)
-        assert self.attention is not None
+        assert self.attention is not None  # made in the constructor where a pooling asks for it
         return self.attention(states, lengths)[0]
