@@ -10,10 +10,8 @@ from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
 
-SPLIT_OF = {
-    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
-    **{"val": "val", "dev": "val", "valid": "val", "validation": "val"},
-}
+_NAMES = {"train": ("train", "training"), "val": ("val", "dev", "valid", "validation"), "test": ("test", "testing")}
+SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
 
 
 def find_splits(root: Path, notes: list[str]) -> dict[str, Path]:

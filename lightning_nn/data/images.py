@@ -138,9 +138,7 @@ def read_class_folders(root: Path, form: Form, val_fraction: float, test_fractio
     return ClassFolders(sources, categories, notes)
 
 
-def _check_classes(
-    places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]
-) -> None:
+def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
     where = places["train"]
     if not categories:
         seen = f" ({notes[-1]})" if notes else ""
@@ -155,9 +153,7 @@ def _check_classes(
                 )
 
 
-def _number(
-    found: dict[str, Classes], categories: list[str]
-) -> tuple[list[Path], Index, dict[str, Index]]:
+def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
     """Files one after another, their labels, and the numbers of each split."""
     files: list[Path] = []
     labels: list[int] = []

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
+from lightning_nn.data.folders import SPLIT_OF, Classes, find_classes, find_splits
 from lightning_nn.data.segment import normalise
 from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_rows, tsv_rows
 from lightning_nn.errors import UserError, nearest
@@ -23,7 +24,6 @@ _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".jsonl": json_rows,
     ".json": json_rows,
 }
-_STEMS = {"train": "train", "val": "val", "dev": "val", "valid": "val", "validation": "val", "test": "test"}
 _NAMES = "class.txt"
 _SAMPLE = 1000  # rows from which columns are chosen
 _FORMS = (
@@ -53,14 +53,13 @@ class TextFiles:
     def __init__(
         self, path: Path, encoding: str = "utf-8", text_column: str | None = None, label_column: str | None = None
     ) -> None:
-        if not path.exists():
-            raise UserError(f"there is no {path}{_there(path.parent)}")
+        _check_path(path)
         _check_encoding(encoding)
         self.encoding = encoding
         self._wanted = text_column, label_column
         self._root = path if path.is_dir() else path.parent
-        self._tables = {"train": path} if path.is_file() else _find_tables(path)
-        self._folders = {} if self._tables else _find_folders(path)
+        self.notes: list[str] = []
+        self._tables, self._folders = _find(path, self.notes)
         if not self._tables and not self._folders:
             raise UserError(f"{path} holds no documents: {_FORMS}{_there(path)}")
         for table in self._tables.values():
@@ -69,13 +68,11 @@ class TextFiles:
         names = self._root / _NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
-        self.notes: list[str] = []
 
     @property
     def paths(self) -> list[Path]:
         """All files that decide what the documents are."""
-        documents = [file for folders in self._folders.values() for files in folders.values() for file in files]
-        return [*self._tables.values(), *documents, *([self._names_file] if self._names_file else [])]
+        return [*self._tables.values(), *_documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     def records(self) -> dict[str, Iterator[Record]]:
         """The documents of each split that was given, read as they are asked for.
@@ -90,7 +87,7 @@ class TextFiles:
         if not sample:
             raise UserError(f"{train} is empty")
         columns = find_columns(sample, train.name, *self._wanted)
-        self.notes = columns.notes
+        self.notes += columns.notes
         if self._names_file:
             labels = (label for _, _, label in islice(self._pairs(train, columns), _SAMPLE))
             if all(_is_number(label) for label in labels):
@@ -111,7 +108,7 @@ class TextFiles:
                 continue
             if isinstance(text, str):
                 header = [cell.strip() for cell in cells]
-                text, label, width = _find(header, text, place), _find(header, label, place), len(header)
+                text, label, width = _position(header, text, place), _position(header, label, place), len(header)
                 continue
             if len(cells) != width:
                 raise UserError(
@@ -145,7 +142,7 @@ class TextFiles:
             raise UserError(f"{file} names {twice!r} twice")
         return names
 
-    def _read_documents(self, folders: dict[str, list[Path]]) -> Iterator[Record]:
+    def _read_documents(self, folders: Classes) -> Iterator[Record]:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
@@ -242,46 +239,82 @@ def _check_encoding(encoding: str) -> None:
     known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
     try:
         "".encode(encoding)
-    except LookupError:
+    except (LookupError, ValueError):
         raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
 
 
+def _check_path(path: Path) -> None:
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
+    if not there:
+        raise UserError(f"there is no {path}{_there(path.parent)}")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
+
+
+def _find(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
+    """The table of each split, or the class folders of each split; a single table only where there are no classes."""
+    if path.is_file():
+        return {"train": path}, {}
+    if tables := _find_tables(path):
+        return tables, {}
+    of_folders: list[str] = []
+    folders = _find_folders(path, of_folders)
+    if len(folders.get("train", {})) < 2 and (tables := _only_table(path, notes)):
+        return tables, {}
+    notes += of_folders
+    return {}, folders
+
+
 def _find_tables(folder: Path) -> dict[str, Path]:
-    """The train, val and test files of a folder, or its only file."""
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
-    )
+    """The train, val and test files of a folder."""
     tables: dict[str, Path] = {}
-    for file in files:
-        split = _STEMS.get(file.stem.lower())
+    for file in sorted(folder.iterdir()):
+        split = SPLIT_OF.get(file.stem.lower())
+        if split is None or file.suffix.lower() not in ("", *_ROWS):
+            continue
+        if not file.exists():
+            raise UserError(f"{file} is a link to nothing; mend it or take it away")
+        if not file.is_file() or file.suffix == "":
+            continue
         if split in tables:
             raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
-        if split is not None:
-            tables[split] = file
+        tables[split] = file
     if tables and "train" not in tables:
         raise UserError(f"{folder} has {', '.join(t.name for t in tables.values())} but no train file")
-    if not tables and len(files) == 1:
-        return {"train": files[0]}
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
-def _find_folders(folder: Path) -> dict[str, dict[str, list[Path]]]:
+def _only_table(folder: Path, notes: list[str]) -> dict[str, Path]:
+    """The only file of a folder, or the only one beside .txt and .json, which may be a readme or settings."""
+    files = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
+    )
+    likely = files if len(files) == 1 else [file for file in files if file.suffix.lower() not in (".txt", ".json")]
+    if len(likely) != 1:
+        return {}
+    if rest := [file.name for file in files if file not in likely]:
+        notes.append(f"not read, since {likely[0].name} is the only table: {', '.join(rest)}")
+    return {"train": likely[0]}
+
+
+def _find_folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     """The .txt files of each class, of each split."""
-    parts = {_STEMS[part.name.lower()]: part for part in _subfolders(folder) if part.name.lower() in _STEMS}
-    if "train" not in parts:
-        parts = {"train": folder}
-    found = {}
-    for split in SPLITS:
-        if split in parts:
-            classes = {each.name: sorted(each.rglob("*.txt")) for each in _subfolders(parts[split])}
-            found[split] = {name: files for name, files in classes.items() if files}
-            if not found[split] and split != "train":
-                raise UserError(f"{parts[split]} has no class folders with .txt files{_there(parts[split])}")
-    return found if found["train"] else {}
+    places = find_splits(folder, notes)
+    found = find_classes(folder, places, (".txt",), "text", notes)
+    for split, place in places.items():
+        if not found[split] and split != "train":
+            raise UserError(f"{place} has no class folders with .txt files{_there(place)}")
+    for file in _documents(found):
+        if not file.is_file():
+            raise UserError(f"{file} is a link to nothing, or no file; take it away")
+    return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+def _documents(folders: dict[str, Classes]) -> list[Path]:
+    return [file for classes in folders.values() for files in classes.values() for file in files]
 
 
 def _there(folder: Path) -> str:
@@ -302,7 +335,7 @@ def _is_number(label: str) -> bool:
     return label.isascii() and label.isdigit()
 
 
-def _find(header: list[str], name: str | int, place: str) -> int:
+def _position(header: list[str], name: str | int, place: str) -> int:
     if name not in header:
         raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
     return header.index(str(name))

@@ -92,6 +92,54 @@ def test_class_folders_have_a_document_in_each_file(tmp_path: Path, prefix: str)
     assert found == ({"test": [("四", "甲")]} if prefix else {})
 
 
+def noted(path: Path, **options: str) -> list[str]:
+    files = TextFiles(path, **options)
+    for records in files.records().values():
+        list(records)
+    return files.notes
+
+
+def test_what_lies_beside_the_documents_is_noted(tmp_path: Path) -> None:
+    write(
+        tmp_path, {f"training/{name}": "一" for name in ("a/1.TXT", "a/2.html", "a/3.pdf", "b/dir.txt/1.txt", "x.txt")}
+    )
+    write(tmp_path, {"eval/a/1.txt": "一", "val/b/1.txt": "二", "note.txt": "三"})
+    (tmp_path / "training/b/loop").symlink_to("..")
+    assert read(tmp_path) == {"train": [("一", "a"), ("一", "b")], "val": [("二", "b")]}
+    assert noted(tmp_path) == [
+        "not read, since training and other splits stand beside: eval",
+        "skipped, no texts in a class by place and suffix: 4 (.html, .pdf, .txt, folder read elsewhere), such as "
+        f"{tmp_path}/training/x.txt",
+    ]
+
+
+@pytest.mark.parametrize("other", ["readme.txt", "settings.json"])
+def test_the_only_table_is_read_whatever_text_lies_beside(tmp_path: Path, other: str) -> None:
+    write(tmp_path, {"data.csv": "text,label\n一,x\n", other: "三", "docs/a.txt": "四"})
+    assert read(tmp_path) == {"train": [("一", "x")]}
+    assert f"not read, since data.csv is the only table: {other}" in noted(tmp_path)
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"tables/x.tsv": "一\tx\n", "classes/a/1.txt": "", "classes/b/1.txt": ""})
+    for name in ("tables/train.tsv", "classes/b/x.txt"):
+        (tmp_path / name).symlink_to("nowhere")
+        with pytest.raises(UserError, match=rf"{Path(name).name} is a link to nothing"):
+            TextFiles(tmp_path / name.split("/")[0])
+
+
+def test_what_can_be_no_path_and_no_encoding_is_named(tmp_path: Path) -> None:
+    for path, message in (
+        (Path("/dev/null"), "null is neither a file nor a folder; expected train"),
+        (tmp_path / ("x" * 300), r"can't be a path \(File name too long\)"),
+        (Path("a\0b"), r"can't be a path \(embedded null byte\)|there is no"),
+    ):
+        with pytest.raises(UserError, match=message):
+            TextFiles(path)
+    with pytest.raises(UserError, match=r"unknown encoding 'utf\\x008'"):
+        TextFiles(tmp_path, encoding="utf\x008")
+
+
 def test_of_several_candidates_the_choice_is_told(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.csv": "category,sentiment,review\nx,+,一\ny,-,二\n"}) / "a.csv"
     files = TextFiles(path)
@@ -178,6 +226,8 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"train.txt": "a\t0\n", "class.txt": "x\nx\n"}, r"class\.txt names 'x' twice"),
         ({"test.txt": "a\t0\n", "val.txt": "a\t0\n"}, "but no train file"),
         ({"train.txt": "a\t0\n", "dev.txt": "a\t0\n", "val.txt": ""}, r"dev\.txt and val\.txt both could be val"),
+        ({"a/1.txt": "a", "b/1.txt": "a", "test/x/1.txt": "a"}, r"test: a part of the data, but .* no train folder"),
+        ({"train/a/1.txt": "a", "val/a/1.txt": "", "dev/a/1.txt": ""}, "dev and val both could be val"),
         ({"a.tsv": "a\t0\n", "b.tsv": "a\t0\n"}, r"holds no documents.*has: a\.tsv, b\.tsv"),
         ({}, "holds no documents.* is empty"),
     ],
