@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -14,14 +15,14 @@ from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
 from lightning_nn.data.folders import SPLIT_OF, Classes, find_classes, find_splits
 from lightning_nn.data.segment import normalise
-from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_rows, tsv_rows
+from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
 from lightning_nn.errors import UserError, nearest
 
 _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".tsv": tsv_rows,
     ".txt": tsv_rows,
     ".csv": csv_rows,
-    ".jsonl": json_rows,
+    ".jsonl": json_line_rows,
     ".json": json_rows,
 }
 _NAMES = "class.txt"
@@ -101,8 +102,7 @@ class TextFiles:
     def _pairs(self, table: Path, columns: Columns) -> Iterator[tuple[str, str, str]]:
         """(place, text, label) of each row."""
         text, label, width = columns.text, columns.label, columns.width
-        for line, cells in self._rows(table):
-            place = f"{table.name}:{line}"
+        for place, cells in self._rows(table):
             if isinstance(cells, dict):
                 yield place, _plain(cells, text, place), _clean(_plain(cells, label, place))
                 continue
@@ -336,6 +336,8 @@ def _is_number(label: str) -> bool:
 
 
 def _position(header: list[str], name: str | int, place: str) -> int:
+    if header.count(str(name)) > 1:
+        raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
     if name not in header:
         raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
     return header.index(str(name))
@@ -343,11 +345,15 @@ def _position(header: list[str], name: str | int, place: str) -> int:
 
 def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
     """A value of a JSON object as text; nothing where there is none."""
-    value = cells.get(str(name))
+    if isinstance(name, int):
+        raise UserError(f"{place}: an object, but train has columns without a header; give all parts in one form")
+    value = cells.get(name)
     if value is None and name not in cells:
         raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
     if isinstance(value, (dict, list)):
         raise UserError(f"{place}: {name!r} is {str(value)[:40]}; expected a text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)

@@ -144,7 +144,10 @@ def test_of_several_candidates_the_choice_is_told(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.csv": "category,sentiment,review\nx,+,一\ny,-,二\n"}) / "a.csv"
     files = TextFiles(path)
     assert [record.label for record in files.records()["train"]] == ["x", "y"]
-    assert files.notes == ["label_column is category; for another: --data.label_column sentiment"]
+    assert files.notes == [
+        "columns: text = review, label = category (by the header of a.csv)",
+        "label_column is category; for another: --data.label_column sentiment",
+    ]
     assert read(path, label_column="sentiment")["train"] == [("一", "+"), ("二", "-")]
 
 
@@ -152,7 +155,39 @@ def test_a_headerless_table_with_the_label_first_is_recognised(tmp_path: Path) -
     rows = "".join(f"{'xy'[i % 2]}\t文本{i}\n" for i in range(30))
     files = TextFiles(write(tmp_path, {"a.tsv": rows}) / "a.tsv")
     assert [tuple(r)[:2] for r in files.records()["train"]][:2] == [("文本0", "x"), ("文本1", "y")]
-    assert files.notes == ["the label stands in the first column, the text in the second"]
+    assert files.notes == ["columns 2 (text) and 1 (label), no header"]
+
+
+def test_a_label_column_first_is_recognised_though_its_names_are_long(tmp_path: Path) -> None:
+    rows = "".join(f"{'运动和闲暇时间' if i % 2 else '国际和国内的政治'}\t文{i}\n" for i in range(40))
+    assert read(write(tmp_path, {"a.tsv": rows}) / "a.tsv")["train"][0] == ("文0", "国际和国内的政治")
+
+
+def test_columns_given_by_number_are_numbers_though_a_cell_is_called_so(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.csv": '"1","some","desc"\n"2","more","desk"\n'}) / "a.csv"
+    options = {"text_column": "3", "label_column": "1"}
+    assert read(path, **options)["train"] == [("desc", "1"), ("desk", "2")]
+    assert noted(path, **options) == ["columns 3 (text) and 1 (label), no header"]
+    path = write(tmp_path, {"b.csv": "Class Index,Title,Text\n3,a,b\n"}) / "b.csv"
+    assert read(path, **options)["train"] == [("b", "3")]
+    assert noted(path, **options) == ["columns: text = Text, label = Class Index (by the header of b.csv)"]
+
+
+def test_a_space_after_a_comma_belongs_to_no_cell(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.csv": 'text, label\n"一, 二", "x"\n'}) / "a.csv"
+    assert read(path)["train"] == [("一, 二", "x")]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_file_may_be_a_list_of_objects(tmp_path: Path, indent: int | None) -> None:
+    rows = [{"text": "一", "label": 1}, {"text": "二", "label": 2}]
+    path = write(tmp_path, {"a.json": "\n" + json.dumps(rows, indent=indent)}) / "a.json"
+    assert read(path)["train"] == [("一", "1"), ("二", "2")]
+    assert [r.place for r in TextFiles(path).records()["train"]] == ["a.json, element 1", "a.json, element 2"]
+    with pytest.raises(UserError, match=r"^a\.json, element 3: no label"):
+        read(write(tmp_path, {"a.json": json.dumps([*rows, {"text": "三", "label": None}])}) / "a.json")
+    with pytest.raises(UserError, match=r"^a\.json, element 3: expected an object as each element, got \[1\]"):
+        read(write(tmp_path, {"a.json": json.dumps([*rows, [1]])}) / "a.json")
 
 
 def test_columns_without_names_go_by_number(tmp_path: Path) -> None:
@@ -164,8 +199,9 @@ def test_a_header_that_looks_like_a_record_is_noted(tmp_path: Path) -> None:
     rows = "phrase,mood\n" + "".join(f"文本{i},{'xy'[i % 2]}\n" for i in range(30))
     files = TextFiles(write(tmp_path, {"a.csv": rows}) / "a.csv")
     list(files.records()["train"])
-    assert len(files.notes) == 1
-    assert files.notes[0].startswith("the label 'mood' occurs only at a.csv:1; if that is a header")
+    assert len(files.notes) == 2
+    assert files.notes[0] == "columns 1 (text) and 2 (label), no header"
+    assert files.notes[1].startswith("the label 'mood' occurs only at a.csv:1; if that is a header")
     assert read(tmp_path / "a.csv", text_column="phrase")["train"][0] == ("文本0", "x")
 
 
@@ -206,8 +242,20 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二", "label": null}\n'}, r"^a\.jsonl:2: no label"),
         ({"a.jsonl": '{"text": ["一"], "label": 1}\n'}, r"^a\.jsonl:1: 'text' is \['一'\]; expected a text"),
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text":\n'}, r"^a\.jsonl:2: not JSON"),
-        ({"a.json": '[{"text": "一", "label": 1}]\n'}, r"^a\.json:1: expected an object on each line, got \["),
-        ({"a.json": "[" * 100_000}, r"^a\.json:1: JSON nested too deeply|^a\.json:1: not JSON"),
+        ({"a.jsonl": '[{"text": "一", "label": 1}]\n'}, r"^a\.jsonl:1: expected an object on each line, got \["),
+        ({"a.json": "[" * 100_000}, r"^a\.json: JSON nested too deeply|^a\.json: not JSON"),
+        ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二", "label": NaN}\n'}, r"^a\.jsonl:2: no label"),
+        ({"a.jsonl": '{"text": "一", "label": Infinity}\n'}, r"^a\.jsonl:1: no label"),
+        ({"a.csv": "text,text,label\n一,二,x\n"}, r"^a\.csv:1: 2 columns are called 'text'; rename all but one"),
+        (
+            {"train.csv": "text,label\n一,x\n", "val.csv": "label,text,label\nx,一,y\n"},
+            r"^val\.csv:1: 2 columns are called 'label'",
+        ),
+        ({"a.tsv": '一\t"x"\n二\t"y"\n'}, r'^a\.tsv:1: the label is "x", as all are in quotation marks.* as \.csv'),
+        (
+            {"train.tsv": "一\tx\n", "val.jsonl": '{"text": "一", "label": "x"}'},
+            r"^val\.jsonl:1: an object, but train has columns without a header",
+        ),
         (
             {"a.tsv": b"\xe4\xb8\x80\tx\n\xe4\xb8\x80\xb5\xff\ty\n"},
             r"^a\.tsv:2: byte 0xb5 at position 4 is not utf-8; the file",
@@ -250,6 +298,9 @@ def test_what_is_not_there_is_named_with_what_is(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.csv": "text,label\na,x\n"}) / "a.csv"
     with pytest.raises(UserError, match=r"a\.csv:1: --data\.label_column is 'lable'.* did you mean 'label'"):
         read(path, label_column="lable")
+    write(tmp_path, {"b.csv": "TEXT,KIND\na,x\n"})
+    with pytest.raises(UserError, match=r"--data\.label_column is 'kind', .* did you mean 'KIND'"):
+        read(tmp_path / "b.csv", label_column="kind")
     with pytest.raises(UserError, match="can't be the same column"):
         read(path, label_column="text", text_column="text")
 
