@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 1  # of the arrays, and of what normalises and segments: part of the key of every entry
+FORMAT = 2  # of the arrays, and of what normalises and segments: part of the key of every entry
 SPLITS = ("train", "val", "test")
 BLOCK = 1 << 22  # numbers held at once where a whole array is gone through
 
