@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
 from lightning_nn.data.folders import SPLIT_OF, Classes, find_classes, find_splits
-from lightning_nn.data.segment import normalise
+from lightning_nn.data.lines import check_encoding, decode, read_lines
+from lightning_nn.data.segment import normalise, user_word
 from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.errors import UserError
 
 _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".tsv": tsv_rows,
@@ -45,7 +45,8 @@ class TextFiles:
 
     Attributes:
         names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
-        notes: what a person should know of how the files were read, once `records` was called.
+        columns: where text and label stand in tables.
+        notes: what a person should know of how the files are read.
 
     Raises:
         UserError: nothing there, or not in a form that is known.
@@ -55,9 +56,8 @@ class TextFiles:
         self, path: Path, encoding: str = "utf-8", text_column: str | None = None, label_column: str | None = None
     ) -> None:
         _check_path(path)
-        _check_encoding(encoding)
+        check_encoding(encoding)
         self.encoding = encoding
-        self._wanted = text_column, label_column
         self._root = path if path.is_dir() else path.parent
         self.notes: list[str] = []
         self._tables, self._folders = _find(path, self.notes)
@@ -69,6 +69,9 @@ class TextFiles:
         names = self._root / _NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
+        self.columns = Columns("", "", 0, [])
+        if self._tables:
+            self._choose_columns(text_column, label_column)
 
     @property
     def paths(self) -> list[Path]:
@@ -83,25 +86,30 @@ class TextFiles:
         """
         if self._folders:
             return {split: self._read_documents(folders) for split, folders in self._folders.items()}
+        return {split: self._read_table(table) for split, table in self._tables.items()}
+
+    def _choose_columns(self, text: str | None, label: str | None) -> None:
         train = self._tables["train"]
         sample = list(islice(self._rows(train), _SAMPLE))
         if not sample:
             raise UserError(f"{train} is empty")
-        columns = find_columns(sample, train.name, *self._wanted)
-        self.notes += columns.notes
+        self.columns = find_columns(sample, train.name, text, label)
+        self.notes += self.columns.notes
         if self._names_file:
-            labels = (label for _, _, label in islice(self._pairs(train, columns), _SAMPLE))
-            if all(_is_number(label) for label in labels):
+            labels = (label for _, _, label in islice(self._pairs(train), _SAMPLE))
+            strange = next((label for label in labels if not _is_number(label)), None)
+            if strange is None:
                 self.names = self._read_names(self._names_file)
-        return {split: self._read_table(table, columns) for split, table in self._tables.items()}
+            else:
+                self.notes.append(f"{_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0")
 
     def _rows(self, table: Path) -> Iterator[Row]:
         with table.open("rb") as stream:
             yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
 
-    def _pairs(self, table: Path, columns: Columns) -> Iterator[tuple[str, str, str]]:
+    def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
         """(place, text, label) of each row."""
-        text, label, width = columns.text, columns.label, columns.width
+        text, label, width, _ = self.columns
         for place, cells in self._rows(table):
             if isinstance(cells, dict):
                 yield place, _plain(cells, text, place), _clean(_plain(cells, label, place))
@@ -117,9 +125,9 @@ class TextFiles:
                 )
             yield place, cells[int(text)], _clean(cells[int(label)])
 
-    def _read_table(self, table: Path, columns: Columns) -> Iterator[Record]:
+    def _read_table(self, table: Path) -> Iterator[Record]:
         empty = True
-        for place, text, label in self._pairs(table, columns):
+        for place, text, label in self._pairs(table):
             empty = False
             if not label:
                 raise UserError(f"{place}: no label; give one or take the row out")
@@ -129,24 +137,28 @@ class TextFiles:
 
     def _class_name(self, label: str, place: str) -> str:
         if not _is_number(label) or int(label) >= len(self.names):
-            raise UserError(
-                f"{place}: the label {label[:40]!r} has no line in {_NAMES}, which names 0 to {len(self.names) - 1}"
-            )
+            begin = "; labels must begin at 0" if label == str(len(self.names)) else ""
+            names = f"which names 0 to {len(self.names) - 1}{begin}"
+            raise UserError(f"{place}: the label {label[:40]!r} has no line in {_NAMES}, {names}")
         return self.names[int(label)]
 
     def _read_names(self, file: Path) -> list[str]:
-        names = [_clean(line) for line in _decode(file.read_bytes(), self.encoding, file.name).splitlines()]
-        names = [name for name in names if name]
-        if len(set(names)) < len(names):
-            twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise UserError(f"{file} names {twice!r} twice")
+        lines = re.split("\r\n|\r|\n", decode(file.read_bytes(), self.encoding, file.name))
+        names = [_clean(line) for line in lines]
+        while names and not names[-1]:
+            names.pop()
+        for number, name in enumerate(names, 1):
+            if not name:
+                raise UserError(f"{file}:{number}: an empty name; line {number} names the label {number - 1}")
+            if name in names[: number - 1]:
+                raise UserError(f"{file} names {name!r} twice")
         return names
 
     def _read_documents(self, folders: Classes) -> Iterator[Record]:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield Record(_decode(file.read_bytes(), self.encoding, place), _clean(label), place)
+                yield Record(decode(file.read_bytes(), self.encoding, place), _clean(label), place)
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -159,7 +171,7 @@ def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
     Raises:
         UserError: no such file, or bytes that are not in this encoding; names the line.
     """
-    _check_encoding(encoding)
+    check_encoding(encoding)
     if path == "-":
         yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
         return
@@ -177,70 +189,22 @@ def read_words(path: Path) -> list[str]:
         path: a file in UTF-8.
 
     Raises:
-        UserError: no such file, or bytes that are not UTF-8.
+        UserError: no such file, bytes that are not UTF-8, or a line that is no entry.
     """
+    if path.is_dir():
+        raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one a line")
     if not path.is_file():
         raise UserError(f"there is no user dictionary {path}{_there(path.parent)}")
+    words = []
     with path.open("rb") as stream:
-        lines = [line.strip() for _, line in read_lines(stream, str(path), "utf-8")]
-    return [line for line in lines if line]
-
-
-def read_lines(stream: BinaryIO, name: str, encoding: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1 and their ends; a byte order mark is dropped.
-
-    Args:
-        stream: bytes.
-        name: of the file, for errors.
-        encoding: a Python codec.
-
-    Raises:
-        UserError: bytes that are not in this encoding; names file, line, byte and remedy.
-    """
-    if "\n".encode(encoding) != b"\n":  # UTF-16 and its like can't be split as bytes
-        number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
-        try:
-            for number, line in enumerate(text, 1):
-                yield number, line.removeprefix("\ufeff")
-        except UnicodeError as error:
-            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; say --data.encoding NAME") from None
-        finally:
-            text.detach()
-        return
-    for number, raw in enumerate(stream, 1):
-        yield number, _decode(raw, encoding, name, number)
-
-
-def _decode(raw: bytes, encoding: str, name: str, line: int = 1) -> str:
-    """Bytes that begin on a line as text."""
-    if line == 1 and codecs.lookup(encoding).name == "utf-8":
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line += raw.count(b"\n", 0, error.start)
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise UserError(
-            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {encoding}; {_remedy(raw)}"
-        ) from None
-
-
-def _remedy(raw: bytes) -> str:
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "say --data.encoding utf-16"
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return "the file is damaged or in another encoding (--data.encoding NAME)"
-    return "if this is an older Chinese file, say --data.encoding gb18030"
-
-
-def _check_encoding(encoding: str) -> None:
-    known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
-    try:
-        "".encode(encoding)
-    except (LookupError, ValueError):
-        raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
+        for number, line in read_lines(stream, str(path)):
+            if line.strip():
+                try:
+                    user_word(line)
+                except UserError as error:
+                    raise UserError(f"{path}:{number}: {error}") from None
+                words.append(line.strip())
+    return words
 
 
 def _check_path(path: Path) -> None:

@@ -94,6 +94,24 @@ def test_a_second_start_reads_the_cache_and_a_change_does_not(tmp_path: Path, mo
     assert prepared(folder).sources["train"].corpus.folder != first.sources["train"].corpus.folder
 
 
+def test_the_cache_knows_columns_however_they_were_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"第{i}句,{i % 2}\n" for i in range(40)), encoding="utf-8")
+    first = prepared(path)
+    assert "columns: text = text, label = label (by the header of a.csv)" in first.notes
+    monkeypatch.setattr("lightning_nn.data.documents.build", lambda *_, **__: pytest.fail("built again"))
+    assert prepared(path, label_column="label").notes == first.notes
+    assert prepared(path, label_column="2", text_column="text").notes == first.notes
+    (tmp_path / "b").mkdir()
+    assert prepared(path.rename(tmp_path / "b" / "a.csv").parent).notes == first.notes
+
+
+def test_names_without_a_document_are_noted(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "data")
+    (folder / "class.txt").write_text("股票\n体育\n房产\n", encoding="utf-8")
+    assert "class.txt names what no document has: 房产" in prepared(folder).notes
+
+
 def test_a_truncated_entry_is_built_anew(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
     first = prepared(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.text_files import TextFiles, read_texts
+from lightning_nn.data.text_files import TextFiles, read_texts, read_words
 from lightning_nn.errors import UserError
 
 
@@ -75,6 +75,27 @@ def test_splits_are_found_by_name_and_class_names_beside_them(tmp_path: Path) ->
     }
     assert found.names == ["零", "一"]
     assert {path.name for path in found.paths} == {"train.txt", "dev.txt", "test.txt", "class.txt"}
+
+
+def test_class_names_stand_between_line_ends_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"train.txt": "a\t0\nb\t1\n", "class.txt": "x\u2028y\r\nz\x0b\r\n\n"})
+    assert TextFiles(tmp_path).names == ["x y", "z"]
+
+
+def test_class_names_that_no_label_counts_are_noted(tmp_path: Path) -> None:
+    write(tmp_path, {"train.txt": "a\tx\nb\t1\n", "class.txt": "零\n一\n"})
+    assert noted(tmp_path)[1] == "class.txt is not read: labels such as 'x' don't count its lines from 0"
+
+
+def test_a_user_dictionary_is_named_with_the_line_that_is_wrong(tmp_path: Path) -> None:
+    write(tmp_path, {"bad.txt": "一\n\n二 x9 9\n", "old.txt": "中文\n".encode("gb18030"), "good.txt": " 一 3\n\n"})
+    assert read_words(tmp_path / "good.txt") == ["一 3"]
+    with pytest.raises(UserError, match=r"bad\.txt:3: '二 x9 9' is no entry of a user dictionary"):
+        read_words(tmp_path / "bad.txt")
+    with pytest.raises(UserError, match=r"old\.txt:1: byte 0xd6 at position 1 is not utf-8; save the file in UTF-8"):
+        read_words(tmp_path / "old.txt")
+    with pytest.raises(UserError, match="is a folder; expected a file of words"):
+        read_words(tmp_path)
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])
@@ -262,6 +283,19 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ),
         ({"a.tsv": "中文\tx\n".encode("gb18030")}, r"^a\.tsv:1: byte .*--data\.encoding gb18030"),
         ({"a.tsv": "一\tx\n".encode("utf-16")}, r"^a\.tsv:1: byte 0xff .*--data\.encoding utf-16"),
+        ({"a.tsv": "a\tx\nb\ty\n".encode("utf-16-le")}, r"^a\.tsv:1: 3 of 7 .* NUL; .*--data\.encoding utf-16-le"),
+        ({"a.tsv": "a\tx\nb\ty\n".encode("utf-16-be")}, r"^a\.tsv:1: 4 of 8 .* NUL; .*--data\.encoding utf-16-be"),
+        ({"a.tsv": b"a\tx\n\xff\xfe\ty\n"}, r"^a\.tsv:2: byte 0xff at position 1 is not utf-8; the file is damaged"),
+        ({"a.tsv": "中文字\tx\n".encode() + b"\xd2\xbb\xb9\xfa\ty\n"}, r"^a\.tsv:2: byte .*; the file is damaged"),
+        ({"a.tsv": "中文字".encode() + b"\xb9\xfa\tx\n"}, r"^a\.tsv:1: byte 0xb9 .*; the file is damaged"),
+        ({"a.tsv": b"a\tx\nb\ty\n" + "一国\tx\n".encode("gb18030")}, r"^a\.tsv:3: .*--data\.encoding gb18030"),
+        ({"a.csv": "text,label\r一,x\r二,y\r"}, r"^a\.csv: lines end in a lone CR; save it with LF line ends"),
+        ({"train.txt": "a\t0\n", "class.txt": "x\n\ny\n"}, r"class\.txt:2: an empty name"),
+        ({"train.txt": "a\t0\n", "class.txt": "\nx\n"}, r"class\.txt:1: an empty name"),
+        (
+            {"train.txt": "a\t1\nb\t2\n", "class.txt": "x\ny\n"},
+            r"^train\.txt:2: the label '2' has no line in class\.txt, which names 0 to 1; labels must begin at 0",
+        ),
         ({"x/1.txt": b"ok\nno\xff", "y/1.txt": ""}, r"^x/1\.txt:2: byte 0xff at position 3 is not utf-8"),
         (
             {"train.csv": "text,label\na,x\n", "test.csv": "body,label\na,x\n"},
