@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from lightning_nn.data.segment import normalise
 from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
@@ -69,13 +70,21 @@ def find_classes(
         for folder in folders[split]:
             files, rest = files_below(folder, suffixes, outside)
             others += rest
+            name = clean_label(folder.name)
+            if not name or name in found[split]:
+                raise UserError(f"{str(folder)!r}: two classes would be called {name!r}; rename the folder")
             if files:
-                found[split][folder.name] = files
+                found[split][name] = files
             else:
                 notes.append(f"no class, since it holds no {what}: {folder}")
         if others:
             notes.append(f"skipped, no {what}s in a class by place and suffix: {_count(others)}")
     return found
+
+
+def clean_label(label: str) -> str:
+    """A label without control characters, which a terminal would obey, and with single spaces."""
+    return " ".join(normalise(label).split())
 
 
 def files_below(

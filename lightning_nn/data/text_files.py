@@ -12,9 +12,9 @@ from typing import Any
 
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
-from lightning_nn.data.folders import SPLIT_OF, Classes, find_classes, find_splits
+from lightning_nn.data.folders import SPLIT_OF, Classes, clean_label, find_classes, find_splits
 from lightning_nn.data.lines import check_encoding, decode, read_lines
-from lightning_nn.data.segment import normalise, user_word
+from lightning_nn.data.segment import user_word
 from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
 from lightning_nn.errors import UserError
 
@@ -112,7 +112,7 @@ class TextFiles:
         text, label, width, _ = self.columns
         for place, cells in self._rows(table):
             if isinstance(cells, dict):
-                yield place, _plain(cells, text, place), _clean(_plain(cells, label, place))
+                yield place, _plain(cells, text, place), clean_label(_plain(cells, label, place))
                 continue
             if isinstance(text, str):
                 header = [cell.strip() for cell in cells]
@@ -123,7 +123,7 @@ class TextFiles:
                     f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
                     "the separator stands in the text too"
                 )
-            yield place, cells[int(text)], _clean(cells[int(label)])
+            yield place, cells[int(text)], clean_label(cells[int(label)])
 
     def _read_table(self, table: Path) -> Iterator[Record]:
         empty = True
@@ -144,7 +144,7 @@ class TextFiles:
 
     def _read_names(self, file: Path) -> list[str]:
         lines = re.split("\r\n|\r|\n", decode(file.read_bytes(), self.encoding, file.name))
-        names = [_clean(line) for line in lines]
+        names = [clean_label(line) for line in lines]
         while names and not names[-1]:
             names.pop()
         for number, name in enumerate(names, 1):
@@ -158,7 +158,7 @@ class TextFiles:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield Record(decode(file.read_bytes(), self.encoding, place), _clean(label), place)
+                yield Record(decode(file.read_bytes(), self.encoding, place), label, place)
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -288,11 +288,6 @@ def _there(folder: Path) -> str:
     names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
     more = ", ..." if len(names) > 8 else ""
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
-
-
-def _clean(label: str) -> str:
-    """A label without control characters, which a terminal would obey, and with single spaces."""
-    return " ".join(normalise(label).split())
 
 
 def _is_number(label: str) -> bool:

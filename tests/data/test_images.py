@@ -156,6 +156,15 @@ def test_a_link_never_gives_a_picture_the_label_of_another_class(root):
     assert any("3 (folder read elsewhere), such as" in note for note in data.notes)
 
 
+def test_categories_lose_what_a_terminal_would_obey(root):
+    put(root / "a\x1b[31m", 3)
+    put(root / "b", 3)
+    assert prepared(root).reader.categories == ["a[31m", "b"]
+    put(root / "b\x07", 3)
+    with pytest.raises(UserError, match="two classes would be called 'b'"):
+        prepared(root)
+
+
 def break_all(folder):
     for path in folder.iterdir():
         path.write_bytes(b"x")
