@@ -24,9 +24,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
         `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
     """
     names = list(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    lower = {each.lower(): each for each in reversed(names)}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if near:
-        return f"; did you mean {near[0]!r}?"
+        return f"; did you mean {lower[near[0]]!r}?"
     return f"; there are: {', '.join(names)}" if names else ""
 
 

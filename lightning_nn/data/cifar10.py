@@ -153,11 +153,16 @@ def _build(folder: Path, batches: Path) -> None:
     images = np.empty((6 * _BATCH, 3, 32, 32), np.uint8)
     labels = np.empty(6 * _BATCH, np.int64)
     missing, differing = list(_MD5), []
+    seen: dict[str, str] = {}  # name of the file with this digest
     for name, where, content in _contents(batches):
         part = slice(_BATCH * list(_MD5).index(name), _BATCH * (list(_MD5).index(name) + 1))
         images[part], labels[part] = _parse(content, where)
         missing.remove(name)
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != _MD5[name]:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if digest in seen:
+            raise UserError(f"{where}: a copy of {seen[digest]}; unpack the official archive again")
+        seen[digest] = name
+        if digest != _MD5[name]:
             differing.append(name)
     if missing:
         raise UserError(f"{batches}: {', '.join(missing)} missing; unpack the official archive again")
@@ -185,7 +190,8 @@ def _contents(batches: Path) -> Iterator[tuple[str, str, bytes]]:
                 if stream is not None:
                     yield name, f"{batches}: {member.name}", stream.read()
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{batches}: not the archive cifar-10-python.tar.gz, or damaged ({error})") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{batches}: not the archive cifar-10-python.tar.gz, or damaged ({reason})") from error
 
 
 def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:

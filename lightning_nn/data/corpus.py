@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 1  # of the arrays, and of what normalises and segments: part of the key of every entry
+FORMAT = 2  # of the arrays, and of what normalises and segments: part of the key of every entry
 SPLITS = ("train", "val", "test")
 BLOCK = 1 << 22  # numbers held at once where a whole array is gone through
 
@@ -58,6 +58,7 @@ class Corpus:
     Attributes:
         categories: name of each class.
         skipped: {"count": documents without a word, "place": the first of them}.
+        empty: names of classes that have documents in train, but none with a word, and so are no classes.
         given: splits that were given; the others were cut from train.
         documents: int64 (D+1,), where each document begins in `sentences`.
         sentences: int64 (S+1,), where each sentence begins in `words`.
@@ -70,6 +71,7 @@ class Corpus:
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         self.categories: list[str] = meta["categories"]
         self.skipped: dict[str, Any] = meta["skipped"]
+        self.empty: list[str] = meta["empty"]
         self.given: list[str] = meta["given"]
         self.documents: Index = np.memmap(folder / "documents", np.int64, "r")
         self.sentences: Index = np.memmap(folder / "sentences", np.int64, "r")

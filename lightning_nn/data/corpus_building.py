@@ -67,13 +67,19 @@ def build(
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
     splits = _cut_off(np.frombuffer(reading.splits, np.int8), labels, set(records), val_fraction, test_fraction)
+    _check_cut(splits, labels, categories)
     sentences = _offsets(folder / "sentences", reading.size_sentences)
     documents = _offsets(folder / "documents", reading.size_documents)
     _rank(folder, list(reading.words), sentences, documents, splits)
     labels.tofile(folder / "labels")
     for number, split in enumerate(SPLITS):
         np.flatnonzero(splits == number).tofile(folder / split)
-    meta = {"categories": categories, "skipped": reading.skipped, "given": [s for s in SPLITS if s in records]}
+    meta = {
+        "categories": categories,
+        "skipped": reading.skipped,
+        "empty": [name for name in reading.names if name not in categories],
+        "given": [s for s in SPLITS if s in records],
+    }
     (folder / "corpus.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
 
@@ -121,7 +127,7 @@ class _Reading:
                     if split != "train":
                         raise UserError(
                             f"{record.place}: the label {record.label!r} is not in train, so nothing can learn it; "
-                            f"train has: {_some(self.names)}"
+                            f"train has: {_some(self.names)}; move such rows to train or take them out"
                         )
                     label = self.names[record.label] = _Label(len(self.names), record.place)
                 pending.append((SPLITS.index(split), label, record.place))
@@ -190,7 +196,7 @@ def _cut_off(
 ) -> NDArray[np.int8]:
     """The number of the split of each document, those not given cut from train."""
     splits = splits.copy()
-    left = 1.0
+    total, left = int((splits == 0).sum()), 1.0
     for split, fraction in (("test", test_fraction), ("val", val_fraction)):
         if split in given:
             continue
@@ -198,12 +204,22 @@ def _cut_off(
         _, chosen = stratified_split(labels[train], fraction / left, seed=SPLITS.index(split))
         if len(chosen) == 0:
             raise UserError(
-                f"{len(train)} documents are too few to cut a {split} part off: no class has two; "
-                "give more documents, or the parts as files of their own"
+                f"{total} documents are too few to cut a {split} part off: no class has two left; give more documents, "
+                "or the parts as files of their own; is --data.label_column the right one?"
             )
         splits[train[chosen]] = SPLITS.index(split)
         left -= fraction
     return splits
+
+
+def _check_cut(splits: NDArray[np.int8], labels: Index, categories: list[str]) -> None:
+    left = np.bincount(labels[splits == 0], minlength=len(categories))
+    if not left.all():
+        lost = categories[int(left.argmin())]
+        raise UserError(
+            f"nothing of the category {lost!r} is left in train, all of it went to val and test: lower "
+            "--data.val_fraction and --data.test_fraction, or give more documents of it"
+        )
 
 
 def _offsets(path: Path, size: int) -> Index:

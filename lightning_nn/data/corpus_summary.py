@@ -53,23 +53,44 @@ def remarks(
     """
     skipped = corpus.skipped["count"]
     if skipped:
-        documents = "document" if skipped == 1 else "documents"
-        yield f"skipped: {skipped:,} {documents} without a word, the first at {corpus.skipped['place']}"
+        yield f"skipped: {_number(skipped, 'document')} without a word, the first at {corpus.skipped['place']}"
+    if corpus.empty:
+        yield f"no category, since none of its documents has a word: {shorten(', '.join(corpus.empty))}"
+    for names in _alike(corpus.categories):
+        yield f"labels that differ only in case: {', '.join(names)}"
     many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())
     if many or long:
         lost = 1 - sizes.kept.sum() / sizes.words.sum()
         cuts = []
         if many:
-            cuts.append(f"{many:,} documents to {max_sentences} sentences (max_sentences)")
+            cuts.append(f"{_number(many, 'document')} to {_number(max_sentences, 'sentence')} (max_sentences)")
         if long:
-            cuts.append(f"{long:,} sentences to {max_words} words (max_words)")
-        yield f"cut: {' and '.join(cuts)}; {lost:.1%} of all words are not read"
+            cuts.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
+        yield f"cut: {' and '.join(cuts)}; {_share(lost)} of all words are not read"
     for split, share in unknown.items():
         if share > _MANY_UNKNOWN:
             yield (
                 f"warning: {share:.1%} of the words in {split} are unknown; lower --data.min_count, raise "
                 "--data.max_size, or take --data.segmenter chars"
             )
+
+
+def _alike(names: list[str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _share(share: float) -> str:
+    """A share between none and all, which rounding makes neither."""
+    if share < 0.001:
+        return "less than 0.1%"
+    return f"{share:.1%}" if share < 0.999 else "more than 99.9%"
 
 
 def shorten(text: str, width: int = 120) -> str:

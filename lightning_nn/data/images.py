@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lightning_nn.data.batches import Index
+from lightning_nn.data.folders import Classes, find_classes, find_splits
 from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize, DataModule, stratified_split
-from lightning_nn.data.pictures import PictureReader, PictureSource, decode, picture_files, summarize
+from lightning_nn.data.pictures import SUFFIXES, PictureReader, PictureSource, decode, summarize
 from lightning_nn.data.pixels import Form
 from lightning_nn.errors import UserError
 
-_NAMES = {"train": ("train", "training"), "val": ("val", "dev", "valid", "validation"), "test": ("test", "testing")}
 _SHOWN = 5  # files that a note names before it only counts
 
 
@@ -119,8 +119,8 @@ def read_class_folders(root: Path, form: Form, val_fraction: float, test_fractio
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     notes: list[str] = []
     try:
-        places = _splits(root, notes)
-        found = {split: _classes(place, notes) for split, place in places.items()}
+        places = find_splits(root, notes)
+        found = find_classes(root, places, SUFFIXES, "picture", notes)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read it") from error
     categories = sorted(found["train"])
@@ -138,43 +138,7 @@ def read_class_folders(root: Path, form: Form, val_fraction: float, test_fractio
     return ClassFolders(sources, categories, notes)
 
 
-def _splits(root: Path, notes: list[str]) -> dict[str, Path]:
-    """The folder of each split: of train alone, the root itself, where there are no splits."""
-    folders = {place.name.lower(): place for place in sorted(root.iterdir()) if place.is_dir()}
-    places = {split: folders[n] for split, names in _NAMES.items() for n in reversed(names) if n in folders}
-    train = places.get("train")
-    if train is None or not any(place.is_dir() for place in train.iterdir()):
-        return {"train": root}  # a folder called train that holds pictures itself is a class, of locomotives
-    passed = sorted(place.name for place in folders.values() if place not in places.values() and place.name[0] != ".")
-    if passed:
-        notes.append(f"not read, since {train.name} and other splits stand beside: {', '.join(passed)}")
-    return places
-
-
-def _classes(place: Path, notes: list[str]) -> dict[str, list[Path]]:
-    """Pictures of each class; what is no picture, or in no class, is counted."""
-    classes: dict[str, list[Path]] = {}
-    strays: list[Path] = []
-    for folder in sorted(place.iterdir()):
-        if folder.name.startswith(".") or folder.name == "__MACOSX":
-            continue
-        if not folder.is_dir():
-            strays.append(folder)
-            continue
-        pictures, others = picture_files(folder)
-        strays.extend(others)
-        if pictures:
-            classes[folder.name] = pictures
-        else:
-            notes.append(f"no class, since it holds no picture: {folder}")
-    if strays:
-        notes.append(f"skipped, no pictures in a class by place and suffix: {_count(strays)}")
-    return classes
-
-
-def _check_classes(
-    places: dict[str, Path], found: dict[str, dict[str, list[Path]]], categories: list[str], notes: list[str]
-) -> None:
+def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
     where = places["train"]
     if not categories:
         seen = f" ({notes[-1]})" if notes else ""
@@ -189,9 +153,7 @@ def _check_classes(
                 )
 
 
-def _number(
-    found: dict[str, dict[str, list[Path]]], categories: list[str]
-) -> tuple[list[Path], Index, dict[str, Index]]:
+def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
     """Files one after another, their labels, and the numbers of each split."""
     files: list[Path] = []
     labels: list[int] = []
@@ -238,8 +200,3 @@ def _report_broken(broken: dict[int, str], files: list[Path], notes: list[str]) 
         shown = "; ".join(list(broken.values())[:_SHOWN])
         more = f"; and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
         notes.append(f"skipped, {len(broken):,} of {len(files):,} pictures can't be read: {shown}{more}")
-
-
-def _count(files: list[Path]) -> str:
-    suffixes = sorted({file.suffix.lower() or "no suffix" for file in files})
-    return f"{len(files):,} ({', '.join(suffixes)}), such as {files[0]}"

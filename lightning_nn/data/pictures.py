@@ -15,6 +15,7 @@ import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.folders import files_below
 from lightning_nn.data.loader import Source
 from lightning_nn.data.pixels import Form, Picture, Pixels, read_picture
 from lightning_nn.errors import UserError
@@ -105,7 +106,7 @@ class PictureReader:
 def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """All files below a folder, in the order of their names.
 
-    Hidden files and what macOS puts into archives are passed over.
+    Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
 
     Args:
         folder: searched to any depth.
@@ -113,14 +114,7 @@ def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
     Returns:
         Pictures, by their suffix, and the other files.
     """
-    pictures: list[Path] = []
-    others: list[Path] = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        for name in sorted(name for name in names if not _hidden(name)):
-            path = Path(place, name)
-            (pictures if path.suffix.lower() in SUFFIXES else others).append(path)
-    return pictures, others
+    return files_below(folder, SUFFIXES)
 
 
 def decode(files: list[Path], root: Path, form: Form) -> tuple[Pixels, dict[int, str]]:
@@ -162,10 +156,6 @@ def summarize(sources: dict[str, Source], form: Form) -> list[tuple[str, ...]]:
         spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
     return rows
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:

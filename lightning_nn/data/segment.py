@@ -35,7 +35,7 @@ _HALF_WIDTH[0x3000] = 0x20
 _END = re.compile(
     r"""(?:[。！？；…｡‼⁇⁈⁉]
         |\.{3,}
-        |[!?;](?![A-Za-z0-9=&/])                         # not inside an address
+        |(?<![!?;])[!?;]+(?![!?;A-Za-z0-9=&/])           # not inside an address; a run is one mark
         |\.(?=["'”’)\]]*(?:\s*\Z|\s(?!\s*[a-z])))        # not in 3.5, example.com, e.g. this
     )+""",
     re.VERBOSE,
@@ -118,7 +118,7 @@ class Segmenter:
         if name == "chars" and user_words:
             raise UserError("a user dictionary has no effect on segmenter 'chars': use 'jieba' or leave it out")
         self.name: SegmenterName = name
-        self.user_words = [_user_word(line) for line in user_words or []]
+        self.user_words = [user_word(line) for line in user_words or []]
         self._jieba: Any = None
 
     def __call__(self, sentence: str) -> list[str]:
@@ -144,10 +144,17 @@ def _pieces(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def _user_word(line: str) -> tuple[str, int | None]:
+def user_word(line: str) -> tuple[str, int | None]:
+    """A word of a user dictionary and its frequency.
+
+    Raises:
+        UserError: the line is no entry.
+    """
     match = _USER_WORD.fullmatch(normalise(line).strip())
     if match is None:
-        raise UserError(f"{line!r} is no entry of a user dictionary: expected WORD or WORD FREQUENCY on a line")
+        raise UserError(
+            f"{line.strip()[:40]!r} is no entry of a user dictionary: expected WORD or WORD FREQUENCY on a line"
+        )
     return match[1], int(match[2]) if match[2] else None
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from lightning_nn.errors import UserError, nearest
@@ -21,12 +22,13 @@ LABEL_NAMES = (
     *("标签", "类别", "分类", "类目", "情感"),
 )
 _LONGEST_FIELD = 1 << 27  # characters; a quotation mark that is never closed makes one field of the rest of the file
+_MANY = 20  # rows from which what repeats is no chance
 
 
 class Row(NamedTuple):
-    """A row and the line it begins on."""
+    """A row and where it begins, as "a.csv:2"."""
 
-    line: int
+    place: str
     cells: dict[str, Any] | list[str]
 
 
@@ -50,17 +52,19 @@ def tsv_rows(lines: Lines, name: str) -> Iterator[Row]:
     """Rows of cells between tabs; quotation marks mean nothing. Blank lines are none."""
     for number, line in lines:
         if line := line.rstrip("\r\n"):
-            yield Row(number, line.split("\t"))
+            yield Row(f"{name}:{number}", line.split("\t"))
 
 
 def csv_rows(lines: Lines, name: str) -> Iterator[Row]:
     """Rows of cells between commas, quoted where they hold commas, quotation marks or line breaks (RFC 4180).
 
+    A space after a comma belongs to no cell.
+
     Raises:
         UserError: a quotation mark is never closed, or is followed by something else than a comma.
     """
     csv.field_size_limit(max(_LONGEST_FIELD, csv.field_size_limit()))
-    reader = csv.reader((line.replace("\0", "") for _, line in lines), strict=True)
+    reader = csv.reader((line.replace("\0", "") for _, line in lines), strict=True, skipinitialspace=True)
     while True:
         start = reader.line_num + 1
         try:
@@ -74,27 +78,49 @@ def csv_rows(lines: Lines, name: str) -> Iterator[Row]:
                 ) from None
             raise UserError(f"{name}:{start}: the record that begins here is not CSV: {error}") from None
         if cells:
-            yield Row(start, cells)
+            yield Row(f"{name}:{start}", cells)
 
 
-def json_rows(lines: Lines, name: str) -> Iterator[Row]:
+def json_line_rows(lines: Lines, name: str) -> Iterator[Row]:
     """Objects, one a line. Blank lines are none.
 
     Raises:
         UserError: a line is no JSON object.
     """
     for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            cells = json.loads(line)
-        except RecursionError:
-            raise UserError(f"{name}:{number}: JSON nested too deeply") from None
-        except ValueError as error:
-            raise UserError(f"{name}:{number}: not JSON ({error}); expected an object on each line") from None
-        if not isinstance(cells, dict):
-            raise UserError(f"{name}:{number}: expected an object on each line, got {line.strip()[:20]}")
-        yield Row(number, cells)
+        if line.strip():
+            yield _object(_json(line, f"{name}:{number}"), f"{name}:{number}", "on each line")
+
+
+def json_rows(lines: Lines, name: str) -> Iterator[Row]:
+    """Objects of a list, which is held in memory, or one a line.
+
+    Raises:
+        UserError: neither a list of objects nor an object on each line.
+    """
+    rest = ((number, line) for number, line in lines if line.strip())
+    first = list(islice(rest, 1))
+    filled = chain(first, rest)
+    if not first or not first[0][1].lstrip().startswith("["):
+        yield from json_line_rows(filled, name)
+        return
+    for i, cells in enumerate(_json("".join(line for _, line in filled), name), 1):
+        yield _object(cells, f"{name}, element {i}", "as each element")
+
+
+def _json(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise UserError(f"{place}: JSON nested too deeply") from None
+    except ValueError as error:
+        raise UserError(f"{place}: not JSON ({error}); expected an object on each line, or in .json a list") from None
+
+
+def _object(cells: Any, place: str, where: str) -> Row:
+    if not isinstance(cells, dict):
+        raise UserError(f"{place}: expected an object {where}, got {json.dumps(cells, ensure_ascii=False)[:20]}")
+    return Row(place, cells)
 
 
 def find_columns(sample: Sequence[Row], name: str, text: str | None, label: str | None) -> Columns:
@@ -102,20 +128,48 @@ def find_columns(sample: Sequence[Row], name: str, text: str | None, label: str 
 
     Args:
         sample: at least one row.
-        name: of the file, for errors.
-        text: name of the text column, or its number from 1 where there is no header; None to guess.
+        name: of the file, for notes.
+        text: name of the text column, or its number from 1; None to guess.
         label: name of the label column, likewise.
 
     Raises:
         UserError: no such column, or no telling which it is.
     """
-    first = sample[0].cells
+    place, first = sample[0]
     if isinstance(first, dict):
-        return _by_name(list(first), f"{name}:{sample[0].line}", text, label)
+        return _by_name(list(first), place, f"the keys of {name}", text, label)
     names = [cell.strip() for cell in first]
-    if text in names or label in names or _has_header(sample, names):
-        return _by_name(names, f"{name}:{sample[0].line}", text, label)
-    return _by_number(sample, names, name, text, label)
+    given = [wanted for wanted in (text, label) if wanted is not None]
+    by_number = given and all(map(_is_number, given))
+    if _has_header(sample, names) or (not by_number and any(wanted in names for wanted in given)):
+        text, label = (_named(wanted, names) for wanted in (text, label))
+        columns = _by_name(names, place, f"the header of {name}", text, label)
+        _check_quotes(sample[1:], names.index(str(columns.label)), name)
+    else:
+        columns = _by_number(sample, names, text, label)
+        _check_quotes(sample, int(columns.label), name)
+    return columns
+
+
+def _is_number(wanted: str) -> bool:
+    return wanted.isascii() and wanted.isdigit()
+
+
+def _named(wanted: str | None, names: list[str]) -> str | None:
+    """The name of a column that was given by its number."""
+    if wanted is None or wanted in names or not _is_number(wanted) or not 1 <= int(wanted) <= len(names):
+        return wanted
+    return names[int(wanted) - 1]
+
+
+def _check_quotes(rows: Sequence[Row], label: int, name: str) -> None:
+    """Refuses labels in quotation marks, which outside of .csv belong to the label."""
+    labels = [str(list(row.cells)[label]).strip() for row in rows if len(row.cells) > label]
+    if labels and not name.lower().endswith(".csv") and all(len(x) > 1 and x[0] == x[-1] == '"' for x in labels):
+        raise UserError(
+            f"{rows[0].place}: the label is {labels[0][:40]}, as all are in quotation marks, which mean nothing "
+            "between tabs: take them out, or save the table as .csv, with commas"
+        )
 
 
 def _has_header(sample: Sequence[Row], names: list[str]) -> bool:
@@ -127,7 +181,7 @@ def _has_header(sample: Sequence[Row], names: list[str]) -> bool:
     return False
 
 
-def _by_name(names: list[str], place: str, text: str | None, label: str | None) -> Columns:
+def _by_name(names: list[str], place: str, source: str, text: str | None, label: str | None) -> Columns:
     for wanted, option in ((text, "text_column"), (label, "label_column")):
         if wanted is not None and wanted not in names:
             raise UserError(f"{place}: --data.{option} is {wanted!r}, which is no column{nearest(wanted, names)}")
@@ -143,8 +197,10 @@ def _by_name(names: list[str], place: str, text: str | None, label: str | None) 
             )
     if texts[0] == labels[0]:
         raise UserError(f"{place}: text and label can't be the same column, {texts[0]!r}")
-    notes = []
+    notes = [f"columns: text = {texts[0]}, label = {labels[0]} (by {source})"]
     for found, option in ((texts, "text_column"), (labels, "label_column")):
+        if names.count(found[0]) > 1:
+            raise UserError(f"{place}: {names.count(found[0])} columns are called {found[0]!r}; rename all but one")
         if len(found) > 1:
             others = " or ".join(f"--data.{option} {name}" for name in found[1:])
             notes.append(f"{option} is {found[0]}; for another: {others}")
@@ -156,13 +212,16 @@ def _known(names: list[str], known: Sequence[str], but: str | None) -> list[str]
     return sorted(found, key=lambda name: known.index(name.lower()))
 
 
-def _by_number(sample: Sequence[Row], names: list[str], name: str, text: str | None, label: str | None) -> Columns:
-    place, width = f"{name}:{sample[0].line}", len(names)
+def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label: str | None) -> Columns:
+    place, width = sample[0].place, len(names)
     chosen: list[int | None] = []
     for wanted, option in ((text, "text_column"), (label, "label_column")):
-        if wanted is not None and not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= width):
+        if wanted is not None and not (_is_number(wanted) and 1 <= int(wanted) <= width):
             shown = ", ".join(cell[:20] for cell in names)
-            raise UserError(f"{place}: --data.{option} is {wanted!r}, but the first line has the columns {shown}")
+            raise UserError(
+                f"{place}: --data.{option} is {wanted!r}, but the first line has the columns {shown}"
+                f"{'' if _is_number(wanted) else nearest(wanted, names)}"
+            )
         chosen.append(int(wanted) - 1 if wanted else None)
     if None in chosen and width != 2:
         raise UserError(
@@ -171,25 +230,29 @@ def _by_number(sample: Sequence[Row], names: list[str], name: str, text: str | N
             "and .txt: tabs)? If this is a header, give names: --data.text_column NAME --data.label_column NAME; "
             "else numbers, from 1"
         )
+    rows = [row for row in sample if len(row.cells) == width]
     if chosen == [None, None]:
-        return _by_content([row for row in sample if len(row.cells) == 2], name)
+        chosen = [1, 0] if _label_first(rows) else [0, 1]
     texts, labels = (n if n is not None else 1 - (m or 0) for n, m in (chosen, chosen[::-1]))
     if texts == labels:
         raise UserError(f"{place}: text and label can't be the same column, {texts + 1}")
-    return Columns(texts, labels, width, [])
+    notes = [f"columns {texts + 1} (text) and {labels + 1} (label), no header"]
+    return Columns(texts, labels, width, notes + _perhaps_header(rows, labels))
 
 
-def _by_content(sample: Sequence[Row], name: str) -> Columns:
-    """Text first, label second, unless the first column is the one that repeats a few short names."""
-    first, second = ([str(list(row.cells)[i]) for row in sample] for i in (0, 1))
-    swapped = len(set(first)) < len(set(second)) and sum(map(len, first)) < sum(map(len, second))
-    text, label = (1, 0) if swapped else (0, 1)
-    notes = ["the label stands in the first column, the text in the second"] if swapped else []
-    counts = Counter(first if swapped else second)
-    head = (first if swapped else second)[0]
-    if len(sample) >= 20 and [value for value, count in counts.items() if count == 1] == [head]:
-        notes.append(
-            f"the label {head[:40]!r} occurs only at {name}:{sample[0].line}; if that is a header, name its columns by "
-            "--data.text_column and --data.label_column"
-        )
-    return Columns(text, label, 2, notes)
+def _label_first(rows: Sequence[Row]) -> bool:
+    """Whether of two columns the first is the one that repeats a few names: fewer and shorter ones, or far fewer."""
+    first, second = ([str(list(row.cells)[i]) for row in rows] for i in (0, 1))
+    few, many = len(set(first)), len(set(second))
+    shorter = sum(map(len, first)) < sum(map(len, second))
+    return few < many and (shorter or (len(rows) >= _MANY and 2 * few <= many))
+
+
+def _perhaps_header(rows: Sequence[Row], label: int) -> list[str]:
+    labels = [str(list(row.cells)[label]) for row in rows]
+    if len(rows) < _MANY or [value for value, count in Counter(labels).items() if count == 1] != labels[:1]:
+        return []
+    return [
+        f"the label {labels[0][:40]!r} occurs only at {rows[0].place}; if that is a header, name its columns by "
+        "--data.text_column and --data.label_column"
+    ]

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning_nn.data.corpus import Corpus
 from lightning_nn.data.corpus_building import Record
+from lightning_nn.data.corpus_summary import shorten
 from lightning_nn.data.documents import Documents
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.segment import SegmenterName
@@ -84,12 +86,16 @@ class TextData(Documents):
         return self._text_files.paths
 
     def _settings(self) -> dict[str, Any]:
-        return {"columns": [self.text_column, self.label_column], "encoding": self.encoding}
+        return {"columns": self._text_files.columns[:3], "encoding": self.encoding}
 
     def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
-        records = self._text_files.records()
-        cut = [split for split in ("val", "test") if split not in records]
+        return self._text_files.records(), self._text_files.names, []
+
+    def _open(self, corpus: Corpus, notes: list[str]) -> None:
+        """Notes on the files are made anew: the cache serves any folder and any options that give these documents."""
         notes = list(self._text_files.notes)
-        if cut:
+        if unused := [name for name in self._text_files.names if name not in corpus.categories]:
+            notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
+        if cut := [split for split in ("val", "test") if split not in corpus.given]:
             notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
-        return records, self._text_files.names, notes
+        super()._open(corpus, notes)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import codecs
-import io
+import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
-from lightning_nn.data.segment import normalise
-from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_rows, tsv_rows
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.data.folders import SPLIT_OF, Classes, clean_label, find_classes, find_splits
+from lightning_nn.data.lines import check_encoding, decode, read_lines
+from lightning_nn.data.segment import user_word
+from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
+from lightning_nn.errors import UserError
 
 _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".tsv": tsv_rows,
     ".txt": tsv_rows,
     ".csv": csv_rows,
-    ".jsonl": json_rows,
+    ".jsonl": json_line_rows,
     ".json": json_rows,
 }
-_STEMS = {"train": "train", "val": "val", "dev": "val", "valid": "val", "validation": "val", "test": "test"}
 _NAMES = "class.txt"
 _SAMPLE = 1000  # rows from which columns are chosen
 _FORMS = (
@@ -44,7 +45,8 @@ class TextFiles:
 
     Attributes:
         names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
-        notes: what a person should know of how the files were read, once `records` was called.
+        columns: where text and label stand in tables.
+        notes: what a person should know of how the files are read.
 
     Raises:
         UserError: nothing there, or not in a form that is known.
@@ -53,14 +55,12 @@ class TextFiles:
     def __init__(
         self, path: Path, encoding: str = "utf-8", text_column: str | None = None, label_column: str | None = None
     ) -> None:
-        if not path.exists():
-            raise UserError(f"there is no {path}{_there(path.parent)}")
-        _check_encoding(encoding)
+        _check_path(path)
+        check_encoding(encoding)
         self.encoding = encoding
-        self._wanted = text_column, label_column
         self._root = path if path.is_dir() else path.parent
-        self._tables = {"train": path} if path.is_file() else _find_tables(path)
-        self._folders = {} if self._tables else _find_folders(path)
+        self.notes: list[str] = []
+        self._tables, self._folders = _find(path, self.notes)
         if not self._tables and not self._folders:
             raise UserError(f"{path} holds no documents: {_FORMS}{_there(path)}")
         for table in self._tables.values():
@@ -69,13 +69,14 @@ class TextFiles:
         names = self._root / _NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
-        self.notes: list[str] = []
+        self.columns = Columns("", "", 0, [])
+        if self._tables:
+            self._choose_columns(text_column, label_column)
 
     @property
     def paths(self) -> list[Path]:
         """All files that decide what the documents are."""
-        documents = [file for folders in self._folders.values() for files in folders.values() for file in files]
-        return [*self._tables.values(), *documents, *([self._names_file] if self._names_file else [])]
+        return [*self._tables.values(), *_documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     def records(self) -> dict[str, Iterator[Record]]:
         """The documents of each split that was given, read as they are asked for.
@@ -85,44 +86,48 @@ class TextFiles:
         """
         if self._folders:
             return {split: self._read_documents(folders) for split, folders in self._folders.items()}
+        return {split: self._read_table(table) for split, table in self._tables.items()}
+
+    def _choose_columns(self, text: str | None, label: str | None) -> None:
         train = self._tables["train"]
         sample = list(islice(self._rows(train), _SAMPLE))
         if not sample:
             raise UserError(f"{train} is empty")
-        columns = find_columns(sample, train.name, *self._wanted)
-        self.notes = columns.notes
+        self.columns = find_columns(sample, train.name, text, label)
+        self.notes += self.columns.notes
         if self._names_file:
-            labels = (label for _, _, label in islice(self._pairs(train, columns), _SAMPLE))
-            if all(_is_number(label) for label in labels):
+            labels = (label for _, _, label in islice(self._pairs(train), _SAMPLE))
+            strange = next((label for label in labels if not _is_number(label)), None)
+            if strange is None:
                 self.names = self._read_names(self._names_file)
-        return {split: self._read_table(table, columns) for split, table in self._tables.items()}
+            else:
+                self.notes.append(f"{_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0")
 
     def _rows(self, table: Path) -> Iterator[Row]:
         with table.open("rb") as stream:
             yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
 
-    def _pairs(self, table: Path, columns: Columns) -> Iterator[tuple[str, str, str]]:
+    def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
         """(place, text, label) of each row."""
-        text, label, width = columns.text, columns.label, columns.width
-        for line, cells in self._rows(table):
-            place = f"{table.name}:{line}"
+        text, label, width, _ = self.columns
+        for place, cells in self._rows(table):
             if isinstance(cells, dict):
-                yield place, _plain(cells, text, place), _clean(_plain(cells, label, place))
+                yield place, _plain(cells, text, place), clean_label(_plain(cells, label, place))
                 continue
             if isinstance(text, str):
                 header = [cell.strip() for cell in cells]
-                text, label, width = _find(header, text, place), _find(header, label, place), len(header)
+                text, label, width = _position(header, text, place), _position(header, label, place), len(header)
                 continue
             if len(cells) != width:
                 raise UserError(
                     f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
                     "the separator stands in the text too"
                 )
-            yield place, cells[int(text)], _clean(cells[int(label)])
+            yield place, cells[int(text)], clean_label(cells[int(label)])
 
-    def _read_table(self, table: Path, columns: Columns) -> Iterator[Record]:
+    def _read_table(self, table: Path) -> Iterator[Record]:
         empty = True
-        for place, text, label in self._pairs(table, columns):
+        for place, text, label in self._pairs(table):
             empty = False
             if not label:
                 raise UserError(f"{place}: no label; give one or take the row out")
@@ -132,24 +137,28 @@ class TextFiles:
 
     def _class_name(self, label: str, place: str) -> str:
         if not _is_number(label) or int(label) >= len(self.names):
-            raise UserError(
-                f"{place}: the label {label[:40]!r} has no line in {_NAMES}, which names 0 to {len(self.names) - 1}"
-            )
+            begin = "; labels must begin at 0" if label == str(len(self.names)) else ""
+            names = f"which names 0 to {len(self.names) - 1}{begin}"
+            raise UserError(f"{place}: the label {label[:40]!r} has no line in {_NAMES}, {names}")
         return self.names[int(label)]
 
     def _read_names(self, file: Path) -> list[str]:
-        names = [_clean(line) for line in _decode(file.read_bytes(), self.encoding, file.name).splitlines()]
-        names = [name for name in names if name]
-        if len(set(names)) < len(names):
-            twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise UserError(f"{file} names {twice!r} twice")
+        lines = re.split("\r\n|\r|\n", decode(file.read_bytes(), self.encoding, file.name))
+        names = [clean_label(line) for line in lines]
+        while names and not names[-1]:
+            names.pop()
+        for number, name in enumerate(names, 1):
+            if not name:
+                raise UserError(f"{file}:{number}: an empty name; line {number} names the label {number - 1}")
+            if name in names[: number - 1]:
+                raise UserError(f"{file} names {name!r} twice")
         return names
 
-    def _read_documents(self, folders: dict[str, list[Path]]) -> Iterator[Record]:
+    def _read_documents(self, folders: Classes) -> Iterator[Record]:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield Record(_decode(file.read_bytes(), self.encoding, place), _clean(label), place)
+                yield Record(decode(file.read_bytes(), self.encoding, place), label, place)
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
@@ -162,7 +171,7 @@ def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
     Raises:
         UserError: no such file, or bytes that are not in this encoding; names the line.
     """
-    _check_encoding(encoding)
+    check_encoding(encoding)
     if path == "-":
         yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
         return
@@ -180,108 +189,96 @@ def read_words(path: Path) -> list[str]:
         path: a file in UTF-8.
 
     Raises:
-        UserError: no such file, or bytes that are not UTF-8.
+        UserError: no such file, bytes that are not UTF-8, or a line that is no entry.
     """
+    if path.is_dir():
+        raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one a line")
     if not path.is_file():
         raise UserError(f"there is no user dictionary {path}{_there(path.parent)}")
+    words = []
     with path.open("rb") as stream:
-        lines = [line.strip() for _, line in read_lines(stream, str(path), "utf-8")]
-    return [line for line in lines if line]
+        for number, line in read_lines(stream, str(path)):
+            if line.strip():
+                try:
+                    user_word(line)
+                except UserError as error:
+                    raise UserError(f"{path}:{number}: {error}") from None
+                words.append(line.strip())
+    return words
 
 
-def read_lines(stream: BinaryIO, name: str, encoding: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1 and their ends; a byte order mark is dropped.
-
-    Args:
-        stream: bytes.
-        name: of the file, for errors.
-        encoding: a Python codec.
-
-    Raises:
-        UserError: bytes that are not in this encoding; names file, line, byte and remedy.
-    """
-    if "\n".encode(encoding) != b"\n":  # UTF-16 and its like can't be split as bytes
-        number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
-        try:
-            for number, line in enumerate(text, 1):
-                yield number, line.removeprefix("\ufeff")
-        except UnicodeError as error:
-            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; say --data.encoding NAME") from None
-        finally:
-            text.detach()
-        return
-    for number, raw in enumerate(stream, 1):
-        yield number, _decode(raw, encoding, name, number)
-
-
-def _decode(raw: bytes, encoding: str, name: str, line: int = 1) -> str:
-    """Bytes that begin on a line as text."""
-    if line == 1 and codecs.lookup(encoding).name == "utf-8":
-        raw = raw.removeprefix(codecs.BOM_UTF8)
+def _check_path(path: Path) -> None:
     try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line += raw.count(b"\n", 0, error.start)
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise UserError(
-            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {encoding}; {_remedy(raw)}"
-        ) from None
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
+    if not there:
+        raise UserError(f"there is no {path}{_there(path.parent)}")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
 
 
-def _remedy(raw: bytes) -> str:
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "say --data.encoding utf-16"
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return "the file is damaged or in another encoding (--data.encoding NAME)"
-    return "if this is an older Chinese file, say --data.encoding gb18030"
-
-
-def _check_encoding(encoding: str) -> None:
-    known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
-    try:
-        "".encode(encoding)
-    except LookupError:
-        raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
+def _find(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
+    """The table of each split, or the class folders of each split; a single table only where there are no classes."""
+    if path.is_file():
+        return {"train": path}, {}
+    if tables := _find_tables(path):
+        return tables, {}
+    of_folders: list[str] = []
+    folders = _find_folders(path, of_folders)
+    if len(folders.get("train", {})) < 2 and (tables := _only_table(path, notes)):
+        return tables, {}
+    notes += of_folders
+    return {}, folders
 
 
 def _find_tables(folder: Path) -> dict[str, Path]:
-    """The train, val and test files of a folder, or its only file."""
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
-    )
+    """The train, val and test files of a folder."""
     tables: dict[str, Path] = {}
-    for file in files:
-        split = _STEMS.get(file.stem.lower())
+    for file in sorted(folder.iterdir()):
+        split = SPLIT_OF.get(file.stem.lower())
+        if split is None or file.suffix.lower() not in ("", *_ROWS):
+            continue
+        if not file.exists():
+            raise UserError(f"{file} is a link to nothing; mend it or take it away")
+        if not file.is_file() or file.suffix == "":
+            continue
         if split in tables:
             raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
-        if split is not None:
-            tables[split] = file
+        tables[split] = file
     if tables and "train" not in tables:
         raise UserError(f"{folder} has {', '.join(t.name for t in tables.values())} but no train file")
-    if not tables and len(files) == 1:
-        return {"train": files[0]}
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
-def _find_folders(folder: Path) -> dict[str, dict[str, list[Path]]]:
+def _only_table(folder: Path, notes: list[str]) -> dict[str, Path]:
+    """The only file of a folder, or the only one beside .txt and .json, which may be a readme or settings."""
+    files = sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
+    )
+    likely = files if len(files) == 1 else [file for file in files if file.suffix.lower() not in (".txt", ".json")]
+    if len(likely) != 1:
+        return {}
+    if rest := [file.name for file in files if file not in likely]:
+        notes.append(f"not read, since {likely[0].name} is the only table: {', '.join(rest)}")
+    return {"train": likely[0]}
+
+
+def _find_folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     """The .txt files of each class, of each split."""
-    parts = {_STEMS[part.name.lower()]: part for part in _subfolders(folder) if part.name.lower() in _STEMS}
-    if "train" not in parts:
-        parts = {"train": folder}
-    found = {}
-    for split in SPLITS:
-        if split in parts:
-            classes = {each.name: sorted(each.rglob("*.txt")) for each in _subfolders(parts[split])}
-            found[split] = {name: files for name, files in classes.items() if files}
-            if not found[split] and split != "train":
-                raise UserError(f"{parts[split]} has no class folders with .txt files{_there(parts[split])}")
-    return found if found["train"] else {}
+    places = find_splits(folder, notes)
+    found = find_classes(folder, places, (".txt",), "text", notes)
+    for split, place in places.items():
+        if not found[split] and split != "train":
+            raise UserError(f"{place} has no class folders with .txt files{_there(place)}")
+    for file in _documents(found):
+        if not file.is_file():
+            raise UserError(f"{file} is a link to nothing, or no file; take it away")
+    return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+def _documents(folders: dict[str, Classes]) -> list[Path]:
+    return [file for classes in folders.values() for files in classes.values() for file in files]
 
 
 def _there(folder: Path) -> str:
@@ -293,16 +290,13 @@ def _there(folder: Path) -> str:
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
 
 
-def _clean(label: str) -> str:
-    """A label without control characters, which a terminal would obey, and with single spaces."""
-    return " ".join(normalise(label).split())
-
-
 def _is_number(label: str) -> bool:
     return label.isascii() and label.isdigit()
 
 
-def _find(header: list[str], name: str | int, place: str) -> int:
+def _position(header: list[str], name: str | int, place: str) -> int:
+    if header.count(str(name)) > 1:
+        raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
     if name not in header:
         raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
     return header.index(str(name))
@@ -310,11 +304,15 @@ def _find(header: list[str], name: str | int, place: str) -> int:
 
 def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
     """A value of a JSON object as text; nothing where there is none."""
-    value = cells.get(str(name))
+    if isinstance(name, int):
+        raise UserError(f"{place}: an object, but train has columns without a header; give all parts in one form")
+    value = cells.get(name)
     if value is None and name not in cells:
         raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
     if isinstance(value, (dict, list)):
         raise UserError(f"{place}: {name!r} is {str(value)[:40]}; expected a text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)

@@ -155,6 +155,19 @@ def test_a_file_cut_off_or_missing_is_named(batches):
         prepared(batches)
 
 
+def test_a_copy_of_another_batch_is_refused(batches):
+    (batches / "data_batch_3").write_bytes((batches / "data_batch_2").read_bytes())
+    with pytest.raises(UserError, match="data_batch_3: a copy of data_batch_2; unpack"):
+        prepared(batches)
+
+
+def test_a_file_that_is_no_archive_is_one_line(tmp_path):
+    (tmp_path / "junk.tar.gz").write_bytes(b"junk" * 1000)
+    with pytest.raises(UserError) as caught:
+        prepared(tmp_path / "junk.tar.gz")
+    assert "\n" not in str(caught.value)
+
+
 def test_class_folders_of_pictures_are_read(tmp_path):
     root = tmp_path / "png"
     for split, count in (("train", 10), ("test", 2)):

@@ -132,8 +132,12 @@ def test_parts_not_given_are_cut_from_train_alike_and_stratified(tmp_path: Path)
         ({"train": [("甲", "x"), ("乙", "x")]}, "all documents have the label 'x'"),
         ({"train": [("甲", "x"), ("乙", "y")]}, "2 documents are too few to cut a test part off"),
         (
+            {"train": [("甲", "x"), ("乙", "y")] * 2},
+            r"^4 documents are too few to cut a val part off.* is --data\.label_column the right one",
+        ),
+        (
             {"train": [("甲", "x"), ("乙", "y")], "test": [("甲", "x"), ("丙", "z")]},
-            r"^test\.tsv:2: the label 'z' is not in train.*train has: 'x', 'y'",
+            r"^test\.tsv:2: the label 'z' is not in train.*train has: 'x', 'y'; move such rows to train or",
         ),
         (
             {"train": [("甲", "x"), ("", "z"), ("乙", "y")], "test": [("丙", "z")]},

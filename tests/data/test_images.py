@@ -144,6 +144,27 @@ def test_other_folders_beside_train_are_named(root):
     assert any("unlabelled" in note for note in prepared(root).notes)
 
 
+def test_a_link_never_gives_a_picture_the_label_of_another_class(root):
+    put(root / "a", 5)
+    put(root / "b" / "deep", 5, 100)
+    (root / "a" / "loop").symlink_to("..")
+    (root / "a" / "other").symlink_to("../b")
+    (root / "b" / "deep" / "loop").symlink_to(".")
+    data = prepared(root)
+    expected = [(i, "a") for i in range(5)] + [(i, "b") for i in range(100, 105)]
+    assert sorted(pair for split in data.sources for pair in contents(data, split)) == expected
+    assert any("3 (folder read elsewhere), such as" in note for note in data.notes)
+
+
+def test_categories_lose_what_a_terminal_would_obey(root):
+    put(root / "a\x1b[31m", 3)
+    put(root / "b", 3)
+    assert prepared(root).reader.categories == ["a[31m", "b"]
+    put(root / "b\x07", 3)
+    with pytest.raises(UserError, match="two classes would be called 'b'"):
+        prepared(root)
+
+
 def break_all(folder):
     for path in folder.iterdir():
         path.write_bytes(b"x")
@@ -201,6 +222,17 @@ def too_few(root):
     put(root / "b", 1)
 
 
+def parts_without_train(root):
+    for name in ("a", "b", "Test"):
+        put(root / name, 3)
+
+
+def two_for_one_part(root):
+    for part in ("train", "val", "dev"):
+        put(root / part / "a", 3)
+        put(root / part / "b", 3)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -216,6 +248,8 @@ def too_few(root):
         (empty_test, "test: no picture in it that can be read"),
         (class_only_in_test, "zebra: a class that .*train does not have"),
         (too_few, "too few pictures"),
+        (parts_without_train, "Test: a part of the data, but .* has no train folder .* put the folders .* into train/"),
+        (two_for_one_part, "dev and val both could be val; leave one of them"),
     ],
 )
 def test_what_a_person_can_mend_is_named(root, build, message):

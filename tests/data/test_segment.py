@@ -29,6 +29,8 @@ from lightning_nn.errors import UserError
         ),
         ('She said "go." Then left.', ['She said "go."', "Then left."]),
         ("好的...走", ["好的...", "走"]),
+        ("wow!!!ok ~~~", ["wow!!!ok ~~~"]),
+        ("真的?!!走", ["真的?!!", "走"]),
         ("一\n二\r\n三\u2028四", ["一", "二", "三", "四"]),
         (" \t\n　\r\n", []),
         ("", []),
@@ -48,6 +50,7 @@ def test_sentences_hold_all_of_the_text_and_are_never_empty(text: str) -> None:
 def test_a_long_line_without_punctuation_is_split_in_linear_time() -> None:
     assert split_sentences("天" * 1_000_000) == ["天" * 1_000_000]
     assert len(split_sentences("." * 100_000 + " ? " * 100_000)) == 100_001
+    assert split_sentences("!" * 100_000 + "a") == ["!" * 100_000 + "a"]
 
 
 def test_full_width_letters_and_control_characters_are_normalised() -> None:

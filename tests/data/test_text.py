@@ -94,6 +94,37 @@ def test_a_second_start_reads_the_cache_and_a_change_does_not(tmp_path: Path, mo
     assert prepared(folder).sources["train"].corpus.folder != first.sources["train"].corpus.folder
 
 
+def test_the_cache_knows_columns_however_they_were_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"第{i}句,{i % 2}\n" for i in range(40)), encoding="utf-8")
+    first = prepared(path)
+    assert "columns: text = text, label = label (by the header of a.csv)" in first.notes
+    monkeypatch.setattr("lightning_nn.data.documents.build", lambda *_, **__: pytest.fail("built again"))
+    assert prepared(path, label_column="label").notes == first.notes
+    assert prepared(path, label_column="2", text_column="text").notes == first.notes
+    (tmp_path / "b").mkdir()
+    assert prepared(path.rename(tmp_path / "b" / "a.csv").parent).notes == first.notes
+
+
+def test_names_without_a_document_are_noted(tmp_path: Path) -> None:
+    folder = corpus(tmp_path / "data")
+    (folder / "class.txt").write_text("股票\n体育\n房产\n", encoding="utf-8")
+    assert "class.txt names what no document has: 房产" in prepared(folder).notes
+
+
+def test_classes_that_vanish_or_differ_in_case_alone_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    labels = ["Sport", "sport", "news"]
+    rows = [f"第{i}句。二。三,{labels[i % 3]}\n" for i in range(30)] + [" ,void\n"]
+    path.write_text("text,label\n" + "".join(rows), encoding="utf-8")
+    notes = prepared(path, max_sentences=1, max_words=1).notes
+    assert "labels that differ only in case: Sport, sport" in notes
+    assert "no category, since none of its documents has a word: void" in notes
+    assert any("to 1 sentence (max_sentences)" in note and "to 1 word (max_words)" in note for note in notes), notes
+    path.write_text("text,label\n" + f"{'一' * 9000},x\n二,y\n" * 3, encoding="utf-8")
+    assert any("more than 99.9% of all words are not read" in note for note in prepared(path, max_words=1).notes)
+
+
 def test_a_truncated_entry_is_built_anew(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
     first = prepared(folder)
@@ -191,6 +222,7 @@ def test_no_batch_holds_more_words_than_allowed(tmp_path: Path) -> None:
         ({"max_words": 0}, "max_words is 0"),
         ({"val_fraction": 0.0}, "val_fraction is 0.0; it must be above 0 and below 1"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "are 1.1 together"),
+        ({"val_fraction": 0.5, "test_fraction": 0.49}, "nothing of the category '股票' is left in train.*fraction"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"path": None}, "say where your documents are: --data.path FILE or FOLDER"),
         ({"segmenter": "char"}, "did you mean 'chars'"),

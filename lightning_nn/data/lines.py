@@ -1,0 +1,116 @@
+"""Bytes to lines of text, and what to do about bytes that are none."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lightning_nn.errors import UserError, nearest
+
+
+def check_encoding(encoding: str) -> None:
+    """Refuses what is no encoding of text.
+
+    Raises:
+        UserError: names the nearest one.
+    """
+    known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
+    try:
+        "".encode(encoding)
+    except (LookupError, ValueError):
+        raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
+
+
+def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1 and their ends; a byte order mark is dropped.
+
+    Args:
+        stream: bytes.
+        name: of the file, for errors.
+        encoding: a Python codec; None where it must be UTF-8 and the remedy can't be to name another.
+
+    Raises:
+        UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
+    """
+    if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and its like can't be split as bytes
+        number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
+        try:
+            for number, line in enumerate(text, 1):
+                yield number, _with_end(line.removeprefix("\ufeff"), name, number)
+        except UnicodeError as error:
+            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; say --data.encoding NAME") from None
+        finally:
+            text.detach()
+        return
+    utf8 = False
+    for number, raw in enumerate(stream, 1):
+        line = decode(raw, encoding, name, number, after_utf8=utf8)
+        utf8 = utf8 or _wide(line) > 0
+        yield number, _with_end(line, name, number)
+
+
+def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_utf8: bool = False) -> str:
+    """Bytes that begin on a line as text.
+
+    Args:
+        raw: bytes.
+        encoding: see `read_lines`.
+        name: of the file, for errors.
+        line: the bytes begin on.
+        after_utf8: whether earlier lines held what hardly any other encoding would.
+
+    Raises:
+        UserError: see `read_lines`.
+    """
+    codec = encoding or "utf-8"
+    if line == 1 and codecs.lookup(codec).name == "utf-8":
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = raw.decode(codec)
+    except UnicodeDecodeError as error:
+        remedy = _remedy(raw, encoding, first=line == 1, after_utf8=after_utf8)
+        line += raw.count(b"\n", 0, error.start)
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise UserError(
+            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {codec}; {remedy}"
+        ) from None
+    if line == 1 and 4 * text.count("\0") > len(text):
+        raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {_utf16(raw, encoding)}")
+    return text
+
+
+def _remedy(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) -> str:
+    if encoding is None:
+        return "save the file in UTF-8"
+    if first and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "say --data.encoding utf-16"
+    if 8 * raw.count(0) > len(raw):
+        return _utf16(raw, encoding)
+    text = raw.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    try:
+        raw.decode("gb18030")
+    except UnicodeDecodeError:
+        after_utf8 = True
+    if after_utf8 or _wide(text) - damaged > damaged:
+        return "the file is damaged or in another encoding (--data.encoding NAME)"
+    return "if this is an older Chinese file, say --data.encoding gb18030"
+
+
+def _utf16(raw: bytes, encoding: str | None) -> str:
+    order = "be" if raw[::2].count(0) > raw[1::2].count(0) else "le"
+    return f"if this is UTF-16, say --data.encoding utf-16-{order}" if encoding else "save the file in UTF-8"
+
+
+def _wide(text: str) -> int:
+    """Characters of three bytes or more in UTF-8, which bytes of another encoding rarely make."""
+    return 0 if text.isascii() else sum(character > "\u07ff" for character in text)
+
+
+def _with_end(line: str, name: str, number: int) -> str:
+    """The line; a whole file without a line feed must not hold carriage returns."""
+    if number == 1 and not line.endswith("\n") and "\r" in line.rstrip("\r"):
+        raise UserError(f"{name}: lines end in a lone CR; save it with LF line ends")
+    return line
