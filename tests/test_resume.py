@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -256,6 +257,16 @@ def scalars(run: Path) -> dict[str, list[float]]:
     events = EventAccumulator(str(run))
     events.Reload()
     return {tag: [event.value for event in events.Scalars(tag)] for tag in ("train/acc", "train/loss")}
+
+
+def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
+    own = json.loads(command("test", "--ckpt_path", "best", cwd=tmp_path).ok().out)
+    write_reviews(tmp_path / "other.csv", rows=33)
+    tested = command("test", "--ckpt_path", "best", "--data.path", "other.csv", cwd=tmp_path).ok()
+    assert json.loads(tested.out)["samples"] == 33 > own["samples"]
+    assert "all 33 samples" in tested.err
 
 
 def test_other_data_is_for_a_new_run(copy: Path) -> None:

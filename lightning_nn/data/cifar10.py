@@ -97,7 +97,7 @@ class CIFAR10(DataModule):
                 f"{root}: {len(folders.categories)} class folders, CIFAR-10 has 10; other pictures are read by "
                 "--data images"
             )
-        self.sources, self.notes = folders.sources, folders.notes
+        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
         self.reader = PictureReader(folders.categories, *self.form)
 
 

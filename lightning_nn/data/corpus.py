@@ -149,11 +149,19 @@ class TextSource:
     ) -> None:
         self.corpus, self.members, self.ids = corpus, members, ids
         self.labels: Index = labels
-        self.lengths: Index | None = lengths
+        self.costs = lengths
+        self.lengths: Index | None = lengths  # as a Source has them
         self.max_sentences, self.max_words = max_sentences, max_words
 
     def __len__(self) -> int:
         return len(self.members)
+
+    def join(self, other: TextSource) -> TextSource:
+        """The documents of both splits, one after another."""
+        members = np.concatenate([self.members, other.members])
+        labels = np.concatenate([self.labels, other.labels])
+        lengths = np.concatenate([self.costs, other.costs])
+        return TextSource(self.corpus, members, labels, lengths, self.ids, self.max_sentences, self.max_words)
 
     def __getitem__(self, index: Index) -> TextBatch:
         corpus, members = self.corpus, self.members[index]

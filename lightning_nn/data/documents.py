@@ -111,6 +111,7 @@ class Documents(DataModule):
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
         members = {split: corpus.members(split) for split in SPLITS}
+        self.given = corpus.given
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in members.items()

@@ -71,7 +71,7 @@ class Images(DataModule):
         folders = read_class_folders(
             Path(self.path).expanduser(), self.form, self.val_fraction, self.test_fraction, self.split_seed
         )
-        self.sources, self.notes = folders.sources, folders.notes
+        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
         self.reader = PictureReader(folders.categories, *self.form)
         self.summary = summarize(self.sources, self.form)
 
@@ -87,11 +87,13 @@ class ClassFolders(NamedTuple):
     Attributes:
         sources: "train", "val" and "test".
         categories: names of the classes, in the order of the labels.
+        given: splits that have a folder.
         notes: what was skipped and what was cut.
     """
 
     sources: dict[str, Source]
     categories: list[str]
+    given: list[str]
     notes: list[str]
 
 
@@ -135,7 +137,7 @@ def read_class_folders(root: Path, form: Form, val_fraction: float, test_fractio
     if not all(map(len, members.values())) or len(np.unique(labels[members["train"]])) < len(categories):
         raise UserError(f"{root}: too few pictures to cut splits from; each class needs at least three")
     sources: dict[str, Source] = {s: PictureSource(images, labels, members[s]) for s in ("train", "val", "test")}
-    return ClassFolders(sources, categories, notes)
+    return ClassFolders(sources, categories, list(parts), notes)
 
 
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:

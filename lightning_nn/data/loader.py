@@ -26,6 +26,10 @@ class Source(Protocol):
 
     def __getitem__(self, index: Index) -> Batch: ...
 
+    def join(self, other: Any) -> Source:
+        """The samples of this source and of another over the same data, one after another."""
+        ...
+
 
 class BatchOrder:
     """Which samples make which batch: a function of (seed, epoch, rank, world size) alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -105,22 +106,23 @@ class DataModule(pl.LightningDataModule):
         """Lightning's hook: on each process."""
         self.prepare_once()
 
-    given: tuple[str, ...] = ("train", "val", "test")  # the splits that stand apart in the data
-
-    def whole(self) -> Source:
-        """All samples of the data as one source."""
-        raise UserError(f"{type(self).__name__} has splits of its own")
+    given: Sequence[str] = ("train", "val", "test")  # the splits that stand apart in the data, once prepared
 
     def evaluate_whole(self, split: str) -> None:
-        """Takes all samples as this split where the data is not split: other data than the model was trained on.
+        """Takes all samples as this split where the data has none: a model is tested on other data than its own.
 
         Args:
             split: "val" or "test".
         """
         self.prepare_once()
-        if split not in self.given:
-            self.sources[split] = self.whole()
-            self.notes.append(f"all {len(self.sources[split]):,} samples are read, as {split}: no such part is given")
+        if split in self.given:
+            return
+        whole = self.sources["train"]
+        for other in ("val", "test"):
+            if other not in self.given:
+                whole = whole.join(self.sources[other])
+        self.sources[split] = whole
+        self.notes.append(f"{split} here is all {len(whole):,} samples: no such part is given")
 
     @property
     def class_counts(self) -> list[int]:

@@ -46,6 +46,12 @@ class PictureSource:
     def __len__(self) -> int:
         return len(self.members)
 
+    def join(self, other: PictureSource) -> PictureSource:
+        """The pictures of both splits, one after another."""
+        labels = np.empty(len(self.images), np.int64)
+        labels[self.members], labels[other.members] = self.labels, other.labels
+        return PictureSource(self.images, labels, np.concatenate([self.members, other.members]))
+
     def __getitem__(self, index: Index) -> ImageBatch:
         images = np.asarray(self.images[self.members[index]])
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))

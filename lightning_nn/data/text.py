@@ -23,8 +23,9 @@ class TextData(Documents):
     """Your own documents, by category.
 
     Args:
-        path: a TSV, CSV or JSONL file; a folder with train, val (or dev) and test files of these kinds; or a folder of
-            .txt files for each category. Parts that are not there are cut from train.
+        path: a TSV, CSV, JSONL or JSON file (a list of objects); a folder with train, val (or dev) and test files of
+            these kinds; or a folder of .txt files for each category, directly or in folders train, val and test. Parts
+            that are not there are cut from train.
         batch_size: documents in a batch of one process, at most; "all" is the whole set.
         text_column: name of the text column, or its number from 1 where there is no header; guessed if not given.
         label_column: name of the label column, or its number; guessed if not given.
