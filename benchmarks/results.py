@@ -2,9 +2,10 @@
 
 A row is all runs with the same settings but the seed (mean and standard deviation where there are several), a baseline
 of benchmarks/baseline.py, or a published figure. Test is what the epoch that was best on val gave. Reports that the
-other benchmarks wrote with --json follow.
+other benchmarks wrote with --json follow. What was read is kept in a file beside the page, so that figures of several
+machines come together: the same run made again, with the same options and seed, replaces the old one.
 
-    python benchmarks/results.py                      # all below logs/
+    python benchmarks/results.py                      # all below logs/, and docs/results.json
     python benchmarks/results.py logs/han/20260101-120000 logs/baseline --out docs/results.md
 """
 
@@ -16,7 +17,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 _HEAD = "# Results\n\n"
 _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
 _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
+_KEPT = ("data.path", "data.label_column", "data.text_column")  # what says which data set a run is about
 _COLUMNS = [
     *("", "model", "variant", "test accuracy", "test macro-F1", "val accuracy", "best epoch / epochs", "seconds"),
     *("samples/s", "memory MB", "parameters", "seeds", "n"),
@@ -82,11 +84,20 @@ class Run:
         return ", ".join(found) or "recipe"
 
     @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """The same for a run and its repetition."""
+        return self.title, str(self.results["model"]), self.variant, str(self.results.get("seed"))
+
+    def record(self) -> dict[str, Any]:
+        """Both as plain data, without this machine's places."""
+        settings = {key: value for key, value in self.settings.items() if value is not None and key in _KEPT}
+        settings |= {key: Path(str(settings[key])).name for key in settings if key == "data.path"}
+        return {"results": {**self.results, "command": self.command}, "settings": settings}
+
+    @property
     def key(self) -> str:
         """The same for runs that differ in nothing but the seed."""
-        own = {k: v for k, v in self.settings.items() if k != "seed_everything" and not k.startswith("trainer.logger")}
-        own.pop("data.path", None)
-        return json.dumps([self.title, self.results["model"], own], sort_keys=True, default=str)
+        return json.dumps(self.identity[:3])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -98,16 +109,29 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = made.parse_args(argv)
     folders = args.folders or [Path("logs")]
-    runs = [run for folder in folders for run in load(folder)]
-    reports = [report for folder in folders for report in load_reports(folder)]
+    kept = args.out.with_suffix(".json")
+    runs, reports = load_kept(kept)
+    runs = list({run.identity: run for run in [*runs, *(run for folder in folders for run in load(folder))]}.values())
+    new = [report for folder in folders for report in load_reports(folder)]
+    reports = list({report.title: report for report in [*reports, *new]}.values())
     if not runs and not reports:
         raise UserError(f"no results.json below {', '.join(map(str, folders))}: train a model first")
     text = page(runs, read_yaml(args.published) or [], reports)
     write_text(args.out, within(args.out, text))
+    record = {"runs": [run.record() for run in runs], "reports": [asdict(report) for report in reports]}
+    write_text(kept, json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     print(f"{len(runs)} runs, {len(reports)} reports: {args.out}", file=sys.stderr)
     if args.json is not None:
         figures = [{"title": run.title, "variant": run.variant, **run.results} for run in runs]
         write_text(args.json, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_kept(file: Path) -> tuple[list[Run], list[Report]]:
+    """The runs and reports of earlier calls."""
+    if not file.is_file():
+        return [], []
+    kept = read_json(file)
+    return [Run(**run) for run in kept["runs"]], [Report(**report) for report in kept["reports"]]
 
 
 def load(folder: Path) -> Iterator[Run]:
@@ -182,8 +206,7 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
         groups[run.key].append(run)
     sizes = [run.results["sizes"]["test"] for run in runs if "sizes" in run.results]
     ordered = sorted(groups.values(), key=lambda group: -(mean(group, "test/acc") or 0.0))
-    names = variants(ordered)
-    rows = [row(number, *pair, sizes) for number, pair in enumerate(zip(ordered, names, strict=True), 1)]
+    rows = [row(number, group, sizes) for number, group in enumerate(ordered, 1)]
     rows += [["", p["model"], "published", str(p["accuracy"]), *["–"] * (len(_COLUMNS) - 4)] for p in published]
     text = f"## {title}\n\n{table(_COLUMNS, rows)}\n"
     text += "".join(f"{number}. {provenance(group)}\n" for number, group in enumerate(ordered, 1))
@@ -193,21 +216,7 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     return text + "".join(f"\nPublished, {'; '.join(who)}: {source}\n" for source, who in sources.items())
 
 
-def variants(groups: list[list[Run]]) -> list[str]:
-    """What each row differs in: its options, and where two rows had the same ones, the settings that differ."""
-    names = [group[0].variant for group in groups]
-    for name in {name for name in names if names.count(name) > 1}:
-        for model in {groups[i][0].results["model"] for i, other in enumerate(names) if other == name}:
-            alike = [i for i, g in enumerate(groups) if names[i] == name and g[0].results["model"] == model]
-            settings = [groups[i][0].settings for i in alike]
-            keys = sorted({key for one in settings for key in one if key not in _WHOSE and key != "seed_everything"})
-            keys = [key for key in keys if len({str(one.get(key)) for one in settings}) > 1 and "logger" not in key]
-            for i, one in zip(alike, settings, strict=True):
-                names[i] = ", ".join([name, *(f"{key}={one.get(key)}" for key in keys[:4])])
-    return names
-
-
-def row(number: int, group: list[Run], variant: str, sizes: list[int]) -> list[str]:
+def row(number: int, group: list[Run], sizes: list[int]) -> list[str]:
     """The figures of runs that differ in the seed alone."""
     accuracy = percent(group, "test/acc")
     value = mean(group, "test/acc")
@@ -215,7 +224,7 @@ def row(number: int, group: list[Run], variant: str, sizes: list[int]) -> list[s
         accuracy += f" (se {100 * math.sqrt(value * (1 - value) / sizes[0]):.2f})"
     epochs = f"{spread(group, 'best_epoch', '{:g}'.format)} / {spread(group, 'epochs', '{:g}'.format)}"
     return [
-        *(str(number), group[0].results["model"], variant),
+        *(str(number), group[0].results["model"], group[0].variant),
         *(accuracy, percent(group, "test/f1"), percent(group, "val/acc"), "–" if epochs == "– / –" else epochs),
         spread(group, "seconds", "{:,.0f}".format),
         spread(group, "samples_per_second", "{:,.0f}".format),

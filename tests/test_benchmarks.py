@@ -207,6 +207,12 @@ def test_results_joins_seeds_and_tells_variants_apart(scripts: dict[str, ModuleT
     assert both[6] == "2 / 3", both
     assert other[2:4] == ["model.hidden_size 8", "50.00 (se 2.50)"], other
     assert theirs[2:4] == ["published", "94.83"], theirs
+    again = tmp_path / "again"
+    keep_run(again, "d", 1, 0.7)
+    scripts["results"].main([str(again), "--out", str(out), "--published", str(published)])
+    page = out.read_text(encoding="utf-8")
+    assert cells(page, "| 1 |")[3] == "80.00 ± 14.14 (se 2.00)", "seed 1 made again replaces the old one, seed 0 stays"
+    assert "/home/me" not in out.with_suffix(".json").read_text(encoding="utf-8")
 
 
 def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
