@@ -225,16 +225,12 @@ def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -
     lines = [word if frequency is None else f"{word} {frequency}" for word, frequency in segmenter.user_words]
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(segmenter.name, lines)) as pool:
         waiting: deque[Any] = deque()
-        try:
-            for chunk in _chain(first, chunks):
-                waiting.append(pool.submit(_work, chunk))
-                if len(waiting) > 2 * processes:
-                    yield waiting.popleft().result()
-            while waiting:
+        for chunk in _chain(first, chunks):  # at an error what waits is not cancelled: loky may then never end
+            waiting.append(pool.submit(_work, chunk))
+            if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _chain(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[list[str]]:
