@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
+import torch
 import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -47,9 +48,12 @@ def execute(request: Request) -> int:
     """
     with calm():
         try:
-            return _do(request)
+            code = _do(request)
         except MisconfigurationException as error:  # what Lightning calls a person's slip
             raise UserError(str(error).strip()) from None
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
+    return code
 
 
 def _do(request: Request) -> int:
