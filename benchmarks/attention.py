@@ -9,7 +9,7 @@ import torch
 
 from lightning_nn import HAN, Bulletins
 from lightning_nn.data.bulletins import BAYES_ACCURACY
-from lightning_nn.run import save_results
+from lightning_nn.results import save_results
 
 
 def main() -> None:

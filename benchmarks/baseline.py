@@ -34,7 +34,7 @@ from lightning_nn import catalog
 from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.documents import Documents
 from lightning_nn.errors import UserError
-from lightning_nn.run import commit, peak_memory, save_results, versions
+from lightning_nn.results import commit, peak_memory, save_results, versions
 
 C = (1.0, 3.0, 10.0, 30.0, 100.0)
 _NO_LIMIT = 10**9

@@ -39,7 +39,8 @@ from lightning_nn.models.base import Topic
 from lightning_nn.models.classifier import Classifier
 from lightning_nn.models.optimization import Loss, LRScheduler, Optimizer
 from lightning_nn.request import Request
-from lightning_nn.run import Record, Run
+from lightning_nn.results import Record
+from lightning_nn.run import Run
 
 
 class CommandLine(LightningCLI):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
 import torch
-import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -17,24 +15,24 @@ from rich.table import Table
 
 from lightning_nn import catalog
 from lightning_nn.arguments import CommandLine
-from lightning_nn.callbacks.checkpoints import Stop
-from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.harmless import clean
 from lightning_nn.models.base import Topic
 from lightning_nn.quiet import calm
 from lightning_nn.request import Request, refuse_training_options
-from lightning_nn.run import (
-    Record,
-    Run,
-    find_checkpoint,
-    is_first_process,
-    program,
-    resume_command,
-    save_results,
-    show_results,
+from lightning_nn.results import Record, save_results, show_results
+from lightning_nn.resume import (
+    as_saved,
+    open_checkpoint,
+    refuse_finished,
+    refuse_ignored,
+    run_defaults,
+    saved_defaults,
+    saved_reader,
+    say_schedule,
 )
+from lightning_nn.run import Run, is_first_process, resume_command
 
 
 def execute(request: Request) -> int:
@@ -119,7 +117,7 @@ def _begun(request: Request) -> Start:
     assert request.model
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     cli.check()
-    tuned = _open(request, request.finetune) if request.finetune else None
+    tuned = open_checkpoint(request, request.finetune) if request.finetune else None
     if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
         cli.keep_form(tuned[1])
     data = _prepared(cli)
@@ -131,27 +129,27 @@ def _begun(request: Request) -> Start:
 
 def _resumed(request: Request) -> Start:
     """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
-    path, checkpoint = _open(request, request.ckpt_path or "")
+    path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
     saved = checkpoint["lightning_nn"]["data"]
     if request.data not in (None, saved):
         raise UserError(
             f"{path} was trained on --data {saved}, with which a resumed run goes on; for --data {request.data} start "
             f"a new run from these weights: --finetune {request.ckpt_path}"
         )
-    request = _as_saved(request, path, checkpoint)
+    request = as_saved(request, path, checkpoint)
     assert request.model and request.data
     home = Run.of(path)
     run = home if home is not None and path.name == home.last.name else None
     if run is not None and request.name:
         raise UserError(f"--name {request.name}: a resumed run stays in its folder, {run.folder}; leave it out")
     recipes = [home.config] if home is not None else []
-    cli = CommandLine(request, request.model, request.data, recipes, _run_defaults(checkpoint))
+    cli = CommandLine(request, request.model, request.data, recipes, run_defaults(checkpoint))
     cli.check()
-    _refuse_ignored(cli)
-    _refuse_finished(cli, checkpoint, request.model, path)
-    data = _prepared(cli, _reader(checkpoint))
+    refuse_ignored(cli)
+    refuse_finished(cli, checkpoint, request.model, path)
+    data = _prepared(cli, saved_reader(checkpoint))
     if is_first_process() and "trainer.max_epochs" in cli.changes():
-        _say_schedule(cli)
+        say_schedule(cli)
     model = cli.make_model(data)
     model.load_state(checkpoint, path)
     return Start(cli, data, model, run or Run.new(request.folder, request.model, request.name), path)
@@ -201,16 +199,16 @@ def _evaluate(request: Request) -> int:
     if not request.ckpt_path:
         raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
     refuse_training_options(request)
-    path, checkpoint = _open(request, request.ckpt_path)
-    request = _as_saved(request, path, checkpoint)
+    path, checkpoint = open_checkpoint(request, request.ckpt_path)
+    request = as_saved(request, path, checkpoint)
     assert request.model and request.data
-    cli = CommandLine(request, request.model, request.data, [], _saved_defaults(checkpoint))
+    cli = CommandLine(request, request.model, request.data, [], saved_defaults(checkpoint))
     changes = cli.changes()
     contradicted = [k for k in changes if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
     data = cli.make_data()
-    data.adopt(_reader(checkpoint))
+    data.adopt(saved_reader(checkpoint))
     data.prepare_once()
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
@@ -234,107 +232,6 @@ def _touches_data(changes: dict[str, Any]) -> bool:
     return any(key.startswith(("data.", "trainer.limit")) for key in changes)
 
 
-def _open(request: Request, which: str) -> tuple[Path, dict[str, Any]]:
-    path = find_checkpoint(request.folder, request.model, which)
-    return path, read_checkpoint(path)
-
-
-def _as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Request:
-    """The request with model and data as the checkpoint has them.
-
-    Raises:
-        UserError: another model was asked for, or data that does not fit.
-    """
-    saved = checkpoint["lightning_nn"]
-    if request.model not in (None, saved["model"]):
-        raise UserError(f"{path} holds the model {saved['model']!r}, not {request.model!r}: leave --model out")
-    model, data = saved["model"], request.data or saved["data"]
-    catalog.find(catalog.MODELS, model, "model")
-    if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
-        raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
-    return request._replace(model=model, data=data)
-
-
-def _reader(checkpoint: dict[str, Any]) -> Any:
-    reader = checkpoint["lightning_nn"]["reader"]
-    return None if reader is None else catalog.reader(reader["kind"], reader["state"])
-
-
-def _saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a checkpoint by dotted name."""
-    groups = {
-        "model": checkpoint["hyper_parameters"],
-        "data": checkpoint.get("datamodule_hyper_parameters", {}),
-        **checkpoint["lightning_nn"]["settings"],
-    }
-    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
-
-
-def _run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The same with those of the run that wrote it: its trainer, its seed, when it stops."""
-    config = yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}")
-    groups = {group: values if isinstance(values, dict) else {"": values} for group, values in config.items()}
-    plain = {
-        f"{group}.{key}".rstrip("."): value
-        for group, values in groups.items()
-        for key, value in values.items()
-        if value is None or isinstance(value, str | int | float)  # no class that a stranger's file names is made
-    }
-    return {**plain, **_saved_defaults(checkpoint)}
-
-
-def _refuse_ignored(cli: CommandLine) -> None:
-    """A resumed run goes on as it was; what it would ignore is refused.
-
-    Raises:
-        UserError: names the option and its value in the run.
-    """
-    free = {"data.path", "data.encoding", "checkpoint.minutes", "early_stopping.patience"}
-    for key, (before, now) in cli.changes().items():
-        if key.split(".")[0] != "trainer" and key not in free:
-            raise UserError(
-                f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
-                f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
-            )
-
-
-def _refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:
-    """A run that has nothing left to do says so.
-
-    Raises:
-        UserError: with what to set.
-    """
-    if "loops" not in checkpoint:
-        raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
-    through = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
-    epochs = checkpoint["epoch"] + bool(through)
-    max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
-    if max_epochs not in (None, -1) and epochs >= max_epochs:
-        raise UserError(
-            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
-            f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
-        )
-    patience, waited = cli.config.early_stopping.patience, Stop.impatience(checkpoint)
-    if 0 < patience <= waited:
-        raise UserError(
-            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
-            f"on: {program()} --model {model} --ckpt_path {shlex.quote(str(path))} "
-            f"--early_stopping.patience {2 * patience}"
-        )
-    if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
-        raise UserError(
-            f"this run is finished: it has done {checkpoint['global_step']} of {max_steps} steps. "
-            "To go on, set a larger --trainer.max_steps"
-        )
-
-
-def _say_schedule(cli: CommandLine) -> None:
-    """A rate that was to fall over the epochs there were rises again with more of them."""
-    if cli.config.lr_scheduler.name != "constant":
-        epochs = cli.config.trainer.max_epochs
-        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as if over {epochs} epochs from the start")
-
-
 def _finetune(model: Topic, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:
     """Takes the weights of a checkpoint that fit, and says which do not."""
     loaded, kept = model.load_weights(checkpoint, data.reader)
@@ -354,8 +251,8 @@ def _help(request: Request) -> str:
 
         return predict_parser().format_help()
     if not request.model:
-        path, checkpoint = _open(request, request.ckpt_path or "")
-        request = _as_saved(request, path, checkpoint)
+        path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
+        request = as_saved(request, path, checkpoint)
     assert request.model
     data = request.data or catalog.MODELS[request.model].data
     return CommandLine(request._replace(rest=[]), request.model, data).help()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -112,20 +113,31 @@ def _labels(categories: list[str]) -> tuple[list[str], Any]:
     """The names as drawn and their font; numbers for all where a letter of one can't be drawn."""
     from matplotlib.font_manager import FontProperties
 
-    families, letters = _fonts()
     names = [_short(clean(name)) for name in categories]
-    if any(ord(c) not in letters for name in names for c in name):
+    families, letters = _fonts()
+    if not letters.issuperset(map(ord, "".join(names))):
+        families, letters = _fonts(look_again=True)
+    if not letters.issuperset(map(ord, "".join(names))):
         names = [str(k) for k in range(len(categories))]
     return names, FontProperties(family=list(families))
 
 
 @functools.cache
-def _fonts() -> tuple[tuple[str, ...], frozenset[int]]:
-    """Families to draw names with, and the code points these have between them."""
-    from matplotlib.font_manager import FontProperties, fontManager
+def _fonts(look_again: bool = False) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Families to draw names with, and the code points these have between them.
+
+    Args:
+        look_again: also for fonts that were installed after matplotlib made its list of them.
+    """
+    from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
     from matplotlib.ft2font import FT2Font
 
     there = {font.name for font in fontManager.ttflist}
+    if look_again and there.isdisjoint(_CJK_FONTS):
+        for file in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
+            with contextlib.suppress(Exception):  # as matplotlib does with what it can't read
+                fontManager.addfont(file)
+        there = {font.name for font in fontManager.ttflist}
     families = ("DejaVu Sans", *[name for name in _CJK_FONTS if name in there][:1])
     files = [fontManager.findfont(FontProperties(family=name)) for name in families]
     return families, frozenset(code for file in files for code in FT2Font(file).get_charmap())

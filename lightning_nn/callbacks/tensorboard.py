@@ -157,7 +157,7 @@ def attention_table(explanation: Explanation) -> str:
     rows = [
         f"**{markdown(explanation.category)}** {explanation.probability:.1%}{truth}",
         "",
-        "| share | words | strongest |",
+        "| share | words | top 3 |",
         "|-:|:-|:-|",
     ]
     for sentence in [sentences[i] for i in sorted(heaviest)]:
@@ -166,7 +166,7 @@ def attention_table(explanation: Explanation) -> str:
             for w in sentence.words
         )
         named = ", ".join(f"{markdown(w.text)} {w.weight:.0%}" for w in strongest([sentence], 3))
-        rows.append(f"| {sentence.weight:.1%} | {words} | {named} |")
+        rows.append(f"| {sentence.weight:.0%} | {words} | {named} |")
     if len(sentences) > SENTENCES:
         rows += ["", f"The heaviest {SENTENCES} of {len(sentences)} sentences."]
     return "\n".join(rows)

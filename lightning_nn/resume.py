@@ -1,0 +1,128 @@
+"""What a checkpoint decides: model, data, settings; and what a run that goes on from it can't do."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_nn import catalog
+from lightning_nn.arguments import CommandLine
+from lightning_nn.callbacks.checkpoints import Stop
+from lightning_nn.checkpoint import read_checkpoint
+from lightning_nn.errors import UserError
+from lightning_nn.request import Request
+from lightning_nn.run import find_checkpoint, program
+
+
+def open_checkpoint(request: Request, which: str) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint that `last`, `best` or a path means: its file and what it holds.
+
+    Raises:
+        UserError: there is none, or it is not one of ours.
+    """
+    path = find_checkpoint(request.folder, request.model, which)
+    return path, read_checkpoint(path)
+
+
+def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Request:
+    """The request with model and data as the checkpoint has them.
+
+    Raises:
+        UserError: another model was asked for, or data that does not fit.
+    """
+    saved = checkpoint["lightning_nn"]
+    if request.model not in (None, saved["model"]):
+        raise UserError(f"{path} holds the model {saved['model']!r}, not {request.model!r}: leave --model out")
+    model, data = saved["model"], request.data or saved["data"]
+    catalog.find(catalog.MODELS, model, "model")
+    if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
+        raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
+    return request._replace(model=model, data=data)
+
+
+def saved_reader(checkpoint: dict[str, Any]) -> Any:
+    """How raw input is read, as the checkpoint's model was trained; None if it kept no reader.
+
+    Raises:
+        UserError: the checkpoint's reader is damaged.
+    """
+    reader = checkpoint["lightning_nn"]["reader"]
+    return None if reader is None else catalog.reader(reader["kind"], reader["state"])
+
+
+def saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint by dotted name."""
+    groups = {
+        "model": checkpoint["hyper_parameters"],
+        "data": checkpoint.get("datamodule_hyper_parameters", {}),
+        **checkpoint["lightning_nn"]["settings"],
+    }
+    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+
+
+def run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The same with those of the run that wrote it: its trainer, its seed, when it stops."""
+    config = yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}")
+    groups = {group: values if isinstance(values, dict) else {"": values} for group, values in config.items()}
+    plain = {
+        f"{group}.{key}".rstrip("."): value
+        for group, values in groups.items()
+        for key, value in values.items()
+        if value is None or isinstance(value, str | int | float)  # no class that a stranger's file names is made
+    }
+    return {**plain, **saved_defaults(checkpoint)}
+
+
+def refuse_ignored(cli: CommandLine) -> None:
+    """A resumed run goes on as it was; what it would ignore is refused.
+
+    Raises:
+        UserError: names the option and its value in the run.
+    """
+    free = {"data.path", "data.encoding", "checkpoint.minutes", "early_stopping.patience"}
+    for key, (before, now) in cli.changes().items():
+        if key.split(".")[0] != "trainer" and key not in free:
+            raise UserError(
+                f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
+                f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
+            )
+
+
+def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:
+    """A run that has nothing left to do says so.
+
+    Raises:
+        UserError: with what to set.
+    """
+    if "loops" not in checkpoint:
+        raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
+    through = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+    epochs = checkpoint["epoch"] + bool(through)
+    max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
+    if max_epochs not in (None, -1) and epochs >= max_epochs:
+        raise UserError(
+            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
+            f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
+        )
+    patience, waited = cli.config.early_stopping.patience, Stop.impatience(checkpoint)
+    if 0 < patience <= waited:
+        raise UserError(
+            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
+            f"on: {program()} --model {model} --ckpt_path {shlex.quote(str(path))} "
+            f"--early_stopping.patience {2 * patience}"
+        )
+    if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
+        raise UserError(
+            f"this run is finished: it has done {checkpoint['global_step']} of {max_steps} steps. "
+            "To go on, set a larger --trainer.max_steps"
+        )
+
+
+def say_schedule(cli: CommandLine) -> None:
+    """A rate that was to fall over the epochs there were rises again with more of them."""
+    if cli.config.lr_scheduler.name != "constant":
+        epochs = cli.config.trainer.max_epochs
+        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as if over {epochs} epochs from the start")
