@@ -76,7 +76,7 @@ def test_names_that_are_not_there() -> None:
     [
         "from lightning_nn.cli import main; main(['--model', 'softmax', '--print_config'])",
         "import lightning_nn.checkpoint",
-        "import lightning_nn.run",
+        "import lightning_nn.results",
     ],
 )
 def test_torchvision_is_healed_before_lightning_asks_for_it(use: str) -> None:
