@@ -112,11 +112,15 @@ class CommandLine(LightningCLI):
         try:
             self.config = parser.parse_args([_recipe(argument) for argument in args])
         except ArgumentError as error:
-            raise UserError(_explain(str(error), parser, self.request.rest)) from None
+            reads = catalog.MODELS[self.model_name].reads
+            raise UserError(_explain(str(error), parser, self.request.rest, reads)) from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"can't read {_config_files(self.request.rest)}: {error}") from None
         finally:
             sys.argv = program
+        seed = self.config.seed_everything
+        if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
+            raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
         chosen, default = self.config.optimizer, parser.get_defaults().optimizer
         if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
             chosen.momentum = 0.0  # the topic's, for sgd
@@ -135,7 +139,8 @@ class CommandLine(LightningCLI):
 
     def keep_form(self, checkpoint: dict[str, Any]) -> None:
         """Gives the model the form of a checkpoint's, but for what the command line says."""
-        said = self.changes()
+        given = {word.partition("=")[0].removeprefix("--") for word in self.request.rest if word.startswith("--")}
+        said = {*self.changes(), *given}
         for name, value in checkpoint["hyper_parameters"].items():
             if name in self.config.model and f"model.{name}" not in said:
                 self.config.model[name] = value
@@ -264,16 +269,16 @@ def _is_trainers(group: Any) -> bool:
     return any(action.dest.startswith("trainer.") for action in group._group_actions)
 
 
-def _explain(message: str, parser: LightningArgumentParser, argv: list[str]) -> str:
-    """jsonargparse's complaint in a line, with the nearest option there is."""
+def _explain(message: str, parser: LightningArgumentParser, argv: list[str], reads: str) -> str:
+    """jsonargparse's complaint in a line, with the nearest option there is, or the data sets that have it."""
     if message.startswith("Problems parsing config"):
         message = f"{_config_files(argv)}: {message}"
     options = [o for action in parser._actions for o in action.option_strings if o.startswith("--")]
     unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message) or re.search(r"Option '(\S+)' is not", message)
     if unknown:
         name = unknown[1].partition("=")[0]
-        others = _data_with(name)
-        return f"unknown option {name}{f'; it belongs to --data {others[0]}' if others else nearest(name, options)}"
+        others = " or ".join(_data_with(name, reads))
+        return f"unknown option {name}{f'; it belongs to --data {others}' if others else nearest(name, options)}"
     ours = [action.dest for action in parser._actions]
     inside = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
     if inside:
@@ -313,11 +318,11 @@ def _of_union(message: str) -> str | None:
     return f"--{found[1]} is {found[3]}; it must be one of: {re.sub(r'[][]', '', kinds)}"
 
 
-def _data_with(option: str) -> list[str]:
-    """The data sets that have such an option, where the one at hand has not."""
+def _data_with(option: str, reads: str) -> list[str]:
+    """The data sets of a kind that have such an option, where the one at hand has not."""
     group, _, name = option.removeprefix("--").partition(".")
     rows = catalog.DATA.items() if group == "data" and name else ()
-    return [data for data, row in rows if name in row.load().__init__.__annotations__]
+    return [data for data, row in rows if row.reads == reads and name in row.load().__init__.__annotations__]
 
 
 def _config_files(argv: list[str]) -> str:

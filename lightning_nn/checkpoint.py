@@ -77,7 +77,9 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
     if missing := [part for part in _PARTS if part not in {**checkpoint, **mine}]:
         raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
     reader = mine["reader"]
-    whole = isinstance(mine["model"], str) and isinstance(mine["settings"], dict)
+    groups = [checkpoint["hyper_parameters"], checkpoint.get("datamodule_hyper_parameters", {}), mine["settings"]]
+    whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
+    whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
     whole = whole and isinstance(mine.get("config"), str | None)
     if not (whole and (reader is None or (isinstance(reader, dict) and reader.keys() >= {"kind", "state"}))):
         raise UserError(

@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         request = parse(argv)
-        if not request.model and not request.ckpt_path and request.verb not in ("predict", "test", "validate"):
+        alone = ("predict",) if request.help else ("predict", "test", "validate")
+        if not request.model and not request.ckpt_path and request.verb not in alone:
             if argv and not request.help:
                 raise UserError(_no_model(request.rest))
             print(overview())

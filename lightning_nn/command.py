@@ -131,7 +131,7 @@ def _resumed(request: Request) -> Start:
     """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
     path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
     saved = checkpoint["lightning_nn"]["data"]
-    if request.data not in (None, saved):
+    if saved is not None and request.data not in (None, saved):
         raise UserError(
             f"{path} was trained on --data {saved}, with which a resumed run goes on; for --data {request.data} start "
             f"a new run from these weights: --finetune {request.ckpt_path}"
@@ -179,8 +179,8 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Topic, data: DataModule, 
     if trainer.is_global_zero:
         save_results(run.results, results)
         show_results(run, results, cli.model_name, _more(cli, trainer))
-        if not run.best.is_file():
-            print("not tested: nothing was validated, so there is no best checkpoint")
+        if request.verb == "" and not run.best.is_file():
+            print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
 
 def _more(cli: CommandLine, trainer: Trainer) -> str:
@@ -220,16 +220,19 @@ def _evaluate(request: Request) -> int:
     evaluate = trainer.validate if split == "val" else trainer.test
     (metrics,) = evaluate(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        run = Run.of(path)
-        if request.verb == "test" and run is not None and path.name == run.best.name and not _touches_data(changes):
-            save_results(run.results, dict(metrics))
         answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
-        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+        run = Run.of(path)
+        same = request.data == checkpoint["lightning_nn"]["data"] and not any(map(_decides_figures, changes))
+        if request.verb == "test" and run is not None and path.name == run.best.name and same:
+            save_results(run.results, dict(metrics))
     return 0
 
 
-def _touches_data(changes: dict[str, Any]) -> bool:
-    return any(key.startswith(("data.", "trainer.limit")) for key in changes)
+def _decides_figures(option: str) -> bool:
+    """Whether figures under this option are not the run's own."""
+    free = ("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.enable_progress_bar")
+    return option.startswith(("data.", "trainer.")) and option not in free
 
 
 def _finetune(model: Topic, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:

@@ -18,12 +18,11 @@ from rich.console import Console
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.attention import page, terminal
-from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.harmless import clean
 from lightning_nn.models.classifier import Classifier, Prediction
 from lightning_nn.request import Request, refuse_training_options
-from lightning_nn.run import find_checkpoint
+from lightning_nn.resume import open_checkpoint, saved_model
 
 CHUNK = 1024  # inputs held in memory at once
 CHARACTERS = 4_000_000  # of them together, but for a single one
@@ -40,11 +39,9 @@ def predict(request: Request) -> int:
     """
     refuse_training_options(request)
     options = _options(request.rest)
-    path = find_checkpoint(request.folder, request.model, request.ckpt_path or "best")
-    name = read_checkpoint(path)["lightning_nn"]["model"]
-    if request.model not in (None, name):
-        raise UserError(f"{path} holds the model {name!r}, not {request.model!r}: leave --model out")
-    model: Classifier = catalog.find(catalog.MODELS, name, "model").load().load_from_checkpoint(path)
+    path, checkpoint = open_checkpoint(request, request.ckpt_path or "best")
+    name = saved_model(request, path, checkpoint)
+    model: Classifier = catalog.MODELS[name].load().load_from_checkpoint(path)
     model.to(_device(options.accelerator))
     print(f"answered by {path} ({name})", file=sys.stderr)
     inputs = _inputs(options, catalog.MODELS[name].reads)
@@ -194,7 +191,7 @@ def _rows(stream: TextIO) -> Iterator[Any]:
 def cell(text: str) -> str:
     """Text that neither a terminal takes for a command nor a spreadsheet for a formula."""
     text = clean(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _explain(model: Classifier, texts: list[str]) -> None:

@@ -12,7 +12,7 @@ _CHATTER = re.compile(
     r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available"
     r"|Trainer already configured|litlogger|litmodels"
     r"|Seed set to|Restor(ing|ed) |Loaded model weights|Detected KeyboardInterrupt|`Trainer\.fit` stopped"
-    r"|distributed_backend|Initializing distributed|All distributed processes|Starting with \d+ processes|^-+$|^$"
+    r"|distributed_backend|Initializing distributed|All distributed processes|Starting with \d+ processes|^-+$"
     r"|MEMBER: \d+/\d+|Running in `fast_dev_run`|will use (all|only) \d+ batch|`Trainer\(overfit_batches|^\s*$"
 )
 

@@ -111,6 +111,8 @@ def _take(rest: list[str], option: str) -> str | None:
             del rest[position : position + 2]
         else:
             position += 1
+    if value == "":
+        raise UserError(f"{option} needs a value behind it")
     return value
 
 

@@ -113,7 +113,11 @@ def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) 
         results: what to write.
         trained: the model has changed, so figures of a test there was are of another one: they go.
     """
-    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (ValueError, TypeError):
+        print(f"{path} could not be read; it is written anew", file=sys.stderr)
+        old = {}
     kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
     text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode("utf-8")))
@@ -155,6 +159,9 @@ def commit() -> str | None:
     """The commit of a checkout, with a plus if it was changed; None for an installed package."""
     here = Path(__file__).parent
     try:
+        # An environment may lie inside somebody else's repository.
+        tracked = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.run(tracked, capture_output=True, timeout=10, check=True)
         ask = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
         return subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -33,14 +33,25 @@ def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Reques
     Raises:
         UserError: another model was asked for, or data that does not fit.
     """
-    saved = checkpoint["lightning_nn"]
-    if request.model not in (None, saved["model"]):
-        raise UserError(f"{path} holds the model {saved['model']!r}, not {request.model!r}: leave --model out")
-    model, data = saved["model"], request.data or saved["data"]
-    catalog.find(catalog.MODELS, model, "model")
+    model, data = saved_model(request, path, checkpoint), request.data or checkpoint["lightning_nn"]["data"]
+    if data is None:  # saved by a Trainer without the command line
+        raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
     if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
         raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
     return request._replace(model=model, data=data)
+
+
+def saved_model(request: Request, path: Path, checkpoint: dict[str, Any]) -> str:
+    """The name of the model that a checkpoint holds.
+
+    Raises:
+        UserError: another one was asked for, or there is no such model here.
+    """
+    model = checkpoint["lightning_nn"]["model"]
+    if request.model not in (None, model):
+        raise UserError(f"{path} holds the model {model!r}, not {request.model!r}: leave --model out")
+    catalog.find(catalog.MODELS, model, "model")
+    return str(model)
 
 
 def saved_reader(checkpoint: dict[str, Any]) -> Any:
@@ -64,8 +75,15 @@ def saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The same with those of the run that wrote it: its trainer, its seed, when it stops."""
-    config = yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}")
+    """The same with those of the run that wrote it: its trainer, its seed, when it stops.
+
+    Raises:
+        UserError: they can't be read.
+    """
+    try:
+        config = dict(yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}"))
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise UserError("the checkpoint's copy of its run's config.yaml is damaged; use another checkpoint") from None
     groups = {group: values if isinstance(values, dict) else {"": values} for group, values in config.items()}
     plain = {
         f"{group}.{key}".rstrip("."): value
@@ -99,8 +117,13 @@ def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, pa
     """
     if "loops" not in checkpoint:
         raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
-    through = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
-    epochs = checkpoint["epoch"] + bool(through)
+    try:
+        loop = checkpoint["loops"]["fit_loop"]
+        epoch, through = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
+        # The epoch in hand is done where its last batch is, and is not counted yet.
+        epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
+    except (KeyError, TypeError):
+        raise UserError(f"{path} is not whole: it does not say how far its run was; use another checkpoint") from None
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(

@@ -93,7 +93,8 @@ class Run:
     @classmethod
     def of(cls, checkpoint: Path) -> Run | None:
         """The run that a checkpoint belongs to, None if it lies elsewhere."""
-        run = cls(checkpoint.absolute().parent.parent)
+        checkpoint = checkpoint.absolute()
+        run = cls(checkpoint.parent.parent)
         if checkpoint.parent.name != "checkpoints" or not run.config.is_file():
             return None
         with contextlib.suppress(ValueError):

@@ -72,8 +72,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
     [
         ("softmax", "training_step", 1),
         ("softmax", "training_step", 14),
-        ("softmax", "training_step", 18),
+        ("softmax", "training_step", 18),  # the last of the second epoch
         ("softmax", "validation_step", 5),
+        ("softmax", "validation_step", 8),
         ("han", "training_step", 8),
         ("han", "training_step", 12),
     ],
@@ -92,6 +93,8 @@ def test_stopped_by_ctrl_c_and_resumed_ends_with_the_same_bits(
     steps = torch.load(tmp_path / last, weights_only=True)["global_step"]
     if hook == "training_step":
         assert steps == call, f"stopped in step {call}, saved after {steps}"
+    else:
+        assert steps in (9, 18), "stopped after the validation"
     shown = re.search(r"^go on with: (python train\.py .*)$", stopped.err, re.M)
     assert shown, stopped.err
     command(*shlex.split(shown[1])[2:], cwd=tmp_path).ok()
@@ -99,6 +102,36 @@ def test_stopped_by_ctrl_c_and_resumed_ends_with_the_same_bits(
     ours, theirs = results(tmp_path / last.parent.parent), results(whole[model] / last.parent.parent)
     same = ("val/loss", "val/acc", "val/f1", "best_epoch", "epochs", "test/loss", "test/acc", "test/f1")
     assert {k: ours[k] for k in same} == {k: theirs[k] for k in same}
+    assert scalars(tmp_path / last.parent.parent, "val/loss") == scalars(whole[model] / last.parent.parent, "val/loss")
+
+
+@pytest.mark.parametrize(("hook", "call"), [("training_step", 27), ("validation_step", 11)])
+def test_ctrl_c_at_the_very_end_ends_the_run(
+    hook: str, call: int, whole: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, hook, call)
+        command(*SOFTMAX, *COMMON, cwd=tmp_path).ok()
+    assert results(tmp_path / "logs/softmax/r")["test/acc"] == results(whole["softmax"] / "logs/softmax/r")["test/acc"]
+
+
+@pytest.mark.parametrize("steps", [4, 9, 13])
+def test_a_run_that_ended_by_steps_goes_on_where_it_was(steps: int, whole: dict[str, Path], tmp_path: Path) -> None:
+    command(*SOFTMAX, *COMMON, "--trainer.max_steps", str(steps), cwd=tmp_path).ok()
+    command("--ckpt_path", "last", "--trainer.max_steps", "-1", cwd=tmp_path).ok()
+    last = Path("logs/softmax/r/checkpoints/last.ckpt")
+    assert same_bits(tmp_path / last, whole["softmax"] / last), "batches were left out or came in another order"
+
+
+@pytest.mark.parametrize("options", ["--trainer.val_check_interval 0.3", "--trainer.limit_val_batches 0"])
+def test_epochs_are_counted_wherever_validation_comes(options: str, tmp_path: Path) -> None:
+    first = (*SOFTMAX, "--trainer.max_epochs", "1", *options.split(), "--name")
+    command(*first, "r", cwd=tmp_path).ok()
+    command("--ckpt_path", "last", cwd=tmp_path).refused("1 of 1 epochs")
+    command("--ckpt_path", "last", "--trainer.max_epochs", "2", cwd=tmp_path).ok()
+    command(*first, "whole", "--trainer.max_epochs", "2", cwd=tmp_path).ok()
+    resumed, whole = (tmp_path / f"logs/softmax/{name}/checkpoints/last.ckpt" for name in ("r", "whole"))
+    assert same_bits(resumed, whole)
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,16 +280,24 @@ def test_training_accuracy_of_an_epoch_is_whole_after_a_resume(
         interrupt_at(patch, "training_step", 14)  # of 9 an epoch
         command(*SOFTMAX, *COMMON, cwd=tmp_path)
     command("--ckpt_path", "last", cwd=tmp_path).ok()
-    whole, resumed = (scalars(folder / "logs/softmax/r") for folder in (copy, tmp_path))
-    assert whole["train/acc"] == resumed["train/acc"]
-    assert whole["train/loss"] == pytest.approx(resumed["train/loss"], abs=1e-6)
+    for name in ("train/acc", "train/loss"):
+        kept, resumed = (scalars(folder / "logs/softmax/r", name) for folder in (copy, tmp_path))
+        assert kept == pytest.approx(resumed, abs=1e-6), name
 
 
-def scalars(run: Path) -> dict[str, list[float]]:
-    """What TensorBoard has of the epochs of a run, by name."""
+def test_training_accuracy_of_the_epoch_after_a_resume_is_its_own(copy: Path, tmp_path: Path) -> None:
+    command(*SOFTMAX, *COMMON, "--trainer.max_epochs", "2", cwd=tmp_path).ok()
+    command("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok()
+    for name in ("train/acc", "train/loss"):
+        kept, resumed = (scalars(folder / "logs/softmax/r", name) for folder in (copy, tmp_path))
+        assert kept == pytest.approx(resumed, abs=1e-6), name
+
+
+def scalars(run: Path, tag: str) -> list[float]:
+    """What TensorBoard has of a run under a name."""
     events = EventAccumulator(str(run))
     events.Reload()
-    return {tag: [event.value for event in events.Scalars(tag)] for tag in ("train/acc", "train/loss")}
+    return [event.value for event in events.Scalars(tag)]
 
 
 def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ class BestCheckpoint(ModelCheckpoint):
         if Path(best).is_file() and state_dict["best_model_score"] is not None:
             place = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
             state_dict = {**state_dict, **place, "best_k_models": {best: state_dict["best_model_score"]}}
+        elif not Path(best).is_file():  # a score without its file would keep a worse epoch from being saved
+            none: dict[str, Any] = {
+                "best_model_score": None,
+                "best_k_models": {},
+                "best_model_path": "",
+                "kth_best_model_path": "",
+            }
+            state_dict = {**state_dict, **none, "dirpath": self.dirpath, "kth_value": self.kth_value}
         super().load_state_dict(state_dict)
 
 
@@ -141,8 +149,8 @@ class Stop(EarlyStopping):
 class LastCheckpoint(Checkpoint):
     """last.ckpt: after each validation, at the end of each epoch, every few minutes within one, and on Ctrl-C.
 
-    The first Ctrl-C (or SIGTERM) ends the run after the step it is in, so that what is saved is whole; a second one
-    ends it at once.
+    The first Ctrl-C (or SIGTERM) ends the run after the step it is in and the validation that belongs to it, so that
+    what is saved is whole; a second one ends it at once.
 
     Args:
         path: the file.
@@ -173,36 +181,36 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if it is time to; ends an interrupted run."""
+        """Saves if it is time to or the last step is done; ends an interrupted run."""
         # A gradient is only whole once accumulation is through, and so is a checkpoint.
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        if trainer.world_size > 1 and trainer.global_step % ASK_EVERY:
+        loop: Any = trainer.fit_loop
+        if trainer.is_last_batch or loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+            return  # what comes now saves; a run resumed from here would go on behind its validation
+        end = _ends_here(trainer)
+        if trainer.world_size > 1 and trainer.global_step % ASK_EVERY and not end:
             return
         due = time.monotonic() - self._saved_at > self.seconds
-        if self._agree(trainer, due or self.interrupted):
+        if self._agree(trainer, due or end or self.interrupted):
             self._save(trainer)
             if self._agree(trainer, self.interrupted):
                 raise KeyboardInterrupt
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Ends an interrupted run; the checkpoint of the last minutes or epoch is there."""
-        if self.interrupted and trainer.world_size == 1 and not trainer.sanity_checking:
-            self._save(trainer)
-            raise KeyboardInterrupt
-
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves, after the best checkpoint was chosen."""
+        """Saves, after the best checkpoint was chosen; ends an interrupted run that would go on."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._save(trainer)
+            if not _ends_here(trainer) and self._agree(trainer, self.interrupted):
+                raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves where there was no validation."""
-        if not trainer.enable_validation or (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1):
+        """Saves where no validation did; an epoch that was broken off was saved in its last step."""
+        if trainer.is_last_batch and trainer.global_step != self._saved_step:
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves where the last step came in the middle of an epoch."""
+        """Saves what was not saved yet."""
         if trainer.global_step != self._saved_step:
             self._save(trainer)
 
@@ -221,9 +229,15 @@ class LastCheckpoint(Checkpoint):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        print("\nstopping after this step; again to stop at once", file=sys.stderr, flush=True)
+        print("\nstopping after this step or validation; again to stop at once", file=sys.stderr, flush=True)
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+
+
+def _ends_here(trainer: pl.Trainer) -> bool:
+    """Whether the run ends after this step and its validation."""
+    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= trainer.max_epochs
+    return trainer.should_stop or trainer.global_step == trainer.max_steps or (trainer.is_last_batch and last_epoch)

@@ -69,7 +69,8 @@ class Board(pl.Callback):
     ) -> None:
         """Writes learning rate and gradient norm, in steps that are logged."""
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # Lightning's own metrics are written under this
-        if (step + 1) % cast(Any, trainer).log_every_n_steps == 0 and (logger := _logger(trainer)) is not None:
+        every = cast(Any, trainer).log_every_n_steps  # 0: never
+        if every and (step + 1) % every == 0 and (logger := _logger(trainer)) is not None:
             values = {"grad_norm": gradient_norm(pl_module), **_learning_rates(optimizer)}
             logger.log_metrics(values, step)
 

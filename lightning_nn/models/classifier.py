@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_nn.data.batches import Batch, ImageBatch, Reader
@@ -59,7 +59,7 @@ class Classifier(Topic):
         self.loss = replace(self.loss)
         self._balanced: list[float] | None = None
         self._totals: Tensor | None = None
-        self._resumed_totals: list[float] | None = None
+        self._resumed_totals: tuple[int, list[float]] | None = None  # epoch, loss, hits and samples
         self.confusions = nn.ModuleDict({f"{s}_": _confusion(classes) for s in ("val", "test")})
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
@@ -102,7 +102,8 @@ class Classifier(Topic):
         """Also the loss, so that a loaded model is validated as it was trained, and the figures of a begun epoch."""
         super().on_load_checkpoint(checkpoint)
         self.loss = Loss(**checkpoint["lightning_nn"]["settings"]["loss"])
-        self._resumed_totals = checkpoint["lightning_nn"].get("totals")
+        totals = checkpoint["lightning_nn"].get("totals")
+        self._resumed_totals = None if totals is None else (checkpoint["epoch"], totals)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also the figures of the epoch that has begun, over all processes."""
@@ -149,7 +150,8 @@ class Classifier(Topic):
         losses = self.sample_losses(logits, batch.label)
         loss = losses.mean()
         self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)
-        if (self.trainer.global_step + 1) % cast(Any, self.trainer).log_every_n_steps == 0:
+        every = cast(Any, self.trainer).log_every_n_steps  # 0: never
+        if every and (self.trainer.global_step + 1) % every == 0:
             self.log("train/loss_step", loss, batch_size=batch.size)
         return self.weigh(loss, batch.size)
 
@@ -169,8 +171,9 @@ class Classifier(Topic):
         step = torch.stack([losses.sum(dtype=exact), hits.sum(dtype=exact), samples])
         if self._totals is None:
             self._totals = torch.zeros_like(step)
-            if self._resumed_totals is not None and self.trainer.is_global_zero:
-                self._totals += step.new_tensor(self._resumed_totals)
+            epoch, totals = self._resumed_totals or (-1, [])
+            if epoch == self.trainer.current_epoch and self.trainer.is_global_zero:
+                self._totals += step.new_tensor(totals)
             self._resumed_totals = None
         self._totals += step
 
@@ -186,6 +189,14 @@ class Classifier(Topic):
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Adds the batch to the metrics."""
         self._count("test", batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what an evaluation that was broken off has counted."""
+        self._reset("val")
+
+    def on_test_epoch_start(self) -> None:
+        """The same for test."""
+        self._reset("test")
 
     def on_validation_epoch_end(self) -> None:
         """Logs val/loss, val/acc and val/f1 (macro)."""
@@ -226,8 +237,10 @@ class Classifier(Topic):
         values = {"loss": loss, "acc": accuracy(matrix), "f1": macro_f1(matrix)}
         # The values are the same on every process; sync_dist says so to Lightning.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
-        confusion.reset()
-        mean.reset()
+
+    def _reset(self, split: str) -> None:
+        for metric in (self.confusions[f"{split}_"], self.losses[f"{split}_"]):
+            cast(Metric, metric).reset()
 
     # ------------------------------------------------------------------ prediction
 

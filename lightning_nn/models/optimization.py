@@ -111,7 +111,7 @@ class LRScheduler:
                 "or --trainer.max_steps"
             )
         share = 0.3 if self.name == "one_cycle" and not self.warmup else self.warmup
-        warm = math.ceil(share * total if share < 1 else share)
+        warm = math.ceil(share * total if 0 < share < 1 else share)
         floor = self.floor if self.name == "cosine" else 0.0
 
         def at(step: int) -> float:
