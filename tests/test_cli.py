@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from pytorch_lightning import Trainer
 
-from lightning_nn import catalog
+from lightning_nn import Digits, SoftmaxClassifier, catalog
 from lightning_nn.cli import overview
 from lightning_nn.request import VERBS
 from tests.commands import ROOT, command, environment, process, results, same_bits
@@ -123,6 +124,12 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "misspelt --model": ("--modle softmax", ("--model",)),
     "no value behind --model": ("--model", ("--model", "value")),
     "no value behind --ckpt_path": ("test --ckpt_path --model softmax", ("--ckpt_path", "value")),
+    "an empty value": ("--model softmax --ckpt_path=", ("--ckpt_path", "value")),
+    "an empty value behind": ("--model softmax --finetune ''", ("--finetune", "value")),
+    "an option of other data": ("--model han --data.path x.csv", ("--data.path", "--data text")),
+    "an option of two other data sets": ("--model softmax --data.path x", ("--data cifar10 or images",)),
+    "a seed below 0": ("--model softmax --seed_everything -1", ("--seed_everything", "-1")),
+    "a seed too large": ("--model softmax --seed_everything 5000000000", ("--seed_everything", "4294967295")),
     "unknown option": ("--model softmax --optimizer.lrr 0.1", ("--optimizer.lrr", "'--optimizer.lr'")),
     "unknown option with =": ("--model softmax --data.batchsize=3", ("--data.batchsize", "'--data.batch_size'")),
     "option of another model": ("--model softmax --model.hidden_size 5", ("--model.hidden_size", "--model.hidden")),
@@ -359,6 +366,54 @@ def test_figures_of_a_checkpoint(verb: str, which: str, trained: Trained) -> Non
         assert [said[f"{split}/{n}"] for n in ("loss", "acc")] == [kept[f"{split}/{n}"] for n in ("loss", "acc")]
 
 
+def test_figures_of_less_than_the_run_are_not_the_runs(trained: Trained) -> None:
+    before = trained.run.joinpath("results.json").read_text(encoding="utf-8")
+    for options in ("--trainer.fast_dev_run true", "--trainer.limit_test_batches 1", "--trainer.precision bf16-true"):
+        command("test", "--ckpt_path", "best", *options.split(), cwd=trained.cwd).ok()
+        assert trained.run.joinpath("results.json").read_text(encoding="utf-8") == before, options
+
+
+def test_figures_are_shown_where_they_cannot_be_kept(trained: Trained, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained.run, tmp_path / "r"))
+    (run / "results.json").write_text("{", encoding="utf-8")
+    said = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path).ok()
+    assert "written anew" in said.err
+    assert results(run)["test/acc"] == json.loads(said.out)["test/acc"]
+    (run / "results.json").unlink()
+    (run / "results.json").mkdir()
+    failed = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path)
+    assert failed.code == 2 and "results.json" in failed.err, failed
+    assert json.loads(failed.out)["test/acc"] == json.loads(said.out)["test/acc"]
+
+
+def test_a_checkpoint_is_named_from_its_own_folder(trained: Trained, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained.run, tmp_path / "logs/softmax/r"))
+    epochs = results(run)["epochs"] + 1
+    argv = ("--ckpt_path", "last.ckpt", "--trainer.max_epochs", str(epochs))
+    command(*argv, cwd=run / "checkpoints").ok()
+    assert results(run)["epochs"] == epochs
+    assert not (run / "checkpoints/logs").exists(), "a run of its own was begun"
+
+
+@pytest.mark.parametrize("verb", ["test", "validate", "fit"])
+def test_help_of_a_verb_alone_is_the_general_one(verb: str, tmp_path: Path) -> None:
+    assert command(verb, "--help", cwd=tmp_path).ok().out == command("--help", cwd=tmp_path).ok().out
+
+
+def test_nothing_is_logged_of_steps_where_that_is_asked(tmp_path: Path) -> None:
+    command(*QUICK, "--trainer.log_every_n_steps", "0", "--name", "r", cwd=tmp_path).ok()
+    assert results(tmp_path / "logs/softmax/r")["test/acc"] > 0
+
+
+def test_finetuning_heeds_what_is_said_as_the_recipe_has_it(tmp_path: Path) -> None:
+    command(*QUICK, "--model.init", "xavier", "--name", "a", cwd=tmp_path).ok()
+    tuned = (*QUICK, "--finetune", "logs/softmax/a/checkpoints/last.ckpt")
+    for name, options, init in (("b", (), "xavier"), ("c", ("--model.init", "kaiming"), "kaiming")):
+        command(*tuned, *options, "--name", name, cwd=tmp_path).ok()
+        kept = yaml.safe_load((tmp_path / f"logs/softmax/{name}/config.yaml").read_text(encoding="utf-8"))
+        assert kept["model"]["init"] == init
+
+
 @pytest.mark.parametrize("option", ["--optimizer.lr 0.3", "--model.hidden [8]", "--loss.label_smoothing 0.5"])
 def test_what_a_checkpoint_decides_cannot_be_said_otherwise(option: str, trained: Trained) -> None:
     command("test", "--ckpt_path", "best", *option.split(), cwd=trained.cwd).refused(option.split()[0], "best.ckpt")
@@ -526,10 +581,35 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "part", [{"version": "x"}, {"reader": {"kind": "nope", "state": {}}}, {"reader": "text"}, {"settings": None}]
+    "part",
+    [
+        {"lightning_nn": {"version": "x"}},
+        {"lightning_nn": {"reader": {"kind": "nope", "state": {}}}},
+        {"lightning_nn": {"reader": "text"}},
+        {"lightning_nn": {"settings": None}},
+        {"lightning_nn": {"settings": {"optimizer": 3}}},
+        {"lightning_nn": {"config": "just text"}},
+        {"lightning_nn": {"config": "model: [1, 2"}},
+        {"hyper_parameters": 3},
+        {"loops": {}},
+    ],
+    ids=str,
 )
 def test_a_checkpoint_that_is_not_whole_is_refused(trained: Trained, tmp_path: Path, part: dict[str, Any]) -> None:
     checkpoint = torch.load(next(trained.cwd.rglob("last.ckpt")), weights_only=True)
-    checkpoint["lightning_nn"].update(part)
-    torch.save(checkpoint, tmp_path / "odd.ckpt")
+    mine = {**checkpoint["lightning_nn"], **part.get("lightning_nn", {})}
+    torch.save({**checkpoint, **part, "lightning_nn": mine}, tmp_path / "odd.ckpt")
     command("--ckpt_path", "odd.ckpt", "--trainer.max_epochs", "9", cwd=tmp_path).refused("checkpoint")
+
+
+def test_a_checkpoint_saved_in_python_is_tested_on_data_that_is_named(tmp_path: Path) -> None:
+    data = Digits()
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(SoftmaxClassifier(64, 10), data)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    command("test", "--ckpt_path", "mine.ckpt", cwd=tmp_path).refused("mine.ckpt", "--data NAME")
+    said = command("test", "--ckpt_path", "mine.ckpt", "--data", "digits", cwd=tmp_path).ok()
+    assert json.loads(said.out)["samples"] == len(data.sources["test"])
+    argv = ("--ckpt_path", "mine.ckpt", "--data", "digits", "--trainer.max_epochs", "2", "--name", "r")
+    command(*argv, cwd=tmp_path).ok()
+    assert results(tmp_path / "logs/softmax/r")["epochs"] == 2

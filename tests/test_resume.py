@@ -250,6 +250,19 @@ def test_a_run_that_was_moved_keeps_its_best(tmp_path: Path) -> None:
     assert (run / "checkpoints/best.ckpt").read_bytes() == before, "the best so far was overwritten"
 
 
+def test_a_best_checkpoint_that_was_deleted_is_not_missed_for_ever(copy: Path) -> None:
+    best = copy / "logs/softmax/r/checkpoints/best.ckpt"
+    last = torch.load(best.with_name("last.ckpt"), weights_only=True)
+    for key, state in last["callbacks"].items():
+        if key.startswith("BestCheckpoint"):
+            state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)  # nothing to come is better
+    torch.save(last, best.with_name("last.ckpt"))
+    best.unlink()
+    command("--ckpt_path", "last", "--trainer.max_epochs", "5", cwd=copy).ok()
+    kept = torch.load(best, weights_only=True)
+    assert kept["epoch"] + 1 == results(copy / "logs/softmax/r")["best_epoch"] > 3
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 def test_early_stopping_counts_on_after_a_resume(stopped: bool, tmp_path: Path) -> None:
     patience = "1" if stopped else "5"

@@ -62,3 +62,17 @@ def test_hidden_layers_stand_in_their_order_without_a_relu_on_the_logits() -> No
     sizes = [(m.in_features, m.out_features) for m in model.layers if isinstance(m, torch.nn.Linear)]
     assert sizes == [(64, 32), (32, 16), (16, 10)]
     assert (model(one_batch(Digits())) < 0).any()
+
+
+def test_an_evaluation_that_was_broken_off_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data = SoftmaxClassifier(features=64, classes=10), Digits(batch_size=32)
+    whole = trainer(tmp_path).test(model, datamodule=data, verbose=False)
+    with monkeypatch.context() as patch:
+        step = SoftmaxClassifier.test_step
+        patch.setattr(SoftmaxClassifier, "test_step", lambda self, batch, i: step(self, batch, i) if i < 2 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trainer(tmp_path).test(model, datamodule=data, verbose=False)
+    assert trainer(tmp_path).test(model, datamodule=data, verbose=False) == whole
+    assert int(model.confusion("test").sum()) == len(data.sources["test"])
