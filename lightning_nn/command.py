@@ -27,6 +27,7 @@ from lightning_nn.resume import (
     open_checkpoint,
     refuse_finished,
     refuse_ignored,
+    refuse_other_parts,
     run_defaults,
     saved_defaults,
     saved_reader,
@@ -148,6 +149,7 @@ def _resumed(request: Request) -> Start:
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint, request.model, path)
     data = _prepared(cli, saved_reader(checkpoint))
+    refuse_other_parts(data, checkpoint, path)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
         say_schedule(cli)
     model = cli.make_model(data)
@@ -204,7 +206,9 @@ def _evaluate(request: Request) -> int:
     assert request.model and request.data
     cli = CommandLine(request, request.model, request.data, [], saved_defaults(checkpoint))
     changes = cli.changes()
+    decided = {f"data.{name}" for name in cli.data_module.reading}
     contradicted = [k for k in changes if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
+    contradicted += [k for k in changes if k in decided]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
     data = cli.make_data()
@@ -213,6 +217,8 @@ def _evaluate(request: Request) -> int:
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
         data.evaluate_whole(split)
+    elif split not in data.given and request.data == checkpoint["lightning_nn"]["data"]:
+        refuse_other_parts(data, checkpoint, path)
     if is_first_process():
         _show_data(data, sys.stderr)
     model = cli.topic.load_from_checkpoint(path)

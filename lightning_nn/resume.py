@@ -12,6 +12,7 @@ from lightning_nn import catalog
 from lightning_nn.arguments import CommandLine
 from lightning_nn.callbacks.checkpoints import Stop
 from lightning_nn.checkpoint import read_checkpoint
+from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.request import Request
 from lightning_nn.run import find_checkpoint, program
@@ -107,6 +108,21 @@ def refuse_ignored(cli: CommandLine) -> None:
                 f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
                 f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
             )
+
+
+def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path) -> None:
+    """Refuses data whose parts are cut otherwise than when the model was trained.
+
+    Raises:
+        UserError: what it was trained on would be validated or tested.
+    """
+    saved = checkpoint["lightning_nn"].get("cut")
+    if saved is not None and data.cut != saved:
+        raise UserError(
+            f"the data is not what {path} was trained on: it has changed, or is cut otherwise, so what the model was "
+            "trained on would be tested. Bring the old data back; new samples belong in a file of their own, for "
+            "--data.path, or into a new run: --finetune"
+        )
 
 
 def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:

@@ -323,6 +323,37 @@ def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
     assert "all 33 samples" in tested.err
 
 
+def test_a_corpus_that_grew_is_not_tested_on_what_was_trained(tmp_path: Path) -> None:
+    reviews = write_reviews(tmp_path / "reviews.csv", rows=80)
+    command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
+    before = results(tmp_path / "logs/han/r")
+    old = reviews.read_text(encoding="utf-8")
+    write_reviews(reviews, rows=90)
+    for argv in (("test", "--ckpt_path", "best"), ("--ckpt_path", "last", "--trainer.max_epochs", "2")):
+        command(*argv, cwd=tmp_path).refused("trained on", "--finetune", "--data.path")
+    assert results(tmp_path / "logs/han/r") == before
+    reviews.rename(tmp_path / "new.csv")
+    whole = command("test", "--ckpt_path", "best", "--data.path", "new.csv", cwd=tmp_path).ok()
+    assert json.loads(whole.out)["samples"] == 90
+    (tmp_path / "moved.csv").write_text(old, encoding="utf-8")
+    more = ("--trainer.max_epochs", "2", "--data.path", "moved.csv")
+    command("--ckpt_path", "last", *more, cwd=tmp_path).ok()
+
+
+@pytest.mark.parametrize("option", ["--data.segmenter chars", "--data.min_count 9", "--data.user_dict words.txt"])
+def test_how_texts_are_read_is_the_checkpoints(option: str, whole: dict[str, Path]) -> None:
+    command("test", "--ckpt_path", "best", *option.split(), cwd=whole["han"]).refused(option.split()[0], "best.ckpt")
+
+
+def test_a_user_dictionary_that_is_gone_is_not_missed(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    (tmp_path / "words.txt").write_text("超级好用\n", encoding="utf-8")
+    command(*HAN, "--trainer.max_epochs", "1", "--data.user_dict", "words.txt", "--name", "r", cwd=tmp_path).ok()
+    (tmp_path / "words.txt").unlink()
+    command("test", "--ckpt_path", "best", cwd=tmp_path).ok()
+    command("--ckpt_path", "last", "--trainer.max_epochs", "2", cwd=tmp_path).ok()
+
+
 def test_other_data_is_for_a_new_run(copy: Path) -> None:
     command("--ckpt_path", "last", "--data", "images", "--data.path", "x", cwd=copy).refused("digits", "--finetune")
 

@@ -157,6 +157,8 @@ def _build(folder: Path, batches: Path) -> None:
     for name, where, content in _contents(batches):
         part = slice(_BATCH * list(_MD5).index(name), _BATCH * (list(_MD5).index(name) + 1))
         images[part], labels[part] = _parse(content, where)
+        if name not in missing:
+            raise UserError(f"{where}: a second {name}; unpack the official archive again")
         missing.remove(name)
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if digest in seen:

@@ -40,7 +40,13 @@ def _spread(counts: Index) -> str:
 
 
 def remarks(
-    corpus: Corpus, sizes: Sizes, unknown: Mapping[str, float], max_sentences: int, max_words: int
+    corpus: Corpus,
+    sizes: Sizes,
+    unknown: Mapping[str, float],
+    max_sentences: int,
+    max_words: int,
+    *,
+    adopted: bool = False,
 ) -> Iterator[str]:
     """What was skipped and cut, and a warning where much is unknown.
 
@@ -50,6 +56,7 @@ def remarks(
         unknown: share of unknown words in each split.
         max_sentences: kept of a document.
         max_words: kept of a sentence.
+        adopted: whether the vocabulary is a trained model's.
     """
     skipped = corpus.skipped["count"]
     if skipped:
@@ -67,12 +74,11 @@ def remarks(
         if long:
             cuts.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
         yield f"cut: {' and '.join(cuts)}; {_share(lost)} of all words are not read"
-    for split, share in unknown.items():
-        if share > _MANY_UNKNOWN:
-            yield (
-                f"warning: {share:.1%} of the words in {split} are unknown; lower --data.min_count, raise "
-                "--data.max_size, or take --data.segmenter chars"
-            )
+    many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
+    if many_unknown:
+        remedy = "lower --data.min_count, raise --data.max_size, or take --data.segmenter chars"
+        what = "the model never met them" if adopted else remedy
+        yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
 
 
 def _alike(names: list[str]) -> list[list[str]]:

@@ -38,6 +38,14 @@ class Documents(DataModule):
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary", "classes")
+    reading: ClassVar[tuple[str, ...]] = (
+        "segmenter",
+        "min_count",
+        "max_size",
+        "max_sentences",
+        "max_words",
+        "user_dict",
+    )
     sources: dict[str, TextSource]  # type: ignore[assignment]
     reader: TextReader
 
@@ -123,7 +131,7 @@ class Documents(DataModule):
             f"{len(self.reader.categories)} categories: {shorten(', '.join(self.reader.categories))}",
             f"vocabulary: {len(self.reader.vocabulary):,} ({origin})",
             *notes,
-            *remarks(corpus, sizes, unknown, self.max_sentences, self.max_words),
+            *remarks(corpus, sizes, unknown, self.max_sentences, self.max_words, adopted=self.adopted is not None),
         ]
 
     def _read(self, corpus: Corpus) -> tuple[TextReader, Index]:

@@ -164,11 +164,24 @@ class Loader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch, and how many of its batches have been given out."""
-        return {"seed": self.batch_sampler.seed, "epoch": self.batch_sampler.epoch, "batch": self._position}
+        """Seed, epoch, how many of its batches have been given out, of how many, and to how many processes."""
+        order = self.batch_sampler
+        place = {"batch": self._position, "batches": len(self), "processes": order.world_size}
+        return {"seed": order.seed, "epoch": order.epoch, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order."""
+        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order.
+
+        Raises:
+            UserError: in the middle of an epoch with another number of processes, which share it otherwise.
+        """
+        now = self.batch_sampler.world_size
+        before = state.get("processes", now)
+        if before != now and 0 < state["batch"] < state["batches"]:
+            raise UserError(
+                f"this run was stopped in the middle of an epoch that {before} process{'es' * (before != 1)} shared: "
+                f"{now} would leave samples of it out or take them twice. Go on with {before} to its end"
+            )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])
 

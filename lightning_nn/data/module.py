@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class DataModule(pl.LightningDataModule):
 
     Attributes:
         describes: arguments of models that this data decides (the keys of `describe()`).
+        reading: arguments of its own that a trained model's reader decides.
         sources: "train", "val" and "test", once prepared.
         reader: turns raw input into batches, once prepared.
         summary: rows of the table shown when a run starts, the first one its header, once prepared.
@@ -39,6 +41,7 @@ class DataModule(pl.LightningDataModule):
     """
 
     describes: ClassVar[tuple[str, ...]]
+    reading: ClassVar[tuple[str, ...]] = ()
     sources: dict[str, Source]
     reader: Reader
     summary: list[tuple[str, ...]]
@@ -123,6 +126,21 @@ class DataModule(pl.LightningDataModule):
                 whole = whole.join(self.sources[other])
         self.sources[split] = whole
         self.notes.append(f"{split} here is all {len(whole):,} samples: no such part is given")
+
+    @property
+    def cut(self) -> str | None:
+        """A digest of what its parts hold, where some of them are cut from others; None where all are given.
+
+        Data that has grown since a model was trained is cut otherwise: samples it was trained on would be tested.
+        """
+        self.prepare_once()
+        if set(self.given) >= {"train", "val", "test"}:
+            return None
+        digest = hashlib.blake2b(digest_size=16)
+        for split in ("train", "val", "test"):
+            digest.update(f"{split} {len(self.sources[split])} ".encode())
+            digest.update(np.ascontiguousarray(self.sources[split].labels, np.int64).data)
+        return digest.hexdigest()
 
     @property
     def class_counts(self) -> list[int]:

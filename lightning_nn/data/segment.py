@@ -151,7 +151,7 @@ def user_word(line: str) -> tuple[str, int | None]:
         UserError: the line is no entry.
     """
     match = _USER_WORD.fullmatch(normalise(line).strip())
-    if match is None:
+    if match is None or (match[2] and int(match[2]) == 0):  # jieba would split such a word wherever it is asked
         raise UserError(
             f"{line.strip()[:40]!r} is no entry of a user dictionary: expected WORD or WORD FREQUENCY on a line"
         )

@@ -79,8 +79,9 @@ class TextData(Documents):
         """Opens the corpus in the cache, building it from the files if it is not there."""
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
-        self._text_files = TextFiles(Path(self.path), self.encoding, self.text_column, self.label_column)
-        self._user_words = read_words(Path(self.user_dict)) if self.user_dict else []
+        self._text_files = TextFiles(Path(self.path).expanduser(), self.encoding, self.text_column, self.label_column)
+        if self.user_dict and self.adopted is None:  # a trained model brings its own
+            self._user_words = read_words(Path(self.user_dict).expanduser())
         super().prepare()
 
     def _files(self) -> Iterable[Path]:

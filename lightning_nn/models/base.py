@@ -144,6 +144,7 @@ class Topic(pl.LightningModule):
             "reader": reader,
             "settings": plain(self.settings(), "settings"),
             "config": self.config,
+            "cut": getattr(getattr(self.trainer, "datamodule", None), "cut", None),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -161,6 +161,15 @@ def test_a_copy_of_another_batch_is_refused(batches):
         prepared(batches)
 
 
+def test_a_batch_that_an_archive_holds_twice_is_refused(batches):
+    archive = batches.parent / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("data_batch_2", "data_batch_2"):
+            tar.add(batches / name, f"cifar-10-batches-py/{name}")
+    with pytest.raises(UserError, match="a second data_batch_2"):
+        prepared(archive)
+
+
 def test_a_file_that_is_no_archive_is_one_line(tmp_path):
     (tmp_path / "junk.tar.gz").write_bytes(b"junk" * 1000)
     with pytest.raises(UserError) as caught:

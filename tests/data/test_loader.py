@@ -214,6 +214,18 @@ def test_resumed_in_the_middle_of_an_epoch_the_rest_comes(given_out: int, epoch:
     assert numbers(resumed) == numbers(whole), "the epoch after the resumed one is whole"
 
 
+def test_an_epoch_begun_by_some_processes_is_not_ended_by_others() -> None:
+    def loader(world_size: int) -> Loader:
+        return Loader(Numbers(55), BatchOrder(55, 10, world_size=world_size, rank=0))
+
+    begun = loader(2)
+    next(iter(begun))
+    with pytest.raises(UserError, match="an epoch that 2 processes shared: 1 would"):
+        loader(1).load_state_dict(begun.state_dict())
+    assert len(numbers(begun)) == 3
+    loader(1).load_state_dict(begun.state_dict())  # its end
+
+
 def test_an_iterator_left_unfinished_leaves_no_trace() -> None:
     """Lightning's sanity check takes two batches and goes away."""
     loader = make_loader()
