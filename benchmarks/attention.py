@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
+from report import Report, parser, run_main
 
 from lightning_nn import HAN, Bulletins
+from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.bulletins import BAYES_ACCURACY
+from lightning_nn.errors import UserError
 from lightning_nn.results import save_results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
-    run = parser.parse_args().run
-    model = HAN.load_from_checkpoint(run / "checkpoints" / "best.ckpt")
-    data = Bulletins()
+def main(argv: list[str] | None = None) -> None:
+    made = parser(__doc__ or "")
+    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
+    args = made.parse_args(argv)
+    best = args.run / "checkpoints" / "best.ckpt"
+    checkpoint = read_checkpoint(best)
+    if checkpoint["lightning_nn"]["data"] != "bulletins":
+        raise UserError(f"{best} was not trained on bulletins, of which alone it is known which sentences decide")
+    model = HAN.load_from_checkpoint(best)
+    data = Bulletins(**checkpoint["datamodule_hyper_parameters"])
     data.adopt(model.reader)
-    data.prepare_once()
     share, accuracy = looked_at(model, data)
-    print(
-        f"{share:.1%} of {len(data.sources['test']):,} documents have their heaviest sentence among the deciding ones"
-    )
-    print(f"test accuracy {accuracy:.1%}; the best possible is {BAYES_ACCURACY:.1%}")
-    save_results(run / "results.json", {"test/attention_on_deciding": share})
+    figures = {"test/attention_on_deciding": share, "test/acc": accuracy, "bayes": BAYES_ACCURACY}
+    count = len(data.sources["test"])
+    Report(
+        title="Where HAN looks",
+        columns=["", "share"],
+        rows=[
+            ["heaviest sentence is a deciding one", f"{share:.1%}"],
+            ["test accuracy", f"{accuracy:.1%}"],
+            ["the best possible", f"{BAYES_ACCURACY:.1%}"],
+        ],
+        notes=[f"{count:,} test bulletins."],
+        figures=figures,
+    ).show(args.json)
+    save_results(args.run / "results.json", {"test/attention_on_deciding": share})
 
 
 @torch.inference_mode()
 def looked_at(model: HAN, data: Bulletins) -> tuple[float, float]:
     """Share of test documents that were judged by a deciding sentence, and test accuracy, both 0 to 1."""
+    data.prepare_once()
     source, deciding = data.sources["test"], data.deciding("test")
     looked = right = 0
     for index in data.test_dataloader().batch_sampler:
@@ -43,4 +58,4 @@ def looked_at(model: HAN, data: Bulletins) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

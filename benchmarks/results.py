@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import statistics
 import sys
 from collections import defaultdict
@@ -64,7 +65,7 @@ class Run:
     def command(self) -> str:
         """As it was given, without this machine's places."""
         given = [self.settings.get(key) for key in ("data.path", "data.user_dict")]
-        words = str(self.results.get("command", "")).split()
+        words = shlex.split(str(self.results.get("command", "")))
         words = words[1:] if words[:1] == ["python"] else words
         return public_command(words, [str(path) for path in given if path]) if words else ""
 
@@ -104,9 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
     made.add_argument("folders", nargs="*", type=Path, help="runs or folders of runs; default logs")
     made.add_argument("--out", type=Path, default=Path("docs/results.md"), help="file to write; default %(default)s")
-    made.add_argument(
-        "--published", type=Path, default=ROOT / "benchmarks" / "published.yaml", help="figures of others"
-    )
+    made.add_argument("--published", type=Path, default=PUBLISHED, help="figures of others")
     args = made.parse_args(argv)
     folders = args.folders or [Path("logs")]
     kept = args.out.with_suffix(".json")
@@ -266,7 +265,7 @@ def provenance(group: list[Run]) -> str:
     hardware = str(results.get("device", ""))
     if results.get("processes", 1) != 1:
         hardware += f", {results['processes']} processes"
-    shown = [hardware, ", ".join(f"{name} {number}" for name, number in results.get("versions", {}).items())]
+    shown = [hardware, ", ".join(f"{name} {number}" for name, number in sorted(results.get("versions", {}).items()))]
     shown += [f"commit {results['commit']}"] if results.get("commit") else []
     return f"`{group[0].command}`: {'; '.join(part for part in shown if part)}"
 
