@@ -213,11 +213,11 @@ def _evaluate(request: Request) -> int:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
     data = cli.make_data()
     data.adopt(saved_reader(checkpoint))
-    data.prepare_once()
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
-        data.evaluate_whole(split)
-    elif split not in data.given and request.data == checkpoint["lightning_nn"]["data"]:
+        data.evaluate_only(split)
+    data.prepare_once()
+    if data.only is None and split not in data.given and request.data == checkpoint["lightning_nn"]["data"]:
         refuse_other_parts(data, checkpoint, path)
     if is_first_process():
         _show_data(data, sys.stderr)

@@ -323,6 +323,20 @@ def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
     assert "all 33 samples" in tested.err
 
 
+def test_a_model_is_tested_on_as_little_as_there_is(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
+    header, first, *_ = (tmp_path / "reviews.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "one.csv").write_text(f"{header}\n{first}\n", encoding="utf-8")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/test.csv").write_text(f"{header}\n{first}\n{first}\n", encoding="utf-8")
+    for path, verb, samples in (("one.csv", "test", 1), ("one.csv", "validate", 1), ("parts", "test", 2)):
+        tested = command(verb, "--ckpt_path", "best", "--data.path", path, cwd=tmp_path).ok()
+        assert json.loads(tested.out)["samples"] == samples
+        assert ("no such part is given" in tested.err) == (path == "one.csv"), tested.err
+    command(*HAN, "--data.path", "parts", cwd=tmp_path).refused("test.csv", "no train file")
+
+
 def test_a_corpus_that_grew_is_not_tested_on_what_was_trained(tmp_path: Path) -> None:
     reviews = write_reviews(tmp_path / "reviews.csv", rows=80)
     command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()

@@ -44,6 +44,7 @@ def build(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     order: Sequence[str] = (),
+    whole: bool = False,
     processes: int | None = None,
 ) -> None:
     """Segments documents and writes them as arrays. Memory is bounded by the vocabulary, not by the text.
@@ -57,16 +58,18 @@ def build(
         test_fraction: of all documents that become the test part where none is given.
         order: names of classes in the order of their labels; without it by number, where all names are numbers, else by
             name.
+        whole: cut nothing off, and take any number of classes: nothing is to be trained.
         processes: that segment; None is one a core, at most 16.
 
     Raises:
         UserError: no documents, a single class, a class that is not in train, a label for nearly each document, too few
             documents to cut a part off.
     """
-    reading = _Reading(folder, segmenter, processes or min(16, joblib.cpu_count()))
+    reading = _Reading(folder, segmenter, processes or min(16, joblib.cpu_count()), classes=1 if whole else 2)
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
-    splits = _cut_off(np.frombuffer(reading.splits, np.int8), labels, set(records), val_fraction, test_fraction)
+    given = set(SPLITS) if whole else set(records)
+    splits = _cut_off(np.frombuffer(reading.splits, np.int8), labels, given, val_fraction, test_fraction)
     _check_cut(splits, labels, categories)
     sentences = _offsets(folder / "sentences", reading.size_sentences)
     documents = _offsets(folder / "documents", reading.size_documents)
@@ -93,8 +96,8 @@ class _Label:
 class _Reading:
     """The pass over the text: appends numbers to files, keeps words, labels and counts."""
 
-    def __init__(self, folder: Path, segmenter: Segmenter, processes: int) -> None:
-        self.folder, self.segmenter, self.processes = folder, segmenter, processes
+    def __init__(self, folder: Path, segmenter: Segmenter, processes: int, classes: int) -> None:
+        self.folder, self.segmenter, self.processes, self.classes = folder, segmenter, processes, classes
         self.words: dict[str, int] = {}
         self.names: dict[str, _Label] = {}
         self.labels, self.splits = array("q"), array("b")
@@ -149,7 +152,7 @@ class _Reading:
                 empty = f"; {self.skipped['count']} without a word were skipped" if self.skipped["count"] else ""
                 raise UserError(f"there are no documents in {split}{empty}")
         used = [name for name, label in self.names.items() if label.count]
-        if len(used) < 2:
+        if len(used) < self.classes:
             raise UserError(
                 f"all documents have the label {_some(used)}: at least two categories are needed; "
                 "is --data.label_column the right one?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -101,6 +102,7 @@ class Documents(DataModule):
             "jieba": importlib.metadata.version("jieba") if self.segmenter == "jieba" else None,
             "user_words": self._user_words,
             "fractions": self._fractions,
+            **({} if self.only is None else {"only": self.only}),
             **self._settings(),
         }
         key = remembered_fingerprint(list(self._files()), settings)
@@ -110,7 +112,11 @@ class Documents(DataModule):
     def _build(self, folder: Path, segmenter: Segmenter) -> None:
         records, order, notes = self._records()
         val, test = self._fractions
-        build(folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=order)
+        if self.only is not None:  # kept as if it were train
+            chosen = [records[self.only]] if self.only in records else records.values()
+            records = {"train": itertools.chain.from_iterable(chosen)}
+        whole = self.only is not None
+        build(folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=order, whole=whole)
         (folder / "notes.json").write_text(json.dumps(notes, ensure_ascii=False), encoding="utf-8")
 
     def _open(self, corpus: Corpus, notes: list[str]) -> None:
@@ -118,13 +124,14 @@ class Documents(DataModule):
         known = {name: label for label, name in enumerate(self.reader.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
-        members = {split: corpus.members(split) for split in SPLITS}
-        self.given = corpus.given
+        part_of = {split: split for split in SPLITS} if self.only is None else {self.only: "train"}
+        members = {split: corpus.members(part) for split, part in part_of.items()}
+        self.given = corpus.given if self.only is None else [self.only]
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in members.items()
         }
-        unknown = {split: corpus.share(split, ids == 0) for split in SPLITS}
+        unknown = {split: corpus.share(part, ids == 0) for split, part in part_of.items()}
         origin = "the checkpoint's" if self.adopted else f"{self.segmenter}, at least {self.min_count} times in train"
         self.summary = summary_table(members, sizes, unknown)
         self.notes = [

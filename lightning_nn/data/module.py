@@ -53,6 +53,7 @@ class DataModule(pl.LightningDataModule):
             raise UserError(f"batch_size is {batch_size}; it must be 'all' or at least 1")
         self.batch_size, self.balanced = batch_size, balanced
         self.adopted: Reader | None = None
+        self.only: str | None = None
         self._prepared = False
 
     def adopt(self, reader: Reader | None) -> None:
@@ -99,6 +100,8 @@ class DataModule(pl.LightningDataModule):
                 f"the model's categories are {', '.join(self.adopted.categories)}; "
                 f"this data has {', '.join(self.reader.categories)}"
             )
+        if self.only is not None and self.only not in self.given:
+            self._take_whole(self.only)
         self._prepared = True
 
     def prepare_data(self) -> None:
@@ -111,15 +114,21 @@ class DataModule(pl.LightningDataModule):
 
     given: Sequence[str] = ("train", "val", "test")  # the splits that stand apart in the data, once prepared
 
-    def evaluate_whole(self, split: str) -> None:
-        """Takes all samples as this split where the data has none: a model is tested on other data than its own.
+    def evaluate_only(self, split: str) -> None:
+        """Gives one part alone, for a model that is tested on other data than its own: all samples where none is given.
 
         Args:
             split: "val" or "test".
+
+        Raises:
+            UserError: see `prepare_once`, which is called again if it was before.
         """
-        self.prepare_once()
-        if split in self.given:
-            return
+        self.only = split
+        if self._prepared:
+            self._prepared = False
+            self.prepare_once()
+
+    def _take_whole(self, split: str) -> None:
         whole = self.sources["train"]
         for other in ("val", "test"):
             if other not in self.given:

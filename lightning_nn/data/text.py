@@ -79,7 +79,9 @@ class TextData(Documents):
         """Opens the corpus in the cache, building it from the files if it is not there."""
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
-        self._text_files = TextFiles(Path(self.path).expanduser(), self.encoding, self.text_column, self.label_column)
+        self._text_files = TextFiles(
+            Path(self.path).expanduser(), self.encoding, self.text_column, self.label_column, trains=self.only is None
+        )
         if self.user_dict and self.adopted is None:  # a trained model brings its own
             self._user_words = read_words(Path(self.user_dict).expanduser())
         super().prepare()
@@ -98,6 +100,8 @@ class TextData(Documents):
         notes = list(self._text_files.notes)
         if unused := [name for name in self._text_files.names if name not in corpus.categories]:
             notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
-        if cut := [split for split in ("val", "test") if split not in corpus.given]:
+        if self.only is not None and self.only not in self._text_files.splits:
+            notes.append(f"{self.only} here is all {len(corpus.labels):,} samples: no such part is given")
+        elif self.only is None and (cut := [split for split in ("val", "test") if split not in corpus.given]):
             notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
         super()._open(corpus, notes)

@@ -42,6 +42,7 @@ class TextFiles:
         encoding: of all files; a byte order mark is accepted.
         text_column: name of the text column, or its number from 1 where there is no header; None to guess.
         label_column: name of the label column, likewise.
+        trains: whether there must be a train part.
 
     Attributes:
         names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
@@ -53,7 +54,13 @@ class TextFiles:
     """
 
     def __init__(
-        self, path: Path, encoding: str = "utf-8", text_column: str | None = None, label_column: str | None = None
+        self,
+        path: Path,
+        encoding: str = "utf-8",
+        text_column: str | None = None,
+        label_column: str | None = None,
+        *,
+        trains: bool = True,
     ) -> None:
         _check_path(path)
         check_encoding(encoding)
@@ -63,6 +70,8 @@ class TextFiles:
         self._tables, self._folders = _find(path, self.notes)
         if not self._tables and not self._folders:
             raise UserError(f"{path} holds no documents: {_FORMS}{_there(path)}")
+        if trains and "train" not in self.splits:
+            raise UserError(f"{path} has {', '.join(t.name for t in self._tables.values())} but no train file")
         for table in self._tables.values():
             if table.suffix.lower() not in _ROWS:
                 raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
@@ -78,6 +87,11 @@ class TextFiles:
         """All files that decide what the documents are."""
         return [*self._tables.values(), *_documents(self._folders), *([self._names_file] if self._names_file else [])]
 
+    @property
+    def splits(self) -> list[str]:
+        """The parts that are given."""
+        return [*(self._folders or self._tables)]
+
     def records(self) -> dict[str, Iterator[Record]]:
         """The documents of each split that was given, read as they are asked for.
 
@@ -89,7 +103,7 @@ class TextFiles:
         return {split: self._read_table(table) for split, table in self._tables.items()}
 
     def _choose_columns(self, text: str | None, label: str | None) -> None:
-        train = self._tables["train"]
+        train = next(iter(self._tables.values()))  # or what stands in its place
         sample = list(islice(self._rows(train), _SAMPLE))
         if not sample:
             raise UserError(f"{train} is empty")
@@ -246,8 +260,6 @@ def _find_tables(folder: Path) -> dict[str, Path]:
         if split in tables:
             raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
         tables[split] = file
-    if tables and "train" not in tables:
-        raise UserError(f"{folder} has {', '.join(t.name for t in tables.values())} but no train file")
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
