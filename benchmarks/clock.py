@@ -18,7 +18,7 @@ class Clock(pl.Callback):
 
     Args:
         path: JSON file to write: begin, first (end of the first step), end (of the last), as seconds since 1970;
-            peak_mb, the most memory so far.
+            peak_mb, the most memory so far; parameters of the model.
         steps: how many.
     """
 
@@ -38,6 +38,8 @@ class Clock(pl.Callback):
         """Notes the first one and ends with the last."""
         self.times.setdefault("first", time.time())
         if trainer.global_step >= self.steps:
-            figures = {**self.times, "end": time.time(), "peak_mb": peak_memory() / 2**20}
+            parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+            memory = {"peak_mb": peak_memory() / 2**20, "parameters": parameters}
+            figures = {**self.times, "end": time.time(), **memory}
             self.path.write_text(json.dumps(figures), encoding="utf-8")
             os._exit(0)
