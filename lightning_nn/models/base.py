@@ -34,6 +34,7 @@ class Topic(pl.LightningModule):
         lr_scheduler: how the learning rate moves; replace it before training.
         named_rows: parameters whose rows belong to words or categories, by what the reader's state calls these.
         reader: turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded.
+        cut: a digest of what the parts of its data hold, where some were cut from others (`DataModule.cut`).
         config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
             away from its run goes on as it was.
     """
@@ -52,6 +53,7 @@ class Topic(pl.LightningModule):
         self.reader: Reader | None = None
         self.data_name: str | None = None
         self.config: str | None = None
+        self.cut: str | None = None
         self._all_finite: Tensor | None = None
 
     def setup(self, stage: str) -> None:
@@ -62,7 +64,7 @@ class Topic(pl.LightningModule):
                 data.adopt(self.reader)
             self.reader = data.reader
         if stage == "fit":
-            self._all_finite = None
+            self._all_finite, self.cut = None, getattr(data, "cut", None)
             if not self.training:  # as load_from_checkpoint returns it; Lightning would train without dropout
                 self.train()
 
@@ -144,7 +146,7 @@ class Topic(pl.LightningModule):
             "reader": reader,
             "settings": plain(self.settings(), "settings"),
             "config": self.config,
-            "cut": getattr(getattr(self.trainer, "datamodule", None), "cut", None),
+            "cut": self.cut,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -152,6 +154,7 @@ class Topic(pl.LightningModule):
         mine = checkpoint["lightning_nn"]
         self.data_name = mine["data"]
         self.config = self.config or mine.get("config")
+        self.cut = self.cut or mine.get("cut")
         if mine["reader"] is not None and self.reader is None:
             self.reader = catalog.reader(mine["reader"]["kind"], mine["reader"]["state"])
 
