@@ -240,4 +240,5 @@ class LastCheckpoint(Checkpoint):
 def _ends_here(trainer: pl.Trainer) -> bool:
     """Whether the run ends after this step and its validation."""
     last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= trainer.max_epochs
-    return trainer.should_stop or trainer.global_step == trainer.max_steps or (trainer.is_last_batch and last_epoch)
+    stopped = trainer.should_stop and trainer.fit_loop._can_stop_early  # not before --trainer.min_epochs
+    return stopped or trainer.global_step == trainer.max_steps or (trainer.is_last_batch and last_epoch)
