@@ -1,4 +1,4 @@
-"""A person's text files to records: finds the splits, decodes, names file and line of whatever is wrong."""
+"""A person's text files to records: decodes, and names file and line of whatever is wrong."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.corpus import SPLITS
 from lightning_nn.data.corpus_building import Record
-from lightning_nn.data.folders import SPLIT_OF, Classes, clean_label, find_classes, find_splits
+from lightning_nn.data.folders import Classes, clean_label
 from lightning_nn.data.lines import check_encoding, decode, read_lines
 from lightning_nn.data.segment import user_word
 from lightning_nn.data.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
+from lightning_nn.data.text_places import CLASS_NAMES, contents, documents, find_texts
 from lightning_nn.errors import UserError
 
 _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
@@ -25,12 +25,7 @@ _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".jsonl": json_line_rows,
     ".json": json_rows,
 }
-_NAMES = "class.txt"
 _SAMPLE = 1000  # rows from which columns are chosen
-_FORMS = (
-    "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files for "
-    "each class"
-)
 
 
 class TextFiles:
@@ -62,20 +57,17 @@ class TextFiles:
         *,
         trains: bool = True,
     ) -> None:
-        _check_path(path)
         check_encoding(encoding)
         self.encoding = encoding
-        self._root = path if path.is_dir() else path.parent
         self.notes: list[str] = []
-        self._tables, self._folders = _find(path, self.notes)
-        if not self._tables and not self._folders:
-            raise UserError(f"{path} holds no documents: {_FORMS}{_there(path)}")
+        self._tables, self._folders = find_texts(path, _ROWS, self.notes)
+        self._root = path if path.is_dir() else path.parent
         if trains and "train" not in self.splits:
             raise UserError(f"{path} has {', '.join(t.name for t in self._tables.values())} but no train file")
         for table in self._tables.values():
             if table.suffix.lower() not in _ROWS:
                 raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
-        names = self._root / _NAMES
+        names = self._root / CLASS_NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
         self.columns = Columns("", "", 0, [])
@@ -85,7 +77,7 @@ class TextFiles:
     @property
     def paths(self) -> list[Path]:
         """All files that decide what the documents are."""
-        return [*self._tables.values(), *_documents(self._folders), *([self._names_file] if self._names_file else [])]
+        return [*self._tables.values(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     @property
     def splits(self) -> list[str]:
@@ -115,7 +107,9 @@ class TextFiles:
             if strange is None:
                 self.names = self._read_names(self._names_file)
             else:
-                self.notes.append(f"{_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0")
+                self.notes.append(
+                    f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0"
+                )
 
     def _rows(self, table: Path) -> Iterator[Row]:
         with table.open("rb") as stream:
@@ -153,7 +147,7 @@ class TextFiles:
         if not _is_number(label) or int(label) >= len(self.names):
             begin = "; labels must begin at 0" if label == str(len(self.names)) else ""
             names = f"which names 0 to {len(self.names) - 1}{begin}"
-            raise UserError(f"{place}: the label {label[:40]!r} has no line in {_NAMES}, {names}")
+            raise UserError(f"{place}: the label {label[:40]!r} has no line in {CLASS_NAMES}, {names}")
         return self.names[int(label)]
 
     def _read_names(self, file: Path) -> list[str]:
@@ -208,7 +202,7 @@ def read_words(path: Path) -> list[str]:
     if path.is_dir():
         raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one a line")
     if not path.is_file():
-        raise UserError(f"there is no user dictionary {path}{_there(path.parent)}")
+        raise UserError(f"there is no user dictionary {path}{contents(path.parent)}")
     words = []
     with path.open("rb") as stream:
         for number, line in read_lines(stream, str(path)):
@@ -219,87 +213,6 @@ def read_words(path: Path) -> list[str]:
                     raise UserError(f"{path}:{number}: {error}") from None
                 words.append(line.strip())
     return words
-
-
-def _check_path(path: Path) -> None:
-    try:
-        there = path.exists()
-    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
-        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
-    if not there:
-        raise UserError(f"there is no {path}{_there(path.parent)}")
-    if not path.is_file() and not path.is_dir():
-        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
-
-
-def _find(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
-    """The table of each split, or the class folders of each split; a single table only where there are no classes."""
-    if path.is_file():
-        return {"train": path}, {}
-    if tables := _find_tables(path):
-        return tables, {}
-    of_folders: list[str] = []
-    folders = _find_folders(path, of_folders)
-    if len(folders.get("train", {})) < 2 and (tables := _only_table(path, notes)):
-        return tables, {}
-    notes += of_folders
-    return {}, folders
-
-
-def _find_tables(folder: Path) -> dict[str, Path]:
-    """The train, val and test files of a folder."""
-    tables: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        split = SPLIT_OF.get(file.stem.lower())
-        if split is None or file.suffix.lower() not in ("", *_ROWS):
-            continue
-        if not file.exists():
-            raise UserError(f"{file} is a link to nothing; mend it or take it away")
-        if not file.is_file() or file.suffix == "":
-            continue
-        if split in tables:
-            raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
-        tables[split] = file
-    return {split: tables[split] for split in SPLITS if split in tables}
-
-
-def _only_table(folder: Path, notes: list[str]) -> dict[str, Path]:
-    """The only file of a folder, or the only one beside .txt and .json, which may be a readme or settings."""
-    files = sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _ROWS and file.is_file() and file.name != _NAMES
-    )
-    likely = files if len(files) == 1 else [file for file in files if file.suffix.lower() not in (".txt", ".json")]
-    if len(likely) != 1:
-        return {}
-    if rest := [file.name for file in files if file not in likely]:
-        notes.append(f"not read, since {likely[0].name} is the only table: {', '.join(rest)}")
-    return {"train": likely[0]}
-
-
-def _find_folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
-    """The .txt files of each class, of each split."""
-    places = find_splits(folder, notes)
-    found = find_classes(folder, places, (".txt",), "text", notes)
-    for split, place in places.items():
-        if not found[split] and split != "train":
-            raise UserError(f"{place} has no class folders with .txt files{_there(place)}")
-    for file in _documents(found):
-        if not file.is_file():
-            raise UserError(f"{file} is a link to nothing, or no file; take it away")
-    return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}
-
-
-def _documents(folders: dict[str, Classes]) -> list[Path]:
-    return [file for classes in folders.values() for files in classes.values() for file in files]
-
-
-def _there(folder: Path) -> str:
-    """What is in a folder, as the end of an error."""
-    if not folder.is_dir():
-        return ""
-    names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
-    more = ", ..." if len(names) > 8 else ""
-    return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
 
 
 def _is_number(label: str) -> bool:
