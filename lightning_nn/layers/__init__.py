@@ -1,7 +1,7 @@
 """Plain torch.nn pieces that research code can copy one import from: no Lightning, no data set, no file."""
 
 from lightning_nn.layers.attention import ContextAttention
-from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.embedding import WordDropout, WordEmbedding
 from lightning_nn.layers.flat import (
     segment_ids,
     segment_max,
@@ -16,6 +16,7 @@ from lightning_nn.layers.recurrent import FlatRNN, time_major
 __all__ = [
     "ContextAttention",
     "FlatRNN",
+    "WordDropout",
     "WordEmbedding",
     "segment_ids",
     "segment_max",

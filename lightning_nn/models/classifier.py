@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -33,6 +33,7 @@ class Prediction(NamedTuple):
     probability: float
 
 
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 WORDS_AND_CATEGORIES = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}
 
 
@@ -78,6 +79,7 @@ class Classifier(Topic):
         self.loss.check(self.classes)
         if stage == "fit":
             self._totals = self._resumed_totals = None
+            self._check_passes_differ()
         if self.loss.class_weights == "balanced" and self._balanced is None:
             counts = getattr(getattr(self.trainer, "datamodule", None), "class_counts", None)
             if counts is None:
@@ -87,6 +89,13 @@ class Classifier(Topic):
                 )
             self._balanced = [sum(counts) / (len(counts) * max(1, count)) for count in counts]
 
+    def _check_passes_differ(self) -> None:
+        if self.loss.r_drop and not any(isinstance(m, DROPOUTS) and m.p > 0 for m in self.modules()):
+            raise UserError(
+                f"--loss.r_drop {self.loss.r_drop:g} compares two passes that differ by dropout, and this "
+                f"{type(self).__name__} has none: leave it out, or give it dropout"
+            )
+
     @property
     def class_weights(self) -> list[float] | None:
         """Weight of each class in the loss; balanced ones are known once the model has met its data."""
@@ -95,8 +104,7 @@ class Classifier(Topic):
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Also the loss, its weights as numbers."""
-        loss = {"label_smoothing": self.loss.label_smoothing, "class_weights": self.class_weights}
-        return {**super().settings(), "loss": loss}
+        return {**super().settings(), "loss": {**asdict(self.loss), "class_weights": self.class_weights}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also the loss, so that a loaded model is validated as it was trained, and the figures of a begun epoch."""
@@ -148,6 +156,10 @@ class Classifier(Topic):
         """Mean loss of the batch."""
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
+        if self.loss.r_drop:
+            again = self.logits(batch)
+            apart = divergence(self.probabilities(logits), self.probabilities(again))
+            losses = (losses + self.sample_losses(again, batch.label)) / 2 + self.loss.r_drop * apart
         loss = losses.mean()
         self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)
         every = cast(Any, self.trainer).log_every_n_steps  # 0: never
@@ -286,6 +298,12 @@ class Classifier(Topic):
 
 def _confusion(classes: int) -> MulticlassConfusionMatrix:
     return MulticlassConfusionMatrix(classes, validate_args=False)
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """How far two distributions are apart, (KL(p|q) + KL(q|p)) / 2, 0 or above: (B, K) and (B, K) to (B,)."""
+    least = torch.finfo(p.dtype).tiny  # a probability that has become 0 has no logarithm
+    return ((p - q) * (p.clamp_min(least).log() - q.clamp_min(least).log())).sum(1) / 2
 
 
 def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:

@@ -25,6 +25,7 @@ from lightning_nn import (
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.text_reader import TextReader
+from lightning_nn.models.classifier import divergence
 from tests.contract import pick, trainer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -73,6 +74,45 @@ def test_loss_is_torchs_with_smoothing_and_weights() -> None:
     expected = F.cross_entropy(logits, label, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1, reduction="none")
     torch.testing.assert_close(model.sample_losses(logits, label), expected)
     assert model.sample_losses(logits.bfloat16(), label).dtype == torch.float32
+
+
+def test_divergence_is_the_mean_of_both_kullback_leibler_divergences() -> None:
+    p, q = (torch.randn(5, 3).softmax(1) for _ in range(2))
+    both = [F.kl_div(b.log(), a, reduction="none").sum(1) for a, b in ((p, q), (q, p))]
+    torch.testing.assert_close(divergence(p, q), (both[0] + both[1]) / 2)
+    assert divergence(p, p).tolist() == [0.0] * 5
+    sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)  # as softmax in float32 has them
+    divergence(sure, sure.detach().flip(0)).sum().backward()
+    assert sure.grad is not None and sure.grad.isfinite().all()
+
+
+def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
+    class Passes(SoftmaxClassifier):
+        def __init__(self) -> None:
+            super().__init__(features=64, classes=3)
+            self.passes: list[torch.Tensor] = []
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, batch: Any) -> torch.Tensor:
+            logits = self.dropout(super().forward(batch))
+            self.passes.append(logits.detach())
+            return logits
+
+    model, data = Passes(), Digits(classes=[0, 1, 2], batch_size=32)
+    model.loss = Loss(r_drop=2.0)
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0).fit(model, datamodule=data)
+    first, second = model.passes
+    assert not torch.equal(first, second)
+    batch = next(iter(data.train_dataloader()))
+    costs = [F.cross_entropy(logits, batch.label) for logits in (first, second)]
+    apart = divergence(first.softmax(1), second.softmax(1)).mean()
+    expected = float((costs[0] + costs[1]) / 2 + 2 * apart)
+    assert float(model.trainer.callback_metrics["train/loss"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_r_drop_needs_dropout(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"r_drop 1 compares two passes .* this SoftmaxClassifier has none"):
+        fitted(tmp_path, Loss(r_drop=1.0))
 
 
 def test_balanced_weights_make_each_class_count_the_same(tmp_path: Path) -> None:
@@ -304,7 +344,7 @@ def test_training_figures_are_means_over_the_samples_of_the_epoch(tmp_path: Path
         (lambda: SoftmaxClassifier(4, 2, init="zero"), "init is 'zero'; did you mean 'zeros'"),  # type: ignore[arg-type]
         (lambda: SoftmaxClassifier(4, 2, hidden=[0]), "at least 1 neuron"),
         (lambda: HAN(0, 2), "at least 1"),
-        (lambda: HAN(9, 2, word_dropout=2.0), "word_dropout is 2.0"),
+        (lambda: HAN(9, 2, word_dropout=2.0), "between 0 and 1, but got 2.0"),
         (lambda: HAN(9, 2, attention_size=0), "at least 1"),
         (lambda: LSTMClassifier(9, 2, cell="gruu"), "cell is 'gruu'; it must be one of rnn, lstm, gru"),  # type: ignore[arg-type]
         (lambda: LSTMClassifier(9, 2, direction="bothh"), "direction is 'bothh'"),  # type: ignore[arg-type]
