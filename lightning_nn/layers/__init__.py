@@ -1,6 +1,7 @@
 """Plain torch.nn pieces that research code can copy one import from: no Lightning, no data set, no file."""
 
 from lightning_nn.layers.attention import ContextAttention
+from lightning_nn.layers.divergence import divergence
 from lightning_nn.layers.embedding import WordDropout, WordEmbedding
 from lightning_nn.layers.flat import (
     segment_ids,
@@ -18,6 +19,7 @@ __all__ = [
     "FlatRNN",
     "WordDropout",
     "WordEmbedding",
+    "divergence",
     "segment_ids",
     "segment_max",
     "segment_mean",

@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_nn.data.batches import Batch, ImageBatch, Reader
 from lightning_nn.errors import UserError
+from lightning_nn.layers.divergence import divergence
 from lightning_nn.layers.flat import widened
 from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.models.base import Topic
@@ -298,12 +299,6 @@ class Classifier(Topic):
 
 def _confusion(classes: int) -> MulticlassConfusionMatrix:
     return MulticlassConfusionMatrix(classes, validate_args=False)
-
-
-def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """How far two distributions are apart, (KL(p|q) + KL(q|p)) / 2, 0 or above: (B, K) and (B, K) to (B,)."""
-    least = torch.finfo(p.dtype).tiny  # a probability that has become 0 has no logarithm
-    return ((p - q) * (p.clamp_min(least).log() - q.clamp_min(least).log())).sum(1) / 2
 
 
 def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:

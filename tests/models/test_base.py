@@ -25,7 +25,7 @@ from lightning_nn import (
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.text_reader import TextReader
-from lightning_nn.models.classifier import divergence
+from lightning_nn.layers import divergence
 from tests.contract import pick, trainer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -74,16 +74,6 @@ def test_loss_is_torchs_with_smoothing_and_weights() -> None:
     expected = F.cross_entropy(logits, label, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1, reduction="none")
     torch.testing.assert_close(model.sample_losses(logits, label), expected)
     assert model.sample_losses(logits.bfloat16(), label).dtype == torch.float32
-
-
-def test_divergence_is_the_mean_of_both_kullback_leibler_divergences() -> None:
-    p, q = (torch.randn(5, 3).softmax(1) for _ in range(2))
-    both = [F.kl_div(b.log(), a, reduction="none").sum(1) for a, b in ((p, q), (q, p))]
-    torch.testing.assert_close(divergence(p, q), (both[0] + both[1]) / 2)
-    assert divergence(p, p).tolist() == [0.0] * 5
-    sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)  # as softmax in float32 has them
-    divergence(sure, sure.detach().flip(0)).sum().backward()
-    assert sure.grad is not None and sure.grad.isfinite().all()
 
 
 def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
