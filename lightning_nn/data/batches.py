@@ -163,6 +163,10 @@ class Reader(Protocol):
         """
         ...
 
+    def rows(self) -> dict[str, list[str]]:
+        """Names of what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
         ...

@@ -38,7 +38,7 @@ class Documents(DataModule):
         balanced: show each class as often as the largest one in training, repeating documents.
     """
 
-    describes: ClassVar[tuple[str, ...]] = ("vocabulary", "classes")
+    describes: ClassVar[tuple[str, ...]] = ("vocabulary", "characters", "classes")
     reading: ClassVar[tuple[str, ...]] = (
         "segmenter",
         "min_count",
@@ -165,6 +165,11 @@ class Documents(DataModule):
         return reader, reader.vocabulary.ids(corpus.vocabulary(0, None).words)
 
     def describe(self) -> dict[str, Any]:
-        """The size of the vocabulary and the number of classes."""
+        """Numbers of words, of the characters they are made of, and of classes."""
         self.prepare_once()
-        return {"vocabulary": len(self.reader.vocabulary), "classes": len(self.reader.categories)}
+        vocabulary = self.reader.vocabulary
+        return {
+            "vocabulary": len(vocabulary),
+            "characters": len(vocabulary.characters),
+            "classes": len(self.reader.categories),
+        }

@@ -104,6 +104,10 @@ class PictureReader:
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
 
+    def rows(self) -> dict[str, list[str]]:
+        """What the rows of tables stand for: categories."""
+        return {"categories": self.categories}
+
     def state_dict(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"categories": list(self.categories), **self.form._asdict()}

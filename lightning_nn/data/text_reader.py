@@ -85,6 +85,14 @@ class TextReader:
         for index in BatchOrder(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
+    def rows(self) -> dict[str, list[str]]:
+        """What the rows of tables stand for: categories, words, and the characters of these."""
+        return {
+            "categories": self.categories,
+            "words": self.vocabulary.words,
+            "characters": self.vocabulary.characters,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Its constructor's arguments as plain data."""
         return {

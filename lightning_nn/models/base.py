@@ -32,7 +32,7 @@ class Topic(pl.LightningModule):
             higher.
         optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
-        named_rows: parameters whose rows belong to words or categories, by what the reader's state calls these.
+        named_rows: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
         reader: turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded.
         cut: a digest of what the parts of its data hold, where some were cut from others (`DataModule.cut`).
         config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
@@ -177,7 +177,9 @@ class Topic(pl.LightningModule):
             Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
         """
         own, given = dict(self.named_parameters()), checkpoint["state_dict"]
-        old, new = (checkpoint["lightning_nn"]["reader"] or {}).get("state", {}), reader.state_dict() if reader else {}
+        saved = checkpoint["lightning_nn"]["reader"]
+        old = catalog.reader(saved["kind"], saved["state"]).rows() if saved else {}
+        new = reader.rows() if reader else {}
         loaded, kept = {}, {}
         with torch.no_grad():
             for name, tensor in own.items():

@@ -35,7 +35,6 @@ class Prediction(NamedTuple):
 
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-WORDS_AND_CATEGORIES = {"embedding.table.weight": "words", "output.weight": "categories", "output.bias": "categories"}
 
 
 class Classifier(Topic):

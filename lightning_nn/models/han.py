@@ -20,8 +20,8 @@ from lightning_nn.data.explanation import Explanation
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
-from lightning_nn.models.classifier import WORDS_AND_CATEGORIES, Classifier
 from lightning_nn.models.optimization import Optimizer
+from lightning_nn.models.text_classifier import TextClassifier
 
 
 class HANOutput(NamedTuple):
@@ -38,7 +38,7 @@ class HANOutput(NamedTuple):
     sentence_attention: Tensor
 
 
-class HAN(Classifier):
+class HAN(TextClassifier):
     """Hierarchical attention network (Yang et al. 2016).
 
     Args:
@@ -49,11 +49,11 @@ class HAN(Classifier):
         attention_size: width of the hidden layers of both attentions, A.
         dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
+        character_vectors: a word's vector is its own plus the mean of its characters' (Chen et al. 2015).
+        characters: different characters in the words, with one more for none, C; needed for `character_vectors`.
     """
 
     name = "han"
-    named_rows = WORDS_AND_CATEGORIES
-    exportable = False  # as many steps as the longest sequence has words
     optimizer = Optimizer(name="adam", lr=2e-3)
 
     def __init__(
@@ -65,10 +65,13 @@ class HAN(Classifier):
         attention_size: int = 100,
         dropout: float = 0.3,
         word_dropout: float = 0.02,
+        character_vectors: bool = False,
+        characters: int = 0,
     ) -> None:
         super().__init__(classes)
         self.save_hyperparameters(logger=False)
-        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout)  # W_e
+        spelled = characters if character_vectors else None
+        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout, spelled)  # W_e
         self.word_rnn = FlatRNN(embedding_size, hidden_size)
         self.word_attention = ContextAttention(2 * hidden_size, attention_size)
         self.sentence_rnn = FlatRNN(2 * hidden_size, hidden_size)

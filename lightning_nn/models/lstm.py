@@ -20,13 +20,13 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.flat import segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
-from lightning_nn.models.classifier import WORDS_AND_CATEGORIES, Classifier
 from lightning_nn.models.optimization import Optimizer
+from lightning_nn.models.text_classifier import TextClassifier
 
 Pooling = Literal["last", "mean", "max", "attention"]
 
 
-class LSTMClassifier(Classifier):
+class LSTMClassifier(TextClassifier):
     """Embedding, recurrent layers, pooling over time, fully connected.
 
     Args:
@@ -41,14 +41,14 @@ class LSTMClassifier(Classifier):
             attention; several are put side by side.
         dropout: probability of dropping a value of word vectors, between layers and of the pooled vector, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
+        character_vectors: a word's vector is its own plus the mean of its characters' (Chen et al. 2015).
+        characters: different characters in the words, with one more for none, C; needed for `character_vectors`.
 
     Raises:
         UserError: an unknown pooling, or none.
     """
 
     name = "lstm"
-    named_rows = WORDS_AND_CATEGORIES
-    exportable = False  # as many steps as the longest sequence has words
     optimizer = Optimizer(name="adam", lr=2e-3)
 
     def __init__(
@@ -63,6 +63,8 @@ class LSTMClassifier(Classifier):
         pooling: Pooling | list[Pooling] = "max",
         dropout: float = 0.3,
         word_dropout: float = 0.02,
+        character_vectors: bool = False,
+        characters: int = 0,
     ) -> None:
         super().__init__(classes)
         self.save_hyperparameters(logger=False)
@@ -71,7 +73,8 @@ class LSTMClassifier(Classifier):
             raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
         for one in self.poolings:
             choose("pooling", one, Pooling)
-        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout)
+        spelled = characters if character_vectors else None
+        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout, spelled)
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
         self.attention = ContextAttention(width, width) if "attention" in self.poolings else None

@@ -60,7 +60,8 @@ def test_batches_carry_what_the_reader_makes_of_the_same_texts(tmp_path: Path) -
             assert batch.sentences.max() <= 4
             assert batch.documents.max() <= 2
     assert data.reader.categories == ["股票", "体育"]
-    assert data.describe() == {"vocabulary": len(data.reader.vocabulary), "classes": 2}
+    vocabulary = data.reader.vocabulary
+    assert data.describe() == {"vocabulary": len(vocabulary), "characters": len(vocabulary.characters), "classes": 2}
 
 
 def test_the_table_and_the_notes_say_what_was_read(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
     data = TextData(str(folder), segmenter="jieba")
     data.adopt(reader)
     data.prepare()
-    assert data.describe() == {"vocabulary": 4, "classes": 2}
+    assert data.describe() == {"vocabulary": 4, "characters": 4, "classes": 2}
     source = data.sources["train"]
     batch = source[np.arange(len(source))]
     assert batch.label is not None

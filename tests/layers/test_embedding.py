@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.embedding import SPELLED, WordEmbedding
 
 WORDS = torch.arange(1, 10_001)
 
@@ -42,3 +42,43 @@ def test_the_unknown_word_learns_from_dropped_words_only() -> None:
         assert layer.table.weight.grad is not None
         learned[rate] = float(layer.table.weight.grad[0].abs().sum())
     assert learned[0.0] == 0.0 < learned[0.5], learned
+
+
+def spelled() -> WordEmbedding:
+    """Four words: the unknown one, one of the characters 1 and 2, one of 2 alone, and one of none."""
+    layer = WordEmbedding(4, 3, characters=3)
+    layer.spell(torch.tensor([[0] * SPELLED, [1, 2] + [0] * 6, [2] + [0] * 7, [0] * SPELLED]))
+    return layer
+
+
+def test_a_word_is_its_own_vector_and_the_mean_of_its_characters() -> None:
+    layer = spelled()
+    assert layer.characters is not None
+    own, characters = layer.table.weight, layer.characters.weight
+    expected = torch.stack([own[1] + (characters[1] + characters[2]) / 2, own[2] + characters[2], own[3], own[0]])
+    torch.testing.assert_close(layer(torch.tensor([1, 2, 3, 0])), expected)
+
+
+def test_a_dropped_word_takes_its_characters_along() -> None:
+    layer = spelled()
+    layer.word_dropout.p = 1.0
+    torch.testing.assert_close(layer(torch.tensor([1, 2])), layer.table.weight[[0, 0]])
+
+
+def test_characters_learn_and_no_character_does_not() -> None:
+    layer = spelled()
+    layer(torch.tensor([1, 3])).sum().backward()
+    assert layer.characters is not None and layer.characters.weight.grad is not None
+    assert layer.characters.weight.grad.abs().sum(1).gt(0).tolist() == [False, True, True]
+
+
+def test_spelling_travels_with_the_weights() -> None:
+    layer, other = spelled(), WordEmbedding(4, 3, characters=3)
+    other.load_state_dict(layer.state_dict())
+    words = torch.arange(4)
+    assert torch.equal(layer(words), other(words))
+
+
+def test_characters_need_a_number_of_rows() -> None:
+    with pytest.raises(ValueError, match="a table of 0 characters"):
+        WordEmbedding(4, 3, characters=0)

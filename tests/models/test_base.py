@@ -223,6 +223,34 @@ def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
     assert not kept
 
 
+def test_rows_of_characters_go_to_the_same_character(tmp_path: Path) -> None:
+    old = TextReader(["b", "a"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
+    new = TextReader(["a", "c"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
+    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "characters": 4}
+    source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
+    source.reader = old
+    checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
+    source.on_save_checkpoint(checkpoint)
+    loaded, _ = model.load_weights(checkpoint, new)
+    assert model.embedding.characters is not None and source.embedding.characters is not None
+    own, given = model.embedding.characters.weight, source.embedding.characters.weight
+    for here, there in ((0, 0), (1, 3), (3, 1)):  # none, z, x
+        assert torch.equal(own[here], given[there])
+    assert loaded["embedding.characters.weight"] == "3 of 4 characters"
+
+
+@pytest.mark.parametrize("topic", [HAN, LSTMClassifier])
+def test_a_model_learns_from_its_data_how_words_are_spelled(topic: Any, tmp_path: Path) -> None:
+    data = characters(tmp_path / "a.tsv", "一二。", "三四。")
+    model = topic(**data.describe(), embedding_size=4, hidden_size=4, character_vectors=True)
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model, datamodule=data)
+    words, known = data.reader.vocabulary.words, data.reader.vocabulary.characters
+    assert [known[i] for i in model.embedding.spelling[:, 0].tolist()] == ["", *words[1:]]
+    run.save_checkpoint(tmp_path / "mine.ckpt")
+    assert topic.load_from_checkpoint(tmp_path / "mine.ckpt").predict(["一二。"]) == model.predict(["一二。"])
+
+
 def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
     model = HAN(4, 2, embedding_size=3, hidden_size=2, attention_size=2)
     checkpoint: dict[str, Any] = {"state_dict": {"other": torch.zeros(1)}, "hyper_parameters": dict(model.hparams)}
