@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ class CommandLine(LightningCLI):
         """Gives the model the form of a checkpoint's, but for what the command line says."""
         given = {word.partition("=")[0].removeprefix("--") for word in self.request.rest if word.startswith("--")}
         said = {*self.changes(), *given}
-        for name, value in checkpoint["hyper_parameters"].items():
+        in_code = {name: each.default for name, each in signature(self.topic).parameters.items()}
+        for name, value in {**in_code, **checkpoint["hyper_parameters"]}.items():  # older ones lack newer arguments
             if name in self.config.model and f"model.{name}" not in said:
                 self.config.model[name] = value
 
@@ -170,6 +172,12 @@ class CommandLine(LightningCLI):
                 setattr(model, group, self.config_init[group])
         if isinstance(model, Classifier):
             model.loss.check(model.classes)
+            if model.loss.r_drop and not model.drops:
+                remedy = "raise --model.dropout, or say " * ("dropout" in parameters) + "--loss.r_drop 0"
+                raise UserError(
+                    f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
+                    f"{self.topic.__name__} has none: {remedy}"
+                )
         return model
 
     def check(self) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lightning_nn.errors import UserError
 
-FORMAT = 1  # of what stands under the key "lightning_nn"
+FORMAT = 2  # of what stands under the key "lightning_nn"
 _PARTS = ("state_dict", "hyper_parameters", "version", "model", "data", "reader", "settings")
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-
-from pytorch_lightning.cli import LightningArgumentParser
+from typing import TYPE_CHECKING
 
 from lightning_nn import catalog
 from lightning_nn.errors import nearest
+
+if TYPE_CHECKING:
+    from pytorch_lightning.cli import LightningArgumentParser
 
 
 def explain(message: str, parser: LightningArgumentParser, argv: list[str], reads: str) -> str:

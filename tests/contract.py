@@ -21,7 +21,13 @@ from lightning_nn.models.classifier import Classifier
 SMALL: dict[str, dict[str, Any]] = {
     "logistic": {},
     "softmax": {"hidden": [8]},
-    "lstm": {"embedding_size": 8, "hidden_size": 8, "pooling": ["last", "mean", "max", "attention"], "layers": 2},
+    "lstm": {
+        "embedding_size": 8,
+        "hidden_size": 8,
+        "layers": 2,
+        "character_vectors": True,
+        "pooling": ["last", "mean", "max", "attention"],
+    },
     "han": {"embedding_size": 8, "hidden_size": 8, "attention_size": 8},
 }
 """Arguments that make a model small; a new topic adds its row."""

@@ -23,7 +23,7 @@ from pytorch_lightning import Trainer
 from lightning_nn import Digits, SoftmaxClassifier, catalog
 from lightning_nn.cli import overview
 from lightning_nn.request import VERBS
-from tests.commands import ROOT, command, environment, process, results, same_bits
+from tests.commands import ROOT, command, environment, process, results, same_bits, write_reviews
 
 QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
 
@@ -154,7 +154,10 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "smoothing above 1": ("--model softmax --loss.label_smoothing 2", ("--loss.label_smoothing", "below 1")),
     "a distance below 0": ("--model softmax --loss.r_drop -1", ("--loss.r_drop", "0 or above")),
-    "passes that are the same": ("--model softmax --loss.r_drop 1", ("--loss.r_drop", "SoftmaxClassifier", "dropout")),
+    "passes that are the same": (
+        "--model softmax --loss.r_drop 1",
+        ("--loss.r_drop 0", "SoftmaxClassifier", "dropout"),
+    ),
     "weights of too few classes": ("--model softmax --loss.class_weights [1,2]", ("2 weights", "10 classes")),
     "a negative weight": (
         "--model logistic --data.classes [3,8] --loss.class_weights [1,-2]",
@@ -190,6 +193,13 @@ def test_slips_are_said_in_a_line(slip: str, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("results.json")), "a command that was refused left results"
 
 
+def test_passes_that_are_the_same_are_found_before_a_run_is_made(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    silent = "--model han --data text --data.path reviews.csv --model.dropout 0 --model.word_dropout 0"
+    command(*silent.split(), cwd=tmp_path).refused("--loss.r_drop", "raise --model.dropout, or say --loss.r_drop 0")
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_slip_in_a_process_of_its_own(tmp_path: Path) -> None:
     result = process("--model", "sofmax", cwd=tmp_path)
     result.refused("'softmax'")
@@ -212,10 +222,14 @@ def test_broken_configuration_files(tmp_path: Path) -> None:
 def test_logs_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a user meets it who may not write there; root, who may everywhere, can't."""
 
-    def refuse(path: Any, *_: Any, **__: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    mkdir = Path.mkdir
 
-    monkeypatch.setattr(os, "mkdir", refuse)
+    def refuse(path: Path, *arguments: Any, **options: Any) -> None:
+        if "logs" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
     command(*QUICK, cwd=tmp_path).refused("logs", "Permission denied", "--folder")
 
 
@@ -537,10 +551,10 @@ FORMS += ["hollow", "no weights"]
 
 
 # Weights that fit can be taken from any model.
-NONE = [(form, use) for form in FORMS for use in USES if (form, use) != ("unknown model", "finetune")]
+BROKEN = [(form, use) for form in FORMS for use in USES if (form, use) != ("unknown model", "finetune")]
 
 
-@pytest.mark.parametrize(("form", "use"), NONE)
+@pytest.mark.parametrize(("form", "use"), BROKEN)
 def test_a_checkpoint_that_is_none(form: str, use: str, trained: Trained, tmp_path: Path) -> None:
     save_picture(tmp_path / "a.png")
     words = spoil(form, trained.last, tmp_path / "bad.ckpt")

@@ -20,7 +20,8 @@ COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]")
 HAN = shlex.split(
     "--model han --data text --data.path reviews.csv --model.embedding_size 8 --model.hidden_size 4 "
-    "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --data.segmenter chars --optimizer.name sgd"
+    "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
+    "--optimizer.name sgd"
 )
 MODELS = {"softmax": SOFTMAX, "han": HAN}
 SAMPLES = {"softmax": 1079, "han": 80}

@@ -472,6 +472,26 @@ def test_finetuning_starts_from_the_weights_and_nothing_else(copy: Path, monkeyp
     assert results(copy / "logs/softmax/tuned")["best_epoch"] == 1, "it is a run of its own"
 
 
+def test_finetuning_keeps_the_form_of_a_checkpoint_that_is_older_than_an_argument(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    options = (*HAN, "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false")
+    command(*options, "--model.character_vectors", "false", "--name", "r", cwd=tmp_path).ok()
+    file = tmp_path / "logs/han/r/checkpoints/best.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
+    for key in ("character_vectors", "characters"):
+        del checkpoint["hyper_parameters"][key]
+    del checkpoint["lightning_nn"]["settings"]["loss"]["r_drop"]
+    checkpoint["lightning_nn"]["version"] = 1
+    torch.save(checkpoint, file)
+    assert "0 not" in command(*options, "--finetune", str(file), "--name", "same", cwd=tmp_path).ok().out
+    assert "characters.weight" not in str(weights(tmp_path / "logs/han/same/checkpoints/best.ckpt").keys())
+    more = command(*options, "--model.character_vectors", "true", "--finetune", str(file), "--name", "m", cwd=tmp_path)
+    assert "embedding.characters.weight: not in the checkpoint" in more.ok().out
+    tuned = "logs/han/m/checkpoints/best.ckpt"
+    less = command(*options, "--model.character_vectors", "false", "--finetune", tuned, "--name", "l", cwd=tmp_path)
+    assert "embedding.characters.weight: only in the checkpoint" in less.ok().out
+
+
 def test_finetuning_from_weights_that_do_not_fit(copy: Path) -> None:
     argv = ("--model", "softmax", "--model.hidden", "[5]", "--data.classes", "[3,8]", "--finetune", "best")
     command(*argv, "--trainer.max_epochs", "1", cwd=copy).refused("best.ckpt", "fit")

@@ -105,6 +105,10 @@ class Progress(ProgressBar):
             parts += _shown(self._validated)
         self._line.leave([*parts, f"{time.monotonic() - self._epoch_start:.1f} s"])
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the moving line away."""
+        self._line.end()
+
     # ------------------------------------------------------------------ evaluation
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -159,7 +163,7 @@ class Progress(ProgressBar):
         """Takes the moving line away."""
         self._line.end()
 
-    on_train_end = on_predict_end = on_test_end
+    on_predict_end = on_test_end
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Takes the moving line away, so that the message stands alone."""

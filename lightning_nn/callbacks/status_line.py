@@ -25,7 +25,7 @@ class Task:
     Attributes:
         name: shown at its left.
         total: batches of it; None where there is no end.
-        first: batches that were done before it began.
+        first: batches that were done before it began; -1 where that is not known yet.
         done: batches done.
         start: when it began, on the monotonic clock.
     """
@@ -47,7 +47,7 @@ class StatusLine:
 
     Attributes:
         task: what it is about; replace it to speak of something else.
-        terminal: whether it goes to one.
+        terminal: whether it goes to one, once a task has begun.
     """
 
     def __init__(self, stream: TextIO | None = None, interval: float = INTERVAL, heartbeat: float = HEARTBEAT) -> None:
@@ -131,7 +131,7 @@ class StatusLine:
         """What is done, how many batches of it, how fast, and how long it will take."""
         task = self.task
         parts = [task.name, f"{task.done}/{task.total or '?'}", f"{rate:.1f}/s"]
-        if task.total is not None:
+        if task.total is not None and rate > 0:
             parts.append(f"{tqdm.format_interval((task.total - task.done) / rate)} left")
         return parts
 

@@ -165,7 +165,7 @@ class Documents(DataModule):
         return reader, reader.vocabulary.ids(corpus.vocabulary(0, None).words)
 
     def describe(self) -> dict[str, Any]:
-        """Numbers of words, of the characters they are made of, and of classes."""
+        """Numbers of words, of the characters they are made of (and one more for none), and of classes."""
         self.prepare_once()
         vocabulary = self.reader.vocabulary
         return {

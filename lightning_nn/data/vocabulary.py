@@ -55,17 +55,3 @@ class Vocabulary:
     def characters(self) -> list[str]:
         """All characters that the words are made of, in the order in which they first occur; before them "", none."""
         return list(dict.fromkeys(["", *itertools.chain.from_iterable(self.words[1:])]))
-
-    def spelling(self, length: int) -> NDArray[np.int32]:
-        """The characters of each word as numbers into `characters`, int32 (V, length), 0 behind the last.
-
-        The unknown word has none.
-
-        Args:
-            length: characters of a word, at most; those beyond are cut.
-        """
-        number = {character: i for i, character in enumerate(self.characters)}
-        spelling = np.zeros((len(self.words), length), np.int32)
-        for row, word in zip(spelling[1:], self.words[1:], strict=True):
-            row[: len(word)] = [number[character] for character in word[:length]]
-        return spelling

@@ -1,7 +1,7 @@
 """Plain torch.nn pieces that research code can copy one import from: no Lightning, no data set, no file."""
 
 from lightning_nn.layers.attention import ContextAttention
-from lightning_nn.layers.divergence import divergence
+from lightning_nn.layers.distributions import symmetric_kl
 from lightning_nn.layers.embedding import WordDropout, WordEmbedding
 from lightning_nn.layers.flat import (
     segment_ids,
@@ -19,13 +19,13 @@ __all__ = [
     "FlatRNN",
     "WordDropout",
     "WordEmbedding",
-    "divergence",
     "segment_ids",
     "segment_max",
     "segment_mean",
     "segment_softmax",
     "segment_starts",
     "segment_sum",
+    "symmetric_kl",
     "time_major",
     "widened",
 ]

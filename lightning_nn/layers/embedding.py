@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,12 +16,19 @@ class WordDropout(nn.Dropout):
     That teaches the unknown word's vector, which no training word would otherwise use, and keeps a model from relying
     on single words (after the word dropout of Iyyer et al. 2015, who leave the words out).
 
+    A dropout by its class too, so that whoever asks a model for its dropouts finds it.
+
     Args:
         p: probability of replacing a word, 0 to 1.
 
     Raises:
         ValueError: a probability outside its range.
     """
+
+    def __init__(self, p: float) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"word_dropout is {p}; it must be 0 to 1")
+        super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:
         """Word ids (W,) with zeros among them."""
@@ -31,10 +40,10 @@ class WordDropout(nn.Dropout):
 class WordEmbedding(nn.Module):
     """Vectors of words, with dropout of words and of values.
 
-    A word's vector is its row of a table; where characters have vectors, it is that row plus the mean of its
-    characters' (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word Embeddings, IJCAI 2015,
-    section 3.1: addition, without the factor 1/2). A Chinese word that is rare is still made of characters that are
-    not.
+    A word's vector is its row of a table; where characters have vectors, it is that row plus the mean of those of its
+    first `SPELLED` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
+    Embeddings, IJCAI 2015; addition, without their factor 1/2, for which a layer on top makes up). A Chinese word that
+    is rare is still made of characters that are not. Where words are characters, nothing is gained.
 
     Args:
         vocabulary: words, V; id 0 is the unknown word.
@@ -68,25 +77,54 @@ class WordEmbedding(nn.Module):
         self.characters = None
         if characters is not None:
             if characters < 1:
-                raise ValueError(f"a table of {characters} characters; the data's describe() has their number")
+                raise ValueError(f"characters is {characters}; it must be their number and one more for none")
             self.characters = nn.EmbeddingBag(characters, size, mode="mean", padding_idx=0)
             nn.init.normal_(self.characters.weight, std=0.1)
             self.register_buffer("spelling", torch.zeros(vocabulary, SPELLED, dtype=torch.int32))
+        self._spelled = False
         self.word_dropout = WordDropout(word_dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def spell(self, spelling: Tensor) -> None:
-        """Says what characters the words are made of.
+    def spell(self, words: Sequence[str], characters: Sequence[str]) -> None:
+        """Says what characters the words are made of; where characters have no vectors, that is of no interest.
 
         Args:
-            spelling: integers (V, SPELLED), each 0 to C - 1; 0 is no character.
+            words: V of them, by their ids; the unknown one, at 0, has no characters.
+            characters: C of them, the first one standing for none.
+
+        Raises:
+            ValueError: other numbers of them, or a word with a character that is not among them.
         """
-        self.spelling.copy_(spelling)
+        if self.characters is None:
+            return
+        rows = (self.table.num_embeddings, self.characters.num_embeddings)
+        if rows != (len(words), len(characters)):
+            raise ValueError(
+                f"made for {rows[0]} words of {rows[1]} characters, not for {len(words)} of {len(characters)}"
+            )
+        number = {character: i for i, character in enumerate(characters)}
+        try:
+            spelled = [[number[character] for character in word[:SPELLED]] for word in words[1:]]
+        except KeyError as error:
+            raise ValueError(f"the character {error} of a word is not among the characters") from None
+        rows_of_words = [row + [0] * (SPELLED - len(row)) for row in ([], *spelled)]
+        self.spelling.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
+        self._spelled = True
 
     def forward(self, words: Tensor) -> Tensor:
-        """Vectors (W, E) of word ids (W,)."""
+        """Vectors (W, E) of word ids (W,).
+
+        Raises:
+            RuntimeError: words are to be made of characters, and nobody has said of which.
+        """
         words = self.word_dropout(words)
         vectors = self.table(words)
         if self.characters is not None:
+            self._check_spelled()
             vectors = vectors + self.characters(self.spelling[words])
         return self.dropout(vectors)
+
+    def _check_spelled(self) -> None:
+        self._spelled = self._spelled or bool(self.spelling.any())  # they may have come with the weights
+        if not self._spelled:
+            raise RuntimeError("words have no characters yet: call spell(words, characters), or set the model's reader")

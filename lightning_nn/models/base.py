@@ -33,7 +33,6 @@ class Topic(pl.LightningModule):
         optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
         named_rows: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
-        reader: turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded.
         cut: a digest of what the parts of its data hold, where some were cut from others (`DataModule.cut`).
         config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
             away from its run goes on as it was.
@@ -50,11 +49,32 @@ class Topic(pl.LightningModule):
         super().__init__()
         self.optimizer = replace(self.optimizer)  # the topic's default, its own copy
         self.lr_scheduler = replace(self.lr_scheduler)
-        self.reader: Reader | None = None
+        self._reader: Reader | None = None
         self.data_name: str | None = None
         self.config: str | None = None
         self.cut: str | None = None
         self._all_finite: Tensor | None = None
+
+    @property
+    def reader(self) -> Reader | None:
+        """Turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded."""
+        return self._reader
+
+    @reader.setter
+    def reader(self, reader: Reader | None) -> None:
+        if reader is not None:
+            self.on_reader(reader)
+        self._reader = reader
+
+    def on_reader(self, reader: Reader) -> None:
+        """Hook: the topic is told how raw input is read.
+
+        Args:
+            reader: of its data, or of the data it was trained on.
+
+        Raises:
+            UserError: it was made for other data.
+        """
 
     def setup(self, stage: str) -> None:
         """Agrees with the data on how raw input is read: as this model was trained, else as the data does."""
@@ -200,6 +220,7 @@ class Topic(pl.LightningModule):
                 else:
                     tensor.copy_(given[name])
                     loaded[name] = ""
+        kept |= dict.fromkeys(given.keys() - self.state_dict().keys(), "only in the checkpoint")
         return loaded, kept
 
     @contextmanager

@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_nn.data.batches import Batch, ImageBatch, Reader
 from lightning_nn.errors import UserError
-from lightning_nn.layers.divergence import divergence
+from lightning_nn.layers.distributions import symmetric_kl
 from lightning_nn.layers.flat import widened
 from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.models.base import Topic
@@ -32,9 +32,6 @@ class Prediction(NamedTuple):
 
     category: str
     probability: float
-
-
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 class Classifier(Topic):
@@ -79,7 +76,6 @@ class Classifier(Topic):
         self.loss.check(self.classes)
         if stage == "fit":
             self._totals = self._resumed_totals = None
-            self._check_passes_differ()
         if self.loss.class_weights == "balanced" and self._balanced is None:
             counts = getattr(getattr(self.trainer, "datamodule", None), "class_counts", None)
             if counts is None:
@@ -89,12 +85,10 @@ class Classifier(Topic):
                 )
             self._balanced = [sum(counts) / (len(counts) * max(1, count)) for count in counts]
 
-    def _check_passes_differ(self) -> None:
-        if self.loss.r_drop and not any(isinstance(m, DROPOUTS) and m.p > 0 for m in self.modules()):
-            raise UserError(
-                f"--loss.r_drop {self.loss.r_drop:g} compares two passes that differ by dropout, and this "
-                f"{type(self).__name__} has none: leave it out, or give it dropout"
-            )
+    @property
+    def drops(self) -> bool:
+        """Whether there is dropout in it, so that two passes of a batch differ in training."""
+        return any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.modules())
 
     @property
     def class_weights(self) -> list[float] | None:
@@ -152,13 +146,17 @@ class Classifier(Topic):
         """Probability of each class, (B, K), each row summing to 1."""
         return logits.softmax(1)
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Their logarithms, (B, K), exact where a probability is next to nothing."""
+        return logits.log_softmax(1)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Mean loss of the batch."""
+        """Mean loss of the batch; with `loss.r_drop`, of two passes and how far they are apart."""
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
         if self.loss.r_drop:
             again = self.logits(batch)
-            apart = divergence(self.probabilities(logits), self.probabilities(again))
+            apart = symmetric_kl(self.log_probabilities(logits), self.log_probabilities(again))
             losses = (losses + self.sample_losses(again, batch.label)) / 2 + self.loss.r_drop * apart
         loss = losses.mean()
         self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)

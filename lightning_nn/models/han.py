@@ -2,9 +2,9 @@
 
 Z. Yang, D. Yang, C. Dyer, X. He, A. Smola, E. Hovy: Hierarchical Attention Networks for Document Classification,
 NAACL 2016. Equations by the paper's numbers. What differs: dropout and word dropout, which the paper does not mention;
-Adam instead of SGD with momentum; word vectors that begin at random, not from word2vec; torch's GRU, whose reset gate
-comes after the product and has a bias of its own; and no padding: all words of a batch lie one after another, so an
-answer depends on nothing but its own document.
+Adam instead of SGD with momentum; word vectors that begin at random, not from word2vec, and may lean on those of their
+characters; torch's GRU, whose reset gate comes after the product and has a bias of its own; and no padding: all words
+of a batch lie one after another, so an answer depends on nothing but its own document.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ class HAN(TextClassifier):
         attention_size: width of the hidden layers of both attentions, A.
         dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
-        character_vectors: a word's vector is its own plus the mean of its characters' (Chen et al. 2015).
-        characters: different characters in the words, with one more for none, C; needed for `character_vectors`.
+        character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
+            2015); of no use where words are characters. The model learns of the spelling from its reader, which the
+            Trainer gives it; in a loop of your own set `model.reader = data.reader`.
+        characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
     """
 
     name = "han"

@@ -66,6 +66,10 @@ class LogisticRegression(Classifier):
         """Probability of the first and of the second class, (B, 2)."""
         return torch.stack([(-logits).sigmoid(), logits.sigmoid()], dim=1)
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Their logarithms, (B, 2)."""
+        return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=1)
+
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy or squared error of each sample, (B,)."""
         logits, smooth = widened(logits), self.loss.label_smoothing

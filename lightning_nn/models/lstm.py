@@ -41,8 +41,10 @@ class LSTMClassifier(TextClassifier):
             attention; several are put side by side.
         dropout: probability of dropping a value of word vectors, between layers and of the pooled vector, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
-        character_vectors: a word's vector is its own plus the mean of its characters' (Chen et al. 2015).
-        characters: different characters in the words, with one more for none, C; needed for `character_vectors`.
+        character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
+            2015); of no use where words are characters. The model learns of the spelling from its reader, which the
+            Trainer gives it; in a loop of your own set `model.reader = data.reader`.
+        characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
 
     Raises:
         UserError: an unknown pooling, or none.

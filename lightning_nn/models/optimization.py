@@ -134,9 +134,11 @@ class Loss:
         class_weights: weight of each class in the loss, above 0, in the order of the labels; balanced: N / (K n_k), so
             that each class counts the same however many samples it has. The loss is the mean over samples of what
             each costs, so weights whose mean over the samples is 1, as the balanced ones, keep its scale.
-        r_drop: 0 or above. Each batch goes through the network twice, under other dropout, for twice the time; the loss
-            is the mean of both, plus `r_drop` times how far the answers are apart, (KL(p|q) + KL(q|p)) / 2 (R-Drop,
-            Liang et al. 2021; their alpha is twice as large for the same effect, because they add the losses up).
+        r_drop: 0 or above. Each batch goes through the network twice, under other dropout, for twice the time and
+            memory; the loss is the mean of both, plus `r_drop` times how far the answers are apart, (KL(p|q) +
+            KL(q|p)) / 2 (R-Drop, Liang et al. 2021; the paper's alpha is twice as large for the same effect, because it
+            adds both losses up). Class weights do not weigh that distance. It is part of train/loss and not of
+            val/loss.
     """
 
     label_smoothing: float = 0.0
@@ -155,7 +157,7 @@ class Loss:
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"--loss.label_smoothing is {self.label_smoothing}; it must be 0 or above and below 1")
         if not 0 <= self.r_drop < math.inf:
-            raise UserError(f"--loss.r_drop is {self.r_drop}; it must be 0 or above")
+            raise UserError(f"--loss.r_drop is {self.r_drop}; it must be a number of 0 or above")
         if self.class_weights is None or self.class_weights == "balanced":
             return
         if not all(0 < weight < math.inf for weight in self.class_weights):

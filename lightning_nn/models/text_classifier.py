@@ -1,11 +1,11 @@
-"""What classifiers of texts share: the words of the reader, as the embedding sees them."""
+"""What classifiers of texts share: a table of word vectors, whose rows belong to the words of the reader."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
+from lightning_nn.data.batches import Reader
+from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.models.classifier import Classifier
 
@@ -26,9 +26,13 @@ class TextClassifier(Classifier):
     }
     embedding: WordEmbedding
 
-    def setup(self, stage: str) -> None:
-        """Also tells the embedding how the words are spelled."""
-        super().setup(stage)
-        if self.embedding.characters is not None and self.reader is not None:
-            spelling = self.reader.vocabulary.spelling(self.embedding.spelling.shape[1])  # type: ignore[attr-defined]
-            self.embedding.spell(torch.from_numpy(spelling))
+    def on_reader(self, reader: Reader) -> None:
+        """Tells the embedding how the words are spelled."""
+        rows = reader.rows()
+        if "words" not in rows:
+            return
+        try:
+            self.embedding.spell(rows["words"], rows["characters"])
+        except ValueError as error:
+            remedy = f"make it by {type(self).__name__}(**data.describe())"
+            raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None

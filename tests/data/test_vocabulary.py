@@ -21,13 +21,8 @@ def test_the_order_of_counting_does_not_matter(counts: dict[str, int], random: o
     assert Vocabulary.from_counts(dict(items)).words == Vocabulary.from_counts(counts).words
 
 
-def test_words_are_spelled_in_characters_up_to_a_length() -> None:
-    vocabulary = Vocabulary(["<unk>", "羽毛球", "球", "ab球", "羽毛"])
-    assert vocabulary.characters == ["", "羽", "毛", "球", "a", "b"]
-    spelling = vocabulary.spelling(2)
-    assert spelling.dtype == "int32"
-    assert spelling.tolist() == [[0, 0], [1, 2], [3, 0], [4, 5], [1, 2]]
-    assert vocabulary.spelling(4)[1].tolist() == [1, 2, 3, 0]
+def test_characters_of_the_words_in_their_order_behind_none() -> None:
+    assert Vocabulary(["<unk>", "羽毛球", "球", "ab球", "羽毛"]).characters == ["", "羽", "毛", "球", "a", "b"]
 
 
 def test_a_table_without_the_unknown_word_is_refused() -> None:

@@ -47,7 +47,7 @@ def test_the_unknown_word_learns_from_dropped_words_only() -> None:
 def spelled() -> WordEmbedding:
     """Four words: the unknown one, one of the characters 1 and 2, one of 2 alone, and one of none."""
     layer = WordEmbedding(4, 3, characters=3)
-    layer.spell(torch.tensor([[0] * SPELLED, [1, 2] + [0] * 6, [2] + [0] * 7, [0] * SPELLED]))
+    layer.spell(["<unk>", "ab", "b", ""], ["", "a", "b"])
     return layer
 
 
@@ -79,6 +79,20 @@ def test_spelling_travels_with_the_weights() -> None:
     assert torch.equal(layer(words), other(words))
 
 
-def test_characters_need_a_number_of_rows() -> None:
-    with pytest.raises(ValueError, match="a table of 0 characters"):
+def test_only_the_first_characters_of_a_word_count() -> None:
+    layer = WordEmbedding(2, 3, characters=3)
+    layer.spell(["<unk>", "a" * SPELLED + "b"], ["", "a", "b"])
+    assert layer.spelling[1].tolist() == [1] * SPELLED
+
+
+def test_what_is_not_spelled_or_not_so_is_refused() -> None:
+    with pytest.raises(ValueError, match="characters is 0"):
         WordEmbedding(4, 3, characters=0)
+    layer = WordEmbedding(2, 3, characters=3)
+    with pytest.raises(RuntimeError, match="no characters yet"):
+        layer(torch.tensor([1]))
+    with pytest.raises(ValueError, match="made for 2 words of 3 characters, not for 3 of 2"):
+        layer.spell(["<unk>", "a", "b"], ["", "a"])
+    with pytest.raises(ValueError, match="the character 'c'"):
+        layer.spell(["<unk>", "c"], ["", "a", "b"])
+    WordEmbedding(2, 3).spell(["<unk>", "c"], [])  # of no interest

@@ -25,7 +25,7 @@ from lightning_nn import (
 from lightning_nn.callbacks.randomness import StepSeed
 from lightning_nn.checkpoint import read_checkpoint
 from lightning_nn.data.text_reader import TextReader
-from lightning_nn.layers import divergence
+from lightning_nn.layers import symmetric_kl
 from tests.contract import pick, trainer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -95,14 +95,23 @@ def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
     assert not torch.equal(first, second)
     batch = next(iter(data.train_dataloader()))
     costs = [F.cross_entropy(logits, batch.label) for logits in (first, second)]
-    apart = divergence(first.softmax(1), second.softmax(1)).mean()
+    apart = symmetric_kl(first.log_softmax(1), second.log_softmax(1)).mean()
     expected = float((costs[0] + costs[1]) / 2 + 2 * apart)
     assert float(model.trainer.callback_metrics["train/loss"]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_r_drop_needs_dropout(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"r_drop 1 compares two passes .* this SoftmaxClassifier has none"):
-        fitted(tmp_path, Loss(r_drop=1.0))
+@pytest.mark.parametrize("criterion", ["bce", "mse"])
+def test_logarithms_of_probabilities_are_theirs(criterion: Any) -> None:
+    models = [SoftmaxClassifier(features=4, classes=3), LogisticRegression(features=4, criterion=criterion)]
+    for model, logits in zip(models, (torch.randn(6, 3), torch.randn(6)), strict=True):
+        torch.testing.assert_close(model.log_probabilities(logits).exp(), model.probabilities(logits))
+
+
+def test_whether_a_model_drops_anything() -> None:
+    sizes: dict[str, Any] = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2}
+    assert not SoftmaxClassifier(4, 2).drops and not HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.0).drops
+    assert HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.1).drops
+    assert HAN(9, 2, **sizes, dropout=0.1, word_dropout=0.0).drops
 
 
 def test_balanced_weights_make_each_class_count_the_same(tmp_path: Path) -> None:
@@ -239,16 +248,55 @@ def test_rows_of_characters_go_to_the_same_character(tmp_path: Path) -> None:
     assert loaded["embedding.characters.weight"] == "3 of 4 characters"
 
 
+def reviews(path: Path) -> TextData:
+    """Words of several characters."""
+    rows = [("羽毛球公开赛开幕。", "体育"), ("商业银行股东大会。", "财经")] * 5
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
+    return TextData(str(path), min_count=1)
+
+
+def assert_spelled(model: Any, data: TextData) -> None:
+    words, known = data.reader.vocabulary.words, data.reader.vocabulary.characters
+    spelled = ["".join(known[i] for i in row) for row in model.embedding.spelling.tolist()]
+    assert spelled == ["", *words[1:]] and max(map(len, words[1:])) > 1
+
+
 @pytest.mark.parametrize("topic", [HAN, LSTMClassifier])
 def test_a_model_learns_from_its_data_how_words_are_spelled(topic: Any, tmp_path: Path) -> None:
-    data = characters(tmp_path / "a.tsv", "一二。", "三四。")
+    data = reviews(tmp_path / "a.tsv")
     model = topic(**data.describe(), embedding_size=4, hidden_size=4, character_vectors=True)
     run = trainer(tmp_path, max_epochs=1)
     run.fit(model, datamodule=data)
-    words, known = data.reader.vocabulary.words, data.reader.vocabulary.characters
-    assert [known[i] for i in model.embedding.spelling[:, 0].tolist()] == ["", *words[1:]]
+    assert_spelled(model, data)
     run.save_checkpoint(tmp_path / "mine.ckpt")
-    assert topic.load_from_checkpoint(tmp_path / "mine.ckpt").predict(["一二。"]) == model.predict(["一二。"])
+    loaded = topic.load_from_checkpoint(tmp_path / "mine.ckpt")
+    assert_spelled(loaded, data)
+    assert loaded.predict(["羽毛球。"]) == model.predict(["羽毛球。"])
+
+
+def test_in_a_loop_of_ones_own_the_reader_tells_how_words_are_spelled(tmp_path: Path) -> None:
+    data = reviews(tmp_path / "a.tsv")
+    model = HAN(**data.describe(), embedding_size=4, hidden_size=4, character_vectors=True)
+    batch = data.sources["train"][np.arange(2)]
+    with pytest.raises(RuntimeError, match="no characters yet"):
+        model(batch)
+    model.reader = data.reader
+    assert_spelled(model, data)
+    model(batch).sum().backward()
+    assert model.embedding.characters is not None and model.embedding.characters.weight.grad is not None
+    assert model.embedding.characters.weight.grad.any()
+    copy = HAN(**data.describe(), embedding_size=4, hidden_size=4, character_vectors=True)
+    copy.load_state_dict(model.state_dict())
+    assert torch.equal(copy.eval()(batch), model.eval()(batch))
+
+
+def test_a_model_that_was_made_for_other_words_says_so(tmp_path: Path) -> None:
+    data = reviews(tmp_path / "a.tsv")
+    model = HAN(vocabulary=4, classes=2, embedding_size=4, hidden_size=4, character_vectors=True, characters=3)
+    with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*describe"):
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+    with pytest.raises(UserError, match="this model reads texts"):
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))
 
 
 def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
@@ -362,7 +410,9 @@ def test_training_figures_are_means_over_the_samples_of_the_epoch(tmp_path: Path
         (lambda: SoftmaxClassifier(4, 2, init="zero"), "init is 'zero'; did you mean 'zeros'"),  # type: ignore[arg-type]
         (lambda: SoftmaxClassifier(4, 2, hidden=[0]), "at least 1 neuron"),
         (lambda: HAN(0, 2), "at least 1"),
-        (lambda: HAN(9, 2, word_dropout=2.0), "between 0 and 1, but got 2.0"),
+        (lambda: HAN(9, 2, word_dropout=2.0), "word_dropout is 2.0"),
+        (lambda: HAN(9, 2, word_dropout=float("nan")), "word_dropout is nan"),
+        (lambda: HAN(9, 2, character_vectors=True), "characters is 0"),
         (lambda: HAN(9, 2, attention_size=0), "at least 1"),
         (lambda: LSTMClassifier(9, 2, cell="gruu"), "cell is 'gruu'; it must be one of rnn, lstm, gru"),  # type: ignore[arg-type]
         (lambda: LSTMClassifier(9, 2, direction="bothh"), "direction is 'bothh'"),  # type: ignore[arg-type]
