@@ -115,6 +115,7 @@ def prepare(options: list[str]) -> Setup:
     data = line.make_data()
     data.prepare_once()
     model = line.make_model(data)
+    model.reader = data.reader
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     return Setup(data, model, weights, line.config.trainer.gradient_clip_val)
 
@@ -142,7 +143,7 @@ def run_plain(setup: Setup, epochs: int) -> float:
         batches.batch_sampler.set_epoch(epoch)
         model.train()
         for batch in batches:
-            loss = model.sample_losses(model.logits(batch), batch.label).mean()
+            loss = model.training_losses(batch)[0].mean()
             optimizer.zero_grad()
             loss.backward()
             if clip is not None:

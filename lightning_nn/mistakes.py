@@ -31,7 +31,7 @@ def explain(message: str, parser: LightningArgumentParser, argv: list[str], read
         others = " or ".join(_data_with(name, reads))
         return f"unknown option {name}{f'; it belongs to --data {others}' if others else nearest(name, options)}"
     ours = [action.dest for action in parser._actions]
-    inside = re.search(r"Group '([\w.]+)' does not accept option '([\w.]+)'", message)
+    inside = re.search(r"Group '([\w.]+)' does not accept (?:option|nested key) '([\w.]+)'", message)
     if inside:
         name = f"{inside[1]}.{inside[2]}"
         return f"{config_files(argv) or 'the configuration'}: unknown option {name}{nearest(name, ours)}"

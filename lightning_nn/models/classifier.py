@@ -150,14 +150,23 @@ class Classifier(Topic):
         """Their logarithms, (B, K), exact where a probability is next to nothing."""
         return logits.log_softmax(1)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Mean loss of the batch; with `loss.r_drop`, of two passes and how far they are apart."""
+    def training_losses(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What is made smaller: with `loss.r_drop`, that of two passes and how far they are apart.
+
+        Returns:
+            Loss of each sample, (B,), and the logits of the first pass.
+        """
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
         if self.loss.r_drop:
             again = self.logits(batch)
             apart = symmetric_kl(self.log_probabilities(logits), self.log_probabilities(again))
             losses = (losses + self.sample_losses(again, batch.label)) / 2 + self.loss.r_drop * apart
+        return losses, logits
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Mean loss of the batch."""
+        losses, logits = self.training_losses(batch)
         loss = losses.mean()
         self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)
         every = cast(Any, self.trainer).log_every_n_steps  # 0: never
