@@ -141,7 +141,8 @@ class CommandLine(LightningCLI):
         """Gives the model the form of a checkpoint's, but for what the command line says."""
         given = {word.partition("=")[0].removeprefix("--") for word in self.request.rest if word.startswith("--")}
         said = {*self.changes(), *given}
-        in_code = {name: each.default for name, each in signature(self.topic).parameters.items()}
+        parameters = signature(self.topic).parameters.items()
+        in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
         for name, value in {**in_code, **checkpoint["hyper_parameters"]}.items():  # older ones lack newer arguments
             if name in self.config.model and f"model.{name}" not in said:
                 self.config.model[name] = value

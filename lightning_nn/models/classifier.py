@@ -19,6 +19,7 @@ from lightning_nn.layers.distributions import symmetric_kl
 from lightning_nn.layers.flat import widened
 from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.models.base import Topic
+from lightning_nn.models.epoch_totals import EpochTotals
 from lightning_nn.models.optimization import Loss
 
 
@@ -56,9 +57,9 @@ class Classifier(Topic):
         self.classes = classes
         self.loss = replace(self.loss)
         self._balanced: list[float] | None = None
-        self._totals: Tensor | None = None
-        self._resumed_totals: tuple[int, list[float]] | None = None  # epoch, loss, hits and samples
-        self.confusions = nn.ModuleDict({f"{s}_": _confusion(classes) for s in ("val", "test")})
+        self._totals = EpochTotals()
+        counted = {f"{s}_": MulticlassConfusionMatrix(classes, validate_args=False) for s in ("val", "test")}
+        self.confusions = nn.ModuleDict(counted)
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
 
@@ -75,7 +76,7 @@ class Classifier(Topic):
         super().setup(stage)
         self.loss.check(self.classes)
         if stage == "fit":
-            self._totals = self._resumed_totals = None
+            self._totals.clear()
         if self.loss.class_weights == "balanced" and self._balanced is None:
             counts = getattr(getattr(self.trainer, "datamodule", None), "class_counts", None)
             if counts is None:
@@ -105,13 +106,14 @@ class Classifier(Topic):
         super().on_load_checkpoint(checkpoint)
         self.loss = Loss(**checkpoint["lightning_nn"]["settings"]["loss"])
         totals = checkpoint["lightning_nn"].get("totals")
-        self._resumed_totals = None if totals is None else (checkpoint["epoch"], totals)
+        if totals is not None:
+            self._totals.resume(checkpoint["epoch"], totals)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also the figures of the epoch that has begun, over all processes."""
         super().on_save_checkpoint(checkpoint)
-        if self._totals is not None:
-            checkpoint["lightning_nn"]["totals"] = self._sum_over_processes(self._totals).tolist()
+        if self._totals.sums is not None:
+            checkpoint["lightning_nn"]["totals"] = self._sum_over_processes(self._totals.sums).tolist()
 
     # ------------------------------------------------------------------ steps
 
@@ -168,33 +170,22 @@ class Classifier(Topic):
         """Mean loss of the batch."""
         losses, logits = self.training_losses(batch)
         loss = losses.mean()
-        self._add_up(losses.detach(), self.probabilities(logits.detach()).argmax(1) == batch.label)
-        every = cast(Any, self.trainer).log_every_n_steps  # 0: never
-        if every and (self.trainer.global_step + 1) % every == 0:
+        hits = self.probabilities(logits.detach()).argmax(1) == batch.label
+        trainer = self.trainer
+        self._totals.add(losses.detach(), hits, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
+        every = cast(Any, trainer).log_every_n_steps  # 0: never
+        if every and (trainer.global_step + 1) % every == 0:
             self.log("train/loss_step", loss, batch_size=batch.size)
         return self.weigh(loss, batch.size)
 
     def on_train_epoch_end(self) -> None:
         """Logs train/loss and train/acc: means over the samples of the epoch, as each was met."""
-        if self._totals is None:
+        if self._totals.sums is None:
             return
-        loss, hits, samples = self._sum_over_processes(self._totals)
+        loss, hits, samples = self._sum_over_processes(self._totals.sums)
         # The values are the same on every process; sync_dist says so to Lightning.
         self.log_dict({"train/loss": loss / samples, "train/acc": hits / samples}, sync_dist=True)
-        self._totals = None
-
-    def _add_up(self, losses: Tensor, hits: Tensor) -> None:
-        """Adds a step to the sums of loss, hits and samples of the epoch, (3,), without waiting for the device."""
-        exact = torch.float32 if losses.device.type == "mps" else torch.float64
-        samples = torch.full((), len(losses), dtype=exact, device=losses.device)
-        step = torch.stack([losses.sum(dtype=exact), hits.sum(dtype=exact), samples])
-        if self._totals is None:
-            self._totals = torch.zeros_like(step)
-            epoch, totals = self._resumed_totals or (-1, [])
-            if epoch == self.trainer.current_epoch and self.trainer.is_global_zero:
-                self._totals += step.new_tensor(totals)
-            self._resumed_totals = None
-        self._totals += step
+        self._totals.clear()
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
@@ -301,10 +292,6 @@ class Classifier(Topic):
                 f"with {type(self).__name__}.load_from_checkpoint(FILE)"
             )
         return self.reader
-
-
-def _confusion(classes: int) -> MulticlassConfusionMatrix:
-    return MulticlassConfusionMatrix(classes, validate_args=False)
 
 
 def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:
