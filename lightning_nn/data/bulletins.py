@@ -32,16 +32,16 @@ same on every machine and in every version.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from lightning_nn.data import bulletins_lexicon as lexicon
+from lightning_nn.data.bulletins_templates import Template, compile_template, expand
+from lightning_nn.data.choices import pick, sample, shuffle, shuffled
 
 T = TypeVar("T")
-Template = tuple["str | tuple[Template, ...]", ...]  # literal text and choices, in turn
 
 CATEGORIES: tuple[str, ...] = tuple(lexicon.TOPICS)
 NOISE = 0.02
@@ -90,19 +90,6 @@ def generate(size: int, seed: int) -> Iterator[Bulletin]:
         yield _bulletin(Random(f"{seed}/{i}"))
 
 
-def compile_template(text: str) -> Template:
-    """Parses the notation of the lexicon: `[a|b]` and the names in `SLOTS` become choices, other `{name}` stay."""
-    parts: list[str | tuple[Template, ...]] = []
-    for token in re.split(r"(\[[^\]]*\]|\{\w+\})", text):
-        if token.startswith("["):
-            parts.append(tuple(compile_template(option) for option in token[1:-1].split("|")))
-        elif token.startswith("{") and token[1:-1] in lexicon.SLOTS:
-            parts.append(tuple(compile_template(option) for option in lexicon.SLOTS[token[1:-1]]))
-        elif token:
-            parts.append(token)
-    return tuple(parts)
-
-
 _DECIDING, _MISLEADING, _DECIDING_PAIRS, _MISLEADING_PAIRS, _OPENERS, _NEUTRAL, _CLOSERS = (
     tuple(compile_template(text) for text in texts)
     for texts in (
@@ -132,9 +119,9 @@ class _Sentence(NamedTuple):
 
 
 def _bulletin(random: Random) -> Bulletin:
-    plan = _pick(PLANS, random)
-    categories = _sample(len(CATEGORIES), len(plan), random)
-    true = _pick(categories, random)
+    plan = pick(PLANS, random)
+    categories = sample(len(CATEGORIES), len(plan), random)
+    true = pick(categories, random)
     # One event a category: a bulletin that names it twice means the same one.
     events = {c: _event(lexicon.TOPICS[CATEGORIES[c]], random) for c in categories}
     mentions = [c for c, count in zip(categories, plan, strict=True) for _ in range(count)]
@@ -142,7 +129,7 @@ def _bulletin(random: Random) -> Bulletin:
 
     bound, afterwards = _context(random)
     written = [
-        _Sentence(_expand(template, random), _names(pair, events, random), decides)
+        _Sentence(expand(template, random), _names(pair, events, random), decides)
         for template, pair, decides in _frames(mentions, true, random)
     ]
     ordered = _arrange(written, size, random)
@@ -154,7 +141,7 @@ def _bulletin(random: Random) -> Bulletin:
 def _frames(mentions: list[int], true: int, random: Random) -> list[tuple[Template, tuple[int, ...], bool]]:
     """What says each mention: template, the one or two categories in it, whether it decides."""
     others = [c for c in mentions if c != true]
-    _shuffle(others, random)
+    shuffle(others, random)
     frames: list[tuple[Template, tuple[int, ...], bool]] = []
 
     def add(templates: list[Template], pair: tuple[int, ...], decides: bool) -> None:
@@ -170,13 +157,13 @@ def _frames(mentions: list[int], true: int, random: Random) -> list[tuple[Templa
         templates.remove(fitting)
         frames.append((fitting, pair, decides))
 
-    single, pairs = (_shuffled(t, random) for t in (_DECIDING, _DECIDING_PAIRS))
+    single, pairs = (shuffled(t, random) for t in (_DECIDING, _DECIDING_PAIRS))
     for _ in range(len(mentions) - len(others)):
         if others and random.random() < _PAIRED:
             add(pairs, (true, others.pop()), True)
         else:
             add(single, (true,), True)
-    single, pairs = (_shuffled(t, random) for t in (_MISLEADING, _MISLEADING_PAIRS))
+    single, pairs = (shuffled(t, random) for t in (_MISLEADING, _MISLEADING_PAIRS))
     while others:
         first = others.pop()
         if others and others[-1] != first and random.random() < _PAIRED:
@@ -210,25 +197,25 @@ def _arrange(written: list[_Sentence], size: int, random: Random) -> list[_Sente
     room = size - len(written)
     opened = room > 0 and random.random() < _OPENED
     closed = room > opened and random.random() < _CLOSED
-    chosen = sorted(_sample(len(_NEUTRAL), room - opened - closed, random), reverse=True)
+    chosen = sorted(sample(len(_NEUTRAL), room - opened - closed, random), reverse=True)
     rest = [*written]
-    _shuffle(rest, random)
+    shuffle(rest, random)
     leading = next(s for s in rest if not s.text.startswith(lexicon.LATER))
     rest.remove(leading)
     kinds = [True] * len(rest) + [False] * len(chosen)
-    _shuffle(kinds, random)
+    shuffle(kinds, random)
 
-    ordered = [_neutral(_pick(_OPENERS, random), random)] if opened else []
+    ordered = [_neutral(pick(_OPENERS, random), random)] if opened else []
     ordered.append(leading)
     for mentions in kinds:
         ordered.append(rest.pop() if mentions else _neutral(_NEUTRAL[chosen.pop()], random))
     if closed:
-        ordered.append(_neutral(_pick(_CLOSERS, random), random))
+        ordered.append(_neutral(pick(_CLOSERS, random), random))
     return ordered
 
 
 def _neutral(template: Template, random: Random) -> _Sentence:
-    return _Sentence(_expand(template, random), {}, False)
+    return _Sentence(expand(template, random), {}, False)
 
 
 def _tell(ordered: list[_Sentence], bound: dict[str, str], afterwards: dict[str, str]) -> Iterator[str]:
@@ -243,24 +230,24 @@ def _context(random: Random) -> tuple[dict[str, str], dict[str, str]]:
     month = 1 + int(12 * random.random())
     date = f"{month}月{1 + int(28 * random.random())}日"
     dated = random.random() < _DATED
-    surnames = [lexicon.SURNAMES[i] for i in _sample(len(lexicon.SURNAMES), 7, random)]
+    surnames = [lexicon.SURNAMES[i] for i in sample(len(lexicon.SURNAMES), 7, random)]
     roles = (*lexicon.TITLES, "reporter", "photographer", "editor")
-    people = {role: name + _pick(lexicon.GIVEN_NAMES, random) for role, name in zip(roles, surnames, strict=False)}
+    people = {role: name + pick(lexicon.GIVEN_NAMES, random) for role, name in zip(roles, surnames, strict=False)}
     bound = {
         **people,
-        **{role: _pick(titles, random) + people[role] for role, titles in lexicon.TITLES.items()},
+        **{role: pick(titles, random) + people[role] for role, titles in lexicon.TITLES.items()},
         "surname": surnames[-1],
-        "city": _pick(lexicon.CITIES, random),
-        "place": _pick(lexicon.PLACES, random),
+        "city": pick(lexicon.CITIES, random),
+        "place": pick(lexicon.PLACES, random),
         "date": date,
         "day": date if dated else "今天",
-        "half": _pick(lexicon.PARTS_OF_DAY, random),
-        "weekday": "星期" + _pick("一二三四五六日", random),
-        "temperature": _pick(lexicon.TEMPERATURES[(0, 1, 2, 1)[month % 12 // 3]], random),
-        "host": _pick(lexicon.HOSTS, random),
-        "source": _pick(lexicon.SOURCES, random),
-        "trouble": _pick(lexicon.TROUBLES, random),
-        "many": _pick(lexicon.CROWD_SIZES, random),
+        "half": pick(lexicon.PARTS_OF_DAY, random),
+        "weekday": "星期" + pick("一二三四五六日", random),
+        "temperature": pick(lexicon.TEMPERATURES[(0, 1, 2, 1)[month % 12 // 3]], random),
+        "host": pick(lexicon.HOSTS, random),
+        "source": pick(lexicon.SOURCES, random),
+        "trouble": pick(lexicon.TROUBLES, random),
+        "many": pick(lexicon.CROWD_SIZES, random),
     }
     return bound, {**{role: people[role] for role in lexicon.TITLES}, **({"day": "当天"} if dated else {})}
 
@@ -278,12 +265,12 @@ class _Event(NamedTuple):
 
 def _event(groups: Sequence[lexicon.Group], random: Random) -> _Event:
     names = [(group, subject + kind) for group in groups for subject in group.subjects for kind in group.kinds]
-    group, name = _pick(names, random)
+    group, name = pick(names, random)
     return _Event(
         name,
-        _pick(group.people, random),
-        _pick(group.organisers, random) + _pick(lexicon.ORGANISING, random),
-        *(_pick(words, random) for words in (lexicon.OFF, lexicon.PAST, lexicon.FUTURE)),
+        pick(group.people, random),
+        pick(group.organisers, random) + pick(lexicon.ORGANISING, random),
+        *(pick(words, random) for words in (lexicon.OFF, lexicon.PAST, lexicon.FUTURE)),
     )
 
 
@@ -292,41 +279,7 @@ def _names(pair: tuple[int, ...], events: dict[int, _Event], random: Random) -> 
     wordings = {}
     for slot, owner, category in zip(("event", "other"), ("", "other_"), pair, strict=False):
         event = events[category]
-        prefix = _pick(lexicon.PREFIXES, random).format(person=event.person, organiser=event.organiser)
+        prefix = pick(lexicon.PREFIXES, random).format(person=event.person, organiser=event.organiser)
         wordings[slot] = prefix + event.name
         wordings |= {owner + "off": event.off, owner + "past": event.past, owner + "future": event.future}
     return wordings
-
-
-def _expand(template: Template, random: Random) -> str:
-    """One reading of a template; `{name}` of what is bound still stands."""
-    out = ""
-    for part in template:
-        out += part if isinstance(part, str) else _expand(part[int(len(part) * random.random())], random)
-    return out
-
-
-def _pick(options: Sequence[T], random: Random) -> T:
-    return options[int(len(options) * random.random())]
-
-
-def _sample(size: int, count: int, random: Random) -> list[int]:
-    """`count` different numbers below `size`, in random order."""
-    chosen: list[int] = []
-    while len(chosen) < count:
-        number = int(size * random.random())
-        if number not in chosen:
-            chosen.append(number)
-    return chosen
-
-
-def _shuffle(items: list[T], random: Random) -> None:
-    for i in range(len(items) - 1, 0, -1):
-        j = int((i + 1) * random.random())
-        items[i], items[j] = items[j], items[i]
-
-
-def _shuffled(items: Sequence[T], random: Random) -> list[T]:
-    copy = list(items)
-    _shuffle(copy, random)
-    return copy

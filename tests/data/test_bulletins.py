@@ -19,10 +19,9 @@ from lightning_nn.data.bulletins import (
     CATEGORIES,
     MENTIONS_ACCURACY,
     Bulletin,
-    Template,
-    compile_template,
     generate,
 )
+from lightning_nn.data.bulletins_templates import Template, compile_template
 from lightning_nn.data.segment import Segmenter, split_sentences
 
 NAME = f"[{''.join(lexicon.SURNAMES)}](?:{'|'.join(lexicon.GIVEN_NAMES)})"
