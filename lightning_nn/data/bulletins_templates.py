@@ -6,6 +6,7 @@ import re
 from random import Random
 
 from lightning_nn.data import bulletins_lexicon as lexicon
+from lightning_nn.data.choices import pick
 
 Template = tuple["str | tuple[Template, ...]", ...]  # literal text and choices, in turn
 
@@ -27,5 +28,5 @@ def expand(template: Template, random: Random) -> str:
     """One reading of a template; `{name}` of what is bound still stands."""
     out = ""
     for part in template:
-        out += part if isinstance(part, str) else expand(part[int(len(part) * random.random())], random)
+        out += part if isinstance(part, str) else expand(pick(part, random), random)
     return out
