@@ -8,10 +8,10 @@ import torch
 from report import Report, parser, run_main
 
 from lightning_nn import HAN, Bulletins
-from lightning_nn.checkpoint import read_checkpoint
-from lightning_nn.data.bulletins import BAYES_ACCURACY
+from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
 from lightning_nn.errors import UserError
-from lightning_nn.results import save_results
+from lightning_nn.runs.checkpoint import read_checkpoint
+from lightning_nn.runs.results import save_results
 
 
 def main(argv: list[str] | None = None) -> None:

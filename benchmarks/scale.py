@@ -28,7 +28,7 @@ from lightning_nn.errors import UserError
 _OPEN = """
 import json, resource, sys, time
 from pathlib import Path
-from lightning_nn.data.text import TextData
+from lightning_nn.data.text.data_module import TextData
 start = time.perf_counter()
 data = TextData(path=sys.argv[1])
 data.prepare_once()
@@ -65,7 +65,7 @@ def read(corpus: Path, text_column: str | None, label_column: str | None) -> lis
     Raises:
         UserError: they can't be read.
     """
-    from lightning_nn.data.text_files import TextFiles
+    from lightning_nn.data.text.files import TextFiles
 
     records = TextFiles(corpus, text_column=text_column, label_column=label_column).records()["train"]
     lines = [json.dumps({"text": record.text, "label": record.label}, ensure_ascii=False) for record in records]

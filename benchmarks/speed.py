@@ -26,11 +26,12 @@ import torch
 from report import Report, Spread, at_least, parser, run_main
 from ways import WAYS, padded_words
 
-from lightning_nn import HAN, TextBatch, catalog, cli
+from lightning_nn import HAN, TextBatch, catalog
+from lightning_nn.cli import entry as cli
+from lightning_nn.cli.request import parse
 from lightning_nn.data.batches import Index
 from lightning_nn.data.loader import BatchOrder
 from lightning_nn.errors import UserError
-from lightning_nn.request import parse
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -106,7 +107,7 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
 
 def prepare(options: list[str]) -> Setup:
     """Data and model as the command makes them."""
-    from lightning_nn.command import CommandLine
+    from lightning_nn.cli.train import CommandLine
 
     request = parse(["fit", *options])
     if not request.model:

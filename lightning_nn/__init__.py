@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_nn.data.batches import ImageBatch, TextBatch
-    from lightning_nn.data.bulletins_data import Bulletins
-    from lightning_nn.data.cifar10 import CIFAR10
-    from lightning_nn.data.digits import Digits
-    from lightning_nn.data.images import Images
-    from lightning_nn.data.text import TextData
+    from lightning_nn.data.bulletins.data_module import Bulletins
+    from lightning_nn.data.images.cifar10 import CIFAR10
+    from lightning_nn.data.images.data_module import Images
+    from lightning_nn.data.images.digits import Digits
+    from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
-    from lightning_nn.models.optimization import Loss, LRScheduler, Optimizer
     from lightning_nn.models.softmax import SoftmaxClassifier
+    from lightning_nn.settings import Loss, LRScheduler, Optimizer
 
 __version__ = "0.1.0"
 
@@ -41,20 +41,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "CIFAR10": "data.cifar10",
+    "CIFAR10": "data.images.cifar10",
     "HAN": "models.han",
-    "Bulletins": "data.bulletins_data",
-    "Digits": "data.digits",
+    "Bulletins": "data.bulletins.data_module",
+    "Digits": "data.images.digits",
     "ImageBatch": "data.batches",
-    "Images": "data.images",
-    "LRScheduler": "models.optimization",
+    "Images": "data.images.data_module",
+    "LRScheduler": "settings",
     "LSTMClassifier": "models.lstm",
     "LogisticRegression": "models.logistic",
-    "Loss": "models.optimization",
-    "Optimizer": "models.optimization",
+    "Loss": "settings",
+    "Optimizer": "settings",
     "SoftmaxClassifier": "models.softmax",
     "TextBatch": "data.batches",
-    "TextData": "data.text",
+    "TextData": "data.text.data_module",
     "UserError": "errors",
 }
 

@@ -39,16 +39,18 @@ MODELS: dict[str, Entry] = {
 }
 
 DATA: dict[str, Entry] = {
-    "digits": Entry("lightning_nn.data.digits:Digits", "pictures", "1,797 handwritten digits, 8x8, embedded"),
-    "cifar10": Entry("lightning_nn.data.cifar10:CIFAR10", "pictures", "60,000 pictures, 32x32, 10 classes"),
-    "images": Entry("lightning_nn.data.images:Images", "pictures", "your folders of pictures, one a class"),
-    "bulletins": Entry("lightning_nn.data.bulletins_data:Bulletins", "text", "Chinese bulletins, made on the spot"),
-    "text": Entry("lightning_nn.data.text:TextData", "text", "your texts: TSV, CSV, JSONL or folders"),
+    "digits": Entry("lightning_nn.data.images.digits:Digits", "pictures", "1,797 handwritten digits, 8x8, embedded"),
+    "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", "pictures", "60,000 pictures, 32x32, 10 classes"),
+    "images": Entry("lightning_nn.data.images.data_module:Images", "pictures", "your folders of pictures, one a class"),
+    "bulletins": Entry(
+        "lightning_nn.data.bulletins.data_module:Bulletins", "text", "Chinese bulletins, made on the spot"
+    ),
+    "text": Entry("lightning_nn.data.text.data_module:TextData", "text", "your texts: TSV, CSV, JSONL or folders"),
 }
 
 READERS: dict[str, str] = {
-    "pictures": "lightning_nn.data.pictures:PictureReader",
-    "text": "lightning_nn.data.text:TextReader",
+    "pictures": "lightning_nn.data.images.source:PictureReader",
+    "text": "lightning_nn.data.text.data_module:TextReader",
 }
 
 

@@ -16,7 +16,7 @@ from unittest import mock
 
 import torch
 
-from lightning_nn.cli import main
+from lightning_nn.cli.entry import main
 
 ROOT = Path(__file__).parent.parent
 

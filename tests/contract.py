@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lightning_nn import Digits, ImageBatch, TextBatch, catalog
-from lightning_nn.callbacks.randomness import StepSeed
-from lightning_nn.checkpoint import PlainCheckpointIO
+from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.data.images.source import PictureSource
 from lightning_nn.data.module import DataModule
-from lightning_nn.data.pictures import PictureSource
-from lightning_nn.models.classifier import Classifier
+from lightning_nn.runs.checkpoint import PlainCheckpointIO
+from lightning_nn.tasks.classification import Classifier
 
 SMALL: dict[str, dict[str, Any]] = {
     "logistic": {},
@@ -70,7 +70,7 @@ def small_data(name: str, folder: Path, batch_size: int = 8) -> DataModule:
     """Data that a model of this name can learn in seconds."""
     if catalog.MODELS[name].reads == "pictures":
         return FewDigits(classes=[3, 8, 1][: CLASSES.get(name, 3)], batch_size=batch_size)
-    from lightning_nn.data.text import TextData
+    from lightning_nn.data.text.data_module import TextData
 
     return TextData(path=str(write_tsv(folder / "documents.tsv")), segmenter="chars", batch_size=batch_size)
 

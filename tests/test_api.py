@@ -14,7 +14,9 @@ from tests.commands import ROOT
 HEAVY = ("torch", "pytorch_lightning", "numpy", "sklearn", "jieba", "matplotlib", "PIL", "tensorboard", "rich")
 
 
-@pytest.mark.parametrize("module", ["lightning_nn", "lightning_nn.catalog", "lightning_nn.errors", "lightning_nn.cli"])
+@pytest.mark.parametrize(
+    "module", ["lightning_nn", "lightning_nn.catalog", "lightning_nn.errors", "lightning_nn.cli.entry"]
+)
 def test_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -74,9 +76,9 @@ def test_names_that_are_not_there() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        "from lightning_nn.cli import main; main(['--model', 'softmax', '--print_config'])",
-        "import lightning_nn.checkpoint",
-        "import lightning_nn.results",
+        "from lightning_nn.cli.entry import main; main(['--model', 'softmax', '--print_config'])",
+        "import lightning_nn.runs.checkpoint",
+        "import lightning_nn.runs.results",
     ],
 )
 def test_torchvision_is_healed_before_lightning_asks_for_it(use: str) -> None:

@@ -283,7 +283,7 @@ def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType]) 
 @pytest.mark.slow
 def test_the_default_run_reads_bulletins_as_well_as_can_be_and_looks_at_what_decides(tmp_path: Path) -> None:
     """Trains for a minute: the figures that the README promises."""
-    from lightning_nn.data.bulletins import BAYES_ACCURACY
+    from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
 
     command("--model", "han", "--name", "run", cwd=tmp_path).ok()
     run = tmp_path / "logs" / "han" / "run"

@@ -29,7 +29,7 @@ BATCH = {"softmax": 32, "han": 8}  # an even number of batches, so that two of t
 
 SPY = """
 import json, os, sys
-from lightning_nn.cli import main
+from lightning_nn.cli.entry import main
 from lightning_nn.data.loader import BatchOrder
 
 original = BatchOrder.__iter__

@@ -18,8 +18,8 @@ LAST = Path("logs/softmax/r/checkpoints/last.ckpt")
 KILLED = """
 import os, signal, sys
 import torch
-from lightning_nn.cli import main
-from lightning_nn.models.classifier import Classifier
+from lightning_nn.cli.entry import main
+from lightning_nn.tasks.classification import Classifier
 
 where, count = sys.argv[1], int(sys.argv[2])
 calls = 0

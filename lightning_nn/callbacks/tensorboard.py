@@ -20,10 +20,10 @@ from torch.jit._trace import TracerWarning
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from lightning_nn.callbacks.attention import page, shade, strongest
-from lightning_nn.callbacks.best import BestValidation
-from lightning_nn.callbacks.confusion import markdown, picture, report
-from lightning_nn.data.explanation import Explanation
+from lightning_nn.callbacks.best_validation import BestValidation
+from lightning_nn.tasks.artifacts import Explanation
+from lightning_nn.visualization.attention import page, shade, strongest
+from lightning_nn.visualization.confusion import markdown, picture, report
 
 DOCUMENTS = 4  # whose attention is shown
 SENTENCES = 20  # of a document in TensorBoard, the heaviest; the page has all

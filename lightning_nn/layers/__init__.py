@@ -1,9 +1,9 @@
 """Plain torch.nn pieces that research code can copy one import from: no Lightning, no data set, no file."""
 
 from lightning_nn.layers.attention import ContextAttention
-from lightning_nn.layers.distributions import symmetric_kl
+from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.embedding import WordDropout, WordEmbedding
-from lightning_nn.layers.flat import (
+from lightning_nn.layers.ragged import (
     segment_ids,
     segment_max,
     segment_mean,

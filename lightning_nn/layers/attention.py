@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lightning_nn.layers.flat import segment_softmax, segment_sum
+from lightning_nn.layers.ragged import segment_softmax, segment_sum
 
 
 class ContextAttention(nn.Module):

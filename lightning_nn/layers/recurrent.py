@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from lightning_nn.layers.flat import segment_ids, segment_starts
+from lightning_nn.layers.ragged import segment_ids, segment_starts
 
 Cell = Literal["rnn", "lstm", "gru"]
 Direction = Literal["forward", "backward", "both"]

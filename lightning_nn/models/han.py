@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.explanation import Explanation
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
-from lightning_nn.models.optimization import Optimizer
-from lightning_nn.models.text_classifier import TextClassifier
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.artifacts import Explanation
+from lightning_nn.tasks.text_classification import TextClassifier
 
 
 class HANOutput(NamedTuple):

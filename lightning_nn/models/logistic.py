@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.flat import widened
-from lightning_nn.models.classifier import Classifier, pixels
-from lightning_nn.models.optimization import Optimizer
+from lightning_nn.layers.ragged import widened
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.classification import Classifier, pixels
 
 Criterion = Literal["bce", "mse"]
 

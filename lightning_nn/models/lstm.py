@@ -18,10 +18,10 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
-from lightning_nn.layers.flat import segment_max, segment_mean, segment_sum
+from lightning_nn.layers.ragged import segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
-from lightning_nn.models.optimization import Optimizer
-from lightning_nn.models.text_classifier import TextClassifier
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.text_classification import TextClassifier
 
 Pooling = Literal["last", "mean", "max", "attention"]
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.models.classifier import Classifier, pixels
-from lightning_nn.models.optimization import Optimizer
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.classification import Classifier, pixels
 
 Init = Literal["zeros", "normal", "xavier", "kaiming"]
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from lightning_nn.callbacks.tensorboard import Board, attention_table, gradient_norm
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.explanation import Explanation
+from lightning_nn.tasks.artifacts import Explanation
 from tests.callbacks.tiny import Data, Tiny, Words, trainer
 
 Ask = Callable[..., Any]

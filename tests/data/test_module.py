@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lightning_nn import Digits
 from lightning_nn.data.batches import Batch
+from lightning_nn.data.images.source import PictureReader
 from lightning_nn.data.module import cache_folder, stratified_split
-from lightning_nn.data.pictures import PictureReader
 from lightning_nn.errors import UserError
 
 

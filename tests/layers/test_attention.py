@@ -5,7 +5,7 @@ from hypothesis import given
 from torch import Tensor
 
 from lightning_nn.layers import ContextAttention
-from tests.layers.flats import gradients, lengths_lists, rows_of
+from tests.layers.ragged_batches import gradients, lengths_lists, rows_of
 
 E, A = 4, 3
 

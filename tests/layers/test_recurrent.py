@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from lightning_nn.layers import FlatRNN, time_major
 from lightning_nn.layers.recurrent import CELLS, Cell, Direction
-from tests.layers.flats import gradients, lengths_lists, rows_of
+from tests.layers.ragged_batches import gradients, lengths_lists, rows_of
 
 E, H = 3, 4
 LENGTHS = [3, 1, 5, 3, 2]

@@ -1,0 +1,1 @@
+"""Chinese bulletins, generated on the spot."""

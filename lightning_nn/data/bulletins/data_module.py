@@ -1,0 +1,88 @@
+"""The bulletins of `bulletins` as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_nn.data.bulletins import generator, lexicon
+from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
+from lightning_nn.data.module import BatchSize
+from lightning_nn.data.text.corpus import SPLITS
+from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.segmenter import SegmenterName
+from lightning_nn.errors import UserError
+
+
+class Bulletins(Documents):
+    """Chinese bulletins in ten categories, made on the spot: one or two sentences decide, the others mislead.
+
+    Args:
+        train_size: documents to train on.
+        val_size: documents to choose by.
+        test_size: documents to test on.
+        seed: of the documents; the same on every machine. The splits share none of their randomness.
+        batch_size: documents in a batch of one process, at most; "all" is the whole set.
+        segmenter: "jieba", Chinese words, or "chars", each character a word.
+        min_count: words that occur less often in train are unknown.
+        max_batch_words: words in a batch of one process, at most.
+    """
+
+    def __init__(
+        self,
+        train_size: int = 8000,
+        val_size: int = 1000,
+        test_size: int = 1000,
+        seed: int = 0,
+        batch_size: BatchSize = 64,
+        segmenter: SegmenterName = "jieba",
+        min_count: int = 2,
+        max_batch_words: int = 30_000,
+    ) -> None:
+        super().__init__(
+            batch_size,
+            segmenter,
+            min_count,
+            max_size=50_000,
+            max_sentences=100,
+            max_words=100,
+            max_batch_words=max_batch_words,
+            balanced=False,
+        )
+        sizes = (train_size, val_size, test_size)
+        for split, size in zip(SPLITS, sizes, strict=True):
+            if size < 1:
+                raise UserError(f"{split}_size is {size}; it must be at least 1")
+        self.save_hyperparameters(logger=False)
+        self._sizes, self.seed = sizes, seed
+
+    def deciding(self, split: str) -> list[tuple[int, ...]]:
+        """Positions of the sentences that decide the category of each document, ascending.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            One tuple for each document, in the order of `sources[split]`.
+        """
+        return [bulletin.deciding for bulletin in self._bulletins(split)]
+
+    def _bulletins(self, split: str) -> Iterator[Bulletin]:
+        number = SPLITS.index(split)
+        return generate(self._sizes[number], len(SPLITS) * self.seed + number)
+
+    def _files(self) -> Iterable[Path]:
+        return [Path(str(module.__file__)) for module in (generator, lexicon)]
+
+    def _settings(self) -> dict[str, Any]:
+        return {"sizes": self._sizes, "seed": self.seed}
+
+    def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
+        records = {split: self._split(split) for split in SPLITS}
+        return records, list(CATEGORIES), [f"the best possible accuracy is {BAYES_ACCURACY:.1%}"]
+
+    def _split(self, split: str) -> Iterator[Record]:
+        for i, bulletin in enumerate(self._bulletins(split)):
+            yield Record(bulletin.text, CATEGORIES[bulletin.label], f"{split}:{i + 1}")

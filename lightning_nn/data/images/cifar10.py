@@ -1,0 +1,239 @@
+"""CIFAR-10: downloaded, from the official batches, or from folders of pictures."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import pickle
+import socket
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.images.data_module import describe_form, read_class_folders
+from lightning_nn.data.images.reading import Form, Pixels
+from lightning_nn.data.images.source import PictureReader, PictureSource, summarize
+from lightning_nn.data.module import BatchSize, DataModule, cache_folder, stratified_split
+from lightning_nn.errors import UserError
+
+CATEGORIES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+_BATCH = 10_000  # pictures in a file
+_FOLDER = "cifar-10-batches-py"
+_FORMAT = 1  # of the cache
+_SPLIT_SEED = 0
+_VAL_FRACTION = 0.1
+
+
+class CIFAR10(DataModule):
+    """60,000 pictures of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
+
+    The validation part is cut from the 50,000 training pictures, 500 of each class, the same ones always. All
+    pictures are decoded once and kept in the cache.
+
+    Args:
+        path: the official batches (the folder cifar-10-batches-py or the archive cifar-10-python.tar.gz), or a folder
+            with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
+        batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
+        balanced: show each class as often as the largest one in training.
+    """
+
+    describes = ("features", "channels", "height", "width", "classes")
+    form = Form(3, 32, 32, "squash")
+
+    def __init__(self, path: str | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
+        self.path = path
+        super().__init__(batch_size, balanced)
+        self.save_hyperparameters(logger=False)
+
+    def prepare(self) -> None:
+        """Downloads or reads what is not in the cache, and cuts the validation part."""
+        root = None if self.path is None else Path(self.path).expanduser()
+        batches = None if root is None else _find_batches(root)
+        if root is None:
+            self._open(entry(f"cifar10-official-{_FORMAT}", _download))
+        elif batches is not None:
+            self._open(_cached(batches))
+        else:
+            self._open_folders(root)
+        self.summary = summarize(self.sources, self.form)
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers of pixel values, channels, rows, columns and classes."""
+        return {**describe_form(self.form), "classes": len(CATEGORIES)}
+
+    def _open(self, folder: Path) -> None:
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
+        first_of_test = 5 * _BATCH
+        train, val = stratified_split(labels[:first_of_test], _VAL_FRACTION, _SPLIT_SEED)
+        splits = {"train": train, "val": val, "test": np.arange(first_of_test, len(labels))}
+        self.sources = {split: PictureSource(images, labels, members) for split, members in splits.items()}
+        self.reader = PictureReader(CATEGORIES, *self.form)
+        self.notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+
+    def _open_folders(self, root: Path) -> None:
+        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED)
+        if len(folders.categories) != len(CATEGORIES):
+            raise UserError(
+                f"{root}: {len(folders.categories)} class folders, CIFAR-10 has 10; other pictures are read by "
+                "--data images"
+            )
+        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
+        self.reader = PictureReader(folders.categories, *self.form)
+
+
+def _find_batches(root: Path) -> Path | None:
+    """The folder or the archive with the official batches; None where there are folders of pictures instead."""
+    if not root.exists():
+        raise UserError(f"{root}: there is no such file or folder; see --data.path")
+    if root.is_file():
+        return root
+    for folder in (root, root / _FOLDER):
+        if any((folder / name).is_file() for name in _MD5):
+            return folder
+    if not (root / "train").is_dir():
+        raise UserError(f"{root}: neither data_batch_1 and its companions nor train/CLASS/*.png are in it")
+    return None
+
+
+def _cached(batches: Path) -> Path:
+    files = [batches] if batches.is_file() else [file for name in _MD5 if (file := batches / name).is_file()]
+    return entry(f"cifar10-{fingerprint(files, {'format': _FORMAT})}", partial(_build, batches=batches))
+
+
+def _download(folder: Path) -> None:
+    """Torchvision's download, which checks the archive and takes one that is there already."""
+    from torchvision.datasets import cifar, utils  # type: ignore[import-untyped]
+
+    official, place = cifar.CIFAR10, cache_folder()
+    try:
+        with _patience(30):
+            utils.download_url(official.url, str(place), official.filename, official.tgz_md5)
+    except (OSError, RuntimeError, HTTPException) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
+        raise UserError(
+            f"can't download {official.url} ({error}): get it another way, MD5 {official.tgz_md5}, and put it at "
+            f"{place / official.filename}, or say where it is with --data.path"
+        ) from error
+    _build(folder, place / official.filename)
+
+
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """A firewall that swallows packets must not look like a long download."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _build(folder: Path, batches: Path) -> None:
+    images = np.empty((6 * _BATCH, 3, 32, 32), np.uint8)
+    labels = np.empty(6 * _BATCH, np.int64)
+    missing, differing = list(_MD5), []
+    seen: dict[str, str] = {}  # name of the file with this digest
+    for name, where, content in _contents(batches):
+        part = slice(_BATCH * list(_MD5).index(name), _BATCH * (list(_MD5).index(name) + 1))
+        images[part], labels[part] = _parse(content, where)
+        if name not in missing:
+            raise UserError(f"{where}: a second {name}; unpack the official archive again")
+        missing.remove(name)
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if digest in seen:
+            raise UserError(f"{where}: a copy of {seen[digest]}; unpack the official archive again")
+        seen[digest] = name
+        if digest != _MD5[name]:
+            differing.append(name)
+    if missing:
+        raise UserError(f"{batches}: {', '.join(missing)} missing; unpack the official archive again")
+    notes = []
+    if differing:
+        names = ", ".join(sorted(differing))
+        notes.append(f"not the official files by checksum, but right in shapes and counts: {names}")
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", labels)
+    (folder / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
+
+
+def _contents(batches: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Name, place and content of each batch file that is there, of a folder or an archive."""
+    if batches.is_dir():
+        for name in _MD5:
+            if (batches / name).is_file():
+                yield name, str(batches / name), (batches / name).read_bytes()
+        return
+    try:
+        with tarfile.open(batches) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                stream = archive.extractfile(member) if name in _MD5 else None
+                if stream is not None:
+                    yield name, f"{batches}: {member.name}", stream.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{batches}: not the archive cifar-10-python.tar.gz, or damaged ({reason})") from error
+
+
+def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:
+    """Pictures (N, 3, 32, 32) and labels (N,) of one batch file."""
+    try:
+        batch = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = {key if isinstance(key, bytes) else str(key).encode(): value for key, value in batch.items()}
+        data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+    except Exception as error:  # a damaged pickle raises whatever it leads the unpickler to
+        raise UserError(f"{where}: not a batch of CIFAR-10 ({error}); unpack the official archive again") from error
+    if data.shape != (_BATCH, 3072) or data.dtype != np.uint8:
+        raise UserError(f"{where}: data is {data.dtype} {data.shape}, expected uint8 {(_BATCH, 3072)}")
+    if labels.shape != (_BATCH,) or labels.dtype.kind not in "iu":
+        raise UserError(f"{where}: labels are {labels.dtype} {labels.shape}, expected {_BATCH} integers")
+    if labels.min() < 0 or labels.max() > 9:
+        raise UserError(f"{where}: labels go from {labels.min()} to {labels.max()}, expected 0 to 9")
+    return data.reshape(_BATCH, 3, 32, 32), labels.astype(np.int64)
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes into a pickle that Python 2 can read; `_codecs.encode` itself can do more."""
+    return text.encode("latin1")
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """The official files are pickles, and a pickle can run any code: this one makes arrays and plain data alone."""
+
+    _makers: ClassVar[dict[str, Any]] = {
+        "numpy.ndarray": np.ndarray,
+        "numpy.dtype": np.dtype,
+        "core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+        "core.numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
+        "_codecs.encode": _latin1,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        path = f"{module}.{name}"
+        for prefix in ("numpy._", "numpy."):  # NumPy 2 and 1
+            if path.startswith(f"{prefix}core."):
+                path = path.removeprefix(prefix)
+        if path not in self._makers:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a batch has no use for")
+        return self._makers[path]

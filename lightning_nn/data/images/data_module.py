@@ -1,0 +1,204 @@
+"""Folders of pictures, one a class: a person's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.class_folders import Classes, find_classes, find_splits
+from lightning_nn.data.images.reading import Form
+from lightning_nn.data.images.source import SUFFIXES, PictureReader, PictureSource, decode, summarize
+from lightning_nn.data.loader import Source
+from lightning_nn.data.module import BatchSize, DataModule, stratified_split
+from lightning_nn.errors import UserError
+
+_SHOWN = 5  # files that a note names before it only counts
+
+
+class Images(DataModule):
+    """Your pictures: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
+
+    Instead of `val`, `dev` and `valid` will do; a split that is missing is cut from train, each class in proportion
+    and the same one always. Folders may be nested below a class. A picture that cannot be read is skipped and
+    reported. All pictures are decoded once and kept in the cache.
+
+    Args:
+        path: the folder.
+        size: height and width in pixels to which pictures are brought.
+        fit: "crop" scales the shorter side to `size` and cuts the longer one off on both sides, "squash" stretches.
+        color: "rgb" or "gray".
+        val_fraction: of all pictures, for validation, where there is no folder for it.
+        test_fraction: of all pictures, for the test, where there is no folder for it.
+        split_seed: another number, another split.
+        batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
+        balanced: show each class as often as the largest one in training.
+    """
+
+    describes = ("features", "channels", "height", "width", "classes")
+
+    def __init__(
+        self,
+        path: str | None = None,
+        size: int = 64,
+        fit: Literal["crop", "squash"] = "crop",
+        color: Literal["rgb", "gray"] = "rgb",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        batch_size: BatchSize = 64,
+        balanced: bool = False,
+    ) -> None:
+        if size < 1:
+            raise UserError(f"size is {size}; it must be at least 1 pixel")
+        if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
+            raise UserError(
+                f"val_fraction is {val_fraction} and test_fraction {test_fraction}; "
+                "both must be above 0, together below 1"
+            )
+        self.path = path
+        self.form = Form(1 if color == "gray" else 3, size, size, fit)
+        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        super().__init__(batch_size, balanced)
+        self.save_hyperparameters(logger=False)
+
+    def prepare(self) -> None:
+        """Lists the folders, decodes what is not in the cache, cuts the splits."""
+        if self.path is None:
+            raise UserError("say where your pictures are: --data.path FOLDER, with a folder for each class in it")
+        folders = read_class_folders(
+            Path(self.path).expanduser(), self.form, self.val_fraction, self.test_fraction, self.split_seed
+        )
+        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
+        self.reader = PictureReader(folders.categories, *self.form)
+        self.summary = summarize(self.sources, self.form)
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers of pixel values, channels, rows, columns and classes."""
+        self.prepare_once()
+        return {**describe_form(self.form), "classes": len(self.reader.categories)}
+
+
+class ClassFolders(NamedTuple):
+    """What stands in folders of pictures.
+
+    Attributes:
+        sources: "train", "val" and "test".
+        categories: names of the classes, in the order of the labels.
+        given: splits that have a folder.
+        notes: what was skipped and what was cut.
+    """
+
+    sources: dict[str, Source]
+    categories: list[str]
+    given: list[str]
+    notes: list[str]
+
+
+def describe_form(form: Form) -> dict[str, int]:
+    """What a model must know of the form of pictures: features (C·H·W), channels, height, width."""
+    channels, height, width = form.shape
+    return {"features": channels * height * width, "channels": channels, "height": height, "width": width}
+
+
+def read_class_folders(root: Path, form: Form, val_fraction: float, test_fraction: float, seed: int) -> ClassFolders:
+    """Reads class folders, or splits of class folders, and cuts the splits that are missing from train.
+
+    Args:
+        root: the folder.
+        form: what each picture is brought to.
+        val_fraction: of the pictures outside of given splits, for validation.
+        test_fraction: likewise, for the test.
+        seed: of the choice.
+
+    Raises:
+        UserError: there is no such folder, fewer than two classes, no picture that can be read, or a class that train
+            does not have.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
+    notes: list[str] = []
+    try:
+        places = find_splits(root, notes)
+        found = find_classes(root, places, SUFFIXES, "picture", notes)
+    except PermissionError as error:
+        raise UserError(f"{error.filename}: no permission to read it") from error
+    categories = sorted(found["train"])
+    _check_classes(places, found, categories, notes)
+    files, labels, parts = _number(found, categories)
+    images, broken = decode(files, root, form)
+    _report_broken(broken, files, notes)
+    readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
+    members = {split: np.intersect1d(part, readable) for split, part in parts.items()}
+    _check_readable(members, labels, categories, places, broken)
+    _cut_missing(members, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
+    if not all(map(len, members.values())) or len(np.unique(labels[members["train"]])) < len(categories):
+        raise UserError(f"{root}: too few pictures to cut splits from; each class needs at least three")
+    sources: dict[str, Source] = {s: PictureSource(images, labels, members[s]) for s in ("train", "val", "test")}
+    return ClassFolders(sources, categories, list(parts), notes)
+
+
+def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
+    where = places["train"]
+    if not categories:
+        seen = f" ({notes[-1]})" if notes else ""
+        raise UserError(f"{where}: no folder in it holds a picture{seen}; expected CLASS/*.jpg (or .png, .webp, ...)")
+    if len(categories) == 1:
+        raise UserError(f"{where}: only one class, {categories[0]!r}; at least two are needed")
+    for split, classes in found.items():
+        for name in classes:
+            if name not in categories:
+                raise UserError(
+                    f"{places[split] / name}: a class that {where} does not have; remove it, or train on it"
+                )
+
+
+def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
+    """Files one after another, their labels, and the numbers of each split."""
+    files: list[Path] = []
+    labels: list[int] = []
+    parts: dict[str, Index] = {}
+    for split, classes in found.items():
+        start = len(files)
+        for label, name in enumerate(categories):
+            files.extend(classes.get(name, []))
+            labels.extend([label] * len(classes.get(name, [])))
+        parts[split] = np.arange(start, len(files))
+    return files, np.array(labels, np.int64), parts
+
+
+def _check_readable(
+    members: dict[str, Index], labels: Index, categories: list[str], places: dict[str, Path], broken: dict[int, str]
+) -> None:
+    for label, name in enumerate(categories):
+        if not np.any(labels[members["train"]] == label):
+            reasons = [reason for number, reason in broken.items() if labels[number] == label]
+            raise UserError(f"{places['train'] / name}: none of its pictures can be read, the first one: {reasons[0]}")
+    for split, place in places.items():
+        if not len(members[split]):
+            raise UserError(
+                f"{place}: no picture in it that can be read; without the folder, {split} is cut from train"
+            )
+
+
+def _cut_missing(
+    members: dict[str, Index], labels: Index, fractions: dict[str, float], seed: int, notes: list[str]
+) -> None:
+    """Cuts the splits that are missing from train, each a fraction of what train was at first."""
+    whole = len(members["train"])
+    for split, fraction in fractions.items():
+        if split in members:
+            continue
+        train = members["train"]
+        stay, cut = stratified_split(labels[train], fraction * whole / len(train), seed)
+        members["train"], members[split] = train[stay], train[cut]
+        notes.append(f"{split} is cut from train: {len(cut):,} of {whole:,} pictures, each class in proportion")
+
+
+def _report_broken(broken: dict[int, str], files: list[Path], notes: list[str]) -> None:
+    if broken:
+        shown = "; ".join(list(broken.values())[:_SHOWN])
+        more = f"; and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
+        notes.append(f"skipped, {len(broken):,} of {len(files):,} pictures can't be read: {shown}{more}")

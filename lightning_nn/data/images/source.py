@@ -1,0 +1,210 @@
+"""Pictures of any kind to one uint8 array: decoded once into the cache, memory-mapped from then on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from lightning_nn.data.batches import ImageBatch, Index
+from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.class_folders import files_below
+from lightning_nn.data.images.reading import Form, Picture, Pixels, read_picture
+from lightning_nn.data.loader import Source
+from lightning_nn.errors import UserError
+
+_TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
+SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
+
+_FORMAT = 1  # of the cache
+_CHUNK = 256  # pictures in memory at a time while a folder is decoded
+
+
+class PictureSource:
+    """Pictures of one split, fetched a batch at a time.
+
+    Args:
+        images: uint8 (N, C, H, W), in memory or memory-mapped.
+        labels: int64 (N,).
+        members: which of the N are in this split; None for all.
+    """
+
+    lengths: Index | None = None
+
+    def __init__(self, images: Pixels, labels: Index, members: Index | None = None) -> None:
+        self.images = images
+        self.members = np.arange(len(images)) if members is None else members
+        self.labels: Index = labels[self.members]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def join(self, other: PictureSource) -> PictureSource:
+        """The pictures of both splits, one after another."""
+        labels = np.empty(len(self.images), np.int64)
+        labels[self.members], labels[other.members] = self.labels, other.labels
+        return PictureSource(self.images, labels, np.concatenate([self.members, other.members]))
+
+    def __getitem__(self, index: Index) -> ImageBatch:
+        images = np.asarray(self.images[self.members[index]])
+        return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
+
+
+class PictureReader:
+    """Raw pictures to batches, in the form the training pictures had.
+
+    Args:
+        categories: name of each class, in the order of the labels.
+        channels: 1 for gray, 3 for red, green, blue.
+        height: in pixels.
+        width: in pixels.
+        fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
+    """
+
+    kind = "pictures"
+
+    def __init__(
+        self, categories: list[str], channels: int, height: int, width: int, fit: Literal["crop", "squash"] = "crop"
+    ) -> None:
+        self.categories = categories
+        self.form = Form(channels, height, width, fit)
+
+    def encode(self, raw: list[Picture]) -> ImageBatch:
+        """A batch without labels.
+
+        Args:
+            raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Of an animation the
+                first frame is taken, transparent pixels become white, EXIF's orientation is obeyed.
+
+        Returns:
+            uint8 (B, C, H, W).
+
+        Raises:
+            UserError: a picture that cannot be read.
+        """
+        images = np.empty((len(raw), *self.form.shape), np.uint8)
+        for i, picture in enumerate(raw):
+            images[i] = read_picture(picture, self.form)
+        return ImageBatch(torch.from_numpy(images))
+
+    def batches(self, raw: list[Picture], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
+        """Batches of at most `batch_size` pictures, in their order.
+
+        Raises:
+            UserError: see `encode`.
+        """
+        for start in range(0, len(raw), batch_size):
+            index = np.arange(start, min(start + batch_size, len(raw)))
+            yield index, self.encode(raw[start : start + batch_size])
+
+    def rows(self) -> dict[str, list[str]]:
+        """What the rows of tables stand for: categories."""
+        return {"categories": self.categories}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"categories": list(self.categories), **self.form._asdict()}
+
+
+def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, in the order of their names.
+
+    Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
+
+    Args:
+        folder: searched to any depth.
+
+    Returns:
+        Pictures, by their suffix, and the other files.
+    """
+    return files_below(folder, SUFFIXES)
+
+
+def decode(files: list[Path], root: Path, form: Form) -> tuple[Pixels, dict[int, str]]:
+    """All pictures as one array, decoded the first time and memory-mapped ever after.
+
+    The cache knows a file by its name below `root`, its size and the times of its last change.
+
+    Args:
+        files: at least one.
+        root: the folder all of them are in.
+        form: what each is brought to.
+
+    Returns:
+        uint8 (N, C, H, W), in the order of the files, and why not for each file that could not be read, by its
+        number; its row of the array is zero.
+    """
+    stamps = [_stamp(file, root) for file in files]
+    settings = {"format": _FORMAT, "form": list(form), "files": stamps}
+    # Threads pay where a picture takes longer than the handing over: measured, 64 KB gain and 2 KB lose.
+    large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
+    build = partial(_build, files=files, form=form, workers=(os.cpu_count() or 1) if large else 1)
+    folder = entry(f"pictures-{fingerprint([], settings)}", build)
+    broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    return images, {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
+
+
+def summarize(sources: dict[str, Source], form: Form) -> list[tuple[str, ...]]:
+    """Rows of the table shown when a run starts: pictures and classes of each split.
+
+    Args:
+        sources: the splits.
+        form: of their pictures.
+    """
+    rows: list[tuple[str, ...]] = [("split", "pictures", "classes", "pictures a class", "channels x height x width")]
+    for split, source in sources.items():
+        counts = np.unique(source.labels, return_counts=True)[1]
+        least, most = int(counts.min()), int(counts.max())
+        spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
+    return rows
+
+
+def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
+    name = str(file)[len(str(root)) :]  # tens of thousands of times what `relative_to` takes is felt
+    try:
+        stat = file.stat()
+    except OSError:  # a link to nowhere, which reading will report
+        return name, 0, 0, 0
+    return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _build(folder: Path, *, files: list[Path], form: Form, workers: int) -> None:
+    """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
+    broken: dict[int, str] = {}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
+    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in _progress(range(0, len(files), _CHUNK)):
+            part = files[start : start + _CHUNK]
+            read = partial(_try_read, form=form)
+            for number, result in enumerate(pool.map(read, part) if workers > 1 else map(read, part), start):
+                if isinstance(result, str):
+                    broken[number] = result.removeprefix(str(files[number]))
+                    result = np.zeros(form.shape, np.uint8)
+                stream.write(result.tobytes())
+    (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
+
+
+def _progress(steps: range) -> Iterator[int]:
+    """A bar on standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
+
+
+def _try_read(file: Path, form: Form) -> Pixels | str:
+    try:
+        return read_picture(file, form)
+    except UserError as error:
+        return str(error)

@@ -1,0 +1,192 @@
+"""Text as flat arrays on disk: built once (see `corpus_building`), then read a batch at a time from a memory map.
+
+An entry holds every document whole, its words as ranks by frequency in training. So one entry serves any vocabulary
+(a smaller one is a prefix) and any cut: minimum count, maximum size, sentences and words at most cost no new build.
+
+    words      int32 (W,)    rank of each word from 1, the most frequent in training; then words of val and test
+    sentences  int64 (S+1,)  where each sentence begins in `words`
+    documents  int64 (D+1,)  where each document begins in `sentences`
+    labels     int64 (D,)    class of each document
+    train, val, test  int64  numbers of the documents in each split
+    counts     int64 (V, 3)  how often the word of each rank occurs in train, val and test
+    words.txt                the word of each rank from 1, one a line
+    corpus.json              categories, and what was skipped and cut off
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
+
+FORMAT = 2  # of the arrays, and of what normalises and segments: part of the key of every entry
+SPLITS = ("train", "val", "test")
+BLOCK = 1 << 22  # numbers held at once where a whole array is gone through
+
+
+class Sizes(NamedTuple):
+    """Of each document in the corpus, int64 (D,).
+
+    Attributes:
+        sentences: it has.
+        words: it has.
+        kept: words left after the cut.
+        long: its sentences with more words than are kept.
+    """
+
+    sentences: Index
+    words: Index
+    kept: Index
+    long: Index
+
+
+class Corpus:
+    """The arrays of an entry, mapped into memory.
+
+    Args:
+        folder: what `build` filled.
+
+    Attributes:
+        categories: name of each class.
+        skipped: {"count": documents without a word, "place": the first of them}.
+        empty: names of classes that have documents in train, but none with a word, and so are no classes.
+        given: splits that were given; the others were cut from train.
+        documents: int64 (D+1,), where each document begins in `sentences`.
+        sentences: int64 (S+1,), where each sentence begins in `words`.
+        words: int32 (W,), ranks.
+        labels: int64 (D,).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+        self.categories: list[str] = meta["categories"]
+        self.skipped: dict[str, Any] = meta["skipped"]
+        self.empty: list[str] = meta["empty"]
+        self.given: list[str] = meta["given"]
+        self.documents: Index = np.memmap(folder / "documents", np.int64, "r")
+        self.sentences: Index = np.memmap(folder / "sentences", np.int64, "r")
+        self.words: NDArray[np.int32] = np.memmap(folder / "words", np.int32, "r")
+        self.labels: Index = np.memmap(folder / "labels", np.int64, "r")
+        self._counts = np.fromfile(folder / "counts", np.int64).reshape(-1, len(SPLITS))
+
+    def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
+        return Corpus, (self.folder,)
+
+    def members(self, split: str) -> Index:
+        """Numbers of the documents of a split, int64."""
+        return np.fromfile(self.folder / split, np.int64)
+
+    def vocabulary(self, min_count: int, max_size: int | None) -> Vocabulary:
+        """The words that occur at least `min_count` times in train, at most `max_size` with the unknown one."""
+        size = 1 + int(np.searchsorted(-self._counts[1:, 0], -min_count, side="right"))
+        size = min(size, max_size or size)
+        with (self.folder / "words.txt").open(encoding="utf-8", newline="\n") as file:
+            return Vocabulary([UNKNOWN, *(line[:-1] for line in islice(file, size - 1))])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Words of all splits, with the unknown one at 0."""
+        return len(self._counts)
+
+    def share(self, split: str, chosen: NDArray[np.bool_]) -> float:
+        """Share of the words of a split that are among the chosen ones.
+
+        Args:
+            split: its name.
+            chosen: bool, for each rank from 0.
+        """
+        counts = self._counts[:, SPLITS.index(split)]
+        return float(counts[chosen].sum() / counts.sum())
+
+    def sizes(self, max_sentences: int, max_words: int) -> Sizes:
+        """What each document has and what the cut leaves of it."""
+        size = len(self.documents) - 1
+        kept, long = np.empty(size, np.int64), np.empty(size, np.int64)
+        for first, last in blocks(self.documents):
+            starts = self.documents[first : last + 1]
+            lengths = np.diff(self.sentences[starts[0] : starts[-1] + 1])
+            begin = starts - starts[0]
+            end = begin[:-1] + np.minimum(np.diff(begin), max_sentences)
+            sums = np.concatenate([[0], np.cumsum(np.minimum(lengths, max_words))])
+            kept[first:last] = sums[end] - sums[begin[:-1]]
+            over = np.concatenate([[0], np.cumsum(lengths > max_words)])
+            long[first:last] = over[end] - over[begin[:-1]]
+        return Sizes(np.diff(self.documents), np.diff(self.sentences[self.documents]), kept, long)
+
+
+class TextSource:
+    """Documents of a split, fetched a batch at a time; only the pages that hold the batch are read.
+
+    Args:
+        corpus: where they are.
+        members: int64 (N,), their numbers in the corpus.
+        labels: int64 (N,), the class of each.
+        lengths: int64 (N,), words of each after the cut.
+        ids: int64, the id of the word of each rank from 0.
+        max_sentences: of a document; those beyond are cut.
+        max_words: of a sentence; those beyond are cut.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        members: Index,
+        labels: Index,
+        lengths: Index,
+        ids: Index,
+        max_sentences: int,
+        max_words: int,
+    ) -> None:
+        self.corpus, self.members, self.ids = corpus, members, ids
+        self.labels: Index = labels
+        self.costs = lengths
+        self.lengths: Index | None = lengths  # as a Source has them
+        self.max_sentences, self.max_words = max_sentences, max_words
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def join(self, other: TextSource) -> TextSource:
+        """The documents of both splits, one after another."""
+        members = np.concatenate([self.members, other.members])
+        labels = np.concatenate([self.labels, other.labels])
+        lengths = np.concatenate([self.costs, other.costs])
+        return TextSource(self.corpus, members, labels, lengths, self.ids, self.max_sentences, self.max_words)
+
+    def __getitem__(self, index: Index) -> TextBatch:
+        corpus, members = self.corpus, self.members[index]
+        starts = corpus.documents[members]
+        documents = np.minimum(corpus.documents[members + 1] - starts, self.max_sentences)  # (D,)
+        chosen = _ranges(starts, documents)
+        starts = corpus.sentences[chosen]
+        sentences = np.minimum(corpus.sentences[chosen + 1] - starts, self.max_words)  # (S,)
+        words = self.ids[corpus.words[_ranges(starts, sentences)]]  # (W,)
+        arrays = (documents, sentences, words, self.labels[index])
+        return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
+
+
+def _ranges(starts: Index, counts: Index) -> Index:
+    """start, start + 1, ..., start + count - 1 of each pair, one after another."""
+    ends = np.cumsum(counts)
+    return np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def blocks(starts: Index) -> Iterator[tuple[int, int]]:
+    """Ranges (first, last) of items that have about `BLOCK` parts together.
+
+    Args:
+        starts: int64, where the parts of each item begin, and where those of the last end.
+    """
+    edges = np.searchsorted(starts, np.arange(0, int(starts[-1]), BLOCK)[1:])
+    edges = np.unique([0, *edges, len(starts) - 1])
+    yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)

@@ -1,0 +1,264 @@
+"""A corpus from documents, in one pass over the text: memory is bounded by the vocabulary, not by the text."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.module import stratified_split
+from lightning_nn.data.text.corpus import BLOCK, SPLITS, blocks
+from lightning_nn.data.text.segmenter import Segmenter, segment_stream
+from lightning_nn.data.text.vocabulary import Vocabulary
+from lightning_nn.errors import UserError
+
+
+class Record(NamedTuple):
+    """A document as it stands in a file.
+
+    Attributes:
+        text: as read.
+        label: name of its class.
+        place: where it stands, for errors: "train.tsv:17".
+    """
+
+    text: str
+    label: str
+    place: str
+
+
+def build(
+    folder: Path,
+    records: Mapping[str, Iterable[Record]],
+    *,
+    segmenter: Segmenter,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    order: Sequence[str] = (),
+    whole: bool = False,
+    processes: int | None = None,
+) -> None:
+    """Segments documents and writes them as arrays. Memory is bounded by the vocabulary, not by the text.
+
+    Args:
+        folder: empty; gets the files.
+        records: documents of "train" and, where they are given, of "val" and "test"; those not given are cut from
+            train, stratified by class, the same on every machine.
+        segmenter: cuts the text into words.
+        val_fraction: of all documents that become the validation part where none is given.
+        test_fraction: of all documents that become the test part where none is given.
+        order: names of classes in the order of their labels; without it by number, where all names are numbers, else by
+            name.
+        whole: cut nothing off, and take any number of classes: nothing is to be trained.
+        processes: that segment; None is one a core, at most 16.
+
+    Raises:
+        UserError: no documents, a single class, a class that is not in train, a label for nearly each document, too few
+            documents to cut a part off.
+    """
+    reading = _Reading(folder, segmenter, processes or min(16, joblib.cpu_count()), classes=1 if whole else 2)
+    reading.read({split: records[split] for split in SPLITS if split in records})
+    categories, labels = reading.categories(order)
+    given = set(SPLITS) if whole else set(records)
+    splits = _cut_off(np.frombuffer(reading.splits, np.int8), labels, given, val_fraction, test_fraction)
+    _check_cut(splits, labels, categories)
+    sentences = _offsets(folder / "sentences", reading.size_sentences)
+    documents = _offsets(folder / "documents", reading.size_documents)
+    _rank(folder, list(reading.words), sentences, documents, splits)
+    labels.tofile(folder / "labels")
+    for number, split in enumerate(SPLITS):
+        np.flatnonzero(splits == number).tofile(folder / split)
+    meta = {
+        "categories": categories,
+        "skipped": reading.skipped,
+        "empty": [name for name in reading.names if name not in categories],
+        "given": [s for s in SPLITS if s in records],
+    }
+    (folder / "corpus.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+
+class _Label:
+    """A class as it is met: its number in order of appearance and where it was first seen."""
+
+    def __init__(self, number: int, place: str) -> None:
+        self.number, self.place, self.count = number, place, 0
+
+
+class _Reading:
+    """The pass over the text: appends numbers to files, keeps words, labels and counts."""
+
+    def __init__(self, folder: Path, segmenter: Segmenter, processes: int, classes: int) -> None:
+        self.folder, self.segmenter, self.processes, self.classes = folder, segmenter, processes, classes
+        self.words: dict[str, int] = {}
+        self.names: dict[str, _Label] = {}
+        self.labels, self.splits = array("q"), array("b")
+        self.size_sentences = self.size_documents = 0
+        self.skipped: dict[str, Any] = {"count": 0, "place": ""}
+
+    def read(self, records: Mapping[str, Iterable[Record]]) -> None:
+        pending: deque[tuple[int, _Label, str]] = deque()
+        with (
+            (self.folder / "words").open("wb") as words,
+            (self.folder / "sentences").open("wb") as sentences,
+            (self.folder / "documents").open("wb") as documents,
+        ):
+            for part in segment_stream(self._texts(records, pending), self.segmenter, self.processes):
+                numbers = [self.words.setdefault(word, len(self.words)) for word in part.vocabulary]
+                _append(words, np.array(numbers, np.int32)[part.words])
+                _append(sentences, part.sentences)
+                _append(documents, part.documents[part.documents > 0])
+                self.size_sentences += len(part.sentences)
+                for size in part.documents:
+                    self._document(*pending.popleft(), empty=size == 0)
+        self.size_documents = len(self.labels)
+        self._check(records)
+
+    def _texts(self, records: Mapping[str, Iterable[Record]], pending: deque[tuple[int, _Label, str]]) -> Iterator[str]:
+        for split, stream in records.items():
+            for record in stream:
+                label = self.names.get(record.label)
+                if label is None:
+                    if split != "train":
+                        raise UserError(
+                            f"{record.place}: the label {record.label!r} is not in train, so nothing can learn it; "
+                            f"train has: {_some(self.names)}; move such rows to train or take them out"
+                        )
+                    label = self.names[record.label] = _Label(len(self.names), record.place)
+                pending.append((SPLITS.index(split), label, record.place))
+                yield record.text
+
+    def _document(self, split: int, label: _Label, place: str, *, empty: bool) -> None:
+        if empty:
+            self.skipped["count"] += 1
+            self.skipped["place"] = self.skipped["place"] or place
+            return
+        label.count += split == 0
+        self.labels.append(label.number)
+        self.splits.append(split)
+
+    def _check(self, records: Mapping[str, Iterable[Record]]) -> None:
+        sizes = np.bincount(np.frombuffer(self.splits, np.int8), minlength=len(SPLITS)) if self.splits else [0, 0, 0]
+        for split in records:
+            if sizes[SPLITS.index(split)] == 0:
+                empty = f"; {self.skipped['count']} without a word were skipped" if self.skipped["count"] else ""
+                raise UserError(f"there are no documents in {split}{empty}")
+        used = [name for name, label in self.names.items() if label.count]
+        if len(used) < self.classes:
+            raise UserError(
+                f"all documents have the label {_some(used)}: at least two categories are needed; "
+                "is --data.label_column the right one?"
+            )
+        if len(self.names) > max(100, len(self.labels) // 2):
+            raise UserError(
+                f"{len(self.names):,} different labels in {len(self.labels):,} documents ({_some(self.names)}): "
+                "is --data.label_column the right one?"
+            )
+
+    def categories(self, order: Sequence[str]) -> tuple[list[str], Index]:
+        """Names in the order of the labels, and the label of each document."""
+        places = {name: place for place, name in enumerate(order)}
+        numbers = all(_is_number(name) for name in self.names)
+        names = sorted(
+            (name for name, label in self.names.items() if label.count),
+            key=lambda name: (places.get(name, len(places)), int(name) if numbers else 0, name),
+        )
+        table = np.full(len(self.names), -1)
+        table[[self.names[name].number for name in names]] = np.arange(len(names))
+        labels = table[np.frombuffer(self.labels, np.int64)]
+        if (labels < 0).any():
+            lost = next(name for name, label in self.names.items() if not label.count)
+            raise UserError(f"{self.names[lost].place}: in train the label {lost!r} has no document with a word in it")
+        return names, labels
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.removeprefix("-").isdigit()
+
+
+def _some(names: Iterable[str]) -> str:
+    """A few names and whether there are more."""
+    shown = [repr(name[:40]) for name in islice(names, 11)]
+    return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
+
+
+def _append(file: BinaryIO, numbers: NDArray[np.int32]) -> None:
+    file.write(np.ascontiguousarray(numbers, np.int32).data)
+
+
+def _cut_off(
+    splits: NDArray[np.int8], labels: Index, given: set[str], val_fraction: float, test_fraction: float
+) -> NDArray[np.int8]:
+    """The number of the split of each document, those not given cut from train."""
+    splits = splits.copy()
+    total, left = int((splits == 0).sum()), 1.0
+    for split, fraction in (("test", test_fraction), ("val", val_fraction)):
+        if split in given:
+            continue
+        train = np.flatnonzero(splits == 0)
+        _, chosen = stratified_split(labels[train], fraction / left, seed=SPLITS.index(split))
+        if len(chosen) == 0:
+            raise UserError(
+                f"{total} documents are too few to cut a {split} part off: no class has two left; give more documents, "
+                "or the parts as files of their own; is --data.label_column the right one?"
+            )
+        splits[train[chosen]] = SPLITS.index(split)
+        left -= fraction
+    return splits
+
+
+def _check_cut(splits: NDArray[np.int8], labels: Index, categories: list[str]) -> None:
+    left = np.bincount(labels[splits == 0], minlength=len(categories))
+    if not left.all():
+        lost = categories[int(left.argmin())]
+        raise UserError(
+            f"nothing of the category {lost!r} is left in train, all of it went to val and test: lower "
+            "--data.val_fraction and --data.test_fraction, or give more documents of it"
+        )
+
+
+def _offsets(path: Path, size: int) -> Index:
+    """Turns int32 counts in a file into int64 offsets, one more than counts; a block at a time."""
+    counts = np.memmap(path, np.int32, "r", shape=(size,))
+    partial = path.with_suffix(".offsets")
+    with partial.open("wb") as file:
+        total = 0
+        file.write(np.zeros(1, np.int64).data)
+        for start in range(0, size, BLOCK):
+            block = total + np.cumsum(counts[start : start + BLOCK], dtype=np.int64)
+            file.write(block.data)
+            total = int(block[-1])
+    del counts
+    partial.replace(path)
+    return np.memmap(path, np.int64, "r")
+
+
+def _rank(folder: Path, names: list[str], sentences: Index, documents: Index, splits: NDArray[np.int8]) -> None:
+    """Replaces the numbers of words, which follow their appearance, by ranks; writes counts and words.txt."""
+    words = np.memmap(folder / "words", np.int32, "r+")
+    counts = np.zeros((len(names), len(SPLITS)), np.int64)
+    starts = sentences[documents]
+    for first, last in blocks(starts):
+        owner = np.repeat(splits[first:last], np.diff(starts[first : last + 1]))
+        block = words[starts[first] : starts[last]]
+        for number in range(len(SPLITS)):
+            counts[:, number] += np.bincount(block[owner == number], minlength=len(names))
+    train = dict(zip(names, counts[:, 0].tolist(), strict=True))
+    vocabulary = Vocabulary.from_counts(train, min_count=0)
+    ranks = vocabulary.ids(names)
+    for start in range(0, len(words), BLOCK):
+        words[start : start + BLOCK] = ranks[words[start : start + BLOCK]]
+    words.flush()
+    ranked = np.zeros((len(vocabulary), len(SPLITS)), np.int64)
+    np.add.at(ranked, ranks, counts)
+    ranked.tofile(folder / "counts")
+    with (folder / "words.txt").open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{word}\n" for word in vocabulary.words[1:])

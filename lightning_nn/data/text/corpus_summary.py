@@ -1,0 +1,104 @@
+"""The table and the remarks on a corpus that a run shows at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.text.corpus import Corpus, Sizes
+
+_MANY_UNKNOWN = 0.05
+
+
+def summary_table(members: Mapping[str, Index], sizes: Sizes, unknown: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """A row for each split below a header; sizes of documents as median / 95th percentile, before the cut.
+
+    Args:
+        members: numbers of the documents of each split.
+        sizes: of all documents.
+        unknown: share of unknown words in each split.
+    """
+    header = ("split", "documents", "sentences (median / 95%)", "words (median / 95%)", "unknown words")
+    rows = [
+        (
+            split,
+            f"{len(index):,}",
+            _spread(sizes.sentences[index]),
+            _spread(sizes.words[index]),
+            f"{unknown[split]:.1%}",
+        )
+        for split, index in members.items()
+    ]
+    return [header, *rows]
+
+
+def _spread(counts: Index) -> str:
+    median, high = np.percentile(counts, (50, 95))
+    return f"{median:,.0f} / {high:,.0f}"
+
+
+def remarks(
+    corpus: Corpus,
+    sizes: Sizes,
+    unknown: Mapping[str, float],
+    max_sentences: int,
+    max_words: int,
+    *,
+    adopted: bool = False,
+) -> Iterator[str]:
+    """What was skipped and cut, and a warning where much is unknown.
+
+    Args:
+        corpus: as opened.
+        sizes: of all documents under these limits.
+        unknown: share of unknown words in each split.
+        max_sentences: kept of a document.
+        max_words: kept of a sentence.
+        adopted: whether the vocabulary is a trained model's.
+    """
+    skipped = corpus.skipped["count"]
+    if skipped:
+        yield f"skipped: {_number(skipped, 'document')} without a word, the first at {corpus.skipped['place']}"
+    if corpus.empty:
+        yield f"no category, since none of its documents has a word: {shorten(', '.join(corpus.empty))}"
+    for names in _alike(corpus.categories):
+        yield f"labels that differ only in case: {', '.join(names)}"
+    many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())
+    if many or long:
+        lost = 1 - sizes.kept.sum() / sizes.words.sum()
+        cuts = []
+        if many:
+            cuts.append(f"{_number(many, 'document')} to {_number(max_sentences, 'sentence')} (max_sentences)")
+        if long:
+            cuts.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
+        yield f"cut: {' and '.join(cuts)}; {_share(lost)} of all words are not read"
+    many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
+    if many_unknown:
+        remedy = "lower --data.min_count, raise --data.max_size, or take --data.segmenter chars"
+        what = "the model never met them" if adopted else remedy
+        yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
+
+
+def _alike(names: list[str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _share(share: float) -> str:
+    """A share between none and all, which rounding makes neither."""
+    if share < 0.001:
+        return "less than 0.1%"
+    return f"{share:.1%}" if share < 0.999 else "more than 99.9%"
+
+
+def shorten(text: str, width: int = 120) -> str:
+    """A text of at most this many characters."""
+    return text if len(text) <= width else text[: width - 3] + "..."

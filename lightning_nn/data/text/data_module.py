@@ -1,0 +1,107 @@
+"""A person's own documents, from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_nn.data.module import BatchSize
+from lightning_nn.data.text.corpus import Corpus
+from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.corpus_summary import shorten
+from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.processor import TextReader
+from lightning_nn.data.text.segmenter import SegmenterName
+from lightning_nn.errors import UserError
+
+__all__ = ["TextData", "TextReader", "read_texts"]
+
+
+class TextData(Documents):
+    """Your own documents, by category.
+
+    Args:
+        path: a TSV, CSV, JSONL or JSON file (a list of objects); a folder with train, val (or dev) and test files of
+            these kinds; or a folder of .txt files for each category, directly or in folders train, val and test. Parts
+            that are not there are cut from train.
+        batch_size: documents in a batch of one process, at most; "all" is the whole set.
+        text_column: name of the text column, or its number from 1 where there is no header; guessed if not given.
+        label_column: name of the label column, or its number; guessed if not given.
+        encoding: of the files, such as utf-8 or gb18030.
+        segmenter: "jieba", Chinese words, or "chars", each character a word.
+        user_dict: file of words that jieba must know, one a line, as WORD or WORD FREQUENCY; in UTF-8.
+        min_count: words that occur less often in train are unknown.
+        max_size: words in the vocabulary, at most.
+        max_sentences: of a document; those beyond are cut.
+        max_words: of a sentence; those beyond are cut.
+        max_batch_words: words in a batch of one process, at most; long documents come in smaller batches.
+        val_fraction: of the documents that become the validation part where there is none, above 0 and below 1.
+        test_fraction: of the documents that become the test part where there is none, above 0 and below 1.
+        balanced: show each class as often as the largest one in training, repeating documents.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        batch_size: BatchSize = 64,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        encoding: str = "utf-8",
+        segmenter: SegmenterName = "jieba",
+        user_dict: str | None = None,
+        min_count: int = 2,
+        max_size: int = 50_000,
+        max_sentences: int = 100,
+        max_words: int = 100,
+        max_batch_words: int = 30_000,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        balanced: bool = False,
+    ) -> None:
+        super().__init__(
+            batch_size, segmenter, min_count, max_size, max_sentences, max_words, max_batch_words, balanced
+        )
+        for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+            if not 0 < fraction < 1:
+                raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
+        if val_fraction + test_fraction >= 1:
+            raise UserError(
+                f"val_fraction and test_fraction are {val_fraction + test_fraction:g} together: none is left"
+            )
+        self.save_hyperparameters(logger=False)
+        self.path, self.encoding, self.user_dict = path, encoding, user_dict
+        self.text_column, self.label_column = text_column, label_column
+        self._fractions = val_fraction, test_fraction
+
+    def prepare(self) -> None:
+        """Opens the corpus in the cache, building it from the files if it is not there."""
+        if not self.path:
+            raise UserError("say where your documents are: --data.path FILE or FOLDER")
+        self._text_files = TextFiles(
+            Path(self.path).expanduser(), self.encoding, self.text_column, self.label_column, trains=self.only is None
+        )
+        if self.user_dict and self.adopted is None:  # a trained model brings its own
+            self._user_words = read_words(Path(self.user_dict).expanduser())
+        super().prepare()
+
+    def _files(self) -> Iterable[Path]:
+        return self._text_files.paths
+
+    def _settings(self) -> dict[str, Any]:
+        return {"columns": self._text_files.columns[:3], "encoding": self.encoding}
+
+    def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
+        return self._text_files.records(), self._text_files.names, []
+
+    def _open(self, corpus: Corpus, notes: list[str]) -> None:
+        """Notes on the files are made anew: the cache serves any folder and any options that give these documents."""
+        notes = list(self._text_files.notes)
+        if unused := [name for name in self._text_files.names if name not in corpus.categories]:
+            notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
+        if self.only is not None and self.only not in self._text_files.splits:
+            notes.append(f"{self.only} here is all {len(corpus.labels):,} samples: no such part is given")
+        elif self.only is None and (cut := [split for split in ("val", "test") if split not in corpus.given]):
+            notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
+        super()._open(corpus, notes)

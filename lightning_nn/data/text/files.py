@@ -1,0 +1,243 @@
+"""A person's text files to records: decodes, and names file and line of whatever is wrong."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lightning_nn.data.class_folders import Classes, clean_label
+from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.lines import check_encoding, decode, read_lines
+from lightning_nn.data.text.places import CLASS_NAMES, contents, documents, find_texts
+from lightning_nn.data.text.segmenter import user_word
+from lightning_nn.data.text.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
+from lightning_nn.errors import UserError
+
+_ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
+    ".tsv": tsv_rows,
+    ".txt": tsv_rows,
+    ".csv": csv_rows,
+    ".jsonl": json_line_rows,
+    ".json": json_rows,
+}
+_SAMPLE = 1000  # rows from which columns are chosen
+
+
+class TextFiles:
+    """The documents under a path.
+
+    Args:
+        path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single one, or with train, val (or dev) and test
+            files; or a folder of .txt files for each class, one document each, directly or below train, val and test.
+        encoding: of all files; a byte order mark is accepted.
+        text_column: name of the text column, or its number from 1 where there is no header; None to guess.
+        label_column: name of the label column, likewise.
+        trains: whether there must be a train part.
+
+    Attributes:
+        names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
+        columns: where text and label stand in tables.
+        notes: what a person should know of how the files are read.
+
+    Raises:
+        UserError: nothing there, or not in a form that is known.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        encoding: str = "utf-8",
+        text_column: str | None = None,
+        label_column: str | None = None,
+        *,
+        trains: bool = True,
+    ) -> None:
+        check_encoding(encoding)
+        self.encoding = encoding
+        self.notes: list[str] = []
+        self._tables, self._folders = find_texts(path, _ROWS, self.notes)
+        self._root = path if path.is_dir() else path.parent
+        if trains and "train" not in self.splits:
+            raise UserError(f"{path} has {', '.join(t.name for t in self._tables.values())} but no train file")
+        for table in self._tables.values():
+            if table.suffix.lower() not in _ROWS:
+                raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
+        names = self._root / CLASS_NAMES
+        self._names_file = names if self._tables and names.is_file() else None
+        self.names: list[str] = []
+        self.columns = Columns("", "", 0, [])
+        if self._tables:
+            self._choose_columns(text_column, label_column)
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that decide what the documents are."""
+        return [*self._tables.values(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
+
+    @property
+    def splits(self) -> list[str]:
+        """The parts that are given."""
+        return [*(self._folders or self._tables)]
+
+    def records(self) -> dict[str, Iterator[Record]]:
+        """The documents of each split that was given, read as they are asked for.
+
+        Raises:
+            UserError: here or while reading; names file, line and remedy.
+        """
+        if self._folders:
+            return {split: self._read_documents(folders) for split, folders in self._folders.items()}
+        return {split: self._read_table(table) for split, table in self._tables.items()}
+
+    def _choose_columns(self, text: str | None, label: str | None) -> None:
+        train = next(iter(self._tables.values()))  # or what stands in its place
+        sample = list(islice(self._rows(train), _SAMPLE))
+        if not sample:
+            raise UserError(f"{train} is empty")
+        self.columns = find_columns(sample, train.name, text, label)
+        self.notes += self.columns.notes
+        if self._names_file:
+            labels = (label for _, _, label in islice(self._pairs(train), _SAMPLE))
+            strange = next((label for label in labels if not _is_number(label)), None)
+            if strange is None:
+                self.names = self._read_names(self._names_file)
+            else:
+                self.notes.append(
+                    f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0"
+                )
+
+    def _rows(self, table: Path) -> Iterator[Row]:
+        with table.open("rb") as stream:
+            yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
+
+    def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
+        """(place, text, label) of each row."""
+        text, label, width, _ = self.columns
+        for place, cells in self._rows(table):
+            if isinstance(cells, dict):
+                yield place, _plain(cells, text, place), clean_label(_plain(cells, label, place))
+                continue
+            if isinstance(text, str):
+                header = [cell.strip() for cell in cells]
+                text, label, width = _position(header, text, place), _position(header, label, place), len(header)
+                continue
+            if len(cells) != width:
+                raise UserError(
+                    f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
+                    "the separator stands in the text too"
+                )
+            yield place, cells[int(text)], clean_label(cells[int(label)])
+
+    def _read_table(self, table: Path) -> Iterator[Record]:
+        empty = True
+        for place, text, label in self._pairs(table):
+            empty = False
+            if not label:
+                raise UserError(f"{place}: no label; give one or take the row out")
+            yield Record(text, self._class_name(label, place) if self.names else label, place)
+        if empty:
+            raise UserError(f"{table} is empty: no documents")
+
+    def _class_name(self, label: str, place: str) -> str:
+        if not _is_number(label) or int(label) >= len(self.names):
+            begin = "; labels must begin at 0" if label == str(len(self.names)) else ""
+            names = f"which names 0 to {len(self.names) - 1}{begin}"
+            raise UserError(f"{place}: the label {label[:40]!r} has no line in {CLASS_NAMES}, {names}")
+        return self.names[int(label)]
+
+    def _read_names(self, file: Path) -> list[str]:
+        lines = re.split("\r\n|\r|\n", decode(file.read_bytes(), self.encoding, file.name))
+        names = [clean_label(line) for line in lines]
+        while names and not names[-1]:
+            names.pop()
+        for number, name in enumerate(names, 1):
+            if not name:
+                raise UserError(f"{file}:{number}: an empty name; line {number} names the label {number - 1}")
+            if name in names[: number - 1]:
+                raise UserError(f"{file} names {name!r} twice")
+        return names
+
+    def _read_documents(self, folders: Classes) -> Iterator[Record]:
+        for label, files in folders.items():
+            for file in files:
+                place = file.relative_to(self._root).as_posix()
+                yield Record(decode(file.read_bytes(), self.encoding, place), label, place)
+
+
+def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
+    """Texts to be classified, one a line, empty lines too; in constant memory.
+
+    Args:
+        path: a file, or "-" for standard input.
+        encoding: of the file.
+
+    Raises:
+        UserError: no such file, or bytes that are not in this encoding; names the line.
+    """
+    check_encoding(encoding)
+    if path == "-":
+        yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
+        return
+    if not Path(path).is_file():
+        what = "is a folder" if Path(path).is_dir() else "does not exist"
+        raise UserError(f"{path} {what}; expected a file with a text a line, or - for standard input")
+    with Path(path).open("rb") as stream:
+        yield from (line.rstrip("\r\n") for _, line in read_lines(stream, path, encoding))
+
+
+def read_words(path: Path) -> list[str]:
+    """The entries of a user dictionary, one a line; empty lines are none.
+
+    Args:
+        path: a file in UTF-8.
+
+    Raises:
+        UserError: no such file, bytes that are not UTF-8, or a line that is no entry.
+    """
+    if path.is_dir():
+        raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one a line")
+    if not path.is_file():
+        raise UserError(f"there is no user dictionary {path}{contents(path.parent)}")
+    words = []
+    with path.open("rb") as stream:
+        for number, line in read_lines(stream, str(path)):
+            if line.strip():
+                try:
+                    user_word(line)
+                except UserError as error:
+                    raise UserError(f"{path}:{number}: {error}") from None
+                words.append(line.strip())
+    return words
+
+
+def _is_number(label: str) -> bool:
+    return label.isascii() and label.isdigit()
+
+
+def _position(header: list[str], name: str | int, place: str) -> int:
+    if header.count(str(name)) > 1:
+        raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
+    if name not in header:
+        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
+    return header.index(str(name))
+
+
+def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
+    """A value of a JSON object as text; nothing where there is none."""
+    if isinstance(name, int):
+        raise UserError(f"{place}: an object, but train has columns without a header; give all parts in one form")
+    value = cells.get(name)
+    if value is None and name not in cells:
+        raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
+    if isinstance(value, (dict, list)):
+        raise UserError(f"{place}: {name!r} is {str(value)[:40]}; expected a text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)

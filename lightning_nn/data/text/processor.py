@@ -1,0 +1,105 @@
+"""Texts as a trained model reads them: all that predict needs to know of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.loader import BatchOrder
+from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
+from lightning_nn.data.text.vocabulary import Vocabulary
+from lightning_nn.errors import UserError
+
+LONGEST = 50_000  # characters of the texts of a batch, at most: what bounds memory when long documents are asked about
+
+
+class TextReader:
+    """Texts to batches, as the model was trained on them.
+
+    Args:
+        categories: name of each class, in the order of the labels.
+        words: the vocabulary, the unknown word at 0.
+        segmenter: "jieba" or "chars".
+        user_words: words that jieba must know.
+        max_sentences: of a text; those beyond are cut.
+        max_words: of a sentence; those beyond are cut.
+    """
+
+    kind = "text"
+
+    def __init__(
+        self,
+        categories: list[str],
+        words: list[str],
+        segmenter: SegmenterName,
+        user_words: list[str],
+        max_sentences: int,
+        max_words: int,
+    ) -> None:
+        self.categories = categories
+        self.vocabulary = Vocabulary(words)
+        self.segmenter = Segmenter(segmenter, user_words)
+        self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
+
+    def tokens(self, text: str) -> list[list[str]]:
+        """The words of each sentence that `encode` reads; none where there is no word in the text."""
+        sentences = self.segmenter.sentences(text, self.max_sentences)
+        return [sentence[: self.max_words] for sentence in sentences]
+
+    def encode(self, raw: list[Any]) -> TextBatch:
+        """A batch without labels from texts. A text without a word is read as one unknown word.
+
+        Raises:
+            UserError: an input that is not a text.
+        """
+        documents: list[int] = []
+        sentences: list[int] = []
+        words: list[str] = []
+        for text in raw:
+            if not isinstance(text, str):
+                raise UserError(f"expected a text (str), got {type(text).__name__}: {str(text)[:40]!r}")
+            cut = self.tokens(text) or [[""]]
+            documents.append(len(cut))
+            sentences.extend(map(len, cut))
+            words.extend(word for sentence in cut for word in sentence)
+        return TextBatch(
+            torch.tensor(documents, dtype=torch.int64),
+            torch.tensor(sentences, dtype=torch.int64),
+            torch.from_numpy(self.vocabulary.ids(words)),
+        )
+
+    def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
+        """Batches of texts of like length: at most `batch_size` texts and, but for a single text, `LONGEST` characters.
+
+        Raises:
+            UserError: see `encode`.
+        """
+        if not raw:
+            return
+        most = self.max_sentences * self.max_words  # read of a text
+        lengths = np.array([min(len(text), most) if isinstance(text, str) else 1 for text in raw])
+        for index in BatchOrder(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
+            yield index, self.encode([raw[i] for i in index])
+
+    def rows(self) -> dict[str, list[str]]:
+        """What the rows of tables stand for: categories, words, and the characters of these."""
+        return {
+            "categories": self.categories,
+            "words": self.vocabulary.words,
+            "characters": self.vocabulary.characters,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its constructor's arguments as plain data."""
+        return {
+            "categories": self.categories,
+            "words": self.vocabulary.words,
+            "segmenter": self.segmenter.name,
+            "user_words": self.user_words,
+            "max_sentences": self.max_sentences,
+            "max_words": self.max_words,
+        }

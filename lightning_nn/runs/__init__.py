@@ -1,0 +1,3 @@
+"""What a run leaves on disk."""
+
+import lightning_nn.compat  # noqa: F401

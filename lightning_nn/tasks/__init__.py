@@ -1,0 +1,3 @@
+"""What topics of one kind share."""
+
+import lightning_nn.compat  # noqa: F401

@@ -1,0 +1,1 @@
+"""Artifacts drawn as pages, pictures, Markdown and lines of a terminal."""

@@ -1,0 +1,276 @@
+"""Where a model looked, as a page for the browser and as lines for the terminal.
+
+A word is shaded by sqrt(p_s) p_w of its sentence's and its own weight, as in the paper's figures (Yang et al. 2016,
+section 3.5), so that strong words of idle sentences stay pale but can be seen. Texts are untrusted: all is escaped.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from html import escape
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from lightning_nn.sanitize import clean
+from lightning_nn.tasks.artifacts import Explanation
+
+STRONGEST = 5  # words that are named beside a document
+FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
+
+_CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
+
+
+class ShadedWord(NamedTuple):
+    """A word as it is shown.
+
+    Attributes:
+        text: itself, harmless.
+        gap: what stands before it: a space between Latin words, nothing between Chinese ones.
+        weight: within its sentence, 0 to 1.
+        shade: 0 to 1, the strongest of the document 1.
+    """
+
+    text: str
+    gap: str
+    weight: float
+    shade: float
+
+
+class ShadedSentence(NamedTuple):
+    """A sentence as it is shown.
+
+    Attributes:
+        weight: within its document, 0 to 1.
+        words: its words.
+    """
+
+    weight: float
+    words: list[ShadedWord]
+
+
+def shade(explanation: Explanation) -> list[ShadedSentence]:
+    """The sentences of a document with what each word is shaded by."""
+    pairs = list(zip(explanation.sentence_weights, explanation.word_weights, explanation.sentences, strict=False))
+    most = max((w * s**0.5 for s, weights, _ in pairs for w in weights), default=0.0) or 1.0
+    sentences = []
+    for weight, weights, words in pairs:
+        shaded: list[ShadedWord] = []
+        for w, word in zip(weights, words, strict=False):
+            text = clean(word)
+            gap = _gap(shaded[-1].text, text) if shaded else ""
+            shaded.append(ShadedWord(text, gap, w, w * weight**0.5 / most))
+        sentences.append(ShadedSentence(weight, shaded))
+    return sentences
+
+
+def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[ShadedWord]:
+    """The most strongly shaded words, each once, strongest first; those too faint to matter are left out."""
+    words = sorted((w for s in sentences for w in s.words if w.text and w.shade >= FAINT), key=lambda w: -w.shade)
+    named: dict[str, ShadedWord] = {}
+    for word in words:
+        named.setdefault(word.text, word)
+    return list(named.values())[:most]
+
+
+def _gap(before: str, after: str) -> str:
+    """A space between words that are written apart."""
+    if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
+        return ""
+    return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+# ---------------------------------------------------------------------- page
+
+_STYLE = """
+:root { color-scheme: light dark; --page: #fff; --text: #1b1b1b; --soft: #5c5c5c; --line: #dcdcdc; --bar: #2f6fbb;
+  --word: 255 150 30; --right: #1a7f37; --wrong: #c0262d; }
+@media (prefers-color-scheme: dark) { :root { --page: #16181c; --text: #ececec; --soft: #a6a6a6; --line: #3a3d42;
+  --bar: #6ea8ea; --word: 214 96 0; --right: #57c06d; --wrong: #ff7b78; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 52rem; background: var(--page); color: var(--text);
+  font: 1rem/1.75 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; }
+h1 { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .5rem; }
+h2 { font-size: 1.15rem; line-height: 1.4; margin: 0; overflow-wrap: anywhere; }
+p { margin: .25rem 0; }
+.soft { color: var(--soft); font-size: .875rem; }
+article { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1.25rem; }
+.right { color: var(--right); } .wrong { color: var(--wrong); }
+ol { list-style: none; margin: .75rem 0 0; padding: 0; }
+li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
+.weight { display: grid; grid-template-columns: 1fr 2.75rem; column-gap: .4rem; align-items: center; height: 1.75rem;
+  color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; text-align: right; }
+.bar { height: .6rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) left / var(--s) 100%
+  no-repeat, var(--line); }
+.text { overflow-wrap: anywhere; }
+.w, .key { border-radius: .2rem; padding: .1em 0; background: rgb(var(--word) / var(--w));
+  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+.bar, .w, .key { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.key { padding: .1em .6em; color: var(--text); }
+@media (max-width: 30rem) { li { grid-template-columns: 3.75rem minmax(0, 1fr); column-gap: .5rem; }
+  .weight { grid-template-columns: 1fr; height: auto; align-content: start; line-height: 1.3; padding-top: .3rem; } }
+"""
+
+
+def page(explanations: list[Explanation], title: str) -> str:
+    """A page of documents with their words by weight: self-contained HTML, without scripts.
+
+    Args:
+        explanations: the documents.
+        title: of the page.
+    """
+    articles = "".join(_article(number, e) for number, e in enumerate(explanations, 1))
+    keys = " ".join(f'<span class="key" style="--w:{w}">{name}</span>' for name, w in _KEYS.items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{_html(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<header>
+<h1>{_html(title)}</h1>
+<p class="soft">The bar is the share of a sentence in the document, in percent. A word is shaded by its own share in its
+sentence times the root of the sentence's: {keys}. Point at a word for its share.</p>
+</header>
+<main>
+{articles or "<p>No documents.</p>"}</main>
+</body>
+</html>
+"""
+
+
+_KEYS = {"weak": 0.15, "middling": 0.5, "strong": 1}
+
+
+def _article(number: int, explanation: Explanation) -> str:
+    sentences = shade(explanation)
+    words = ", ".join(f"{_html(w.text)} {w.weight:.0%}" for w in strongest(sentences))
+    rows = "".join(_row(sentence) for sentence in sentences)
+    language = _language(explanation)
+    return f"""<article aria-labelledby="d{number}">
+<h2 id="d{number}">{number}. {_html(explanation.category)} {_percent(explanation.probability)}</h2>
+<p class="soft">{_verdict(explanation)}</p>
+<p class="soft">Strongest words: <span{language}>{words or "none"}</span></p>
+<ol{language}>
+{rows}</ol>
+</article>
+"""
+
+
+def _row(sentence: ShadedSentence) -> str:
+    percent = f"{sentence.weight:.1%}"
+    words = "".join(
+        f'{w.gap}<span class="w" style="--w:{w.shade:.2f}" title="{w.weight:.1%}">{_html(w.text)}</span>'
+        if w.shade >= 0.005
+        else f'{w.gap}<span title="{w.weight:.1%}">{_html(w.text)}</span>'
+        for w in sentence.words
+    )
+    return (
+        f'<li><span class="weight"><span class="bar" style="--s:{percent}" aria-hidden="true"></span>'
+        f'<span>{percent}</span></span><span class="text" dir="auto">{words}</span></li>\n'
+    )
+
+
+def _verdict(explanation: Explanation) -> str:
+    if explanation.truth is None:
+        return "The right answer is not known."
+    if explanation.truth == explanation.category:
+        return f'<span class="right">✓ right</span>: {_html(explanation.truth)}'
+    return f'<span class="wrong">✗ wrong</span>: it is {_html(explanation.truth)}'
+
+
+def _language(explanation: Explanation) -> str:
+    """Tells browsers which glyphs and screen readers which voice to take, where the script tells."""
+    text = "".join(word for sentence in explanation.sentences for word in sentence)
+    return ' lang="zh"' if _CJK.search(text) and not _KANA_OR_HANGUL.search(text) else ""
+
+
+def _html(text: str) -> str:
+    return escape(clean(text), quote=True)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+# ---------------------------------------------------------------------- terminal
+
+
+def terminal(explanation: Explanation, width: int = 80) -> TerminalExplanation:
+    """A document for `rich.console.Console.print`: shaded in a terminal with colours, else with its words by weight.
+
+    Args:
+        explanation: the document.
+        width: columns at most.
+    """
+    return TerminalExplanation(explanation, width)
+
+
+class TerminalExplanation:
+    """A document as lines of a terminal; see `terminal`."""
+
+    def __init__(self, explanation: Explanation, width: int) -> None:
+        self.explanation, self.width = explanation, width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        sentences = shade(self.explanation)
+        colours = console.is_terminal and console.color_system is not None and not console.no_color
+        width = min(self.width, options.max_width)
+        yield self._title()
+        grid = Table.grid(padding=(0, 1), pad_edge=False)
+        grid.add_column(width=min(14, max(6, width // 5)), no_wrap=True)
+        grid.add_column(overflow="fold")
+        for sentence in sentences:
+            for row in _lines(sentence, colours, options.ascii_only, width):
+                grid.add_row(*row)
+        yield from console.render(grid, options.update(width=width))
+        words = ", ".join(f"{w.text} {w.weight:.0%}" for w in strongest(sentences))
+        yield Text(f"strongest words: {words or 'none'}", style="dim" if colours else "", overflow="fold")
+
+    def _title(self) -> Text:
+        title = Text(overflow="fold")
+        title.append(clean(self.explanation.category), style="bold")
+        title.append(f"  {_percent(self.explanation.probability)}")
+        truth = self.explanation.truth
+        if truth is not None:
+            right = truth == self.explanation.category
+            title.append("  right" if right else f"  wrong: it is {clean(truth)}", style="green" if right else "red")
+        return title
+
+
+def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int) -> Iterator[tuple[Text, Text]]:
+    """A sentence in the columns of its weight and its text; without colours a second row has its words by weight."""
+    bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
+    yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
+    if not colours and len(sentence.words) > 1 and (named := strongest([sentence], 3)):
+        yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
+
+
+def _shaded(words: list[ShadedWord], colours: bool) -> Text:
+    text = Text(overflow="fold")
+    for word in words:
+        text.append(word.gap)
+        text.append(word.text, style=_style(word.shade) if colours and word.shade >= FAINT else None)
+    return text
+
+
+def _style(shade: float) -> Style:
+    """Black on a colour from pale sand to strong orange: readable on dark and light terminals alike."""
+    pale, strong = (225, 213, 190), (255, 130, 0)
+    red, green, blue = (round(p + (s - p) * shade) for p, s in zip(pale, strong, strict=True))
+    return Style(color="#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}", bold=shade > 0.6)

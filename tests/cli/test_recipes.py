@@ -1,0 +1,86 @@
+"""Every recipe of conf/ parses, says something, and runs; every model overfits a batch from the command line."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+from lightning_nn import catalog
+from lightning_nn.cli.parser import CommandLine, find_recipes
+from lightning_nn.cli.request import parse
+from lightning_nn.data.images.cifar10 import CATEGORIES
+from tests.commands import ROOT, command, write_reviews
+
+RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
+TINY = {
+    "text": ("--data.path", "reviews.csv"),
+    "cifar10": ("--data.path", "pictures"),
+    "bulletins": ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50"),
+}
+
+
+def write_pictures(folder: Path) -> None:
+    """Three pictures of each class of CIFAR-10 to train on, one to test."""
+    for split, name, number in itertools.product(("train", "test"), CATEGORIES, range(3)):
+        if split == "train" or number == 0:
+            file = folder / split / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 50, 100)).save(file)
+
+
+def pair(recipe: Path) -> tuple[str, str]:
+    """Model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
+    model, data, *_ = [*recipe.stem.split("-"), ""]
+    return model, data or catalog.MODELS[model].data
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
+    model, data = pair(recipe)
+    write_reviews(tmp_path / "reviews.csv")
+    write_pictures(tmp_path / "pictures")
+    argv = ["--model", model, "--data", data, *TINY.get(data, ())]
+    if recipe not in find_recipes(model, data):
+        argv += ["-c", str(recipe)]
+    command(*argv, "--trainer.fast_dev_run", "true", cwd=tmp_path).ok()
+    assert not list(tmp_path.rglob("*.ckpt")), "a trial run left a checkpoint"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_recipe_holds_only_what_differs_from_what_it_stands_on(recipe: Path) -> None:
+    model, data = pair(recipe)
+    under = [file for file in find_recipes(model, data) if recipe.stem.startswith(f"{file.stem}-")]
+    line = CommandLine(parse(["--model", model, "--data", data]), model, data, recipes=under)
+    code = {key: value for key, value in line.config.items() if not key.startswith("config")}
+    said = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    same = [key for key, value in _flat(said).items() if code[key] == value]
+    assert not same, f"{recipe.name} repeats the defaults of {same}"
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+@pytest.mark.parametrize("model", catalog.MODELS)
+def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
+    argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
+    argv += ["--trainer.limit_val_batches", "0"]
+    if catalog.MODELS[model].reads == "text":
+        argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
+        argv += ["--optimizer.lr", "0.01"]
+    command("fit", *argv, cwd=tmp_path).ok()
+    events = EventAccumulator(str(tmp_path / "logs" / model / "r"))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train/loss")]
+    assert losses[-1] < 0.05, f"training loss {losses[0]:.3f} at the start, {losses[-1]:.3f} at the end"
