@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"{best} was not trained on bulletins, of which alone it is known which sentences decide")
     model = HAN.load_from_checkpoint(best)
     data = Bulletins(**checkpoint["datamodule_hyper_parameters"])
-    data.adopt(model.reader)
+    data.use_processor(model.processor)
     share, accuracy = looked_at(model, data)
     figures = {"test/attention_on_deciding": share, "test/acc": accuracy, "bayes": BAYES_ACCURACY}
     count = len(data.sources["test"])

@@ -129,7 +129,7 @@ def read(name: str, options: dict[str, Any], units: str) -> dict[str, Split]:
     uncut = {argument: value for argument, value in _UNCUT.items() if argument in made.__init__.__annotations__}
     data: Documents = made(**options, segmenter=units, **uncut)
     data.prepare_once()
-    words = np.array(data.reader.vocabulary.words, dtype=object)
+    words = np.array(data.processor.vocabulary.words, dtype=object)
     return {split: Split(list(_texts(source, words)), source.labels) for split, source in data.sources.items()}
 
 

@@ -30,7 +30,7 @@ from lightning_nn import HAN, TextBatch, catalog
 from lightning_nn.cli import entry as cli
 from lightning_nn.cli.request import parse
 from lightning_nn.data.batches import Index
-from lightning_nn.data.loader import BatchOrder
+from lightning_nn.data.loader import BatchSampler
 from lightning_nn.errors import UserError
 
 
@@ -116,7 +116,7 @@ def prepare(options: list[str]) -> Setup:
     data = line.make_data()
     data.prepare_once()
     model = line.make_model(data)
-    model.reader = data.reader
+    model.processor = data.processor
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     return Setup(data, model, weights, line.config.trainer.gradient_clip_val)
 
@@ -169,10 +169,10 @@ def measure_steps(args: argparse.Namespace) -> Report:
     torch.manual_seed(0)
     rows, notes, figures = [], [], {}
     for kind, batches in {
-        "bulletins": bulletins(args.batches, args.vocabulary),
-        "long documents": long_documents(args.batches, args.vocabulary),
+        "bulletins": bulletins(args.batches, args.vocabulary_size),
+        "long documents": long_documents(args.batches, args.vocabulary_size),
     }.items():
-        model = HAN(args.vocabulary, 10, args.embedding_size, args.hidden_size)
+        model = HAN(args.vocabulary_size, 10, args.embedding_size, args.hidden_size)
         worst = disagreement(model, batches)
         seconds = time_ways(model, batches, args.rounds)
         words = sum(len(batch.words) for batch in batches)
@@ -237,17 +237,17 @@ def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, li
     return seconds
 
 
-def bulletins(count: int, vocabulary: int) -> list[TextBatch]:
+def bulletins(count: int, vocabulary_size: int) -> list[TextBatch]:
     """Batches of the default data, words beyond the vocabulary unknown."""
     data = catalog.DATA["bulletins"].load()()
     data.prepare_once()
     return [
-        batch._replace(words=batch.words * (batch.words < vocabulary))
+        batch._replace(words=batch.words * (batch.words < vocabulary_size))
         for _, batch in zip(range(count), data.train_dataloader(), strict=False)
     ]
 
 
-def long_documents(count: int, vocabulary: int) -> list[TextBatch]:
+def long_documents(count: int, vocabulary_size: int) -> list[TextBatch]:
     """Batches of random documents as long as those of a news archive, grouped as the loader groups documents.
 
     Half have at most 19 sentences and 820 characters, about 500 words; the longest has dozens of times as many, of
@@ -258,16 +258,16 @@ def long_documents(count: int, vocabulary: int) -> list[TextBatch]:
     sentences = np.clip(np.rint(23 * np.exp(0.7 * random.standard_normal(documents.sum()))), 1, 60).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(documents)])
     lengths = np.add.reduceat(sentences, starts[:-1])
-    order = BatchOrder(len(documents), 64, shuffle=True, lengths=lengths, max_length=30_000)
+    order = BatchSampler(len(documents), 64, shuffle=True, lengths=lengths, max_length=30_000)
     return [
-        _random_batch([sentences[starts[i] : starts[i + 1]] for i in members], vocabulary, random)
+        _random_batch([sentences[starts[i] : starts[i + 1]] for i in members], vocabulary_size, random)
         for _, members in zip(range(count), order, strict=False)
     ]
 
 
-def _random_batch(documents: list[Index], vocabulary: int, random: np.random.Generator) -> TextBatch:
+def _random_batch(documents: list[Index], vocabulary_size: int, random: np.random.Generator) -> TextBatch:
     sentences = np.concatenate(documents)
-    words = np.minimum(random.zipf(1.2, sentences.sum()), vocabulary) - 1
+    words = np.minimum(random.zipf(1.2, sentences.sum()), vocabulary_size) - 1
     arrays = (np.array([len(d) for d in documents]), sentences, words, random.integers(0, 10, len(documents)))
     return TextBatch(*(torch.from_numpy(np.asarray(array, np.int64)) for array in arrays))
 

@@ -48,7 +48,7 @@ DATA: dict[str, Entry] = {
     "text": Entry("lightning_nn.data.text.data_module:TextData", "text", "your texts: TSV, CSV, JSONL or folders"),
 }
 
-READERS: dict[str, str] = {
+PROCESSORS: dict[str, str] = {
     "pictures": "lightning_nn.data.images.source:PictureReader",
     "text": "lightning_nn.data.text.data_module:TextReader",
 }
@@ -70,7 +70,7 @@ def find(table: dict[str, Entry], name: str, what: str) -> Entry:
     return table[name]
 
 
-def reader(kind: str, state: dict[str, Any]) -> Any:
+def processor(kind: str, state: dict[str, Any]) -> Any:
     """A reader from what a checkpoint holds of it.
 
     Args:
@@ -80,9 +80,9 @@ def reader(kind: str, state: dict[str, Any]) -> Any:
     Raises:
         UserError: there is no such reader, or it takes other arguments.
     """
-    if kind not in READERS:
-        raise UserError(f"the checkpoint was trained on data of the kind {kind!r}{nearest(str(kind), READERS)}")
-    module, name = READERS[kind].split(":")
+    if kind not in PROCESSORS:
+        raise UserError(f"the checkpoint was trained on data of the kind {kind!r}{nearest(str(kind), PROCESSORS)}")
+    module, name = PROCESSORS[kind].split(":")
     try:
         return getattr(import_module(module), name)(**state)
     except (TypeError, ValueError, AttributeError) as error:

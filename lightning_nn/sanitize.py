@@ -9,7 +9,7 @@ import unicodedata
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 
 
-def clean(text: str) -> str:
+def sanitize(text: str) -> str:
     """Text with everything removed that a terminal or a page would act on.
 
     Terminal sequences, control characters, invisible format characters (reversed writing among them) and lone

@@ -145,11 +145,11 @@ class Loss:
     class_weights: list[float] | Literal["balanced"] | None = None
     r_drop: float = 0.0
 
-    def check(self, classes: int) -> None:
+    def check(self, num_classes: int) -> None:
         """Looks at the settings before anything is made of them.
 
         Args:
-            classes: K.
+            num_classes: K.
 
         Raises:
             UserError: a value out of its range, or not a weight for each class.
@@ -162,5 +162,7 @@ class Loss:
             return
         if not all(0 < weight < math.inf for weight in self.class_weights):
             raise UserError(f"--loss.class_weights is {self.class_weights}; each must be above 0")
-        if len(self.class_weights) != classes:
-            raise UserError(f"--loss.class_weights has {len(self.class_weights)} weights; there are {classes} classes")
+        if len(self.class_weights) != num_classes:
+            raise UserError(
+                f"--loss.class_weights has {len(self.class_weights)} weights; there are {num_classes} classes"
+            )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_nn import Digits, ImageBatch, TextBatch, catalog
 from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.data.images.source import PictureSource
+from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.checkpoint import PlainCheckpointIO
 from lightning_nn.tasks.classification import Classifier
@@ -62,8 +62,8 @@ class FewDigits(Digits):
     def prepare(self) -> None:
         super().prepare()
         for split, source in self.sources.items():
-            assert isinstance(source, PictureSource)
-            self.sources[split] = PictureSource(source.images[source.members[:40]], source.labels[:40])
+            assert isinstance(source, ImageSource)
+            self.sources[split] = ImageSource(source.images[source.indices[:40]], source.labels[:40])
 
 
 def small_data(name: str, folder: Path, batch_size: int = 8) -> DataModule:
@@ -83,7 +83,7 @@ def small_model(name: str, data: DataModule, *, quiet: bool = True) -> Classifie
     described = {key: value for key, value in data.describe().items() if key in wanted}
     rates = {key: 0.0 for key in ("dropout", "word_dropout") if key in wanted and quiet}
     model: Classifier = cls(**described, **SMALL[name], **rates)
-    model.reader = data.reader
+    model.processor = data.processor
     return model
 
 

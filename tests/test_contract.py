@@ -129,7 +129,7 @@ def test_a_fresh_process_gives_the_same_answers_from_the_checkpoint_alone(
         assert torch.load(checkpoint, weights_only=True)["lightning_nn"]["model"] == name
         raw = raw_input(name, tmp_path)
         model.eval()
-        answers = model.predict_step(model.trained_reader().encode(raw)).tolist()
+        answers = model.predict_step(model.require_processor().encode(raw)).tolist()
         expected[name] = [answers, [list(answer) for answer in model.predict(raw)]]
         request[name] = (str(checkpoint), raw)
         corpus.rename(tmp_path / f"gone-{name}")
@@ -332,7 +332,7 @@ def test_no_input_has_no_answers(model: Classifier) -> None:
 
 def test_an_untrained_model_says_that_it_cannot_read_yet(name: str, data: DataModule) -> None:
     model = small_model(name, data)
-    model.reader = None
+    model.processor = None
     with pytest.raises(UserError, match="can't read raw input yet"):
         model.predict(["……"])
 

@@ -55,7 +55,7 @@ def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "
     return mode or ("min" if monitor.endswith("loss") else "max")
 
 
-class Monitors(pl.Callback):
+class MonitorCheck(pl.Callback):
     """Refuses a metric that validation does not give: at the check before the first step, not after the first epoch.
 
     Args:
@@ -115,7 +115,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-class Stop(EarlyStopping):
+class ResumableEarlyStopping(EarlyStopping):
     """Ends a run whose validation no longer gets better.
 
     Args:

@@ -30,7 +30,7 @@ SENTENCES = 20  # of a document in TensorBoard, the heaviest; the page has all
 THRIFT = 20  # validation pictures may take one part in so many of the time
 
 
-class Board(pl.Callback):
+class TensorBoardCallback(pl.Callback):
     """Learning rate, gradient norm, confusion matrices, modules or graph, hyperparameters, attention.
 
     All goes to the run's `TensorBoardLogger`; without one nothing is done. Names: `lr`, `grad_norm` (before clipping),

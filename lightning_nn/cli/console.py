@@ -18,7 +18,7 @@ _CHATTER = re.compile(
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Holds them back while a command runs."""
     names = ("utilities.rank_zero", "utilities.seed", "trainer.connectors.checkpoint_connector")
     roots = ("pytorch_lightning", "lightning_fabric")

@@ -8,7 +8,7 @@ import sys
 from lightning_nn import catalog
 from lightning_nn.cli.request import OPTIONS, VERBS, parse
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.sanitize import clean
+from lightning_nn.sanitize import sanitize
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return execute(request)
     except UserError as error:
-        print("\n".join(map(clean, f"error: {error}".splitlines())), file=sys.stderr)
+        print("\n".join(map(sanitize, f"error: {error}".splitlines())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {clean(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        print(f"error: {sanitize(str(error.filename))}: {error.strerror}", file=sys.stderr)
         return 2
 
 

@@ -24,22 +24,22 @@ from lightning_nn.callbacks.checkpoints import (
     CheckpointSettings,
     EarlyStoppingSettings,
     LastCheckpoint,
-    Monitors,
-    Stop,
+    MonitorCheck,
+    ResumableEarlyStopping,
     better,
 )
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.callbacks.tensorboard import Board
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback
 from lightning_nn.cli.parser_errors import config_files, explain
 from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import PlainCheckpointIO, write_whole
-from lightning_nn.runs.results import Record
+from lightning_nn.runs.checkpoint import PlainCheckpointIO, write_atomically
+from lightning_nn.runs.results import RunStatistics
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.settings import Loss, LRScheduler, Optimizer
-from lightning_nn.tasks.base import Topic
+from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 
 
@@ -63,7 +63,7 @@ class CommandLine(LightningCLI):
         defaults: dict[str, Any] | None = None,
     ) -> None:
         self.request, self.model_name, self.data_name = request, model, data
-        self.topic: type[Topic] = catalog.find(catalog.MODELS, model, "model").load()
+        self.topic: type[Task] = catalog.find(catalog.MODELS, model, "model").load()
         self.data_module: type[DataModule] = catalog.find(catalog.DATA, data, "data set").load()
         self.defaults = defaults or {}
         files = find_recipes(model, data) if recipes is None else recipes
@@ -135,7 +135,7 @@ class CommandLine(LightningCLI):
 
     def save(self, run: Run) -> None:
         """Writes all settings to the run's config.yaml."""
-        write_whole(run.config, lambda file: file.write(self.text().encode("utf-8")))
+        write_atomically(run.config, lambda file: file.write(self.text().encode("utf-8")))
 
     def keep_form(self, checkpoint: dict[str, Any]) -> None:
         """Gives the model the form of a checkpoint's, but for what the command line says."""
@@ -157,7 +157,7 @@ class CommandLine(LightningCLI):
         """The data module."""
         return self.data_module(**self.config.data.as_dict())
 
-    def make_model(self, data: DataModule) -> Topic:
+    def make_model(self, data: DataModule) -> Task:
         """The model, fitted to the data and with the settings of the command line."""
         described = data.describe()
         parameters = set(_parameters(self.topic))
@@ -172,8 +172,8 @@ class CommandLine(LightningCLI):
             if group in self.config_init:
                 setattr(model, group, self.config_init[group])
         if isinstance(model, Classifier):
-            model.loss.check(model.classes)
-            if model.loss.r_drop and not model.drops:
+            model.loss.check(model.num_classes)
+            if model.loss.r_drop and not model.has_dropout:
                 remedy = "raise --model.dropout, or say " * ("dropout" in parameters) + "--loss.r_drop 0"
                 raise UserError(
                     f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
@@ -200,7 +200,7 @@ class CommandLine(LightningCLI):
         if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
             raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use as many at most")
 
-    def make_trainer(self, run: Run | None, record: Record | None = None) -> Trainer:
+    def make_trainer(self, run: Run | None, record: RunStatistics | None = None) -> Trainer:
         """The trainer.
 
         Args:
@@ -217,11 +217,11 @@ class CommandLine(LightningCLI):
             return self._start(config, callbacks)
         best, stop = self.config_init.checkpoint, self.config_init.early_stopping
         watched = {"checkpoint": best.monitor, **({"early_stopping": stop.monitor} if stop.patience > 0 else {})}
-        callbacks += [Monitors(watched), StepSeed(self.config.seed_everything), Board()]
+        callbacks += [MonitorCheck(watched), StepSeed(self.config.seed_everything), TensorBoardCallback()]
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:
-            callbacks.append(Stop(stop))
+            callbacks.append(ResumableEarlyStopping(stop))
         if config.get("enable_checkpointing") is not False:
             callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
             callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
@@ -282,5 +282,5 @@ def _flat(config: Namespace) -> dict[str, Any]:
     return {key: value for key, value in config.items() if not isinstance(value, Namespace)}
 
 
-def _parameters(topic: type[Topic]) -> list[str]:
+def _parameters(topic: type[Task]) -> list[str]:
     return [name for name in topic.__init__.__annotations__ if name != "return"]

@@ -20,7 +20,7 @@ from lightning_nn import catalog
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import open_checkpoint, saved_model
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.sanitize import clean
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.classification import Classifier, Prediction
 from lightning_nn.visualization.attention import page, terminal
 
@@ -139,9 +139,9 @@ def _inputs(options: argparse.Namespace, reads: str) -> Iterator[Any]:
     path = Path(options.file)
     if not path.exists():
         raise UserError(f"no picture or folder at {path}")
-    from lightning_nn.data.images.source import picture_files
+    from lightning_nn.data.images.source import image_files
 
-    files = sorted(picture_files(path)[0]) if path.is_dir() else [path]
+    files = sorted(image_files(path)[0]) if path.is_dir() else [path]
     if not files:
         raise UserError(f"no pictures in {path}")
     return iter(files)
@@ -154,8 +154,8 @@ def _writer(out: Path | None) -> Iterator[Any]:
         width = shutil.get_terminal_size().columns
 
         def show(raw: str, answer: Prediction) -> None:
-            head = f"{clean(answer.category)}  {answer.probability:.3f}  "
-            print(set_cell_size(head + clean(raw), width).rstrip())
+            head = f"{sanitize(answer.category)}  {answer.probability:.3f}  "
+            print(set_cell_size(head + sanitize(raw), width).rstrip())
 
         yield show
         return
@@ -190,7 +190,7 @@ def _rows(stream: TextIO) -> Iterator[Any]:
 
 def cell(text: str) -> str:
     """Text that neither a terminal takes for a command nor a spreadsheet for a formula."""
-    text = clean(text)
+    text = sanitize(text)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 

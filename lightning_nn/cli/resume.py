@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.checkpoints import Stop
+from lightning_nn.callbacks.checkpoints import ResumableEarlyStopping
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule
@@ -55,14 +55,14 @@ def saved_model(request: Request, path: Path, checkpoint: dict[str, Any]) -> str
     return str(model)
 
 
-def saved_reader(checkpoint: dict[str, Any]) -> Any:
+def saved_processor(checkpoint: dict[str, Any]) -> Any:
     """How raw input is read, as the checkpoint's model was trained; None if it kept no reader.
 
     Raises:
         UserError: the checkpoint's reader is damaged.
     """
-    reader = checkpoint["lightning_nn"]["reader"]
-    return None if reader is None else catalog.reader(reader["kind"], reader["state"])
+    processor = checkpoint["lightning_nn"]["processor"]
+    return None if processor is None else catalog.processor(processor["kind"], processor["state"])
 
 
 def saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path)
     Raises:
         UserError: what it was trained on would be validated or tested.
     """
-    saved = checkpoint["lightning_nn"].get("cut")
-    if saved is not None and data.cut != saved:
+    saved = checkpoint["lightning_nn"].get("split_digest")
+    if saved is not None and data.split_digest != saved:
         raise UserError(
             f"the data is not what {path} was trained on: it has changed, or is cut otherwise, so what the model was "
             "trained on would be tested. Bring the old data back; new samples belong in a file of their own, for "
@@ -146,7 +146,7 @@ def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, pa
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
             f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
         )
-    patience, waited = cli.config.early_stopping.patience, Stop.impatience(checkpoint)
+    patience, waited = cli.config.early_stopping.patience, ResumableEarlyStopping.impatience(checkpoint)
     if 0 < patience <= waited:
         raise UserError(
             f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "

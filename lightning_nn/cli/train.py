@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_nn import catalog
-from lightning_nn.cli.console import calm
+from lightning_nn.cli.console import quiet_lightning
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import (
@@ -25,15 +25,15 @@ from lightning_nn.cli.resume import (
     refuse_other_parts,
     run_defaults,
     saved_defaults,
-    saved_reader,
+    saved_processor,
     say_schedule,
 )
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.results import Record, save_results, show_results
+from lightning_nn.runs.results import RunStatistics, save_results, show_results
 from lightning_nn.runs.run_folder import Run, is_first_process, resume_command
-from lightning_nn.sanitize import clean
-from lightning_nn.tasks.base import Topic
+from lightning_nn.sanitize import sanitize
+from lightning_nn.tasks.base import Task
 
 
 def execute(request: Request) -> int:
@@ -45,7 +45,7 @@ def execute(request: Request) -> int:
     Raises:
         UserError: what a person can mend.
     """
-    with calm():
+    with quiet_lightning():
         try:
             code = _do(request)
         except MisconfigurationException as error:  # what Lightning calls a person's slip
@@ -75,7 +75,7 @@ def _train(request: Request) -> int:
             "--ckpt_path goes on with a run, --finetune starts a new one from its weights: give one of them"
         )
     cli, data, model, run, path = _resumed(request) if request.ckpt_path else _begun(request)
-    record = Record()
+    record = RunStatistics()
     trainer = cli.make_trainer(run, record)
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
@@ -103,17 +103,17 @@ def _train(request: Request) -> int:
     return 0
 
 
-class Start(NamedTuple):
+class TrainingSetup(NamedTuple):
     """What a training starts from: the settings, data, model, where it is kept, and the checkpoint if it goes on."""
 
     cli: CommandLine
     data: DataModule
-    model: Topic
+    model: Task
     run: Run
     path: Path | None
 
 
-def _begun(request: Request) -> Start:
+def _begun(request: Request) -> TrainingSetup:
     """A new run, from scratch or from the weights of another."""
     assert request.model
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
@@ -125,10 +125,10 @@ def _begun(request: Request) -> Start:
     model = cli.make_model(data)
     if tuned is not None:
         _finetune(model, *tuned, data)
-    return Start(cli, data, model, Run.new(request.folder, request.model, request.name), None)
+    return TrainingSetup(cli, data, model, Run.new(request.folder, request.model, request.name), None)
 
 
-def _resumed(request: Request) -> Start:
+def _resumed(request: Request) -> TrainingSetup:
     """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
     path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
     saved = checkpoint["lightning_nn"]["data"]
@@ -148,26 +148,26 @@ def _resumed(request: Request) -> Start:
     cli.check()
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint, request.model, path)
-    data = _prepared(cli, saved_reader(checkpoint))
+    data = _prepared(cli, saved_processor(checkpoint))
     refuse_other_parts(data, checkpoint, path)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
         say_schedule(cli)
     model = cli.make_model(data)
     model.load_state(checkpoint, path)
-    return Start(cli, data, model, run or Run.new(request.folder, request.model, request.name), path)
+    return TrainingSetup(cli, data, model, run or Run.new(request.folder, request.model, request.name), path)
 
 
-def _prepared(cli: CommandLine, reader: Any = None) -> DataModule:
+def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     """The data, read as a checkpoint does if there is one, with its table shown."""
     data = cli.make_data()
-    data.adopt(reader)
+    data.use_processor(processor)
     data.prepare_once()
     if is_first_process():
         _show_data(data, sys.stdout)
     return data
 
 
-def _finish(cli: CommandLine, trainer: Trainer, model: Topic, data: DataModule, run: Run, record: Record) -> None:
+def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, run: Run, record: RunStatistics) -> None:
     """Tests the best checkpoint, unless only `fit` was asked for; keeps the results and shows them."""
     request = cli.request
     run.folder = Path(trainer.strategy.broadcast(str(run.folder)))  # rank 0 has named it
@@ -212,12 +212,16 @@ def _evaluate(request: Request) -> int:
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
     data = cli.make_data()
-    data.adopt(saved_reader(checkpoint))
+    data.use_processor(saved_processor(checkpoint))
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
         data.evaluate_only(split)
     data.prepare_once()
-    if data.only is None and split not in data.given and request.data == checkpoint["lightning_nn"]["data"]:
+    if (
+        data.evaluation_split is None
+        and split not in data.provided_splits
+        and request.data == checkpoint["lightning_nn"]["data"]
+    ):
         refuse_other_parts(data, checkpoint, path)
     if is_first_process():
         _show_data(data, sys.stderr)
@@ -241,9 +245,9 @@ def _decides_figures(option: str) -> bool:
     return option.startswith(("data.", "trainer.")) and option not in free
 
 
-def _finetune(model: Topic, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:
+def _finetune(model: Task, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:
     """Takes the weights of a checkpoint that fit, and says which do not."""
-    loaded, kept = model.load_weights(checkpoint, data.reader)
+    loaded, kept = model.load_weights(checkpoint, data.processor)
     if is_first_process():
         print(f"from {path}: {len(loaded)} tensors loaded, {len(kept)} not")
         for name, what in loaded.items():
@@ -275,5 +279,5 @@ def _show_data(data: DataModule, stream: TextIO) -> None:
         table.add_row(*row)
     Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
     for note in data.notes:
-        print(clean(note), file=stream)
+        print(sanitize(note), file=stream)
     stream.flush()

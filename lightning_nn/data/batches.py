@@ -43,20 +43,20 @@ class ImageBatch(NamedTuple):
         """Refuses what a model can't read.
 
         Args:
-            limits: the model's arguments: `classes`, and `features` or `channels` where it has them.
+            limits: the model's arguments: `num_classes`, and `features` or `channels` where it has them.
 
         Raises:
             UserError: empty, or of another type or shape.
         """
         _require("image", self.image, torch.uint8, "(B, C, H, W)", "pixels are numbers of 0 to 255, not yet normalised")
-        if "vocabulary" in limits:
+        if "vocabulary_size" in limits:
             raise UserError("a batch of pictures; this model reads texts: a TextBatch")
         shape = tuple(self.image.shape[1:])
         if limits.get("features", math.prod(shape)) != math.prod(shape):
             raise UserError(f"pictures of {shape}; this model was made for {limits['features']} numbers each")
         if limits.get("channels", shape[0]) != shape[0]:
             raise UserError(f"pictures of {shape}; this model was made for {limits['channels']} channels")
-        _check_labels(self.label, self.size, limits["classes"])
+        _check_labels(self.label, self.size, limits["num_classes"])
 
 
 class TextBatch(NamedTuple):
@@ -88,11 +88,11 @@ class TextBatch(NamedTuple):
         Raises:
             UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
         """
-        if "vocabulary" not in limits:
+        if "vocabulary_size" not in limits:
             raise UserError("a batch of texts; this model reads pictures: an ImageBatch")
         for name, shape in (("documents", "(D,)"), ("sentences", "(S,)"), ("words", "(W,)")):
             _require(name, getattr(self, name), torch.int64, shape, "see TextBatch")
-        _check_labels(self.label, self.size, limits["classes"])
+        _check_labels(self.label, self.size, limits["num_classes"])
         if self.words.device.type != "cpu":  # looking at values would wait for the device
             return
         for name, counts, parts in (("documents", self.documents, "sentences"), ("sentences", self.sentences, "words")):
@@ -101,7 +101,7 @@ class TextBatch(NamedTuple):
                     f"{name} counts the {parts} of each, at least 1; its sum is {int(counts.sum())}, its least "
                     f"{int(counts.min())}, and there are {len(getattr(self, parts))} {parts}"
                 )
-        _check_range("word ids", self.words, limits["vocabulary"], "vocabulary")
+        _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
 
 Batch = ImageBatch | TextBatch
@@ -116,14 +116,14 @@ def _require(name: str, values: Tensor, dtype: torch.dtype, shape: str, remedy: 
         raise UserError(f"{name} of a batch is empty, {tuple(values.shape)}: leave empty batches out")
 
 
-def _check_labels(label: Tensor | None, size: int, classes: int) -> None:
+def _check_labels(label: Tensor | None, size: int, num_classes: int) -> None:
     if label is None:
         return
     _require("label", label, torch.int64, "(B,)", "the number of each sample's class")
     if len(label) != size:
         raise UserError(f"a batch of {size} samples has {len(label)} labels")
     if label.device.type == "cpu":
-        _check_range("labels", label, classes, "classes")
+        _check_range("labels", label, num_classes, "num_classes")
 
 
 def _check_range(name: str, values: Tensor, limit: int, argument: str) -> None:
@@ -132,7 +132,7 @@ def _check_range(name: str, values: Tensor, limit: int, argument: str) -> None:
         raise UserError(f"{name} go from {least} to {most}; this model was made for 0 to {limit - 1} ({argument})")
 
 
-class Reader(Protocol):
+class Processor(Protocol):
     """What predict needs of the data: raw input to batches, class numbers to names. A checkpoint carries its state.
 
     Attributes:
@@ -163,7 +163,7 @@ class Reader(Protocol):
         """
         ...
 
-    def rows(self) -> dict[str, list[str]]:
+    def row_labels(self) -> dict[str, list[str]]:
         """Names of what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
         ...
 

@@ -31,7 +31,7 @@ class Source(Protocol):
         ...
 
 
-class BatchOrder:
+class BatchSampler:
     """Which samples make which batch: a function of (seed, epoch, rank, world size) alone.
 
     Samples are shuffled within buckets of like length, so that a batch has little spread, and a bucket is cut into
@@ -46,7 +46,7 @@ class BatchOrder:
         batch_size: samples in a batch of one rank, at most.
         shuffle: a new order each epoch; otherwise the same one always: as the samples lie, or, where there are
             lengths, batches of like length in an order that is not theirs, so that the first of them tell of all.
-        as_they_lie: with lengths too, samples come in their own order, for answers that are matched to them.
+        keep_order: with lengths too, samples come in their own order, for answers that are matched to them.
         seed: of the order.
         rank: of this process, 0 to world_size - 1.
         world_size: number of processes.
@@ -67,7 +67,7 @@ class BatchOrder:
         batch_size: int,
         *,
         shuffle: bool = False,
-        as_they_lie: bool = False,
+        keep_order: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -77,28 +77,28 @@ class BatchOrder:
     ) -> None:
         self.seed, self.epoch = seed, 0
         self.shuffle, self.rank, self.world_size = shuffle, rank, world_size
-        self.members = np.arange(size) if labels is None else _balance(labels)
-        if len(self.members) < world_size:
+        self.indices = np.arange(size) if labels is None else _balance(labels)
+        if len(self.indices) < world_size:
             raise UserError(
-                f"{len(self.members)} samples can't be shared by {world_size} processes: use fewer (--trainer.devices)"
+                f"{len(self.indices)} samples can't be shared by {world_size} processes: use fewer (--trainer.devices)"
             )
-        self.buckets = [(0, len(self.members))]
-        self.sorted = lengths is not None and not as_they_lie
+        self.buckets = [(0, len(self.indices))]
+        self.sorted = lengths is not None and not keep_order
         if lengths is None:
-            cuts = list(range(0, len(self.members), batch_size))
-        elif as_they_lie:
-            cuts = _fill(lengths[self.members], batch_size, max_length)
+            cuts = list(range(0, len(self.indices), batch_size))
+        elif keep_order:
+            cuts = _fill(lengths[self.indices], batch_size, max_length)
         else:
-            costs = lengths[self.members]
-            self.members = self.members[np.argsort(costs, kind="stable")]
+            costs = lengths[self.indices]
+            self.indices = self.indices[np.argsort(costs, kind="stable")]
             costs = np.sort(costs)
             self.buckets = _buckets(costs, self.spread)
             cuts = _cut(costs, self.buckets, batch_size, max_length)
-        self.bounds = _split_to_multiple(cuts, len(self.members), world_size)
-        self.repeated = [] if labels is None else _groups(self.members, labels, self.buckets)
+        self.bounds = _split_to_multiple(cuts, len(self.indices), world_size)
+        self.repeated = [] if labels is None else _groups(self.indices, labels, self.buckets)
 
     @property
-    def sampler(self) -> BatchOrder:
+    def sampler(self) -> BatchSampler:
         """Itself: where Lightning looks for `set_epoch`."""
         return self
 
@@ -110,19 +110,19 @@ class BatchOrder:
         return len(self.bounds) // self.world_size
 
     def __iter__(self) -> Iterator[Index]:
-        members, steps = self.members.copy(), np.arange(len(self))
+        indices, steps = self.indices.copy(), np.arange(len(self))
         if self.shuffle:
             random = np.random.default_rng((self.seed, self.epoch))
             for slots, samples in self.repeated:
                 rounds = -(-len(slots) // len(samples))
-                members[slots] = np.concatenate([random.permutation(samples) for _ in range(rounds)])[: len(slots)]
-            members = np.concatenate([random.permutation(members[a:b]) for a, b in self.buckets])
+                indices[slots] = np.concatenate([random.permutation(samples) for _ in range(rounds)])[: len(slots)]
+            indices = np.concatenate([random.permutation(indices[a:b]) for a, b in self.buckets])
             steps = random.permutation(steps)
         elif self.sorted:
             steps = np.random.default_rng(0).permutation(steps)
         for step in steps:
             start, stop = self.bounds[step * self.world_size + self.rank]
-            yield members[start:stop]
+            yield indices[start:stop]
 
 
 class Loader:
@@ -137,7 +137,7 @@ class Loader:
     def __init__(
         self,
         source: Source,
-        order: BatchOrder,
+        order: BatchSampler,
         transform: Callable[[Batch, np.random.Generator], Batch] | None = None,
     ) -> None:
         self.source, self.transform = source, transform
@@ -194,13 +194,13 @@ def _balance(labels: Index) -> Index:
     return np.sort(np.concatenate(slots))
 
 
-def _groups(members: Index, labels: Index, buckets: list[tuple[int, int]]) -> list[tuple[Index, Index]]:
+def _groups(indices: Index, labels: Index, buckets: list[tuple[int, int]]) -> list[tuple[Index, Index]]:
     """For each class in each bucket, where it stands in `members` and the samples that may stand there."""
     groups = []
     for start, stop in buckets:
-        of = labels[members[start:stop]]
+        of = labels[indices[start:stop]]
         slots = [start + np.flatnonzero(of == label) for label in np.unique(of)]
-        groups += [(places, np.unique(members[places])) for places in slots]
+        groups += [(places, np.unique(indices[places])) for places in slots]
     return groups
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import platformdirs
 import pytorch_lightning as pl
 
-from lightning_nn.data.batches import Index, Reader
-from lightning_nn.data.loader import BatchOrder, Loader, Source
+from lightning_nn.data.batches import Index, Processor
+from lightning_nn.data.loader import BatchSampler, Loader, Source
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]
@@ -35,7 +35,7 @@ class DataModule(pl.LightningDataModule):
         describes: arguments of models that this data decides (the keys of `describe()`).
         reading: arguments of its own that a trained model's reader decides.
         sources: "train", "val" and "test", once prepared.
-        reader: turns raw input into batches, once prepared.
+        processor: turns raw input into batches, once prepared.
         summary: rows of the table shown when a run starts, the first one its header, once prepared.
         notes: lines shown below that table: what was skipped, warnings, once prepared.
     """
@@ -43,7 +43,7 @@ class DataModule(pl.LightningDataModule):
     describes: ClassVar[tuple[str, ...]]
     reading: ClassVar[tuple[str, ...]] = ()
     sources: dict[str, Source]
-    reader: Reader
+    processor: Processor
     summary: list[tuple[str, ...]]
     notes: list[str]
 
@@ -52,21 +52,21 @@ class DataModule(pl.LightningDataModule):
         if batch_size != "all" and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; it must be 'all' or at least 1")
         self.batch_size, self.balanced = batch_size, balanced
-        self.adopted: Reader | None = None
-        self.only: str | None = None
+        self.fixed_processor: Processor | None = None
+        self.evaluation_split: str | None = None
         self._prepared = False
 
-    def adopt(self, reader: Reader | None) -> None:
+    def use_processor(self, processor: Processor | None) -> None:
         """Reads as a trained model does: its vocabulary and categories instead of those the data would give.
 
         Args:
-            reader: the model's; None changes nothing.
+            processor: the model's; None changes nothing.
 
         Raises:
             UserError: see `prepare_once`, which is called again if it was before.
         """
-        if reader is not None:
-            self.adopted = reader
+        if processor is not None:
+            self.fixed_processor = processor
             if self._prepared:
                 self._prepared = False
                 self.prepare_once()
@@ -95,13 +95,13 @@ class DataModule(pl.LightningDataModule):
         if self._prepared:
             return
         self.prepare()
-        if self.adopted is not None and self.adopted.categories != self.reader.categories:
+        if self.fixed_processor is not None and self.fixed_processor.categories != self.processor.categories:
             raise UserError(
-                f"the model's categories are {', '.join(self.adopted.categories)}; "
-                f"this data has {', '.join(self.reader.categories)}"
+                f"the model's categories are {', '.join(self.fixed_processor.categories)}; "
+                f"this data has {', '.join(self.processor.categories)}"
             )
-        if self.only is not None and self.only not in self.given:
-            self._take_whole(self.only)
+        if self.evaluation_split is not None and self.evaluation_split not in self.provided_splits:
+            self._take_whole(self.evaluation_split)
         self._prepared = True
 
     def prepare_data(self) -> None:
@@ -112,7 +112,7 @@ class DataModule(pl.LightningDataModule):
         """Lightning's hook: on each process."""
         self.prepare_once()
 
-    given: Sequence[str] = ("train", "val", "test")  # the splits that stand apart in the data, once prepared
+    provided_splits: Sequence[str] = ("train", "val", "test")  # the splits that stand apart in the data, once prepared
 
     def evaluate_only(self, split: str) -> None:
         """Gives one part alone, for a model that is tested on other data than its own: all samples where none is given.
@@ -123,7 +123,7 @@ class DataModule(pl.LightningDataModule):
         Raises:
             UserError: see `prepare_once`, which is called again if it was before.
         """
-        self.only = split
+        self.evaluation_split = split
         if self._prepared:
             self._prepared = False
             self.prepare_once()
@@ -131,19 +131,19 @@ class DataModule(pl.LightningDataModule):
     def _take_whole(self, split: str) -> None:
         whole = self.sources["train"]
         for other in ("val", "test"):
-            if other not in self.given:
+            if other not in self.provided_splits:
                 whole = whole.join(self.sources[other])
         self.sources[split] = whole
         self.notes.append(f"{split} here is all {len(whole):,} samples: no such part is given")
 
     @property
-    def cut(self) -> str | None:
+    def split_digest(self) -> str | None:
         """A digest of what its parts hold, where some of them are cut from others; None where all are given.
 
         Data that has grown since a model was trained is cut otherwise: samples it was trained on would be tested.
         """
         self.prepare_once()
-        if set(self.given) >= {"train", "val", "test"}:
+        if set(self.provided_splits) >= {"train", "val", "test"}:
             return None
         digest = hashlib.blake2b(digest_size=16)
         for split in ("train", "val", "test"):
@@ -155,7 +155,7 @@ class DataModule(pl.LightningDataModule):
     def class_counts(self) -> list[int]:
         """Training samples of each class."""
         self.prepare_once()
-        counts = np.bincount(self.sources["train"].labels, minlength=len(self.reader.categories))
+        counts = np.bincount(self.sources["train"].labels, minlength=len(self.processor.categories))
         return [int(n) for n in counts]
 
     def train_dataloader(self) -> Loader:
@@ -173,18 +173,18 @@ class DataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> Loader:
         """The test split in its own order: answer i is about sample i."""
-        return self._loader("test", shuffle=False, as_they_lie=True)
+        return self._loader("test", shuffle=False, keep_order=True)
 
     max_length: int | None = None  # sum of the source's lengths in a batch, at most
 
-    def _loader(self, split: str, *, shuffle: bool, as_they_lie: bool = False) -> Loader:
+    def _loader(self, split: str, *, shuffle: bool, keep_order: bool = False) -> Loader:
         self.prepare_once()
         source = self.sources[split]
-        order = BatchOrder(
+        order = BatchSampler(
             len(source),
             len(source) if self.batch_size == "all" else self.batch_size,
             shuffle=shuffle,
-            as_they_lie=as_they_lie,
+            keep_order=keep_order,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),
             rank=self.trainer.global_rank if self.trainer is not None else 0,
             world_size=self.trainer.world_size if self.trainer is not None else 1,
@@ -215,7 +215,7 @@ def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, 
     random = np.random.default_rng(seed)
     cut = []
     for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        cut.append(members[: max(1, round(fraction * len(members))) if len(members) > 1 else 0])
+        indices = random.permutation(np.flatnonzero(labels == label))
+        cut.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
     second = np.sort(np.concatenate(cut))
     return np.setdiff1d(np.arange(len(labels)), second), second

@@ -4,13 +4,13 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.embedding import WordDropout, WordEmbedding
 from lightning_nn.layers.ragged import (
+    at_least_float32,
     segment_ids,
     segment_max,
     segment_mean,
     segment_softmax,
     segment_starts,
     segment_sum,
-    widened,
 )
 from lightning_nn.layers.recurrent import FlatRNN, time_major
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-SPELLED = 8  # characters of a word that are looked at, from its first
+MAX_CHARACTERS = 8  # characters of a word that are looked at, from its first
 
 
 class WordDropout(nn.Dropout):
@@ -41,38 +41,38 @@ class WordEmbedding(nn.Module):
     """Vectors of words, with dropout of words and of values.
 
     A word's vector is its row of a table; where characters have vectors, it is that row plus the mean of those of its
-    first `SPELLED` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
+    first `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
     Embeddings, IJCAI 2015; addition, without their factor 1/2, for which a layer on top makes up). A Chinese word that
     is rare is still made of characters that are not. Where words are characters, nothing is gained.
 
     Args:
-        vocabulary: words, V; id 0 is the unknown word.
+        vocabulary_size: words, V; id 0 is the unknown word.
         size: width of a vector, E.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         dropout: probability of dropping a value of a vector, 0 to 1.
         characters: rows of the table of characters, C, row 0 for none; None: words have no characters.
 
     Attributes:
-        spelling: int32 (V, SPELLED), the characters of each word, 0 behind its last; nothing but 0 until `spell`.
+        word_characters: int32 (V, MAX_CHARACTERS), the characters of each word, 0 behind its last; nothing but 0 until `set_characters`.
 
     Raises:
         ValueError: a size below 1, or a probability outside its range.
     """
 
-    spelling: Tensor
+    word_characters: Tensor
 
     def __init__(
         self,
-        vocabulary: int,
+        vocabulary_size: int,
         size: int,
         word_dropout: float = 0.0,
         dropout: float = 0.0,
         characters: int | None = None,
     ) -> None:
         super().__init__()
-        if vocabulary < 1 or size < 1:
-            raise ValueError(f"a table of {vocabulary} words with {size} values each; both must be at least 1")
-        self.table = nn.Embedding(vocabulary, size)
+        if vocabulary_size < 1 or size < 1:
+            raise ValueError(f"a table of {vocabulary_size} words with {size} values each; both must be at least 1")
+        self.table = nn.Embedding(vocabulary_size, size)
         nn.init.normal_(self.table.weight, std=0.1)
         self.characters = None
         if characters is not None:
@@ -80,12 +80,12 @@ class WordEmbedding(nn.Module):
                 raise ValueError(f"characters is {characters}; it must be their number and one more for none")
             self.characters = nn.EmbeddingBag(characters, size, mode="mean", padding_idx=0)
             nn.init.normal_(self.characters.weight, std=0.1)
-            self.register_buffer("spelling", torch.zeros(vocabulary, SPELLED, dtype=torch.int32))
+            self.register_buffer("word_characters", torch.zeros(vocabulary_size, MAX_CHARACTERS, dtype=torch.int32))
         self._spelled = False
         self.word_dropout = WordDropout(word_dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def spell(self, words: Sequence[str], characters: Sequence[str]) -> None:
+    def set_characters(self, words: Sequence[str], characters: Sequence[str]) -> None:
         """Says what characters the words are made of; where characters have no vectors, that is of no interest.
 
         Args:
@@ -104,11 +104,11 @@ class WordEmbedding(nn.Module):
             )
         number = {character: i for i, character in enumerate(characters)}
         try:
-            spelled = [[number[character] for character in word[:SPELLED]] for word in words[1:]]
+            spelled = [[number[character] for character in word[:MAX_CHARACTERS]] for word in words[1:]]
         except KeyError as error:
             raise ValueError(f"the character {error} of a word is not among the characters") from None
-        rows_of_words = [row + [0] * (SPELLED - len(row)) for row in ([], *spelled)]
-        self.spelling.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
+        rows_of_words = [row + [0] * (MAX_CHARACTERS - len(row)) for row in ([], *spelled)]
+        self.word_characters.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
         self._spelled = True
 
     def forward(self, words: Tensor) -> Tensor:
@@ -121,10 +121,12 @@ class WordEmbedding(nn.Module):
         vectors = self.table(words)
         if self.characters is not None:
             self._check_spelled()
-            vectors = vectors + self.characters(self.spelling[words])
+            vectors = vectors + self.characters(self.word_characters[words])
         return self.dropout(vectors)
 
     def _check_spelled(self) -> None:
-        self._spelled = self._spelled or bool(self.spelling.any())  # they may have come with the weights
+        self._spelled = self._spelled or bool(self.word_characters.any())  # they may have come with the weights
         if not self._spelled:
-            raise RuntimeError("words have no characters yet: call spell(words, characters), or set the model's reader")
+            raise RuntimeError(
+                "words have no characters yet: call set_characters(words, characters), or set the model's reader"
+            )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def widened(values: Tensor) -> Tensor:
+def at_least_float32(values: Tensor) -> Tensor:
     """Half precision as float32; integers, float32 and float64 as they are."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
@@ -32,14 +32,14 @@ def segment_starts(lengths: Tensor) -> Tensor:
 
 def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
     """Sum over the rows of each segment: (W, ...) to (S, ...); half precision is added up in float32."""
-    wide = widened(values)
+    wide = at_least_float32(values)
     out = wide.new_zeros(len(lengths), *values.shape[1:])
     return out.index_add(0, segment_ids(lengths, len(values)), wide).to(values.dtype)
 
 
 def segment_mean(values: Tensor, lengths: Tensor) -> Tensor:
     """Mean over the rows of each segment: (W, E) to (S, E); half precision is added up in float32."""
-    return (segment_sum(widened(values), lengths) / lengths.unsqueeze(1)).to(values.dtype)
+    return (segment_sum(at_least_float32(values), lengths) / lengths.unsqueeze(1)).to(values.dtype)
 
 
 def segment_max(values: Tensor, lengths: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def segment_softmax(scores: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         (W,), positive, summing to 1 within each segment.
     """
-    scores = widened(scores)
+    scores = at_least_float32(scores)
     segment = segment_ids(lengths, len(scores))
     # The shift cancels out, in the gradient too, so it needs none.
     shifted = scores - segment_max(scores.detach(), lengths)[segment]

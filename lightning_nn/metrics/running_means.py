@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class EpochTotals:
+class RunningMeans:
     """Sums of an epoch on this process, which do not wait for the device.
 
     Attributes:
@@ -30,18 +30,18 @@ class EpochTotals:
         """
         self._resumed = (epoch, sums)
 
-    def add(self, losses: Tensor, hits: Tensor, epoch: int, *, keeps_resumed: bool) -> None:
+    def add(self, losses: Tensor, correct: Tensor, epoch: int, *, keeps_resumed: bool) -> None:
         """Adds a step.
 
         Args:
             losses: (B,).
-            hits: bool (B,).
+            correct: bool (B,).
             epoch: of the step.
             keeps_resumed: whether it is on this process that resumed sums are gone on from.
         """
         exact = torch.float32 if losses.device.type == "mps" else torch.float64
         samples = torch.full((), len(losses), dtype=exact, device=losses.device)
-        step = torch.stack([losses.sum(dtype=exact), hits.sum(dtype=exact), samples])
+        step = torch.stack([losses.sum(dtype=exact), correct.sum(dtype=exact), samples])
         if self.sums is None:
             self.sums = torch.zeros_like(step)
             begun, sums = self._resumed or (-1, [])

@@ -42,8 +42,8 @@ class HAN(TextClassifier):
     """Hierarchical attention network (Yang et al. 2016).
 
     Args:
-        vocabulary: words, V; id 0 is the unknown word.
-        classes: number of classes, K.
+        vocabulary_size: words, V; id 0 is the unknown word.
+        num_classes: number of classes, K.
         embedding_size: width of a word vector, E.
         hidden_size: width of each GRU in each direction, H; words and sentences are 2 H wide.
         attention_size: width of the hidden layers of both attentions, A.
@@ -52,7 +52,7 @@ class HAN(TextClassifier):
         character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
             2015); of no use where words are characters. The model learns of the spelling from its reader, which the
             Trainer gives it; in a loop of your own set `model.reader = data.reader`.
-        characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
+        num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
     """
 
     name = "han"
@@ -60,26 +60,26 @@ class HAN(TextClassifier):
 
     def __init__(
         self,
-        vocabulary: int,
-        classes: int,
+        vocabulary_size: int,
+        num_classes: int,
         embedding_size: int = 200,
         hidden_size: int = 50,
         attention_size: int = 100,
         dropout: float = 0.3,
         word_dropout: float = 0.02,
         character_vectors: bool = False,
-        characters: int = 0,
+        num_characters: int = 0,
     ) -> None:
-        super().__init__(classes)
+        super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
-        spelled = characters if character_vectors else None
-        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout, spelled)  # W_e
+        spelled = num_characters if character_vectors else None
+        self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)  # W_e
         self.word_rnn = FlatRNN(embedding_size, hidden_size)
         self.word_attention = ContextAttention(2 * hidden_size, attention_size)
         self.sentence_rnn = FlatRNN(2 * hidden_size, hidden_size)
         self.sentence_attention = ContextAttention(2 * hidden_size, attention_size)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(2 * hidden_size, classes)
+        self.output = nn.Linear(2 * hidden_size, num_classes)
 
     @overload
     def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
@@ -106,12 +106,12 @@ class HAN(TextClassifier):
         Raises:
             UserError: the model knows no vocabulary yet; an input that is not a text.
         """
-        reader = self.trained_reader()
+        processor = self.require_processor()
         explanations = []
         for text in texts:
-            batch = self.transfer_batch_to_device(reader.encode([text]), self.device, 0)
+            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
             (explanation,) = self.explain_batch(batch)
-            explanations.append(explanation._replace(sentences=reader.tokens(text)))  # type: ignore[attr-defined]
+            explanations.append(explanation._replace(sentences=processor.tokens(text)))  # type: ignore[attr-defined]
         return explanations
 
     @torch.inference_mode()
@@ -121,13 +121,13 @@ class HAN(TextClassifier):
         Args:
             batch: on the model's device.
         """
-        reader = self.trained_reader()
+        processor = self.require_processor()
         with self.evaluating():
             logits, word_weights, sentence_weights = self(batch, return_attention=True)
         best = self.probabilities(logits).max(1)
-        vocabulary = reader.vocabulary.words  # type: ignore[attr-defined]
+        vocabulary_size = processor.vocabulary_size.words  # type: ignore[attr-defined]
         counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
-        words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
+        words = iter([[vocabulary_size[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
         weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
         labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
         return [
@@ -135,9 +135,9 @@ class HAN(TextClassifier):
                 sentences=list(itertools.islice(words, len(shares))),
                 word_weights=list(itertools.islice(weights, len(shares))),
                 sentence_weights=shares.tolist(),
-                category=reader.categories[int(category)],
+                category=processor.categories[int(category)],
                 probability=float(probability),
-                truth=None if label is None else reader.categories[label],
+                truth=None if label is None else processor.categories[label],
             )
             for shares, probability, category, label in zip(
                 sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.ragged import widened
+from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier, pixels
 
@@ -33,7 +33,7 @@ class LogisticRegression(Classifier):
 
     Args:
         features: numbers in a sample, C x H x W of a picture.
-        classes: must be 2.
+        num_classes: must be 2.
         criterion: bce, the cross-entropy -y log p - (1 - y) log(1 - p); or mse, the squared error (p - y)^2.
 
     Raises:
@@ -43,11 +43,11 @@ class LogisticRegression(Classifier):
     name = "logistic"
     optimizer = Optimizer(name="sgd", lr=0.1)
 
-    def __init__(self, features: int, classes: int = 2, criterion: Criterion = "bce") -> None:
-        super().__init__(classes)
-        if classes != 2:
+    def __init__(self, features: int, num_classes: int = 2, criterion: Criterion = "bce") -> None:
+        super().__init__(num_classes)
+        if num_classes != 2:
             raise UserError(
-                f"one neuron tells 2 classes apart, the data has {classes}: choose two, such as "
+                f"one neuron tells 2 classes apart, the data has {num_classes}: choose two, such as "
                 "--data.classes [3,8] for digits, or take --model softmax"
             )
         self.save_hyperparameters(logger=False)
@@ -72,7 +72,7 @@ class LogisticRegression(Classifier):
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy or squared error of each sample, (B,)."""
-        logits, smooth = widened(logits), self.loss.label_smoothing
+        logits, smooth = at_least_float32(logits), self.loss.label_smoothing
         y = label.to(logits.dtype) * (1 - smooth) + smooth / 2
         first, second = logits.new_tensor(self.class_weights or [1.0, 1.0])
         if self.criterion == "mse":

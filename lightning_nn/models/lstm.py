@@ -30,8 +30,8 @@ class LSTMClassifier(TextClassifier):
     """Embedding, recurrent layers, pooling over time, fully connected.
 
     Args:
-        vocabulary: words, V; id 0 is the unknown word.
-        classes: number of classes, K.
+        vocabulary_size: words, V; id 0 is the unknown word.
+        num_classes: number of classes, K.
         embedding_size: width of a word vector, E.
         hidden_size: width of the state in each direction, H.
         cell: rnn, lstm or gru.
@@ -44,7 +44,7 @@ class LSTMClassifier(TextClassifier):
         character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
             2015); of no use where words are characters. The model learns of the spelling from its reader, which the
             Trainer gives it; in a loop of your own set `model.reader = data.reader`.
-        characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
+        num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
 
     Raises:
         UserError: an unknown pooling, or none.
@@ -55,8 +55,8 @@ class LSTMClassifier(TextClassifier):
 
     def __init__(
         self,
-        vocabulary: int,
-        classes: int,
+        vocabulary_size: int,
+        num_classes: int,
         embedding_size: int = 200,
         hidden_size: int = 100,
         cell: Cell = "lstm",
@@ -66,22 +66,22 @@ class LSTMClassifier(TextClassifier):
         dropout: float = 0.3,
         word_dropout: float = 0.02,
         character_vectors: bool = False,
-        characters: int = 0,
+        num_characters: int = 0,
     ) -> None:
-        super().__init__(classes)
+        super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
         self.poolings = [pooling] if isinstance(pooling, str) else pooling
         if not self.poolings:
             raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
         for one in self.poolings:
             choose("pooling", one, Pooling)
-        spelled = characters if character_vectors else None
-        self.embedding = WordEmbedding(vocabulary, embedding_size, word_dropout, dropout, spelled)
+        spelled = num_characters if character_vectors else None
+        self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
         self.attention = ContextAttention(width, width) if "attention" in self.poolings else None
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width * len(self.poolings), classes)
+        self.output = nn.Linear(width * len(self.poolings), num_classes)
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits of each document, (D, K)."""

@@ -26,7 +26,7 @@ class SoftmaxClassifier(Classifier):
 
     Args:
         features: numbers in a sample, C x H x W of a picture.
-        classes: number of classes, K.
+        num_classes: number of classes, K.
         hidden: neurons of each hidden layer, from the input on; none is softmax regression.
         init: weights at the start. zeros: enough for one layer, whose gradient (p - y) x differs from weight to
             weight; with hidden layers no gradient gets through, and only the last bias learns. normal: N(0, 0.01^2).
@@ -40,13 +40,15 @@ class SoftmaxClassifier(Classifier):
     name = "softmax"
     optimizer = Optimizer(name="sgd", lr=0.1, momentum=0.9)
 
-    def __init__(self, features: int, classes: int, hidden: list[int] | None = None, init: Init = "kaiming") -> None:
-        super().__init__(classes)
+    def __init__(
+        self, features: int, num_classes: int, hidden: list[int] | None = None, init: Init = "kaiming"
+    ) -> None:
+        super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
         choose("init", init, Init)
         if hidden and min(hidden) < 1:
             raise UserError(f"hidden is {hidden}; each layer needs at least 1 neuron")
-        sizes = [features, *(hidden or []), classes]
+        sizes = [features, *(hidden or []), num_classes]
         layers: list[nn.Module] = []
         for inputs, outputs in itertools.pairwise(sizes):
             linear = nn.Linear(inputs, outputs)

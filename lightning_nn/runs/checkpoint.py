@@ -20,7 +20,7 @@ from torch import Tensor
 from lightning_nn.errors import UserError
 
 FORMAT = 2  # of what stands under the key "lightning_nn"
-_PARTS = ("state_dict", "hyper_parameters", "version", "model", "data", "reader", "settings")
+_PARTS = ("state_dict", "hyper_parameters", "version", "model", "data", "processor", "settings")
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -76,12 +76,12 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
         )
     if missing := [part for part in _PARTS if part not in {**checkpoint, **mine}]:
         raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
-    reader = mine["reader"]
+    processor = mine["processor"]
     groups = [checkpoint["hyper_parameters"], checkpoint.get("datamodule_hyper_parameters", {}), mine["settings"]]
     whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
     whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
     whole = whole and isinstance(mine.get("config"), str | None)
-    if not (whole and (reader is None or (isinstance(reader, dict) and reader.keys() >= {"kind", "state"}))):
+    if not (whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))):
         raise UserError(
             f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"
         )
@@ -100,7 +100,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: the disk is full or the folder can't be written.
         """
-        write_whole(Path(path), lambda file: torch.save(checkpoint, file))
+        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
@@ -109,7 +109,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(path, map_location if map_location is not None else "cpu")
 
 
-def plain(value: Any, where: str) -> Any:
+def to_plain_data(value: Any, where: str) -> Any:
     """A value as what a checkpoint may hold: numbers, strings, bools, None, lists and dicts of these.
 
     NumPy's numbers and arrays and tensors become Python's, a path its name.
@@ -124,9 +124,9 @@ def plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, dict):
-        return {str(key): plain(item, f"{where}.{key}") for key, item in value.items()}
+        return {str(key): to_plain_data(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [to_plain_data(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Tensor | np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, os.PathLike):
@@ -137,7 +137,7 @@ def plain(value: Any, where: str) -> Any:
     )
 
 
-def write_whole(path: Path, write: Callable[[Any], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
     """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk.
 
     Raises:

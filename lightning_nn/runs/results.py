@@ -22,11 +22,11 @@ from rich.table import Table
 
 from lightning_nn.callbacks.best_validation import BestValidation
 from lightning_nn.catalog import MODELS
-from lightning_nn.runs.checkpoint import write_whole
+from lightning_nn.runs.checkpoint import write_atomically
 from lightning_nn.runs.run_folder import Run, program, resume_command
 
 
-class Record(pl.Callback):
+class RunStatistics(pl.Callback):
     """Keeps what a run did, for results.json.
 
     Attributes:
@@ -120,7 +120,7 @@ def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) 
         old = {}
     kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
     text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode("utf-8")))
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def peak_memory() -> int:

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from lightning_nn import catalog
-from lightning_nn.data.batches import Reader
+from lightning_nn.data.batches import Processor
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, plain, read_checkpoint
+from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
 from lightning_nn.settings import LRScheduler, Optimizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Topic(pl.LightningModule):
+class Task(pl.LightningModule):
     """A model of the course.
 
     Attributes:
@@ -32,7 +32,7 @@ class Topic(pl.LightningModule):
             higher.
         optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
-        named_rows: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
+        row_labels: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
         cut: a digest of what the parts of its data hold, where some were cut from others (`DataModule.cut`).
         config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
             away from its run goes on as it was.
@@ -41,7 +41,7 @@ class Topic(pl.LightningModule):
     name: ClassVar[str]
     exportable: ClassVar[bool] = True
     monitor: ClassVar[str] = "val/loss"
-    named_rows: ClassVar[dict[str, str]] = {}
+    row_labels: ClassVar[dict[str, str]] = {}
     optimizer: Optimizer = Optimizer()
     lr_scheduler: LRScheduler = LRScheduler()
 
@@ -49,28 +49,28 @@ class Topic(pl.LightningModule):
         super().__init__()
         self.optimizer = replace(self.optimizer)  # the topic's default, its own copy
         self.lr_scheduler = replace(self.lr_scheduler)
-        self._reader: Reader | None = None
+        self._processor: Processor | None = None
         self.data_name: str | None = None
         self.config: str | None = None
-        self.cut: str | None = None
+        self.split_digest: str | None = None
         self._all_finite: Tensor | None = None
 
     @property
-    def reader(self) -> Reader | None:
+    def processor(self) -> Processor | None:
         """Turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded."""
-        return self._reader
+        return self._processor
 
-    @reader.setter
-    def reader(self, reader: Reader | None) -> None:
-        if reader is not None:
-            self.on_reader(reader)
-        self._reader = reader
+    @processor.setter
+    def processor(self, processor: Processor | None) -> None:
+        if processor is not None:
+            self.on_processor(processor)
+        self._processor = processor
 
-    def on_reader(self, reader: Reader) -> None:
+    def on_processor(self, processor: Processor) -> None:
         """Hook: the topic is told how raw input is read.
 
         Args:
-            reader: of its data, or of the data it was trained on.
+            processor: of its data, or of the data it was trained on.
 
         Raises:
             UserError: it was made for other data.
@@ -79,12 +79,12 @@ class Topic(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Agrees with the data on how raw input is read: as this model was trained, else as the data does."""
         data = cast(Any, self.trainer).datamodule
-        if getattr(data, "reader", None) is not None:
-            if self.reader is not None and self.reader.state_dict() != data.reader.state_dict():
-                data.adopt(self.reader)
-            self.reader = data.reader
+        if getattr(data, "processor", None) is not None:
+            if self.processor is not None and self.processor.state_dict() != data.processor.state_dict():
+                data.use_processor(self.processor)
+            self.processor = data.processor
         if stage == "fit":
-            self._all_finite, self.cut = None, getattr(data, "cut", None)
+            self._all_finite, self.split_digest = None, getattr(data, "split_digest", None)
             if not self.training:  # as load_from_checkpoint returns it; Lightning would train without dropout
                 self.train()
 
@@ -110,7 +110,7 @@ class Topic(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def weigh(self, loss: Tensor, samples: int) -> Tensor:
+    def world_mean(self, loss: Tensor, samples: int) -> Tensor:
         """A mean loss, weighted so that gradients averaged over processes are those of one process over all samples.
 
         Stops the run, on all processes together, before a loss that is not finite moves the weights. On a GPU, where
@@ -157,16 +157,18 @@ class Topic(pl.LightningModule):
         self._raise_unless_finite()
         for kind in (self.CHECKPOINT_HYPER_PARAMS_KEY, pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY):
             if kind in checkpoint:
-                checkpoint[kind] = plain(dict(checkpoint[kind]), "arguments")
-        reader = None if self.reader is None else {"kind": self.reader.kind, "state": self.reader.state_dict()}
+                checkpoint[kind] = to_plain_data(dict(checkpoint[kind]), "arguments")
+        processor = (
+            None if self.processor is None else {"kind": self.processor.kind, "state": self.processor.state_dict()}
+        )
         checkpoint["lightning_nn"] = {
             "version": FORMAT,
             "model": self.name,
             "data": self.data_name,
-            "reader": reader,
-            "settings": plain(self.settings(), "settings"),
+            "processor": processor,
+            "settings": to_plain_data(self.settings(), "settings"),
             "config": self.config,
-            "cut": self.cut,
+            "split_digest": self.split_digest,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -174,16 +176,16 @@ class Topic(pl.LightningModule):
         mine = checkpoint["lightning_nn"]
         self.data_name = mine["data"]
         self.config = self.config or mine.get("config")
-        self.cut = self.cut or mine.get("cut")
-        if mine["reader"] is not None and self.reader is None:
-            self.reader = catalog.reader(mine["reader"]["kind"], mine["reader"]["state"])
+        self.split_digest = self.split_digest or mine.get("split_digest")
+        if mine["processor"] is not None and self.processor is None:
+            self.processor = catalog.processor(mine["processor"]["kind"], mine["processor"]["state"])
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Optimizer, schedule and the like, by group."""
         return {"optimizer": asdict(self.optimizer), "lr_scheduler": asdict(self.lr_scheduler)}
 
     def load_weights(
-        self, checkpoint: dict[str, Any], reader: Reader | None = None
+        self, checkpoint: dict[str, Any], processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Takes the weights that fit from a checkpoint, for fine-tuning.
 
@@ -191,19 +193,19 @@ class Topic(pl.LightningModule):
 
         Args:
             checkpoint: from `lightning_nn.runs.checkpoint.read_checkpoint`.
-            reader: of the data that the model will be trained on.
+            processor: of the data that the model will be trained on.
 
         Returns:
             Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
         """
         own, given = dict(self.named_parameters()), checkpoint["state_dict"]
-        saved = checkpoint["lightning_nn"]["reader"]
-        old = catalog.reader(saved["kind"], saved["state"]).rows() if saved else {}
-        new = reader.rows() if reader else {}
+        saved = checkpoint["lightning_nn"]["processor"]
+        old = catalog.processor(saved["kind"], saved["state"]).row_labels() if saved else {}
+        new = processor.row_labels() if processor else {}
         loaded, kept = {}, {}
         with torch.no_grad():
             for name, tensor in own.items():
-                rows = self.named_rows.get(name, "")
+                rows = self.row_labels.get(name, "")
                 if name not in given:
                     kept[name] = "not in the checkpoint"
                 elif given[name].shape[1:] == tensor.shape[1:] and rows in old and rows in new:

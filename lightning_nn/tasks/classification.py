@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_nn.data.batches import Batch, ImageBatch, Reader
+from lightning_nn.data.batches import Batch, ImageBatch, Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
-from lightning_nn.layers.ragged import widened
+from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.metrics.confusion import accuracy, macro_f1
-from lightning_nn.metrics.running_means import EpochTotals
+from lightning_nn.metrics.running_means import RunningMeans
 from lightning_nn.settings import Loss
-from lightning_nn.tasks.base import Topic
+from lightning_nn.tasks.base import Task
 
 
 class Prediction(NamedTuple):
@@ -35,13 +35,13 @@ class Prediction(NamedTuple):
     probability: float
 
 
-class Classifier(Topic):
+class Classifier(Task):
     """A topic that sorts samples into K classes.
 
-    A subclass calls `super().__init__(classes)` and gives `forward(batch) -> logits (B, K)`.
+    A subclass calls `super().__init__(num_classes)` and gives `forward(batch) -> logits (B, K)`.
 
     Args:
-        classes: K, at least 2.
+        num_classes: K, at least 2.
 
     Attributes:
         loss: what the cross-entropy adds to the plain one; replace it before training.
@@ -50,15 +50,15 @@ class Classifier(Topic):
     monitor = "val/acc"
     loss: Loss = Loss()
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
-        if classes < 2:
-            raise UserError(f"a classifier needs at least 2 classes, got {classes}")
-        self.classes = classes
+        if num_classes < 2:
+            raise UserError(f"a classifier needs at least 2 classes, got {num_classes}")
+        self.num_classes = num_classes
         self.loss = replace(self.loss)
         self._balanced: list[float] | None = None
-        self._totals = EpochTotals()
-        counted = {f"{s}_": MulticlassConfusionMatrix(classes, validate_args=False) for s in ("val", "test")}
+        self._totals = RunningMeans()
+        counted = {f"{s}_": MulticlassConfusionMatrix(num_classes, validate_args=False) for s in ("val", "test")}
         self.confusions = nn.ModuleDict(counted)
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
@@ -74,7 +74,7 @@ class Classifier(Topic):
             UserError: the loss makes no sense for this model, or there is nothing to count classes in.
         """
         super().setup(stage)
-        self.loss.check(self.classes)
+        self.loss.check(self.num_classes)
         if stage == "fit":
             self._totals.clear()
         if self.loss.class_weights == "balanced" and self._balanced is None:
@@ -87,7 +87,7 @@ class Classifier(Topic):
             self._balanced = [sum(counts) / (len(counts) * max(1, count)) for count in counts]
 
     @property
-    def drops(self) -> bool:
+    def has_dropout(self) -> bool:
         """Whether there is dropout in it, so that two passes of a batch differ in training."""
         return any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.modules())
 
@@ -126,7 +126,7 @@ class Classifier(Topic):
         if not isinstance(batch, Batch):
             raise UserError(f"a batch is an ImageBatch or a TextBatch of lightning_nn, not a {type(batch).__name__}")
         batch.check(self.hparams)
-        return widened(self(batch))
+        return at_least_float32(self(batch))
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy of each sample, (B,).
@@ -135,7 +135,7 @@ class Classifier(Topic):
             logits: (B, K); half precision is widened to float32.
             label: int64 (B,).
         """
-        logits = widened(logits)
+        logits = at_least_float32(logits)
         return F.cross_entropy(
             logits,
             label,
@@ -170,21 +170,21 @@ class Classifier(Topic):
         """Mean loss of the batch."""
         losses, logits = self.training_losses(batch)
         loss = losses.mean()
-        hits = self.probabilities(logits.detach()).argmax(1) == batch.label
+        correct = self.probabilities(logits.detach()).argmax(1) == batch.label
         trainer = self.trainer
-        self._totals.add(losses.detach(), hits, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
+        self._totals.add(losses.detach(), correct, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
         every = cast(Any, trainer).log_every_n_steps  # 0: never
         if every and (trainer.global_step + 1) % every == 0:
             self.log("train/loss_step", loss, batch_size=batch.size)
-        return self.weigh(loss, batch.size)
+        return self.world_mean(loss, batch.size)
 
     def on_train_epoch_end(self) -> None:
         """Logs train/loss and train/acc: means over the samples of the epoch, as each was met."""
         if self._totals.sums is None:
             return
-        loss, hits, samples = self._sum_over_processes(self._totals.sums)
+        loss, correct, samples = self._sum_over_processes(self._totals.sums)
         # The values are the same on every process; sync_dist says so to Lightning.
-        self.log_dict({"train/loss": loss / samples, "train/acc": hits / samples}, sync_dist=True)
+        self.log_dict({"train/loss": loss / samples, "train/acc": correct / samples}, sync_dist=True)
         self._totals.clear()
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:
@@ -268,30 +268,30 @@ class Classifier(Topic):
         Raises:
             UserError: the model was never trained, so it knows no categories; an input can't be read.
         """
-        reader = self.trained_reader()
+        processor = self.require_processor()
         if isinstance(raw, str):
             raise UserError("predict takes a list of texts: model.predict([text])")
         answers: dict[int, Prediction] = {}
         with self.evaluating():
-            for index, encoded in reader.batches(list(raw), batch_size):
+            for index, encoded in processor.batches(list(raw), batch_size):
                 batch = self.transfer_batch_to_device(encoded, self.device, 0)
                 best = self.predict_step(batch).max(1)
                 for i, p, k in zip(index, best.values.tolist(), best.indices.tolist(), strict=True):
-                    answers[int(i)] = Prediction(reader.categories[k], p)
+                    answers[int(i)] = Prediction(processor.categories[k], p)
         return [answers[i] for i in range(len(raw))]
 
-    def trained_reader(self) -> Reader:
+    def require_processor(self) -> Processor:
         """The reader.
 
         Raises:
             UserError: there is none, because the model was neither trained on a data set here nor loaded.
         """
-        if self.reader is None:
+        if self.processor is None:
             raise UserError(
                 f"this {type(self).__name__} can't read raw input yet: train it with a data module or load it "
                 f"with {type(self).__name__}.load_from_checkpoint(FILE)"
             )
-        return self.reader
+        return self.processor
 
 
 def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lightning_nn.data.batches import Reader
+from lightning_nn.data.batches import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.tasks.classification import Classifier
@@ -18,7 +18,7 @@ class TextClassifier(Classifier):
     """
 
     exportable = False  # as many steps as the longest sequence has words
-    named_rows: ClassVar[dict[str, str]] = {
+    row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
         "embedding.characters.weight": "characters",
         "output.weight": "categories",
@@ -26,13 +26,13 @@ class TextClassifier(Classifier):
     }
     embedding: WordEmbedding
 
-    def on_reader(self, reader: Reader) -> None:
+    def on_processor(self, processor: Processor) -> None:
         """Tells the embedding how the words are spelled."""
-        rows = reader.rows()
+        rows = processor.row_labels()
         if "words" not in rows:
             return
         try:
-            self.embedding.spell(rows["words"], rows["characters"])
+            self.embedding.set_characters(rows["words"], rows["characters"])
         except ValueError as error:
             remedy = f"make it by {type(self).__name__}(**data.describe())"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None

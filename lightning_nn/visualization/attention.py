@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from lightning_nn.sanitize import clean
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
 
 STRONGEST = 5  # words that are named beside a document
@@ -63,7 +63,7 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
     for weight, weights, words in pairs:
         shaded: list[ShadedWord] = []
         for w, word in zip(weights, words, strict=False):
-            text = clean(word)
+            text = sanitize(word)
             gap = _gap(shaded[-1].text, text) if shaded else ""
             shaded.append(ShadedWord(text, gap, w, w * weight**0.5 / most))
         sentences.append(ShadedSentence(weight, shaded))
@@ -201,7 +201,7 @@ def _language(explanation: Explanation) -> str:
 
 
 def _html(text: str) -> str:
-    return escape(clean(text), quote=True)
+    return escape(sanitize(text), quote=True)
 
 
 def _percent(value: float) -> str:
@@ -244,12 +244,12 @@ class TerminalExplanation:
 
     def _title(self) -> Text:
         title = Text(overflow="fold")
-        title.append(clean(self.explanation.category), style="bold")
+        title.append(sanitize(self.explanation.category), style="bold")
         title.append(f"  {_percent(self.explanation.probability)}")
         truth = self.explanation.truth
         if truth is not None:
             right = truth == self.explanation.category
-            title.append("  right" if right else f"  wrong: it is {clean(truth)}", style="green" if right else "red")
+            title.append("  right" if right else f"  wrong: it is {sanitize(truth)}", style="green" if right else "red")
         return title
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_nn.metrics.confusion import accuracy, class_scores
-from lightning_nn.sanitize import clean
+from lightning_nn.sanitize import sanitize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +82,7 @@ def report(matrix: Tensor, categories: list[str]) -> str:
 
 def markdown(text: str) -> str:
     """Untrusted text that stays text in Markdown and in HTML: punctuation of ASCII as character references."""
-    return "".join(f"&#{ord(c)};" if c.isascii() and not c.isalnum() and c != " " else c for c in clean(text))
+    return "".join(f"&#{ord(c)};" if c.isascii() and not c.isalnum() and c != " " else c for c in sanitize(text))
 
 
 def _ticks(axes: Axes, names: list[str] | None, classes: int, font: Any) -> None:
@@ -113,7 +113,7 @@ def _labels(categories: list[str]) -> tuple[list[str], Any]:
     """The names as drawn and their font; numbers for all where a letter of one can't be drawn."""
     from matplotlib.font_manager import FontProperties
 
-    names = [_short(clean(name)) for name in categories]
+    names = [_short(sanitize(name)) for name in categories]
     families, letters = _fonts()
     if not letters.issuperset(map(ord, "".join(names))):
         families, letters = _fonts(look_again=True)

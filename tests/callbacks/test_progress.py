@@ -200,12 +200,12 @@ def test_data_without_an_end_has_no_total() -> None:
 
 
 def test_a_resumed_epoch_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    class Stop(pl.Callback):
+    class ResumableEarlyStopping(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, *arguments: Any) -> None:
             if trainer.global_step == 3:
                 trainer.save_checkpoint(tmp_path / "last.ckpt")
 
-    trainer(Stop(), max_epochs=1).fit(Tiny(), datamodule=Data(6))
+    trainer(ResumableEarlyStopping(), max_epochs=1).fit(Tiny(), datamodule=Data(6))
     stream = Terminal()
     run = trainer(Progress(stream, interval=0), max_epochs=1)
     run.fit(Tiny(), datamodule=Data(6), ckpt_path=tmp_path / "last.ckpt")

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from lightning_nn.callbacks.tensorboard import Board, attention_table, gradient_norm
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback, attention_table, gradient_norm
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.tasks.artifacts import Explanation
 from tests.callbacks.tiny import Data, Tiny, Words, trainer
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     torch.manual_seed(0)
     logger = TensorBoardLogger(str(folder), "tiny", "run", default_hp_metric=False)
-    model, fit = Tiny(), trainer(Board(), logger=logger)
+    model, fit = Tiny(), trainer(TensorBoardCallback(), logger=logger)
     fit.fit(model, datamodule=Data())
     fit.test(model, datamodule=Data(), verbose=False)
     return folder / "tiny" / "run"
@@ -129,12 +129,12 @@ def test_the_best_metrics_are_those_of_the_best_validation(tmp_path: Path, monit
             accuracy, loss = next(self.values)
             self.log_dict({f"{split}/acc": accuracy, f"{split}/loss": loss}, batch_size=1)
 
-    model, board = Swinging(), Board()
+    model, board = Swinging(), TensorBoardCallback()
     model.monitor = monitor
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
     fit = trainer(board, logger=logger, max_epochs=3, limit_val_batches=1, num_sanity_val_steps=1)
     fit.fit(model, datamodule=Data(2))
-    resumed = Board()
+    resumed = TensorBoardCallback()
     resumed.load_state_dict(board.state_dict())
     assert resumed.state_dict()["best"]["metrics"]["val/acc"] == pytest.approx(best)
 
@@ -160,7 +160,7 @@ def test_the_graph_is_there_where_tracing_gives_no_warning(
     tmp_path: Path, model: type[Tiny], traced: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
-    trainer(Board(), logger=logger, max_epochs=1).fit(model(), datamodule=Data(2))
+    trainer(TensorBoardCallback(), logger=logger, max_epochs=1).fit(model(), datamodule=Data(2))
     events = EventAccumulator(str(logger.log_dir))
     events.Reload()
     assert events.Tags()["graph"] is traced
@@ -169,7 +169,7 @@ def test_the_graph_is_there_where_tracing_gives_no_warning(
 
 def test_pictures_take_a_small_part_of_the_time(tmp_path: Path) -> None:
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
-    trainer(Board(), logger=logger, max_epochs=8).fit(Tiny(), datamodule=Data(2))
+    trainer(TensorBoardCallback(), logger=logger, max_epochs=8).fit(Tiny(), datamodule=Data(2))
     events = EventAccumulator(str(logger.log_dir), {"images": 0})
     events.Reload()
     steps = [image.step for image in events.Images("val/confusion")]
@@ -177,8 +177,8 @@ def test_pictures_take_a_small_part_of_the_time(tmp_path: Path) -> None:
 
 
 def test_another_logger_or_none_is_left_alone(tmp_path: Path) -> None:
-    trainer(Board(), max_epochs=1).fit(Tiny(), datamodule=Data(2))
-    trainer(Board(), max_epochs=1, logger=CSVLogger(tmp_path)).fit(Tiny(), datamodule=Data(2))
+    trainer(TensorBoardCallback(), max_epochs=1).fit(Tiny(), datamodule=Data(2))
+    trainer(TensorBoardCallback(), max_epochs=1, logger=CSVLogger(tmp_path)).fit(Tiny(), datamodule=Data(2))
     assert not list(tmp_path.rglob("*tfevents*")) and not list(tmp_path.rglob("attention.html"))
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lightning_nn import HAN
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.loader import BatchOrder, Loader
+from lightning_nn.data.loader import BatchSampler, Loader
 
 
 class Output(NamedTuple):
@@ -42,7 +42,7 @@ class Tiny(pl.LightningModule):
         self.save_hyperparameters(logger=False)
         self.embedding = nn.EmbeddingBag(len(Words.vocabulary.words), width)
         self.output = nn.Linear(width, 2)
-        self.reader = Words()
+        self.processor = Words()
         self.evaluated: list[tuple[Tensor, Tensor]] = []
 
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -51,8 +51,8 @@ class Tiny(pl.LightningModule):
     def confusion(self, split: str) -> Tensor:
         return torch.tensor([[3, 1], [0, 4]])
 
-    def trained_reader(self) -> Words:
-        return self.reader
+    def require_processor(self) -> Words:
+        return self.processor
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)
@@ -125,7 +125,7 @@ class Data(pl.LightningDataModule):
 
     def loader(self) -> Loader:
         source = self.sources["train"]
-        return Loader(source, BatchOrder(len(source), 2))
+        return Loader(source, BatchSampler(len(source), 2))
 
     train_dataloader = val_dataloader = test_dataloader = predict_dataloader = loader
 

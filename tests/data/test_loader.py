@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.loader import BatchOrder, Loader
+from lightning_nn.data.loader import BatchSampler, Loader
 from lightning_nn.errors import UserError
 
 
@@ -27,11 +27,11 @@ class Case(NamedTuple):
     lengths: Index | None
     max_length: int | None
 
-    def orders(self, **more: Any) -> list[BatchOrder]:
+    def orders(self, **more: Any) -> list[BatchSampler]:
         """One a rank."""
         shared = self._asdict() | more
         size, batch_size = shared.pop("size"), shared.pop("batch_size")
-        return [BatchOrder(size, batch_size, rank=rank, **shared) for rank in range(self.world_size)]
+        return [BatchSampler(size, batch_size, rank=rank, **shared) for rank in range(self.world_size)]
 
 
 @st.composite
@@ -67,7 +67,7 @@ def numbers(loader: Loader) -> list[list[int]]:
 
 
 def make_loader(size: int = 23, batch_size: int = 4, seed: int = 7) -> Loader:
-    return Loader(Numbers(size), BatchOrder(size, batch_size, shuffle=True, seed=seed))
+    return Loader(Numbers(size), BatchSampler(size, batch_size, shuffle=True, seed=seed))
 
 
 # ---------------------------------------------------------------------- the order
@@ -103,7 +103,7 @@ def test_no_batch_is_empty_too_large_or_too_long(case: Case) -> None:
 
 
 def test_single_samples_that_do_not_divide_are_joined_in_pairs_never_left_out() -> None:
-    ranks = [[i.tolist() for i in BatchOrder(5, 1, world_size=4, rank=rank)] for rank in range(4)]
+    ranks = [[i.tolist() for i in BatchSampler(5, 1, world_size=4, rank=rank)] for rank in range(4)]
     assert ranks == [[[0, 1]], [[2]], [[3]], [[4]]]
 
 
@@ -124,7 +124,7 @@ def test_the_order_depends_on_seed_and_epoch_only(case: Case, epoch: int) -> Non
 
 def test_another_seed_and_another_epoch_are_other_orders() -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        one = BatchOrder(100, 10, shuffle=True, seed=seed)
+        one = BatchSampler(100, 10, shuffle=True, seed=seed)
         one.set_epoch(epoch)
         return [index.tolist() for index in one]
 
@@ -134,37 +134,37 @@ def test_another_seed_and_another_epoch_are_other_orders() -> None:
 
 def test_without_shuffle_samples_come_as_they_lie_or_by_length() -> None:
     lengths = np.array([3, 1, 2, 1, 9])
-    assert [i.tolist() for i in BatchOrder(5, 2)] == [[0, 1], [2, 3], [4]]
-    assert [i.tolist() for i in BatchOrder(5, 2, lengths=lengths, as_they_lie=True)] == [[0, 1], [2, 3], [4]]
-    bounded = BatchOrder(5, 3, lengths=lengths, as_they_lie=True, max_length=5)
+    assert [i.tolist() for i in BatchSampler(5, 2)] == [[0, 1], [2, 3], [4]]
+    assert [i.tolist() for i in BatchSampler(5, 2, lengths=lengths, keep_order=True)] == [[0, 1], [2, 3], [4]]
+    bounded = BatchSampler(5, 3, lengths=lengths, keep_order=True, max_length=5)
     assert [i.tolist() for i in bounded] == [[0, 1], [2, 3], [4]]
-    by_length = [i.tolist() for i in BatchOrder(5, 2, lengths=lengths)]
+    by_length = [i.tolist() for i in BatchSampler(5, 2, lengths=lengths)]
     assert sorted(by_length) == [[0], [1, 3], [2], [4]]  # 2 and 3 differ by more than the spread
 
 
 def test_the_first_batches_of_an_evaluation_are_not_the_shortest() -> None:
     lengths = np.random.default_rng(0).lognormal(3, 1, 2000).astype(np.int64) + 1
-    order = BatchOrder(2000, 16, lengths=lengths)
+    order = BatchSampler(2000, 16, lengths=lengths)
     some = np.concatenate([index for _, index in zip(range(len(order) // 4), order, strict=False)])
     assert 0.7 < lengths[some].mean() / lengths.mean() < 1.4
     assert [i.tolist() for i in order] == [i.tolist() for i in order]
 
 
 def test_a_bucket_leaves_no_batch_of_a_few_samples() -> None:
-    order = BatchOrder(65, 64, lengths=np.full(65, 10))
+    order = BatchSampler(65, 64, lengths=np.full(65, 10))
     assert [len(index) for index in order] in ([32, 33], [33, 32])
 
 
 def test_a_batch_has_little_spread_in_length() -> None:
     lengths = np.random.default_rng(0).lognormal(3, 1, 5000).astype(np.int64) + 1
-    order = BatchOrder(5000, 10, shuffle=True, lengths=lengths)
+    order = BatchSampler(5000, 10, shuffle=True, lengths=lengths)
     within = np.median([lengths[i].std() for i in order])
     assert within < 0.1 * lengths.std(), (within, lengths.std())
 
 
 def test_balanced_shows_each_class_as_often_as_the_largest() -> None:
     labels = np.array([0] * 12 + [1] * 3 + [2] * 5)
-    order = BatchOrder(20, 4, shuffle=True, labels=labels)
+    order = BatchSampler(20, 4, shuffle=True, labels=labels)
     seen = np.concatenate(list(order))
     assert np.bincount(labels[seen]).tolist() == [12, 12, 12]
     assert set(seen.tolist()) == set(range(20))
@@ -174,7 +174,7 @@ def test_balanced_shows_each_class_as_often_as_the_largest() -> None:
 def test_balanced_repeats_other_samples_each_epoch(by_length: bool) -> None:
     labels = np.array([0] * 100 + [1] * 60)
     lengths = np.random.default_rng(0).integers(1, 50, 160) if by_length else None
-    order, seen, sizes = BatchOrder(160, 8, shuffle=True, labels=labels, lengths=lengths), Counter[int](), set()
+    order, seen, sizes = BatchSampler(160, 8, shuffle=True, labels=labels, lengths=lengths), Counter[int](), set()
     for epoch in range(30):
         order.set_epoch(epoch)
         batches = list(order)
@@ -189,7 +189,7 @@ def test_balanced_repeats_other_samples_each_epoch(by_length: bool) -> None:
 
 def test_more_processes_than_samples_is_an_error_that_says_so() -> None:
     with pytest.raises(UserError, match=r"3 samples can't be shared by 4 processes.*--trainer.devices"):
-        BatchOrder(3, 8, world_size=4)
+        BatchSampler(3, 8, world_size=4)
 
 
 # ---------------------------------------------------------------------- resuming
@@ -216,7 +216,7 @@ def test_resumed_in_the_middle_of_an_epoch_the_rest_comes(given_out: int, epoch:
 
 def test_an_epoch_begun_by_some_processes_is_not_ended_by_others() -> None:
     def loader(world_size: int) -> Loader:
-        return Loader(Numbers(55), BatchOrder(55, 10, world_size=world_size, rank=0))
+        return Loader(Numbers(55), BatchSampler(55, 10, world_size=world_size, rank=0))
 
     begun = loader(2)
     next(iter(begun))
@@ -246,7 +246,7 @@ def test_the_transform_has_a_generator_of_its_position() -> None:
         return batch._replace(image=batch.image * 0 + int(random.integers(1 << 30)))
 
     def drawn(skip: int) -> list[list[int]]:
-        loader = Loader(Numbers(12), BatchOrder(12, 4, shuffle=True, seed=1), transform)
+        loader = Loader(Numbers(12), BatchSampler(12, 4, shuffle=True, seed=1), transform)
         loader.load_state_dict({"seed": 1, "epoch": 0, "batch": skip})
         return numbers(loader)
 

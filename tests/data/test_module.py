@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightning_nn import Digits
 from lightning_nn.data.batches import Batch
-from lightning_nn.data.images.source import PictureReader
+from lightning_nn.data.images.source import ImageProcessor
 from lightning_nn.data.module import cache_folder, stratified_split
 from lightning_nn.errors import UserError
 
@@ -62,7 +62,7 @@ def test_balanced_repeats_the_samples_of_small_classes_in_training_only() -> Non
 
 def test_a_checkpoint_of_other_categories_is_refused() -> None:
     data = Digits(classes=[3, 8])
-    data.adopt(PictureReader(["cat", "dog"], 1, 8, 8))
+    data.use_processor(ImageProcessor(["cat", "dog"], 1, 8, 8))
     with pytest.raises(UserError, match="the model's categories are cat, dog; this data has 3, 8"):
         data.prepare_once()
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_nn.layers.embedding import SPELLED, WordEmbedding
+from lightning_nn.layers.embedding import MAX_CHARACTERS, WordEmbedding
 
 WORDS = torch.arange(1, 10_001)
 
@@ -47,7 +47,7 @@ def test_the_unknown_word_learns_from_dropped_words_only() -> None:
 def spelled() -> WordEmbedding:
     """Four words: the unknown one, one of the characters 1 and 2, one of 2 alone, and one of none."""
     layer = WordEmbedding(4, 3, characters=3)
-    layer.spell(["<unk>", "ab", "b", ""], ["", "a", "b"])
+    layer.set_characters(["<unk>", "ab", "b", ""], ["", "a", "b"])
     return layer
 
 
@@ -81,8 +81,8 @@ def test_spelling_travels_with_the_weights() -> None:
 
 def test_only_the_first_characters_of_a_word_count() -> None:
     layer = WordEmbedding(2, 3, characters=3)
-    layer.spell(["<unk>", "a" * SPELLED + "b"], ["", "a", "b"])
-    assert layer.spelling[1].tolist() == [1] * SPELLED
+    layer.set_characters(["<unk>", "a" * MAX_CHARACTERS + "b"], ["", "a", "b"])
+    assert layer.word_characters[1].tolist() == [1] * MAX_CHARACTERS
 
 
 def test_what_is_not_spelled_or_not_so_is_refused() -> None:
@@ -92,7 +92,7 @@ def test_what_is_not_spelled_or_not_so_is_refused() -> None:
     with pytest.raises(RuntimeError, match="no characters yet"):
         layer(torch.tensor([1]))
     with pytest.raises(ValueError, match="made for 2 words of 3 characters, not for 3 of 2"):
-        layer.spell(["<unk>", "a", "b"], ["", "a"])
+        layer.set_characters(["<unk>", "a", "b"], ["", "a"])
     with pytest.raises(ValueError, match="the character 'c'"):
-        layer.spell(["<unk>", "c"], ["", "a", "b"])
-    WordEmbedding(2, 3).spell(["<unk>", "c"], [])  # of no interest
+        layer.set_characters(["<unk>", "c"], ["", "a", "b"])
+    WordEmbedding(2, 3).set_characters(["<unk>", "c"], [])  # of no interest

@@ -12,7 +12,7 @@ LENGTHS = [3, 4]
 
 
 def small(**arguments: Any) -> LSTMClassifier:
-    return LSTMClassifier(vocabulary=9, classes=3, embedding_size=4, hidden_size=5, **arguments).eval()
+    return LSTMClassifier(vocabulary_size=9, num_classes=3, embedding_size=4, hidden_size=5, **arguments).eval()
 
 
 def test_sentences_of_a_document_are_read_as_one_sequence() -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
 def train(folder: Path, epochs: int, **arguments: Any) -> tuple[SoftmaxClassifier, float]:
     """A model and its accuracy on the test digits."""
-    model, data = SoftmaxClassifier(features=64, classes=10, **arguments), Digits()
+    model, data = SoftmaxClassifier(features=64, num_classes=10, **arguments), Digits()
     run = trainer(folder, max_epochs=epochs)
     run.fit(model, datamodule=data)
     return model, run.test(model, datamodule=data, verbose=False)[0]["test/acc"]
@@ -43,14 +43,14 @@ def test_kaiming_keeps_the_size_of_signals_through_many_layers_and_a_fixed_devia
     batch = one_batch(Digits())
     spread = {}
     for init in ("kaiming", "normal"):
-        model = SoftmaxClassifier(features=64, classes=10, hidden=[128] * 8, init=init)
+        model = SoftmaxClassifier(features=64, num_classes=10, hidden=[128] * 8, init=init)
         spread[init] = float(model(batch).detach().std())
     assert 0.2 < spread["kaiming"] < 5, spread
     assert spread["normal"] < 1e-6, spread
 
 
 def test_the_gradient_in_the_logits_is_p_minus_y() -> None:
-    model = SoftmaxClassifier(features=4, classes=3)
+    model = SoftmaxClassifier(features=4, num_classes=3)
     z = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     y = torch.tensor([0, 2, 1, 1, 0])
     gradient = torch.autograd.grad(model.sample_losses(z, y).sum(), z)[0]
@@ -58,7 +58,7 @@ def test_the_gradient_in_the_logits_is_p_minus_y() -> None:
 
 
 def test_hidden_layers_stand_in_their_order_without_a_relu_on_the_logits() -> None:
-    model = SoftmaxClassifier(features=64, classes=10, hidden=[32, 16])
+    model = SoftmaxClassifier(features=64, num_classes=10, hidden=[32, 16])
     sizes = [(m.in_features, m.out_features) for m in model.layers if isinstance(m, torch.nn.Linear)]
     assert sizes == [(64, 32), (32, 16), (16, 10)]
     assert (model(one_batch(Digits())) < 0).any()
@@ -67,7 +67,7 @@ def test_hidden_layers_stand_in_their_order_without_a_relu_on_the_logits() -> No
 def test_an_evaluation_that_was_broken_off_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, data = SoftmaxClassifier(features=64, classes=10), Digits(batch_size=32)
+    model, data = SoftmaxClassifier(features=64, num_classes=10), Digits(batch_size=32)
     whole = trainer(tmp_path).test(model, datamodule=data, verbose=False)
     with monkeypatch.context() as patch:
         step = SoftmaxClassifier.test_step

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, PlainCheckpointIO, read_checkpoint, write_whole
+from lightning_nn.runs.checkpoint import FORMAT, PlainCheckpointIO, read_checkpoint, write_atomically
 
 
 def checkpoint(**more: Any) -> dict[str, Any]:
-    mine = {"version": FORMAT, "model": "softmax", "data": None, "reader": None, "settings": {}}
+    mine = {"version": FORMAT, "model": "softmax", "data": None, "processor": None, "settings": {}}
     weights = {"w": torch.arange(1000.0)}
     return {"state_dict": weights, "hyper_parameters": {}, "lightning_nn": mine, **more}
 
@@ -173,7 +173,7 @@ def test_an_interrupted_write_leaves_nothing_behind(saved: Path) -> None:
 
     before = saved.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        write_whole(saved, interrupted)
+        write_atomically(saved, interrupted)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["last.ckpt"]
 

@@ -23,7 +23,7 @@ from lightning_nn import (
     UserError,
 )
 from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.data.text.processor import TextReader
+from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.layers import symmetric_kl
 from lightning_nn.runs.checkpoint import read_checkpoint
 from tests.contract import pick, trainer
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def fitted(folder: Path, loss: Loss | None = None, **arguments: Any) -> tuple[SoftmaxClassifier, Digits, Any]:
-    model, data = SoftmaxClassifier(features=64, classes=3, hidden=[8]), Digits(classes=[0, 1, 2])
+    model, data = SoftmaxClassifier(features=64, num_classes=3, hidden=[8]), Digits(num_classes=[0, 1, 2])
     model.loss = loss or Loss()
     run = trainer(folder, **{"max_epochs": 1, **arguments})
     run.fit(model, datamodule=data)
@@ -68,7 +68,7 @@ def test_a_second_test_starts_counting_anew(tmp_path: Path) -> None:
 
 
 def test_loss_is_torchs_with_smoothing_and_weights() -> None:
-    model = SoftmaxClassifier(features=4, classes=3)
+    model = SoftmaxClassifier(features=4, num_classes=3)
     model.loss = Loss(label_smoothing=0.1, class_weights=[1.0, 2.0, 0.5])
     logits, label = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 0])
     expected = F.cross_entropy(logits, label, torch.tensor([1.0, 2.0, 0.5]), label_smoothing=0.1, reduction="none")
@@ -79,7 +79,7 @@ def test_loss_is_torchs_with_smoothing_and_weights() -> None:
 def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
     class Passes(SoftmaxClassifier):
         def __init__(self) -> None:
-            super().__init__(features=64, classes=3)
+            super().__init__(features=64, num_classes=3)
             self.passes: list[torch.Tensor] = []
             self.dropout = torch.nn.Dropout(0.5)
 
@@ -88,7 +88,7 @@ def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
             self.passes.append(logits.detach())
             return logits
 
-    model, data = Passes(), Digits(classes=[0, 1, 2], batch_size=32)
+    model, data = Passes(), Digits(num_classes=[0, 1, 2], batch_size=32)
     model.loss = Loss(r_drop=2.0)
     trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0).fit(model, datamodule=data)
     first, second = model.passes
@@ -102,16 +102,16 @@ def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("criterion", ["bce", "mse"])
 def test_logarithms_of_probabilities_are_theirs(criterion: Any) -> None:
-    models = [SoftmaxClassifier(features=4, classes=3), LogisticRegression(features=4, criterion=criterion)]
+    models = [SoftmaxClassifier(features=4, num_classes=3), LogisticRegression(features=4, criterion=criterion)]
     for model, logits in zip(models, (torch.randn(6, 3), torch.randn(6)), strict=True):
         torch.testing.assert_close(model.log_probabilities(logits).exp(), model.probabilities(logits))
 
 
 def test_whether_a_model_drops_anything() -> None:
     sizes: dict[str, Any] = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2}
-    assert not SoftmaxClassifier(4, 2).drops and not HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.0).drops
-    assert HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.1).drops
-    assert HAN(9, 2, **sizes, dropout=0.1, word_dropout=0.0).drops
+    assert not SoftmaxClassifier(4, 2).has_dropout and not HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.0).has_dropout
+    assert HAN(9, 2, **sizes, dropout=0.0, word_dropout=0.1).has_dropout
+    assert HAN(9, 2, **sizes, dropout=0.1, word_dropout=0.0).has_dropout
 
 
 def test_balanced_weights_make_each_class_count_the_same(tmp_path: Path) -> None:
@@ -122,21 +122,21 @@ def test_balanced_weights_make_each_class_count_the_same(tmp_path: Path) -> None
 
 
 def test_topics_do_not_share_their_settings() -> None:
-    one, other = (SoftmaxClassifier(features=4, classes=3) for _ in range(2))
+    one, other = (SoftmaxClassifier(features=4, num_classes=3) for _ in range(2))
     one.optimizer.lr, one.lr_scheduler.warmup, one.loss.label_smoothing = 9.0, 9.0, 0.9
     assert 9.0 not in (other.optimizer.lr, other.lr_scheduler.warmup) and other.loss.label_smoothing == 0
 
 
 def test_one_class_is_no_classification() -> None:
     with pytest.raises(UserError, match="at least 2 classes, got 1"):
-        SoftmaxClassifier(features=4, classes=1)
+        SoftmaxClassifier(features=4, num_classes=1)
 
 
 # ---------------------------------------------------------------------- optimisation
 
 
 def test_the_schedule_moves_the_rate_with_each_step(tmp_path: Path) -> None:
-    model, data = SoftmaxClassifier(features=64, classes=2), Digits(classes=[0, 1], batch_size=32)
+    model, data = SoftmaxClassifier(features=64, num_classes=2), Digits(num_classes=[0, 1], batch_size=32)
     model.optimizer, model.lr_scheduler = Optimizer("sgd", lr=0.5), LRScheduler("cosine", warmup=2)
     run = trainer(tmp_path, max_epochs=2)
     run.fit(model, datamodule=data)
@@ -153,7 +153,7 @@ def test_settings_and_reader_come_back(tmp_path: Path) -> None:
     run.save_checkpoint(tmp_path / "one.ckpt")
     model = SoftmaxClassifier.load_from_checkpoint(tmp_path / "one.ckpt")
     assert not model.training
-    assert model.trained_reader().categories == ["0", "1", "2"]
+    assert model.require_processor().categories == ["0", "1", "2"]
     assert model.loss.label_smoothing == 0.1
     assert model.class_weights == run.lightning_module.class_weights
     saved = read_checkpoint(tmp_path / "one.ckpt")["lightning_nn"]["settings"]
@@ -163,7 +163,7 @@ def test_settings_and_reader_come_back(tmp_path: Path) -> None:
 def test_weights_that_fit_are_taken_for_fine_tuning_and_the_others_named(tmp_path: Path) -> None:
     trained, _, run = fitted(tmp_path)
     run.save_checkpoint(tmp_path / "one.ckpt")
-    model = SoftmaxClassifier(features=64, classes=5, hidden=[8])
+    model = SoftmaxClassifier(features=64, num_classes=5, hidden=[8])
     loaded, kept = model.load_weights(read_checkpoint(tmp_path / "one.ckpt"))
     assert list(loaded) == ["layers.0.weight", "layers.0.bias"]
     assert kept["layers.2.weight"] == "shape [5, 8] here, [3, 8] in the checkpoint"
@@ -213,10 +213,10 @@ def test_chance_depends_on_seed_epoch_and_step_only(tmp_path: Path) -> None:
 
 
 def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
-    old = TextReader(["b", "a"], ["<unk>", "x", "y", "z"], "chars", [], 9, 9)
-    new = TextReader(["a", "c"], ["<unk>", "z", "w", "x", "v"], "chars", [], 9, 9)
+    old = TextProcessor(["b", "a"], ["<unk>", "x", "y", "z"], "chars", [], 9, 9)
+    new = TextProcessor(["a", "c"], ["<unk>", "z", "w", "x", "v"], "chars", [], 9, 9)
     source = HAN(4, 2, embedding_size=3, hidden_size=2, attention_size=2)
-    source.reader = old
+    source.processor = old
     checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
     source.on_save_checkpoint(checkpoint)
     model = HAN(5, 2, embedding_size=3, hidden_size=2, attention_size=2)
@@ -233,11 +233,11 @@ def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
 
 
 def test_rows_of_characters_go_to_the_same_character(tmp_path: Path) -> None:
-    old = TextReader(["b", "a"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
-    new = TextReader(["a", "c"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
+    old = TextProcessor(["b", "a"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
+    new = TextProcessor(["a", "c"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
     sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "characters": 4}
     source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
-    source.reader = old
+    source.processor = old
     checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
     source.on_save_checkpoint(checkpoint)
     loaded, _ = model.load_weights(checkpoint, new)
@@ -256,8 +256,8 @@ def reviews(path: Path) -> TextData:
 
 
 def assert_spelled(model: Any, data: TextData) -> None:
-    words, known = data.reader.vocabulary.words, data.reader.vocabulary.characters
-    spelled = ["".join(known[i] for i in row) for row in model.embedding.spelling.tolist()]
+    words, known = data.processor.vocabulary.words, data.processor.vocabulary.characters
+    spelled = ["".join(known[i] for i in row) for row in model.embedding.word_characters.tolist()]
     assert spelled == ["", *words[1:]] and max(map(len, words[1:])) > 1
 
 
@@ -280,7 +280,7 @@ def test_in_a_loop_of_ones_own_the_reader_tells_how_words_are_spelled(tmp_path: 
     batch = data.sources["train"][np.arange(2)]
     with pytest.raises(RuntimeError, match="no characters yet"):
         model(batch)
-    model.reader = data.reader
+    model.processor = data.processor
     assert_spelled(model, data)
     model(batch).sum().backward()
     assert model.embedding.characters is not None and model.embedding.characters.weight.grad is not None
@@ -292,11 +292,11 @@ def test_in_a_loop_of_ones_own_the_reader_tells_how_words_are_spelled(tmp_path: 
 
 def test_a_model_that_was_made_for_other_words_says_so(tmp_path: Path) -> None:
     data = reviews(tmp_path / "a.tsv")
-    model = HAN(vocabulary=4, classes=2, embedding_size=4, hidden_size=4, character_vectors=True, characters=3)
+    model = HAN(vocabulary=4, num_classes=2, embedding_size=4, hidden_size=4, character_vectors=True, characters=3)
     with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*describe"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
     with pytest.raises(UserError, match="this model reads texts"):
-        trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(num_classes=[0, 1]))
 
 
 def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
@@ -324,12 +324,12 @@ def test_a_loaded_model_keeps_its_vocabulary_on_other_data(tmp_path: Path) -> No
     trained = HAN(**first.describe(), embedding_size=4, hidden_size=4, attention_size=4)
     trainer(tmp_path, max_epochs=1).fit(trained, datamodule=first)
     other.prepare_once()
-    assert other.reader.vocabulary.words != first.reader.vocabulary.words
+    assert other.processor.vocabulary.words != first.processor.vocabulary.words
     asked = ["一二三四。"]
     before = trained.predict(asked)
     for run in (trainer(tmp_path).test, trainer(tmp_path, max_epochs=1, max_steps=0).fit):
         run(trained, datamodule=other)  # type: ignore[operator]
-        assert other.reader.vocabulary.words == first.reader.vocabulary.words
+        assert other.processor.vocabulary.words == first.processor.vocabulary.words
         assert trained.predict(asked) == before
 
 
@@ -374,10 +374,10 @@ def test_after_a_loss_that_was_not_finite_a_model_can_be_trained_again(tmp_path:
 
 
 def test_a_loss_set_on_a_model_counts_outside_a_trainer() -> None:
-    model, logits, label = SoftmaxClassifier(features=4, classes=2), torch.randn(3, 2), torch.tensor([0, 1, 1])
-    plain = model.sample_losses(logits, label)
+    model, logits, label = SoftmaxClassifier(features=4, num_classes=2), torch.randn(3, 2), torch.tensor([0, 1, 1])
+    to_plain_data = model.sample_losses(logits, label)
     model.loss = Loss(class_weights=[1.0, 5.0])
-    torch.testing.assert_close(model.sample_losses(logits, label), plain * torch.tensor([1.0, 5.0, 5.0]))
+    torch.testing.assert_close(model.sample_losses(logits, label), to_plain_data * torch.tensor([1.0, 5.0, 5.0]))
 
 
 def test_balanced_weights_need_a_data_module_to_count_in(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.visualization.attention import clean, page, shade, strongest, terminal
+from lightning_nn.visualization.attention import page, sanitize, shade, strongest, terminal
 
 MATCH = Explanation(
     sentences=[["今天", "天气", "不错", "。"], ["北京队", "赢得", "冠军", "。"]],
@@ -104,7 +104,7 @@ def test_no_text_breaks_the_page_or_the_terminal(text: str) -> None:
     read = _Reader(page([evil(text)], text))
     assert read.open == []
     html = page([evil(text)], text).encode("utf-8")
-    assert clean(text).encode("utf-8") is not None and b"\x00" not in html
+    assert sanitize(text).encode("utf-8") is not None and b"\x00" not in html
     out = render(evil(text), 40)
     assert all(c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in out), repr(out)
     assert all(cell_len(line) <= 40 for line in out.splitlines()), out
@@ -123,7 +123,7 @@ def test_no_text_breaks_the_page_or_the_terminal(text: str) -> None:
     ],
 )
 def test_clean_leaves_what_can_only_be_read(text: str, expected: str) -> None:
-    assert clean(text) == expected
+    assert sanitize(text) == expected
 
 
 def test_without_documents_or_words_there_is_still_a_page() -> None:

@@ -10,7 +10,7 @@ from lightning_nn.data.bulletins import generator, lexicon
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.corpus import SPLITS
-from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.documents import Documents
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
@@ -79,10 +79,10 @@ class Bulletins(Documents):
     def _settings(self) -> dict[str, Any]:
         return {"sizes": self._sizes, "seed": self.seed}
 
-    def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
+    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
         records = {split: self._split(split) for split in SPLITS}
         return records, list(CATEGORIES), [f"the best possible accuracy is {BAYES_ACCURACY:.1%}"]
 
-    def _split(self, split: str) -> Iterator[Record]:
+    def _split(self, split: str) -> Iterator[LabeledText]:
         for i, bulletin in enumerate(self._bulletins(split)):
-            yield Record(bulletin.text, CATEGORIES[bulletin.label], f"{split}:{i + 1}")
+            yield LabeledText(bulletin.text, CATEGORIES[bulletin.label], f"{split}:{i + 1}")

@@ -21,8 +21,8 @@ import numpy as np
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.images.data_module import describe_form, read_class_folders
-from lightning_nn.data.images.reading import Form, Pixels
-from lightning_nn.data.images.source import PictureReader, PictureSource, summarize
+from lightning_nn.data.images.reading import ImageForm, Pixels
+from lightning_nn.data.images.source import ImageProcessor, ImageSource, summarize
 from lightning_nn.data.module import BatchSize, DataModule, cache_folder, stratified_split
 from lightning_nn.errors import UserError
 
@@ -56,8 +56,8 @@ class CIFAR10(DataModule):
         balanced: show each class as often as the largest one in training.
     """
 
-    describes = ("features", "channels", "height", "width", "classes")
-    form = Form(3, 32, 32, "squash")
+    describes = ("features", "channels", "height", "width", "num_classes")
+    form = ImageForm(3, 32, 32, "squash")
 
     def __init__(self, path: str | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
         self.path = path
@@ -78,7 +78,7 @@ class CIFAR10(DataModule):
 
     def describe(self) -> dict[str, Any]:
         """Numbers of pixel values, channels, rows, columns and classes."""
-        return {**describe_form(self.form), "classes": len(CATEGORIES)}
+        return {**describe_form(self.form), "num_classes": len(CATEGORIES)}
 
     def _open(self, folder: Path) -> None:
         images = np.load(folder / "images.npy", mmap_mode="r")
@@ -86,8 +86,8 @@ class CIFAR10(DataModule):
         first_of_test = 5 * _BATCH
         train, val = stratified_split(labels[:first_of_test], _VAL_FRACTION, _SPLIT_SEED)
         splits = {"train": train, "val": val, "test": np.arange(first_of_test, len(labels))}
-        self.sources = {split: PictureSource(images, labels, members) for split, members in splits.items()}
-        self.reader = PictureReader(CATEGORIES, *self.form)
+        self.sources = {split: ImageSource(images, labels, members) for split, members in splits.items()}
+        self.processor = ImageProcessor(CATEGORIES, *self.form)
         self.notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
 
     def _open_folders(self, root: Path) -> None:
@@ -97,8 +97,8 @@ class CIFAR10(DataModule):
                 f"{root}: {len(folders.categories)} class folders, CIFAR-10 has 10; other pictures are read by "
                 "--data images"
             )
-        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
-        self.reader = PictureReader(folders.categories, *self.form)
+        self.sources, self.provided_splits, self.notes = folders.sources, folders.provided_splits, folders.notes
+        self.processor = ImageProcessor(folders.categories, *self.form)
 
 
 def _find_batches(root: Path) -> Path | None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
-from lightning_nn.data.images.reading import Form
-from lightning_nn.data.images.source import SUFFIXES, PictureReader, PictureSource, decode, summarize
+from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.source import SUFFIXES, ImageProcessor, ImageSource, decode, summarize
 from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize, DataModule, stratified_split
 from lightning_nn.errors import UserError
@@ -37,7 +37,7 @@ class Images(DataModule):
         balanced: show each class as often as the largest one in training.
     """
 
-    describes = ("features", "channels", "height", "width", "classes")
+    describes = ("features", "channels", "height", "width", "num_classes")
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Images(DataModule):
                 "both must be above 0, together below 1"
             )
         self.path = path
-        self.form = Form(1 if color == "gray" else 3, size, size, fit)
+        self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         super().__init__(batch_size, balanced)
         self.save_hyperparameters(logger=False)
@@ -71,14 +71,14 @@ class Images(DataModule):
         folders = read_class_folders(
             Path(self.path).expanduser(), self.form, self.val_fraction, self.test_fraction, self.split_seed
         )
-        self.sources, self.given, self.notes = folders.sources, folders.given, folders.notes
-        self.reader = PictureReader(folders.categories, *self.form)
+        self.sources, self.provided_splits, self.notes = folders.sources, folders.provided_splits, folders.notes
+        self.processor = ImageProcessor(folders.categories, *self.form)
         self.summary = summarize(self.sources, self.form)
 
     def describe(self) -> dict[str, Any]:
         """Numbers of pixel values, channels, rows, columns and classes."""
         self.prepare_once()
-        return {**describe_form(self.form), "classes": len(self.reader.categories)}
+        return {**describe_form(self.form), "num_classes": len(self.processor.categories)}
 
 
 class ClassFolders(NamedTuple):
@@ -87,23 +87,25 @@ class ClassFolders(NamedTuple):
     Attributes:
         sources: "train", "val" and "test".
         categories: names of the classes, in the order of the labels.
-        given: splits that have a folder.
+        provided_splits: splits that have a folder.
         notes: what was skipped and what was cut.
     """
 
     sources: dict[str, Source]
     categories: list[str]
-    given: list[str]
+    provided_splits: list[str]
     notes: list[str]
 
 
-def describe_form(form: Form) -> dict[str, int]:
+def describe_form(form: ImageForm) -> dict[str, int]:
     """What a model must know of the form of pictures: features (C·H·W), channels, height, width."""
     channels, height, width = form.shape
     return {"features": channels * height * width, "channels": channels, "height": height, "width": width}
 
 
-def read_class_folders(root: Path, form: Form, val_fraction: float, test_fraction: float, seed: int) -> ClassFolders:
+def read_class_folders(
+    root: Path, form: ImageForm, val_fraction: float, test_fraction: float, seed: int
+) -> ClassFolders:
     """Reads class folders, or splits of class folders, and cuts the splits that are missing from train.
 
     Args:
@@ -131,12 +133,12 @@ def read_class_folders(root: Path, form: Form, val_fraction: float, test_fractio
     images, broken = decode(files, root, form)
     _report_broken(broken, files, notes)
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
-    members = {split: np.intersect1d(part, readable) for split, part in parts.items()}
-    _check_readable(members, labels, categories, places, broken)
-    _cut_missing(members, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
-    if not all(map(len, members.values())) or len(np.unique(labels[members["train"]])) < len(categories):
+    indices = {split: np.intersect1d(part, readable) for split, part in parts.items()}
+    _check_readable(indices, labels, categories, places, broken)
+    _cut_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
+    if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few pictures to cut splits from; each class needs at least three")
-    sources: dict[str, Source] = {s: PictureSource(images, labels, members[s]) for s in ("train", "val", "test")}
+    sources: dict[str, Source] = {s: ImageSource(images, labels, indices[s]) for s in ("train", "val", "test")}
     return ClassFolders(sources, categories, list(parts), notes)
 
 
@@ -170,30 +172,30 @@ def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path
 
 
 def _check_readable(
-    members: dict[str, Index], labels: Index, categories: list[str], places: dict[str, Path], broken: dict[int, str]
+    indices: dict[str, Index], labels: Index, categories: list[str], places: dict[str, Path], broken: dict[int, str]
 ) -> None:
     for label, name in enumerate(categories):
-        if not np.any(labels[members["train"]] == label):
+        if not np.any(labels[indices["train"]] == label):
             reasons = [reason for number, reason in broken.items() if labels[number] == label]
             raise UserError(f"{places['train'] / name}: none of its pictures can be read, the first one: {reasons[0]}")
     for split, place in places.items():
-        if not len(members[split]):
+        if not len(indices[split]):
             raise UserError(
                 f"{place}: no picture in it that can be read; without the folder, {split} is cut from train"
             )
 
 
 def _cut_missing(
-    members: dict[str, Index], labels: Index, fractions: dict[str, float], seed: int, notes: list[str]
+    indices: dict[str, Index], labels: Index, fractions: dict[str, float], seed: int, notes: list[str]
 ) -> None:
     """Cuts the splits that are missing from train, each a fraction of what train was at first."""
-    whole = len(members["train"])
+    whole = len(indices["train"])
     for split, fraction in fractions.items():
-        if split in members:
+        if split in indices:
             continue
-        train = members["train"]
+        train = indices["train"]
         stay, cut = stratified_split(labels[train], fraction * whole / len(train), seed)
-        members["train"], members[split] = train[stay], train[cut]
+        indices["train"], indices[split] = train[stay], train[cut]
         notes.append(f"{split} is cut from train: {len(cut):,} of {whole:,} pictures, each class in proportion")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lightning_nn.data.images.data_module import describe_form
-from lightning_nn.data.images.reading import Form
-from lightning_nn.data.images.source import PictureReader, PictureSource, summarize
+from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.source import ImageProcessor, ImageSource, summarize
 from lightning_nn.data.module import BatchSize, DataModule, stratified_split
 from lightning_nn.errors import UserError
 
@@ -26,8 +26,8 @@ class Digits(DataModule):
         balanced: show each class as often as the largest one in training.
     """
 
-    describes = ("features", "channels", "height", "width", "classes")
-    form = Form(1, 8, 8)
+    describes = ("features", "channels", "height", "width", "num_classes")
+    form = ImageForm(1, 8, 8)
 
     def __init__(self, classes: list[int] | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
         self.classes = list(range(10)) if classes is None else classes
@@ -48,11 +48,11 @@ class Digits(DataModule):
         label_of[self.classes] = np.arange(len(self.classes))
         labels = label_of[digits]
         splits = {"train": train[stay], "val": train[cut], "test": test}
-        self.sources = {split: PictureSource(images, labels, m[labels[m] >= 0]) for split, m in splits.items()}
-        self.reader = PictureReader([str(digit) for digit in self.classes], *self.form)
+        self.sources = {split: ImageSource(images, labels, m[labels[m] >= 0]) for split, m in splits.items()}
+        self.processor = ImageProcessor([str(digit) for digit in self.classes], *self.form)
         self.summary = summarize(self.sources, self.form)
         self.notes = []
 
     def describe(self) -> dict[str, Any]:
         """Numbers of pixel values, channels, rows, columns and classes."""
-        return {**describe_form(self.form), "classes": len(self.classes)}
+        return {**describe_form(self.form), "num_classes": len(self.classes)}

@@ -14,10 +14,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
-Picture = str | Path | Image.Image | NDArray[Any]
+RawImage = str | Path | Image.Image | NDArray[Any]
 
 
-class Form(NamedTuple):
+class ImageForm(NamedTuple):
     """What every picture is brought to.
 
     Attributes:
@@ -39,7 +39,7 @@ class Form(NamedTuple):
         return self.channels, self.height, self.width
 
 
-def read_picture(picture: Picture, form: Form) -> Pixels:
+def read_image(picture: RawImage, form: ImageForm) -> Pixels:
     """One picture, upright (EXIF), on white where it is transparent, the first frame where it is animated.
 
     Args:
@@ -69,7 +69,7 @@ def read_picture(picture: Picture, form: Form) -> Pixels:
         raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
 
 
-def _open(path: str | Path, form: Form) -> Pixels:
+def _open(path: str | Path, form: ImageForm) -> Pixels:
     with Image.open(path, formats=_formats()) as image:
         # JPEG alone can be decoded at a half, a quarter or an eighth; twice the size wanted keeps it sharp.
         side = 2 * max(form.height, form.width)
@@ -100,7 +100,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
-def _bring_to(image: Image.Image, form: Form) -> Pixels:
+def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
     """Upright, opaque, 8 bits a channel, in the colours and the size asked for."""
     with suppress(Exception):  # a damaged EXIF block; what is wrong with the pixels shows when they are loaded
         image = ImageOps.exif_transpose(image)
@@ -114,7 +114,7 @@ def _bring_to(image: Image.Image, form: Form) -> Pixels:
     return pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _resize(image: Image.Image, form: Form) -> Image.Image:
+def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
     size = (form.width, form.height)
     if form.fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)

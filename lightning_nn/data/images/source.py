@@ -16,7 +16,7 @@ import torch
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
-from lightning_nn.data.images.reading import Form, Picture, Pixels, read_picture
+from lightning_nn.data.images.reading import ImageForm, Pixels, RawImage, read_image
 from lightning_nn.data.loader import Source
 from lightning_nn.errors import UserError
 
@@ -27,37 +27,37 @@ _FORMAT = 1  # of the cache
 _CHUNK = 256  # pictures in memory at a time while a folder is decoded
 
 
-class PictureSource:
+class ImageSource:
     """Pictures of one split, fetched a batch at a time.
 
     Args:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,).
-        members: which of the N are in this split; None for all.
+        indices: which of the N are in this split; None for all.
     """
 
     lengths: Index | None = None
 
-    def __init__(self, images: Pixels, labels: Index, members: Index | None = None) -> None:
+    def __init__(self, images: Pixels, labels: Index, indices: Index | None = None) -> None:
         self.images = images
-        self.members = np.arange(len(images)) if members is None else members
-        self.labels: Index = labels[self.members]
+        self.indices = np.arange(len(images)) if indices is None else indices
+        self.labels: Index = labels[self.indices]
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.indices)
 
-    def join(self, other: PictureSource) -> PictureSource:
+    def join(self, other: ImageSource) -> ImageSource:
         """The pictures of both splits, one after another."""
         labels = np.empty(len(self.images), np.int64)
-        labels[self.members], labels[other.members] = self.labels, other.labels
-        return PictureSource(self.images, labels, np.concatenate([self.members, other.members]))
+        labels[self.indices], labels[other.indices] = self.labels, other.labels
+        return ImageSource(self.images, labels, np.concatenate([self.indices, other.indices]))
 
     def __getitem__(self, index: Index) -> ImageBatch:
-        images = np.asarray(self.images[self.members[index]])
+        images = np.asarray(self.images[self.indices[index]])
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
 
 
-class PictureReader:
+class ImageProcessor:
     """Raw pictures to batches, in the form the training pictures had.
 
     Args:
@@ -74,9 +74,9 @@ class PictureReader:
         self, categories: list[str], channels: int, height: int, width: int, fit: Literal["crop", "squash"] = "crop"
     ) -> None:
         self.categories = categories
-        self.form = Form(channels, height, width, fit)
+        self.form = ImageForm(channels, height, width, fit)
 
-    def encode(self, raw: list[Picture]) -> ImageBatch:
+    def encode(self, raw: list[RawImage]) -> ImageBatch:
         """A batch without labels.
 
         Args:
@@ -91,10 +91,10 @@ class PictureReader:
         """
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, picture in enumerate(raw):
-            images[i] = read_picture(picture, self.form)
+            images[i] = read_image(picture, self.form)
         return ImageBatch(torch.from_numpy(images))
 
-    def batches(self, raw: list[Picture], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
+    def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
         """Batches of at most `batch_size` pictures, in their order.
 
         Raises:
@@ -104,7 +104,7 @@ class PictureReader:
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
 
-    def rows(self) -> dict[str, list[str]]:
+    def row_labels(self) -> dict[str, list[str]]:
         """What the rows of tables stand for: categories."""
         return {"categories": self.categories}
 
@@ -113,7 +113,7 @@ class PictureReader:
         return {"categories": list(self.categories), **self.form._asdict()}
 
 
-def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
+def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
     """All files below a folder, in the order of their names.
 
     Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
@@ -127,7 +127,7 @@ def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return files_below(folder, SUFFIXES)
 
 
-def decode(files: list[Path], root: Path, form: Form) -> tuple[Pixels, dict[int, str]]:
+def decode(files: list[Path], root: Path, form: ImageForm) -> tuple[Pixels, dict[int, str]]:
     """All pictures as one array, decoded the first time and memory-mapped ever after.
 
     The cache knows a file by its name below `root`, its size and the times of its last change.
@@ -152,7 +152,7 @@ def decode(files: list[Path], root: Path, form: Form) -> tuple[Pixels, dict[int,
     return images, {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
 
 
-def summarize(sources: dict[str, Source], form: Form) -> list[tuple[str, ...]]:
+def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
     """Rows of the table shown when a run starts: pictures and classes of each split.
 
     Args:
@@ -177,7 +177,7 @@ def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _build(folder: Path, *, files: list[Path], form: Form, workers: int) -> None:
+def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) -> None:
     """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
     broken: dict[int, str] = {}
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
@@ -203,8 +203,8 @@ def _progress(steps: range) -> Iterator[int]:
     return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: Path, form: Form) -> Pixels | str:
+def _try_read(file: Path, form: ImageForm) -> Pixels | str:
     try:
-        return read_picture(file, form)
+        return read_image(file, form)
     except UserError as error:
         return str(error)

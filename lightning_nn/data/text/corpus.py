@@ -59,7 +59,7 @@ class Corpus:
         categories: name of each class.
         skipped: {"count": documents without a word, "place": the first of them}.
         empty: names of classes that have documents in train, but none with a word, and so are no classes.
-        given: splits that were given; the others were cut from train.
+        provided_splits: splits that were given; the others were cut from train.
         documents: int64 (D+1,), where each document begins in `sentences`.
         sentences: int64 (S+1,), where each sentence begins in `words`.
         words: int32 (W,), ranks.
@@ -72,7 +72,7 @@ class Corpus:
         self.categories: list[str] = meta["categories"]
         self.skipped: dict[str, Any] = meta["skipped"]
         self.empty: list[str] = meta["empty"]
-        self.given: list[str] = meta["given"]
+        self.provided_splits: list[str] = meta["given"]
         self.documents: Index = np.memmap(folder / "documents", np.int64, "r")
         self.sentences: Index = np.memmap(folder / "sentences", np.int64, "r")
         self.words: NDArray[np.int32] = np.memmap(folder / "words", np.int32, "r")
@@ -82,7 +82,7 @@ class Corpus:
     def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
         return Corpus, (self.folder,)
 
-    def members(self, split: str) -> Index:
+    def indices(self, split: str) -> Index:
         """Numbers of the documents of a split, int64."""
         return np.fromfile(self.folder / split, np.int64)
 
@@ -129,7 +129,7 @@ class TextSource:
 
     Args:
         corpus: where they are.
-        members: int64 (N,), their numbers in the corpus.
+        indices: int64 (N,), their numbers in the corpus.
         labels: int64 (N,), the class of each.
         lengths: int64 (N,), words of each after the cut.
         ids: int64, the id of the word of each rank from 0.
@@ -140,33 +140,33 @@ class TextSource:
     def __init__(
         self,
         corpus: Corpus,
-        members: Index,
+        indices: Index,
         labels: Index,
         lengths: Index,
         ids: Index,
         max_sentences: int,
         max_words: int,
     ) -> None:
-        self.corpus, self.members, self.ids = corpus, members, ids
+        self.corpus, self.indices, self.ids = corpus, indices, ids
         self.labels: Index = labels
         self.costs = lengths
         self.lengths: Index | None = lengths  # as a Source has them
         self.max_sentences, self.max_words = max_sentences, max_words
 
     def __len__(self) -> int:
-        return len(self.members)
+        return len(self.indices)
 
     def join(self, other: TextSource) -> TextSource:
         """The documents of both splits, one after another."""
-        members = np.concatenate([self.members, other.members])
+        indices = np.concatenate([self.indices, other.indices])
         labels = np.concatenate([self.labels, other.labels])
         lengths = np.concatenate([self.costs, other.costs])
-        return TextSource(self.corpus, members, labels, lengths, self.ids, self.max_sentences, self.max_words)
+        return TextSource(self.corpus, indices, labels, lengths, self.ids, self.max_sentences, self.max_words)
 
     def __getitem__(self, index: Index) -> TextBatch:
-        corpus, members = self.corpus, self.members[index]
-        starts = corpus.documents[members]
-        documents = np.minimum(corpus.documents[members + 1] - starts, self.max_sentences)  # (D,)
+        corpus, indices = self.corpus, self.indices[index]
+        starts = corpus.documents[indices]
+        documents = np.minimum(corpus.documents[indices + 1] - starts, self.max_sentences)  # (D,)
         chosen = _ranges(starts, documents)
         starts = corpus.sentences[chosen]
         sentences = np.minimum(corpus.sentences[chosen + 1] - starts, self.max_words)  # (S,)

@@ -22,7 +22,7 @@ from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
 
 
-class Record(NamedTuple):
+class LabeledText(NamedTuple):
     """A document as it stands in a file.
 
     Attributes:
@@ -38,7 +38,7 @@ class Record(NamedTuple):
 
 def build(
     folder: Path,
-    records: Mapping[str, Iterable[Record]],
+    records: Mapping[str, Iterable[LabeledText]],
     *,
     segmenter: Segmenter,
     val_fraction: float = 0.1,
@@ -104,7 +104,7 @@ class _Reading:
         self.size_sentences = self.size_documents = 0
         self.skipped: dict[str, Any] = {"count": 0, "place": ""}
 
-    def read(self, records: Mapping[str, Iterable[Record]]) -> None:
+    def read(self, records: Mapping[str, Iterable[LabeledText]]) -> None:
         pending: deque[tuple[int, _Label, str]] = deque()
         with (
             (self.folder / "words").open("wb") as words,
@@ -122,7 +122,9 @@ class _Reading:
         self.size_documents = len(self.labels)
         self._check(records)
 
-    def _texts(self, records: Mapping[str, Iterable[Record]], pending: deque[tuple[int, _Label, str]]) -> Iterator[str]:
+    def _texts(
+        self, records: Mapping[str, Iterable[LabeledText]], pending: deque[tuple[int, _Label, str]]
+    ) -> Iterator[str]:
         for split, stream in records.items():
             for record in stream:
                 label = self.names.get(record.label)
@@ -145,7 +147,7 @@ class _Reading:
         self.labels.append(label.number)
         self.splits.append(split)
 
-    def _check(self, records: Mapping[str, Iterable[Record]]) -> None:
+    def _check(self, records: Mapping[str, Iterable[LabeledText]]) -> None:
         sizes = np.bincount(np.frombuffer(self.splits, np.int8), minlength=len(SPLITS)) if self.splits else [0, 0, 0]
         for split in records:
             if sizes[SPLITS.index(split)] == 0:

@@ -12,11 +12,11 @@ from lightning_nn.data.text.corpus import Corpus, Sizes
 _MANY_UNKNOWN = 0.05
 
 
-def summary_table(members: Mapping[str, Index], sizes: Sizes, unknown: Mapping[str, float]) -> list[tuple[str, ...]]:
+def summary_table(indices: Mapping[str, Index], sizes: Sizes, unknown: Mapping[str, float]) -> list[tuple[str, ...]]:
     """A row for each split below a header; sizes of documents as median / 95th percentile, before the cut.
 
     Args:
-        members: numbers of the documents of each split.
+        indices: numbers of the documents of each split.
         sizes: of all documents.
         unknown: share of unknown words in each split.
     """
@@ -29,7 +29,7 @@ def summary_table(members: Mapping[str, Index], sizes: Sizes, unknown: Mapping[s
             _spread(sizes.words[index]),
             f"{unknown[split]:.1%}",
         )
-        for split, index in members.items()
+        for split, index in indices.items()
     ]
     return [header, *rows]
 
@@ -46,7 +46,7 @@ def remarks(
     max_sentences: int,
     max_words: int,
     *,
-    adopted: bool = False,
+    fixed_processor: bool = False,
 ) -> Iterator[str]:
     """What was skipped and cut, and a warning where much is unknown.
 
@@ -56,7 +56,7 @@ def remarks(
         unknown: share of unknown words in each split.
         max_sentences: kept of a document.
         max_words: kept of a sentence.
-        adopted: whether the vocabulary is a trained model's.
+        fixed_processor: whether the vocabulary is a trained model's.
     """
     skipped = corpus.skipped["count"]
     if skipped:
@@ -77,7 +77,7 @@ def remarks(
     many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
     if many_unknown:
         remedy = "lower --data.min_count, raise --data.max_size, or take --data.segmenter chars"
-        what = "the model never met them" if adopted else remedy
+        what = "the model never met them" if fixed_processor else remedy
         yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.corpus import Corpus
-from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.corpus_summary import shorten
 from lightning_nn.data.text.documents import Documents
 from lightning_nn.data.text.files import TextFiles, read_texts, read_words
-from lightning_nn.data.text.processor import TextReader
+from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 
@@ -80,9 +80,13 @@ class TextData(Documents):
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
         self._text_files = TextFiles(
-            Path(self.path).expanduser(), self.encoding, self.text_column, self.label_column, trains=self.only is None
+            Path(self.path).expanduser(),
+            self.encoding,
+            self.text_column,
+            self.label_column,
+            trains=self.evaluation_split is None,
         )
-        if self.user_dict and self.adopted is None:  # a trained model brings its own
+        if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
             self._user_words = read_words(Path(self.user_dict).expanduser())
         super().prepare()
 
@@ -92,7 +96,7 @@ class TextData(Documents):
     def _settings(self) -> dict[str, Any]:
         return {"columns": self._text_files.columns[:3], "encoding": self.encoding}
 
-    def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
+    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
         return self._text_files.records(), self._text_files.names, []
 
     def _open(self, corpus: Corpus, notes: list[str]) -> None:
@@ -100,8 +104,10 @@ class TextData(Documents):
         notes = list(self._text_files.notes)
         if unused := [name for name in self._text_files.names if name not in corpus.categories]:
             notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
-        if self.only is not None and self.only not in self._text_files.splits:
-            notes.append(f"{self.only} here is all {len(corpus.labels):,} samples: no such part is given")
-        elif self.only is None and (cut := [split for split in ("val", "test") if split not in corpus.given]):
+        if self.evaluation_split is not None and self.evaluation_split not in self._text_files.splits:
+            notes.append(f"{self.evaluation_split} here is all {len(corpus.labels):,} samples: no such part is given")
+        elif self.evaluation_split is None and (
+            cut := [split for split in ("val", "test") if split not in corpus.provided_splits]
+        ):
             notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
         super()._open(corpus, notes)

@@ -17,9 +17,9 @@ from lightning_nn.data.cache import entry
 from lightning_nn.data.fingerprints import remembered_fingerprint
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.text.corpus import FORMAT, SPLITS, Corpus, TextSource
-from lightning_nn.data.text.corpus_building import Record, build
+from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.corpus_summary import remarks, shorten, summary_table
-from lightning_nn.data.text.processor import TextReader
+from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.errors import UserError
 
@@ -38,7 +38,7 @@ class Documents(DataModule):
         balanced: show each class as often as the largest one in training, repeating documents.
     """
 
-    describes: ClassVar[tuple[str, ...]] = ("vocabulary", "characters", "classes")
+    describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
     reading: ClassVar[tuple[str, ...]] = (
         "segmenter",
         "min_count",
@@ -48,7 +48,7 @@ class Documents(DataModule):
         "user_dict",
     )
     sources: dict[str, TextSource]  # type: ignore[assignment]
-    reader: TextReader
+    processor: TextProcessor
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Documents(DataModule):
         """What else decides it, plain data."""
 
     @abstractmethod
-    def _records(self) -> tuple[Mapping[str, Iterable[Record]], list[str], list[str]]:
+    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
         """Documents of each split, names of the classes in order (none: sorted), and notes on how they were read."""
 
     _fractions = (0.0, 0.0)  # for val and test, where not given
@@ -92,9 +92,9 @@ class Documents(DataModule):
 
     def prepare(self) -> None:
         """Opens the corpus in the cache, building it if it is not there."""
-        if isinstance(self.adopted, TextReader):
-            self.segmenter, self._user_words = self.adopted.segmenter.name, self.adopted.user_words
-            self.max_sentences, self.max_words = self.adopted.max_sentences, self.adopted.max_words
+        if isinstance(self.fixed_processor, TextProcessor):
+            self.segmenter, self._user_words = self.fixed_processor.segmenter.name, self.fixed_processor.user_words
+            self.max_sentences, self.max_words = self.fixed_processor.max_sentences, self.fixed_processor.max_words
         segmenter = Segmenter(self.segmenter, self._user_words)
         settings = {
             "format": FORMAT,
@@ -102,7 +102,7 @@ class Documents(DataModule):
             "jieba": importlib.metadata.version("jieba") if self.segmenter == "jieba" else None,
             "user_words": self._user_words,
             "fractions": self._fractions,
-            **({} if self.only is None else {"only": self.only}),
+            **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
             **self._settings(),
         }
         key = remembered_fingerprint(list(self._files()), settings)
@@ -112,64 +112,79 @@ class Documents(DataModule):
     def _build(self, folder: Path, segmenter: Segmenter) -> None:
         records, order, notes = self._records()
         val, test = self._fractions
-        if self.only is not None:  # kept as if it were train
-            chosen = [records[self.only]] if self.only in records else records.values()
+        if self.evaluation_split is not None:  # kept as if it were train
+            chosen = [records[self.evaluation_split]] if self.evaluation_split in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
-        whole = self.only is not None
+        whole = self.evaluation_split is not None
         build(folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=order, whole=whole)
         (folder / "notes.json").write_text(json.dumps(notes, ensure_ascii=False), encoding="utf-8")
 
     def _open(self, corpus: Corpus, notes: list[str]) -> None:
-        self.reader, ids = self._adopt(corpus) if isinstance(self.adopted, TextReader) else self._read(corpus)
-        known = {name: label for label, name in enumerate(self.reader.categories)}
+        self.processor, ids = (
+            self._adopt(corpus) if isinstance(self.fixed_processor, TextProcessor) else self._read(corpus)
+        )
+        known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
-        part_of = {split: split for split in SPLITS} if self.only is None else {self.only: "train"}
-        members = {split: corpus.members(part) for split, part in part_of.items()}
-        self.given = corpus.given if self.only is None else [self.only]
+        part_of = (
+            {split: split for split in SPLITS} if self.evaluation_split is None else {self.evaluation_split: "train"}
+        )
+        indices = {split: corpus.indices(part) for split, part in part_of.items()}
+        self.provided_splits = corpus.provided_splits if self.evaluation_split is None else [self.evaluation_split]
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
-            for split, index in members.items()
+            for split, index in indices.items()
         }
         unknown = {split: corpus.share(part, ids == 0) for split, part in part_of.items()}
-        origin = "the checkpoint's" if self.adopted else f"{self.segmenter}, at least {self.min_count} times in train"
-        self.summary = summary_table(members, sizes, unknown)
+        origin = (
+            "the checkpoint's"
+            if self.fixed_processor
+            else f"{self.segmenter}, at least {self.min_count} times in train"
+        )
+        self.summary = summary_table(indices, sizes, unknown)
         self.notes = [
-            f"{len(self.reader.categories)} categories: {shorten(', '.join(self.reader.categories))}",
-            f"vocabulary: {len(self.reader.vocabulary):,} ({origin})",
+            f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
+            f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
             *notes,
-            *remarks(corpus, sizes, unknown, self.max_sentences, self.max_words, adopted=self.adopted is not None),
+            *remarks(
+                corpus,
+                sizes,
+                unknown,
+                self.max_sentences,
+                self.max_words,
+                fixed_processor=self.fixed_processor is not None,
+            ),
         ]
 
-    def _read(self, corpus: Corpus) -> tuple[TextReader, Index]:
+    def _read(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
         """A reader with the vocabulary of train, and the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
             raise UserError(f"no word occurs {self.min_count} times in train: lower it, --data.min_count 1")
-        reader = TextReader(
+        processor = TextProcessor(
             corpus.categories, vocabulary.words, self.segmenter, self._user_words, self.max_sentences, self.max_words
         )
         ids = np.arange(corpus.vocabulary_size)
         ids[len(vocabulary) :] = 0
-        return reader, ids
+        return processor, ids
 
-    def _adopt(self, corpus: Corpus) -> tuple[TextReader, Index]:
+    def _adopt(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
         """The adopted reader, and the id in its vocabulary of each word of the corpus."""
-        reader = cast(TextReader, self.adopted)
-        strange = [name for name in corpus.categories if name not in reader.categories]
+        processor = cast(TextProcessor, self.fixed_processor)
+        strange = [name for name in corpus.categories if name not in processor.categories]
         if strange:
             raise UserError(
                 f"the data has the category {strange[0]!r}, which the checkpoint lacks; "
-                f"it knows: {shorten(', '.join(reader.categories))}"
+                f"it knows: {shorten(', '.join(processor.categories))}"
             )
-        return reader, reader.vocabulary.ids(corpus.vocabulary(0, None).words)
+        return processor, processor.vocabulary.ids(corpus.vocabulary(0, None).words)
 
     def describe(self) -> dict[str, Any]:
         """Numbers of words, of the characters they are made of (and one more for none), and of classes."""
         self.prepare_once()
-        vocabulary = self.reader.vocabulary
+        vocabulary = self.processor.vocabulary
         return {
-            "vocabulary": len(vocabulary),
-            "characters": len(vocabulary.characters),
-            "classes": len(self.reader.categories),
+            "vocabulary_size": len(vocabulary),
+            "num_characters": len(vocabulary.characters),
+            "num_classes": len(self.processor.categories),
         }

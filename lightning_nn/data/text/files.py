@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_nn.data.class_folders import Classes, clean_label
-from lightning_nn.data.text.corpus_building import Record
+from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.lines import check_encoding, decode, read_lines
 from lightning_nn.data.text.places import CLASS_NAMES, contents, documents, find_texts
 from lightning_nn.data.text.segmenter import user_word
@@ -84,7 +84,7 @@ class TextFiles:
         """The parts that are given."""
         return [*(self._folders or self._tables)]
 
-    def records(self) -> dict[str, Iterator[Record]]:
+    def records(self) -> dict[str, Iterator[LabeledText]]:
         """The documents of each split that was given, read as they are asked for.
 
         Raises:
@@ -133,13 +133,13 @@ class TextFiles:
                 )
             yield place, cells[int(text)], clean_label(cells[int(label)])
 
-    def _read_table(self, table: Path) -> Iterator[Record]:
+    def _read_table(self, table: Path) -> Iterator[LabeledText]:
         empty = True
         for place, text, label in self._pairs(table):
             empty = False
             if not label:
                 raise UserError(f"{place}: no label; give one or take the row out")
-            yield Record(text, self._class_name(label, place) if self.names else label, place)
+            yield LabeledText(text, self._class_name(label, place) if self.names else label, place)
         if empty:
             raise UserError(f"{table} is empty: no documents")
 
@@ -162,11 +162,11 @@ class TextFiles:
                 raise UserError(f"{file} names {name!r} twice")
         return names
 
-    def _read_documents(self, folders: Classes) -> Iterator[Record]:
+    def _read_documents(self, folders: Classes) -> Iterator[LabeledText]:
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield Record(decode(file.read_bytes(), self.encoding, place), label, place)
+                yield LabeledText(decode(file.read_bytes(), self.encoding, place), label, place)
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:

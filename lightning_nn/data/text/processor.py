@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lightning_nn.data.batches import Index, TextBatch
-from lightning_nn.data.loader import BatchOrder
+from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -17,7 +17,7 @@ from lightning_nn.errors import UserError
 LONGEST = 50_000  # characters of the texts of a batch, at most: what bounds memory when long documents are asked about
 
 
-class TextReader:
+class TextProcessor:
     """Texts to batches, as the model was trained on them.
 
     Args:
@@ -82,10 +82,10 @@ class TextReader:
             return
         most = self.max_sentences * self.max_words  # read of a text
         lengths = np.array([min(len(text), most) if isinstance(text, str) else 1 for text in raw])
-        for index in BatchOrder(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
+        for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
-    def rows(self) -> dict[str, list[str]]:
+    def row_labels(self) -> dict[str, list[str]]:
         """What the rows of tables stand for: categories, words, and the characters of these."""
         return {
             "categories": self.categories,

@@ -66,7 +66,7 @@ def check(data):
     train, val = data.sources["train"], data.sources["val"]
     assert np.array_equal(np.sort(np.concatenate([train.members, val.members])), np.arange(100))
     assert np.bincount(val.labels).tolist() == [1] * 10
-    assert data.reader.categories == CATEGORIES
+    assert data.processor.categories == CATEGORIES
 
 
 @pytest.mark.parametrize("place", ["folder", "parent", "archive"])
@@ -188,7 +188,7 @@ def test_class_folders_of_pictures_are_read(tmp_path):
     assert {split: len(source) for split, source in data.sources.items()} == {"train": 90, "val": 10, "test": 20}
     source = data.sources["train"]
     assert source[np.arange(90)].image[:, 0, 5, 5].tolist() == source.labels.tolist()
-    assert data.reader.categories == CATEGORIES
+    assert data.processor.categories == CATEGORIES
 
 
 def test_another_number_of_classes_is_sent_to_images(tmp_path):

@@ -21,8 +21,8 @@ def digits():
 def test_each_digit_is_in_one_split_and_each_class_in_proportion(digits):
     sizes = {split: len(source) for split, source in digits.sources.items()}
     assert sizes == {"train": 1079, "val": 359, "test": 359}
-    members = np.concatenate([source.members for source in digits.sources.values()])
-    assert np.array_equal(np.sort(members), np.arange(1797))
+    indices = np.concatenate([source.indices for source in digits.sources.values()])
+    assert np.array_equal(np.sort(indices), np.arange(1797))
     for split, source in digits.sources.items():
         share = np.bincount(source.labels, minlength=10) / len(source)
         assert np.abs(share - 0.1).max() < 0.01, (split, share)
@@ -45,7 +45,7 @@ def test_the_labels_belong_to_the_pictures(digits):
 def test_two_chosen_classes_are_labelled_in_the_order_given(digits):
     data = Digits(classes=[8, 3])
     data.prepare_once()
-    assert data.reader.categories == ["8", "3"]
+    assert data.processor.categories == ["8", "3"]
     assert data.describe() == {"features": 64, "channels": 1, "height": 8, "width": 8, "classes": 2}
     for split in ("train", "val", "test"):
         whole, part = all_of(digits, split), all_of(data, split)

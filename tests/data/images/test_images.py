@@ -35,7 +35,7 @@ def contents(data, split):
     """(colour, category) of each picture of a split."""
     source = data.sources[split]
     batch = source[np.arange(len(source))]
-    names = [data.reader.categories[label] for label in batch.label]
+    names = [data.processor.categories[label] for label in batch.label]
     return sorted(zip(batch.image[:, 0, 0, 0].tolist(), names, strict=True))
 
 
@@ -85,7 +85,7 @@ def test_the_test_split_is_never_touched_when_val_is_missing(root):
 def test_a_class_called_train_is_a_class(root):
     put(root / "train", 5)
     put(root / "plane", 5)
-    assert prepared(root).reader.categories == ["plane", "train"]
+    assert prepared(root).processor.categories == ["plane", "train"]
 
 
 def test_the_same_classes_have_the_same_labels_in_each_split(root):
@@ -102,7 +102,7 @@ def test_color_size_and_fit_reach_pictures_and_reader(root):
     put(root / "a", 4)
     put(root / "b", 4)
     data = prepared(root, color="gray", fit="squash")
-    assert data.reader.state_dict() == {
+    assert data.processor.state_dict() == {
         "categories": ["a", "b"], "channels": 1, "height": 4, "width": 4, "fit": "squash",
     }  # fmt: skip
     batch = next(iter(data.val_dataloader()))
@@ -159,7 +159,7 @@ def test_a_link_never_gives_a_picture_the_label_of_another_class(root):
 def test_categories_lose_what_a_terminal_would_obey(root):
     put(root / "a\x1b[31m", 3)
     put(root / "b", 3)
-    assert prepared(root).reader.categories == ["a[31m", "b"]
+    assert prepared(root).processor.categories == ["a[31m", "b"]
     put(root / "b\x07", 3)
     with pytest.raises(UserError, match="two classes would be called 'b'"):
         prepared(root)

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from lightning_nn.data.images.reading import Form, read_picture
+from lightning_nn.data.images.reading import ImageForm, read_image
 from lightning_nn.errors import UserError
 
-RGB, GRAY = Form(3, 4, 4), Form(1, 4, 4)
+RGB, GRAY = ImageForm(3, 4, 4), ImageForm(1, 4, 4)
 
 
 def flat(color, mode="RGB", size=(4, 4)):
@@ -25,29 +25,29 @@ def one_color(pixels):
 @settings(deadline=None)
 @given(arrays(np.uint8, (5, 7, 3)))
 def test_what_has_the_size_is_not_touched(array):
-    pixels = read_picture(array, Form(3, 5, 7))
+    pixels = read_image(array, ImageForm(3, 5, 7))
     assert np.array_equal(pixels, array.transpose(2, 0, 1))
 
 
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from(["crop", "squash"]), st.sampled_from([1, 3]))
 def test_any_size_comes_out_in_the_form(height, width, fit, channels):
-    pixels = read_picture(np.full((height, width), 77, np.uint8), Form(channels, 5, 6, fit))
+    pixels = read_image(np.full((height, width), 77, np.uint8), ImageForm(channels, 5, 6, fit))
     assert pixels.shape == (channels, 5, 6)
     assert one_color(pixels) == [77] * channels
 
 
 def test_crop_cuts_both_sides_alike_and_squash_keeps_them():
     stripes = np.repeat(np.array([[0, 100, 100, 200]], np.uint8), 8, axis=0).repeat(4, axis=1)  # 8 x 16
-    assert one_color(read_picture(stripes, Form(1, 8, 8, "crop"))) == [100]
-    squashed = read_picture(stripes, Form(1, 8, 8, "squash"))[0]
+    assert one_color(read_image(stripes, ImageForm(1, 8, 8, "crop"))) == [100]
+    squashed = read_image(stripes, ImageForm(1, 8, 8, "squash"))[0]
     assert squashed[:, 0].max() == 0, squashed
     assert squashed[:, -1].min() == 200, squashed
 
 
 def test_gray_to_color_and_back():
-    assert one_color(read_picture(flat(50, "L"), RGB)) == [50, 50, 50]
-    assert one_color(read_picture(flat((255, 0, 0)), GRAY)) == [76]  # ITU-R 601
+    assert one_color(read_image(flat(50, "L"), RGB)) == [50, 50, 50]
+    assert one_color(read_image(flat((255, 0, 0)), GRAY)) == [76]  # ITU-R 601
 
 
 def test_sixteen_bits_keep_their_range(tmp_path):
@@ -55,20 +55,20 @@ def test_sixteen_bits_keep_their_range(tmp_path):
     Image.fromarray(array).save(tmp_path / "a.png")
     Image.fromarray(array).save(tmp_path / "a.tif")
     for name in ("a.png", "a.tif"):
-        pixels = read_picture(tmp_path / name, Form(1, 2, 2))
+        pixels = read_image(tmp_path / name, ImageForm(1, 2, 2))
         assert pixels.ravel().tolist() == [0, 1, 128, 255], name
 
 
 def test_integers_and_floats_of_tiff(tmp_path):
     Image.fromarray(np.array([[0, 65_535, 1 << 20, -5]], np.int32)).save(tmp_path / "i.tif")
-    assert read_picture(tmp_path / "i.tif", Form(1, 1, 4)).ravel().tolist() == [0, 255, 255, 0]
+    assert read_image(tmp_path / "i.tif", ImageForm(1, 1, 4)).ravel().tolist() == [0, 255, 255, 0]
     Image.fromarray(np.array([[0, 0.5, 1, np.nan]], np.float32)).save(tmp_path / "f.tif")
-    assert read_picture(tmp_path / "f.tif", Form(1, 1, 4)).ravel().tolist() == [0, 128, 255, 0]
+    assert read_image(tmp_path / "f.tif", ImageForm(1, 1, 4)).ravel().tolist() == [0, 128, 255, 0]
 
 
 def test_cmyk_jpeg(tmp_path):
     flat((255, 0, 0, 0), "CMYK", (16, 16)).save(tmp_path / "a.jpg")
-    red, green, blue = one_color(read_picture(tmp_path / "a.jpg", RGB))
+    red, green, blue = one_color(read_image(tmp_path / "a.jpg", RGB))
     assert (red < 10, green > 245, blue > 245) == (True,) * 3, (red, green, blue)
 
 
@@ -77,7 +77,7 @@ def test_cmyk_jpeg(tmp_path):
 def test_every_mode_is_read(mode, form):
     image = flat((10, 200, 30)).convert("P").convert("PA") if mode == "PA" else None
     image = image or (Image.new("LAB", (4, 4)) if mode == "LAB" else flat((10, 200, 30)).convert(mode))
-    assert read_picture(image, form).shape == form.shape
+    assert read_image(image, form).shape == form.shape
 
 
 def test_transparent_pixels_are_white(tmp_path):
@@ -88,8 +88,8 @@ def test_transparent_pixels_are_white(tmp_path):
     palette.save(tmp_path / "p.png", transparency=0)
     palette.save(tmp_path / "bytes.png", transparency=b"\x00\xff")
     for name in ("rgba", "la", "p", "bytes"):
-        assert one_color(read_picture(tmp_path / f"{name}.png", RGB)) == [255, 255, 255], name
-    assert one_color(read_picture(flat((0, 0, 0, 51), "RGBA"), RGB)) == [204, 204, 204]
+        assert one_color(read_image(tmp_path / f"{name}.png", RGB)) == [255, 255, 255], name
+    assert one_color(read_image(flat((0, 0, 0, 51), "RGBA"), RGB)) == [204, 204, 204]
 
 
 def test_of_an_animation_the_first_frame(tmp_path):
@@ -97,7 +97,7 @@ def test_of_an_animation_the_first_frame(tmp_path):
     for suffix in ("gif", "png", "webp"):
         lossless = {"lossless": True} if suffix == "webp" else {}
         frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **lossless)
-        assert one_color(read_picture(tmp_path / f"a.{suffix}", RGB)) == [255, 0, 0], suffix
+        assert one_color(read_image(tmp_path / f"a.{suffix}", RGB)) == [255, 0, 0], suffix
 
 
 def test_exif_turns_the_picture_upright(tmp_path):
@@ -106,7 +106,7 @@ def test_exif_turns_the_picture_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     image.save(tmp_path / "a.png", exif=exif)
-    pixels = read_picture(tmp_path / "a.png", Form(1, 16, 32))[0]
+    pixels = read_image(tmp_path / "a.png", ImageForm(1, 16, 32))[0]
     assert pixels[:, 16:].max() == 0, pixels
     assert pixels[:, :16].min() == 255, pixels
 
@@ -115,15 +115,15 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(tmp_path):
     y, x = np.mgrid[0:512, 0:768]
     Image.fromarray(np.stack([y // 2, x // 3, (x + y) // 5], -1).astype(np.uint8)).save(tmp_path / "a.jpg")
     with Image.open(tmp_path / "a.jpg") as image:
-        whole = read_picture(image.copy(), Form(3, 32, 32))
-    small = read_picture(tmp_path / "a.jpg", Form(3, 32, 32))
+        whole = read_image(image.copy(), ImageForm(3, 32, 32))
+    small = read_image(tmp_path / "a.jpg", ImageForm(3, 32, 32))
     assert np.abs(small.astype(int) - whole).max() <= 4
 
 
 def test_a_picture_that_is_given_opened_stays_as_it_was(tmp_path):
     flat("white", size=(256, 256)).save(tmp_path / "a.jpg")
     with Image.open(tmp_path / "a.jpg") as image:
-        read_picture(image, RGB)
+        read_image(image, RGB)
         assert image.size == (256, 256)
 
 
@@ -134,7 +134,7 @@ def test_a_picture_that_is_given_opened_stays_as_it_was(tmp_path):
 def test_what_is_no_picture_is_named(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(UserError, match=rf"a\.jpg: can't be read as a picture \({reason}"):
-        read_picture(tmp_path / "a.jpg", RGB)
+        read_image(tmp_path / "a.jpg", RGB)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "webp", "tif"])
@@ -145,7 +145,7 @@ def test_what_is_cut_off_is_named(tmp_path, suffix):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for picture in (path, str(path)):
         with pytest.raises(UserError, match=rf"a\.{suffix}: can't be read"):
-            read_picture(picture, RGB)
+            read_image(picture, RGB)
 
 
 @pytest.mark.parametrize(
@@ -160,4 +160,4 @@ def test_what_is_cut_off_is_named(tmp_path, suffix):
 )
 def test_wrong_input_is_named(picture, message):
     with pytest.raises(UserError, match=message):
-        read_picture(picture, RGB)
+        read_image(picture, RGB)

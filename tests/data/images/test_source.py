@@ -9,11 +9,11 @@ from PIL import Image
 from lightning_nn import catalog
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.images import source as pictures
-from lightning_nn.data.images.reading import Form
-from lightning_nn.data.images.source import PictureReader, PictureSource, decode, picture_files, summarize
+from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.source import ImageProcessor, ImageSource, decode, image_files, summarize
 from lightning_nn.errors import UserError
 
-FORM = Form(3, 4, 4)
+FORM = ImageForm(3, 4, 4)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def entries(cache):
 
 def test_a_source_gives_what_the_index_names():
     images = np.arange(10, dtype=np.uint8)[:, None, None, None].repeat(3, 1)
-    source = PictureSource(images, np.arange(10) % 3, np.array([2, 5, 9]))
+    source = ImageSource(images, np.arange(10) % 3, np.array([2, 5, 9]))
     batch = source[np.array([2, 0])]
     assert len(source) == 3
     assert source.labels.tolist() == [2, 2, 0]
@@ -72,7 +72,7 @@ def test_large_pictures_are_decoded_by_threads_to_the_same_array(tmp_path, monke
         Image.fromarray(array).save(file)
     files[3].write_bytes(b"x" * 20_000)
     assert sum(file.stat().st_size for file in files) > 16_384 * 5
-    images, broken = decode(files, tmp_path, Form(3, 90, 90))
+    images, broken = decode(files, tmp_path, ImageForm(3, 90, 90))
     assert list(broken) == [3]
     assert np.array_equal(images[[0, 1, 2, 4]], noise[[0, 1, 2, 4]].transpose(0, 3, 1, 2))
 
@@ -102,7 +102,7 @@ def test_a_changed_picture_is_seen_even_with_its_old_size_and_time(tmp_path, cac
     assert len(entries(cache)) == 2
 
 
-@pytest.mark.parametrize("form", [Form(1, 4, 4), Form(3, 5, 4), Form(3, 4, 4, "squash")])
+@pytest.mark.parametrize("form", [ImageForm(1, 4, 4), ImageForm(3, 5, 4), ImageForm(3, 4, 4, "squash")])
 def test_another_form_is_another_entry(tmp_path, cache, form):
     folder, files = folder_of(tmp_path, [1])
     decode(files, folder, FORM)
@@ -112,7 +112,7 @@ def test_another_form_is_another_entry(tmp_path, cache, form):
 
 def test_a_picture_removed_while_decoding_is_only_one_that_cannot_be_read(tmp_path, monkeypatch):
     folder, files = folder_of(tmp_path, [1, 2])
-    real = pictures.read_picture
+    real = pictures.read_image
 
     def vanish(file, form):
         files[1].unlink(missing_ok=True)
@@ -147,36 +147,36 @@ def test_pictures_are_found_by_suffix_in_order_at_any_depth(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found, others = picture_files(tmp_path)
+    found, others = image_files(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in found] == ["b.JPG", "a/z.webp", "a/deep/er/c.png"]
     assert [p.name for p in others] == ["notes.txt"]
 
 
 def test_the_reader_comes_back_from_plain_data_and_reads_alike(tmp_path):
-    reader = PictureReader(["cat", "猫"], 3, 6, 5, "squash")
-    state = json.loads(json.dumps(reader.state_dict()))
-    again = catalog.reader(reader.kind, state)
+    processor = ImageProcessor(["cat", "猫"], 3, 6, 5, "squash")
+    state = json.loads(json.dumps(processor.state_dict()))
+    again = catalog.processor(processor.kind, state)
     noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     raw = [tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(noise), noise]
     batch = again.encode(raw)
     assert isinstance(batch, ImageBatch)
     assert (batch.image.shape, batch.image.dtype, batch.label) == ((4, 3, 6, 5), torch.uint8, None)
-    assert torch.equal(batch.image, reader.encode(raw).image)
+    assert torch.equal(batch.image, processor.encode(raw).image)
     assert all(torch.equal(batch.image[0], image) for image in batch.image)
     assert again.categories == ["cat", "猫"]
 
 
 def test_the_reader_of_nothing_and_of_no_picture(tmp_path):
-    reader = PictureReader(["a", "b"], 1, 4, 4)
-    assert reader.encode([]).image.shape == (0, 1, 4, 4)
+    processor = ImageProcessor(["a", "b"], 1, 4, 4)
+    assert processor.encode([]).image.shape == (0, 1, 4, 4)
     with pytest.raises(UserError, match=r"gone\.png"):
-        reader.encode([tmp_path / "gone.png"])
+        processor.encode([tmp_path / "gone.png"])
 
 
 def test_the_summary_counts():
     images = np.zeros((5, 1, 4, 4), np.uint8)
-    source = PictureSource(images, np.array([0, 0, 0, 1, 1]))
-    rows = summarize({"train": source, "val": PictureSource(images, np.arange(5))}, Form(1, 4, 4))
+    source = ImageSource(images, np.array([0, 0, 0, 1, 1]))
+    rows = summarize({"train": source, "val": ImageSource(images, np.arange(5))}, ImageForm(1, 4, 4))
     assert rows[1:] == [("train", "5", "2", "2 to 3", "1 x 4 x 4"), ("val", "5", "5", "1", "1 x 4 x 4")]
     assert {len(row) for row in rows} == {5}

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from lightning_nn.data.text import corpus as corpus_module
 from lightning_nn.data.text.corpus import SPLITS, Corpus, TextSource
-from lightning_nn.data.text.corpus_building import Record, build
+from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.segmenter import Segmenter
 from lightning_nn.errors import UserError
 
 CHARS = Segmenter("chars")
 
 
-def records(texts: list[tuple[str, str]], split: str = "train") -> Iterator[Record]:
+def records(texts: list[tuple[str, str]], split: str = "train") -> Iterator[LabeledText]:
     for i, (text, label) in enumerate(texts, 1):
-        yield Record(text, label, f"{split}.tsv:{i}")
+        yield LabeledText(text, label, f"{split}.tsv:{i}")
 
 
 def built(folder: Path, splits: dict[str, list[tuple[str, str]]], order: tuple[str, ...] = ()) -> Corpus:
@@ -37,11 +37,11 @@ def built(folder: Path, splits: dict[str, list[tuple[str, str]]], order: tuple[s
 
 
 def source(corpus: Corpus, split: str, size: int, max_sentences: int = 99, max_words: int = 99) -> TextSource:
-    members = corpus.members(split)
+    indices = corpus.indices(split)
     ids = np.arange(corpus.vocabulary_size)
     ids[size:] = 0
-    kept = corpus.sizes(max_sentences, max_words).kept[members]
-    return TextSource(corpus, members, corpus.labels[members], kept, ids, max_sentences, max_words)
+    kept = corpus.sizes(max_sentences, max_words).kept[indices]
+    return TextSource(corpus, indices, corpus.labels[indices], kept, ids, max_sentences, max_words)
 
 
 texts = st.lists(
@@ -116,12 +116,12 @@ def test_categories_are_in_order(
 def test_parts_not_given_are_cut_from_train_alike_and_stratified(tmp_path: Path) -> None:
     train = [(f"{'甲' * (i + 1)}", "x" if i % 4 else "y") for i in range(80)]
     corpora = [built(tmp_path / name, {"train": train}) for name in "ab"]
-    members = {split: corpora[0].members(split) for split in SPLITS}
-    assert sorted(np.concatenate(list(members.values())).tolist()) == list(range(80))
-    assert {split: len(index) for split, index in members.items()} == {"train": 64, "val": 8, "test": 8}
-    assert [np.bincount(corpora[0].labels[index]).tolist() for index in members.values()] == [[48, 16], [6, 2], [6, 2]]
+    indices = {split: corpora[0].indices(split) for split in SPLITS}
+    assert sorted(np.concatenate(list(indices.values())).tolist()) == list(range(80))
+    assert {split: len(index) for split, index in indices.items()} == {"train": 64, "val": 8, "test": 8}
+    assert [np.bincount(corpora[0].labels[index]).tolist() for index in indices.values()] == [[48, 16], [6, 2], [6, 2]]
     for split in SPLITS:
-        assert corpora[1].members(split).tolist() == members[split].tolist()
+        assert corpora[1].indices(split).tolist() == indices[split].tolist()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from lightning_nn import catalog
 from lightning_nn.data.bulletins.data_module import Bulletins
 from lightning_nn.data.bulletins.generator import CATEGORIES, generate
-from lightning_nn.data.text.data_module import TextData, TextReader
+from lightning_nn.data.text.data_module import TextData, TextProcessor
 from lightning_nn.data.text.processor import LONGEST
 from lightning_nn.errors import UserError
 
@@ -50,17 +50,17 @@ def test_batches_carry_what_the_reader_makes_of_the_same_texts(tmp_path: Path) -
         ("val", data.val_dataloader()),
         ("test", data.test_dataloader()),
     ):
-        members = data.sources[split].members
+        indices = data.sources[split].indices
         for index in loader.batch_sampler:
-            batch, again = data.sources[split][index], data.reader.encode([texts[i][0] for i in members[index]])
+            batch, again = data.sources[split][index], data.processor.encode([texts[i][0] for i in indices[index]])
             for field in ("documents", "sentences", "words"):
                 assert torch.equal(getattr(batch, field), getattr(again, field)), (split, field)
             assert batch.label is not None
-            assert batch.label.tolist() == [int(texts[i][1]) for i in members[index]]
+            assert batch.label.tolist() == [int(texts[i][1]) for i in indices[index]]
             assert batch.sentences.max() <= 4
             assert batch.documents.max() <= 2
-    assert data.reader.categories == ["股票", "体育"]
-    vocabulary = data.reader.vocabulary
+    assert data.processor.categories == ["股票", "体育"]
+    vocabulary = data.processor.vocabulary
     assert data.describe() == {"vocabulary": len(vocabulary), "characters": len(vocabulary.characters), "classes": 2}
 
 
@@ -87,7 +87,7 @@ def test_a_second_start_reads_the_cache_and_a_change_does_not(tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr("lightning_nn.data.text.documents.build", lambda *_, **__: pytest.fail("built again"))
         again = prepared(folder, min_count=2, max_size=9, max_sentences=1, batch_size=3)
-        assert len(again.reader.vocabulary) == 9
+        assert len(again.processor.vocabulary) == 9
         assert prepared(folder).notes == first.notes
         assert prepared(folder).summary == first.summary
     with (folder / "train.txt").open("a", encoding="utf-8") as file:
@@ -156,46 +156,48 @@ print(data.describe())
 def test_a_reader_comes_back_from_plain_data(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("第一场 1000\n\n", encoding="utf-8")
     data = prepared(corpus(tmp_path / "data"), segmenter="jieba", user_dict=str(tmp_path / "words.txt"))
-    state = json.loads(json.dumps(data.reader.state_dict()))
-    reader = catalog.reader(data.reader.kind, state)
-    assert isinstance(reader, TextReader)
+    state = json.loads(json.dumps(data.processor.state_dict()))
+    processor = catalog.processor(data.processor.kind, state)
+    assert isinstance(processor, TextProcessor)
     text = "比赛开始了。ＡＢ第一场\x00！"
-    assert reader.tokens(text) == data.reader.tokens(text) == [["比赛", "开始", "了", "。"], ["AB", "第一场", "！"]]
-    assert torch.equal(reader.encode([text]).words, data.reader.encode([text]).words)
+    assert (
+        processor.tokens(text) == data.processor.tokens(text) == [["比赛", "开始", "了", "。"], ["AB", "第一场", "！"]]
+    )
+    assert torch.equal(processor.encode([text]).words, data.processor.encode([text]).words)
 
 
 def test_any_text_gets_an_answer() -> None:
-    reader = TextReader(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=3, max_words=4)
-    batch = reader.encode(["", " \x00", "😀", "一。" * 100_000, "一" * 100_000, "\ud800一"])
+    processor = TextProcessor(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=3, max_words=4)
+    batch = processor.encode(["", " \x00", "😀", "一。" * 100_000, "一" * 100_000, "\ud800一"])
     assert batch.documents.tolist() == [1, 1, 1, 3, 1, 1]
     assert batch.sentences.tolist() == [1, 1, 1, 2, 2, 2, 4, 1]
     assert batch.words.tolist() == [0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1]
     assert {tensor.dtype for tensor in batch[:3]} == {torch.int64}
-    assert reader.tokens("") == []
-    assert reader.encode([]).documents.tolist() == []
+    assert processor.tokens("") == []
+    assert processor.encode([]).documents.tolist() == []
     with pytest.raises(UserError, match=r"expected a text \(str\), got int: '3'"):
-        reader.encode([3])
+        processor.encode([3])
 
 
 def test_batches_of_what_is_asked_are_bounded_by_length_and_hold_each_text_once() -> None:
-    reader = TextReader(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=100, max_words=100)
+    processor = TextProcessor(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=100, max_words=100)
     texts = ["一" * 100 + "。", *["一。" * 10_000] * 20, "", "一" * 100_000]
-    batches = list(reader.batches(texts, 8))
+    batches = list(processor.batches(texts, 8))
     assert sorted(i for index, _ in batches for i in index) == list(range(len(texts)))
     for index, batch in batches:
         assert len(index) == batch.size <= 8
-        assert torch.equal(batch.words, reader.encode([texts[i] for i in index]).words)
+        assert torch.equal(batch.words, processor.encode([texts[i] for i in index]).words)
         assert len(index) == 1 or sum(min(len(texts[i]), 10_000) for i in index) <= LONGEST
-    assert list(reader.batches([], 8)) == []
+    assert list(processor.batches([], 8)) == []
     with pytest.raises(UserError, match="got int"):
-        list(reader.batches([3], 8))
+        list(processor.batches([3], 8))
 
 
 def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
-    reader = TextReader(["体育", "股票"], ["<unk>", "今", "股", "无"], "chars", [], max_sentences=1, max_words=3)
+    processor = TextProcessor(["体育", "股票"], ["<unk>", "今", "股", "无"], "chars", [], max_sentences=1, max_words=3)
     data = TextData(str(folder), segmenter="jieba")
-    data.adopt(reader)
+    data.use_processor(processor)
     data.prepare()
     assert data.describe() == {"vocabulary": 4, "characters": 4, "classes": 2}
     source = data.sources["train"]
@@ -204,7 +206,7 @@ def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
     assert set(batch.words.reshape(-1, 3)[batch.label == 1].flatten().tolist()) == {0, 2}
     assert batch.documents.max() == 1
     data = TextData(str(folder))
-    data.adopt(TextReader(["体育", "财经"], ["<unk>"], "chars", [], 1, 3))
+    data.use_processor(TextProcessor(["体育", "财经"], ["<unk>"], "chars", [], 1, 3))
     with pytest.raises(UserError, match="the category '股票', which the checkpoint lacks; it knows: 体育, 财经"):
         data.prepare()
 
@@ -245,7 +247,7 @@ def test_bulletins_are_read_as_they_were_made() -> None:
     data = Bulletins(train_size=60, val_size=10, test_size=12, seed=3, segmenter="chars")
     data.prepare_once()
     assert [len(data.sources[split]) for split in ("train", "val", "test")] == [60, 10, 12]
-    assert data.reader.categories == list(CATEGORIES)
+    assert data.processor.categories == list(CATEGORIES)
     made = list(generate(12, 3 * 3 + 2))
     batch = data.sources["test"][np.arange(12)]
     assert batch.label is not None
