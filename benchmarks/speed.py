@@ -169,10 +169,10 @@ def measure_steps(args: argparse.Namespace) -> Report:
     torch.manual_seed(0)
     rows, notes, figures = [], [], {}
     for kind, batches in {
-        "bulletins": bulletins(args.batches, args.vocabulary_size),
-        "long documents": long_documents(args.batches, args.vocabulary_size),
+        "bulletins": bulletins(args.batches, args.vocabulary),
+        "long documents": long_documents(args.batches, args.vocabulary),
     }.items():
-        model = HAN(args.vocabulary_size, 10, args.embedding_size, args.hidden_size)
+        model = HAN(args.vocabulary, 10, args.embedding_size, args.hidden_size)
         worst = disagreement(model, batches)
         seconds = time_ways(model, batches, args.rounds)
         words = sum(len(batch.words) for batch in batches)

@@ -49,8 +49,8 @@ DATA: dict[str, Entry] = {
 }
 
 PROCESSORS: dict[str, str] = {
-    "pictures": "lightning_nn.data.images.source:PictureReader",
-    "text": "lightning_nn.data.text.data_module:TextReader",
+    "pictures": "lightning_nn.data.images.source:ImageProcessor",
+    "text": "lightning_nn.data.text.processor:TextProcessor",
 }
 
 

@@ -95,7 +95,7 @@ answers = {}
 for name, (checkpoint, raw) in json.load(sys.stdin).items():
     model = catalog.MODELS[name].load().load_from_checkpoint(checkpoint)
     model.eval()
-    answers[name] = [model.predict_step(model.reader.encode(raw)).tolist(), model.predict(raw)]
+    answers[name] = [model.predict_step(model.processor.encode(raw)).tolist(), model.predict(raw)]
 json.dump(answers, sys.stdout)
 """
 

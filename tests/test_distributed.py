@@ -30,9 +30,9 @@ BATCH = {"softmax": 32, "han": 8}  # an even number of batches, so that two of t
 SPY = """
 import json, os, sys
 from lightning_nn.cli.entry import main
-from lightning_nn.data.loader import BatchOrder
+from lightning_nn.data.loader import BatchSampler
 
-original = BatchOrder.__iter__
+original = BatchSampler.__iter__
 
 def spied(self):
     for index in original(self):
@@ -41,7 +41,7 @@ def spied(self):
                 print(json.dumps([self.epoch, index.tolist()]), file=file)
         yield index
 
-BatchOrder.__iter__ = spied
+BatchSampler.__iter__ = spied
 sys.exit(main())
 """
 

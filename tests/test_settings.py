@@ -15,7 +15,7 @@ from lightning_nn.errors import UserError
 
 
 def small_model() -> LSTMClassifier:
-    return LSTMClassifier(vocabulary=20, num_classes=2, embedding_size=4, hidden_size=4, pooling="attention")
+    return LSTMClassifier(vocabulary_size=20, num_classes=2, embedding_size=4, hidden_size=4, pooling="attention")
 
 
 def descend(build: Any, steps: int = 5) -> Tensor:

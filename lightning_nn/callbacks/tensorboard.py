@@ -119,7 +119,7 @@ class TensorBoardCallback(pl.Callback):
             return
         start = time.monotonic()
         matrix = cast(Tensor, cast(Any, pl_module).confusion(split)).cpu()
-        categories = getattr(getattr(pl_module, "reader", None), "categories", None) or [
+        categories = getattr(getattr(pl_module, "processor", None), "categories", None) or [
             str(k) for k in range(len(matrix))
         ]
         step = trainer.global_step

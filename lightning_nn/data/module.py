@@ -25,7 +25,8 @@ BatchSize = int | Literal["all"]
 class DataModule(pl.LightningDataModule):
     """A data set with a train, a val and a test split.
 
-    A subclass says what it is in `prepare`, which fills `sources`, `reader` and `summary`. Construction does no work.
+    A subclass says what it is in `prepare`, which fills `sources`, `processor` and `summary`. Construction does no
+    work.
 
     Args:
         batch_size: samples in a batch of one process; 1 is gradient descent by single samples, "all" by the whole set.
@@ -73,7 +74,7 @@ class DataModule(pl.LightningDataModule):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Builds or opens the cache and fills `sources`, `reader`, `summary` and `notes`.
+        """Builds or opens the cache and fills `sources`, `processor`, `summary` and `notes`.
 
         Called once a process, before the model is made and before processes know of each other, so anything that is
         written is written under a file lock.

@@ -19,6 +19,7 @@ __all__ = [
     "FlatRNN",
     "WordDropout",
     "WordEmbedding",
+    "at_least_float32",
     "segment_ids",
     "segment_max",
     "segment_mean",
@@ -27,5 +28,4 @@ __all__ = [
     "segment_sum",
     "symmetric_kl",
     "time_major",
-    "widened",
 ]

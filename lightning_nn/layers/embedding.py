@@ -50,10 +50,11 @@ class WordEmbedding(nn.Module):
         size: width of a vector, E.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         dropout: probability of dropping a value of a vector, 0 to 1.
-        characters: rows of the table of characters, C, row 0 for none; None: words have no characters.
+        num_characters: rows of the table of characters, C, row 0 for none; None: words have no characters.
 
     Attributes:
-        word_characters: int32 (V, MAX_CHARACTERS), the characters of each word, 0 behind its last; nothing but 0 until `set_characters`.
+        word_characters: int32 (V, MAX_CHARACTERS), the characters of each word, 0 behind its last; 0 throughout until
+            `set_characters`.
 
     Raises:
         ValueError: a size below 1, or a probability outside its range.
@@ -67,7 +68,7 @@ class WordEmbedding(nn.Module):
         size: int,
         word_dropout: float = 0.0,
         dropout: float = 0.0,
-        characters: int | None = None,
+        num_characters: int | None = None,
     ) -> None:
         super().__init__()
         if vocabulary_size < 1 or size < 1:
@@ -75,10 +76,10 @@ class WordEmbedding(nn.Module):
         self.table = nn.Embedding(vocabulary_size, size)
         nn.init.normal_(self.table.weight, std=0.1)
         self.characters = None
-        if characters is not None:
-            if characters < 1:
-                raise ValueError(f"characters is {characters}; it must be their number and one more for none")
-            self.characters = nn.EmbeddingBag(characters, size, mode="mean", padding_idx=0)
+        if num_characters is not None:
+            if num_characters < 1:
+                raise ValueError(f"num_characters is {num_characters}; it must be their number and one more for none")
+            self.characters = nn.EmbeddingBag(num_characters, size, mode="mean", padding_idx=0)
             nn.init.normal_(self.characters.weight, std=0.1)
             self.register_buffer("word_characters", torch.zeros(vocabulary_size, MAX_CHARACTERS, dtype=torch.int32))
         self._spelled = False

@@ -51,7 +51,7 @@ class HAN(TextClassifier):
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
             2015); of no use where words are characters. The model learns of the spelling from its reader, which the
-            Trainer gives it; in a loop of your own set `model.reader = data.reader`.
+            Trainer gives it; in a loop of your own set `model.processor = data.processor`.
         num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
     """
 
@@ -125,7 +125,7 @@ class HAN(TextClassifier):
         with self.evaluating():
             logits, word_weights, sentence_weights = self(batch, return_attention=True)
         best = self.probabilities(logits).max(1)
-        vocabulary_size = processor.vocabulary_size.words  # type: ignore[attr-defined]
+        vocabulary_size = processor.vocabulary.words  # type: ignore[attr-defined]
         counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
         words = iter([[vocabulary_size[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
         weights = iter([w.tolist() for w in word_weights.float().split(lengths)])

@@ -43,7 +43,7 @@ class LSTMClassifier(TextClassifier):
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
             2015); of no use where words are characters. The model learns of the spelling from its reader, which the
-            Trainer gives it; in a loop of your own set `model.reader = data.reader`.
+            Trainer gives it; in a loop of your own set `model.processor = data.processor`.
         num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
 
     Raises:

@@ -606,8 +606,8 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
     "part",
     [
         {"lightning_nn": {"version": "x"}},
-        {"lightning_nn": {"reader": {"kind": "nope", "state": {}}}},
-        {"lightning_nn": {"reader": "text"}},
+        {"lightning_nn": {"processor": {"kind": "nope", "state": {}}}},
+        {"lightning_nn": {"processor": "text"}},
         {"lightning_nn": {"settings": None}},
         {"lightning_nn": {"settings": {"optimizer": 3}}},
         {"lightning_nn": {"config": "just text"}},

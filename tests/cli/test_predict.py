@@ -38,7 +38,7 @@ def ask(han: Path, *argv: str, stdin: bytes = b"") -> Result:
 
 
 def table(text: str) -> list[list[str]]:
-    header, *rows = csv.processor(io.StringIO(text))
+    header, *rows = csv.reader(io.StringIO(text))
     assert header == ["input", "category", "probability"], header
     return rows
 

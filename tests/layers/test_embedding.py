@@ -46,7 +46,7 @@ def test_the_unknown_word_learns_from_dropped_words_only() -> None:
 
 def spelled() -> WordEmbedding:
     """Four words: the unknown one, one of the characters 1 and 2, one of 2 alone, and one of none."""
-    layer = WordEmbedding(4, 3, characters=3)
+    layer = WordEmbedding(4, 3, num_characters=3)
     layer.set_characters(["<unk>", "ab", "b", ""], ["", "a", "b"])
     return layer
 
@@ -73,22 +73,22 @@ def test_characters_learn_and_no_character_does_not() -> None:
 
 
 def test_spelling_travels_with_the_weights() -> None:
-    layer, other = spelled(), WordEmbedding(4, 3, characters=3)
+    layer, other = spelled(), WordEmbedding(4, 3, num_characters=3)
     other.load_state_dict(layer.state_dict())
     words = torch.arange(4)
     assert torch.equal(layer(words), other(words))
 
 
 def test_only_the_first_characters_of_a_word_count() -> None:
-    layer = WordEmbedding(2, 3, characters=3)
+    layer = WordEmbedding(2, 3, num_characters=3)
     layer.set_characters(["<unk>", "a" * MAX_CHARACTERS + "b"], ["", "a", "b"])
     assert layer.word_characters[1].tolist() == [1] * MAX_CHARACTERS
 
 
 def test_what_is_not_spelled_or_not_so_is_refused() -> None:
-    with pytest.raises(ValueError, match="characters is 0"):
-        WordEmbedding(4, 3, characters=0)
-    layer = WordEmbedding(2, 3, characters=3)
+    with pytest.raises(ValueError, match="num_characters is 0"):
+        WordEmbedding(4, 3, num_characters=0)
+    layer = WordEmbedding(2, 3, num_characters=3)
     with pytest.raises(RuntimeError, match="no characters yet"):
         layer(torch.tensor([1]))
     with pytest.raises(ValueError, match="made for 2 words of 3 characters, not for 3 of 2"):

@@ -97,7 +97,7 @@ def test_more_classes_are_refused_with_the_remedy() -> None:
     with pytest.raises(
         UserError, match=r"the data has 10: choose two, such as --data.classes \[3,8\].*--model softmax"
     ):
-        LogisticRegression(features=64, classes=10)
+        LogisticRegression(features=64, num_classes=10)
 
 
 @pytest.mark.parametrize("size", [1, 16, "all"])

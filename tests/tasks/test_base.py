@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def fitted(folder: Path, loss: Loss | None = None, **arguments: Any) -> tuple[SoftmaxClassifier, Digits, Any]:
-    model, data = SoftmaxClassifier(features=64, num_classes=3, hidden=[8]), Digits(num_classes=[0, 1, 2])
+    model, data = SoftmaxClassifier(features=64, num_classes=3, hidden=[8]), Digits(classes=[0, 1, 2])
     model.loss = loss or Loss()
     run = trainer(folder, **{"max_epochs": 1, **arguments})
     run.fit(model, datamodule=data)
@@ -88,7 +88,7 @@ def test_r_drop_adds_how_far_two_passes_are_apart(tmp_path: Path) -> None:
             self.passes.append(logits.detach())
             return logits
 
-    model, data = Passes(), Digits(num_classes=[0, 1, 2], batch_size=32)
+    model, data = Passes(), Digits(classes=[0, 1, 2], batch_size=32)
     model.loss = Loss(r_drop=2.0)
     trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0).fit(model, datamodule=data)
     first, second = model.passes
@@ -136,7 +136,7 @@ def test_one_class_is_no_classification() -> None:
 
 
 def test_the_schedule_moves_the_rate_with_each_step(tmp_path: Path) -> None:
-    model, data = SoftmaxClassifier(features=64, num_classes=2), Digits(num_classes=[0, 1], batch_size=32)
+    model, data = SoftmaxClassifier(features=64, num_classes=2), Digits(classes=[0, 1], batch_size=32)
     model.optimizer, model.lr_scheduler = Optimizer("sgd", lr=0.5), LRScheduler("cosine", warmup=2)
     run = trainer(tmp_path, max_epochs=2)
     run.fit(model, datamodule=data)
@@ -292,11 +292,13 @@ def test_in_a_loop_of_ones_own_the_reader_tells_how_words_are_spelled(tmp_path: 
 
 def test_a_model_that_was_made_for_other_words_says_so(tmp_path: Path) -> None:
     data = reviews(tmp_path / "a.tsv")
-    model = HAN(vocabulary=4, num_classes=2, embedding_size=4, hidden_size=4, character_vectors=True, characters=3)
+    model = HAN(
+        vocabulary_size=4, num_classes=2, embedding_size=4, hidden_size=4, character_vectors=True, num_characters=3
+    )
     with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*describe"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
     with pytest.raises(UserError, match="this model reads texts"):
-        trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(num_classes=[0, 1]))
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))
 
 
 def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
@@ -412,7 +414,7 @@ def test_training_figures_are_means_over_the_samples_of_the_epoch(tmp_path: Path
         (lambda: HAN(0, 2), "at least 1"),
         (lambda: HAN(9, 2, word_dropout=2.0), "word_dropout is 2.0"),
         (lambda: HAN(9, 2, word_dropout=float("nan")), "word_dropout is nan"),
-        (lambda: HAN(9, 2, character_vectors=True), "characters is 0"),
+        (lambda: HAN(9, 2, character_vectors=True), "num_characters is 0"),
         (lambda: HAN(9, 2, attention_size=0), "at least 1"),
         (lambda: LSTMClassifier(9, 2, cell="gruu"), "cell is 'gruu'; it must be one of rnn, lstm, gru"),  # type: ignore[arg-type]
         (lambda: LSTMClassifier(9, 2, direction="bothh"), "direction is 'bothh'"),  # type: ignore[arg-type]

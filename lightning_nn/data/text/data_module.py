@@ -16,7 +16,7 @@ from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 
-__all__ = ["TextData", "TextReader", "read_texts"]
+__all__ = ["TextData", "TextProcessor", "read_texts"]
 
 
 class TextData(Documents):

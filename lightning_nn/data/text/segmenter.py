@@ -129,7 +129,7 @@ class Segmenter:
             self._jieba = _load_jieba(self.user_words)
         words: list[str] = []
         for piece in _pieces(sentence, _MAX_PIECE):
-            for word in self._jieba.split_digest(piece):
+            for word in self._jieba.cut(piece):
                 if word := word.strip():
                     words.extend(_pieces(word, _MAX_WORD))
         return words

@@ -64,7 +64,7 @@ def check(data):
     assert test.image[0, 1, 0, 0] == 1
     assert test.image[0, 0, 1, 0] == 2
     train, val = data.sources["train"], data.sources["val"]
-    assert np.array_equal(np.sort(np.concatenate([train.members, val.members])), np.arange(100))
+    assert np.array_equal(np.sort(np.concatenate([train.indices, val.indices])), np.arange(100))
     assert np.bincount(val.labels).tolist() == [1] * 10
     assert data.processor.categories == CATEGORIES
 
@@ -75,7 +75,7 @@ def test_the_official_batches_are_read_where_they_are(batches, place):
     pack(batches, archive)
     data = prepared({"folder": batches, "parent": batches.parent, "archive": archive}[place])
     check(data)
-    assert data.describe() == {"features": 3072, "channels": 3, "height": 32, "width": 32, "classes": 10}
+    assert data.describe() == {"features": 3072, "channels": 3, "height": 32, "width": 32, "num_classes": 10}
     assert set(data.describe()) == set(data.describes)
     assert len(data.notes) == 1
     assert all(name in data.notes[0] for name in NAMES), data.notes

@@ -46,7 +46,7 @@ def test_two_chosen_classes_are_labelled_in_the_order_given(digits):
     data = Digits(classes=[8, 3])
     data.prepare_once()
     assert data.processor.categories == ["8", "3"]
-    assert data.describe() == {"features": 64, "channels": 1, "height": 8, "width": 8, "classes": 2}
+    assert data.describe() == {"features": 64, "channels": 1, "height": 8, "width": 8, "num_classes": 2}
     for split in ("train", "val", "test"):
         whole, part = all_of(digits, split), all_of(data, split)
         for label, digit in enumerate([8, 3]):

@@ -47,7 +47,7 @@ def test_class_folders_are_cut_into_splits(root):
     assert {s: (v.count(0), v.count(1)) for s, v in sizes.items()} == {"train": (16, 8), "val": (2, 1), "test": (2, 1)}
     expected = [(i, "cat") for i in range(20)] + [(i, "狗") for i in range(100, 110)]
     assert sorted(contents(data, "train") + contents(data, "val") + contents(data, "test")) == expected
-    assert data.describe() == {"features": 48, "channels": 3, "height": 4, "width": 4, "classes": 2}
+    assert data.describe() == {"features": 48, "channels": 3, "height": 4, "width": 4, "num_classes": 2}
     assert set(data.describe()) == set(data.describes)
     assert [note.split(" is cut")[0] for note in data.notes] == ["test", "val"]
     assert [row[:2] for row in data.summary[1:]] == [("train", "24"), ("val", "3"), ("test", "3")]

@@ -81,7 +81,7 @@ def test_the_second_start_decodes_nothing(tmp_path, monkeypatch):
     folder, files = folder_of(tmp_path, [1, 2])
     files[1].write_bytes(b"broken")
     first = decode(files, folder, FORM)
-    monkeypatch.setattr(pictures, "read_picture", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(pictures, "read_image", lambda *_: pytest.fail("decoded again"))
     second = decode(files, folder, FORM)
     assert colors_of(first[0]) == colors_of(second[0]) == [1, 0]
     assert first[1] == second[1]
@@ -118,7 +118,7 @@ def test_a_picture_removed_while_decoding_is_only_one_that_cannot_be_read(tmp_pa
         files[1].unlink(missing_ok=True)
         return real(file, form)
 
-    monkeypatch.setattr(pictures, "read_picture", vanish)
+    monkeypatch.setattr(pictures, "read_image", vanish)
     images, broken = decode(files, folder, FORM)
     assert (colors_of(images), list(broken)) == ([1, 0], [1])
 

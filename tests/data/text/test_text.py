@@ -61,7 +61,11 @@ def test_batches_carry_what_the_reader_makes_of_the_same_texts(tmp_path: Path) -
             assert batch.documents.max() <= 2
     assert data.processor.categories == ["股票", "体育"]
     vocabulary = data.processor.vocabulary
-    assert data.describe() == {"vocabulary": len(vocabulary), "characters": len(vocabulary.characters), "classes": 2}
+    assert data.describe() == {
+        "vocabulary_size": len(vocabulary),
+        "num_characters": len(vocabulary.characters),
+        "num_classes": 2,
+    }
 
 
 def test_the_table_and_the_notes_say_what_was_read(tmp_path: Path) -> None:
@@ -199,7 +203,7 @@ def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
     data = TextData(str(folder), segmenter="jieba")
     data.use_processor(processor)
     data.prepare()
-    assert data.describe() == {"vocabulary": 4, "characters": 4, "classes": 2}
+    assert data.describe() == {"vocabulary_size": 4, "num_characters": 4, "num_classes": 2}
     source = data.sources["train"]
     batch = source[np.arange(len(source))]
     assert batch.label is not None
