@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # whatever is set outside
 
 settings.register_profile("tests", deadline=None, database=None, max_examples=30)
 settings.load_profile("tests")

@@ -65,6 +65,11 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
         UserError: it was written by something else, by a newer version, or is not whole.
     """
     mine = checkpoint.get("lightning_nn") if isinstance(checkpoint, dict) else None
+    if isinstance(checkpoint, dict) and checkpoint and all(isinstance(value, Tensor) for value in checkpoint.values()):
+        raise UserError(
+            f"{path} was not written by lightning_nn: it holds {len(checkpoint):,} tensors and does not say which "
+            "model they belong to; load them in Python with model.load_state_dict"
+        )
     if not isinstance(mine, dict):
         raise UserError(f"{path} was not written by lightning_nn: it does not say which model it holds")
     if not isinstance(mine.get("version"), int):
@@ -80,10 +85,10 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
     groups = [checkpoint["hyper_parameters"], checkpoint.get("datamodule_hyper_parameters", {}), mine["settings"]]
     whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
     whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
-    whole = whole and isinstance(mine.get("config"), str | None)
+    whole = whole and isinstance(mine.get("config"), str | None) and isinstance(checkpoint["state_dict"], dict)
     if not (whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))):
         raise UserError(
-            f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"
+            f"{path} is not whole: weights, model, settings or reader are malformed; use another checkpoint"
         )
 
 

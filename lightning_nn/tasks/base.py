@@ -17,6 +17,7 @@ from lightning_nn.data.batches import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
 from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.tasks.weight_transfer import Rows, transfer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,6 +31,7 @@ class Task(pl.LightningModule):
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
         monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
             higher.
+        reader_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
         optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
         row_labels: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
@@ -42,6 +44,7 @@ class Task(pl.LightningModule):
     exportable: ClassVar[bool] = True
     monitor: ClassVar[str] = "val/loss"
     row_labels: ClassVar[dict[str, str]] = {}
+    processor_buffers: ClassVar[frozenset[str]] = frozenset()
     optimizer: Optimizer = Optimizer()
     lr_scheduler: LRScheduler = LRScheduler()
 
@@ -187,7 +190,7 @@ class Task(pl.LightningModule):
     def load_weights(
         self, checkpoint: dict[str, Any], processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Takes the weights that fit from a checkpoint, for fine-tuning.
+        """Loads the parameters and buffers of a checkpoint that fit, for fine-tuning.
 
         Rows that belong to words or categories (`named_rows`) go to the same word or category, wherever it stands.
 
@@ -197,31 +200,29 @@ class Task(pl.LightningModule):
 
         Returns:
             Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
+
+        Raises:
+            UserError: it is no checkpoint of this project.
         """
-        own, given = dict(self.named_parameters()), checkpoint["state_dict"]
-        saved = checkpoint["lightning_nn"]["processor"]
+        given, mine = checkpoint.get("state_dict"), checkpoint.get("lightning_nn")
+        if not (isinstance(given, dict) and isinstance(mine, dict)):
+            raise UserError(
+                "this is no checkpoint of lightning_nn: it does not say which model and data its weights belong to; "
+                "load them yourself: model.load_state_dict(weights, strict=False)"
+            )
+        saved = mine.get("processor")
         old = catalog.processor(saved["kind"], saved["state"]).row_labels() if saved else {}
         new = processor.row_labels() if processor else {}
-        loaded, kept = {}, {}
-        with torch.no_grad():
-            for name, tensor in own.items():
-                rows = self.row_labels.get(name, "")
-                if name not in given:
-                    kept[name] = "not in the checkpoint"
-                elif given[name].shape[1:] == tensor.shape[1:] and rows in old and rows in new:
-                    place = {row: i for i, row in enumerate(old[rows])}
-                    both = [(i, place[row]) for i, row in enumerate(new[rows]) if row in place]
-                    if not both:
-                        kept[name] = f"no {rows} in common"
-                        continue
-                    here, there = (list(column) for column in zip(*both, strict=True))
-                    tensor[here] = given[name][there].to(tensor)
-                    loaded[name] = f"{len(both):,} of {len(new[rows]):,} {rows}"
-                elif given[name].shape != tensor.shape:
-                    kept[name] = f"shape {list(tensor.shape)} here, {list(given[name].shape)} in the checkpoint"
-                else:
-                    tensor.copy_(given[name])
-                    loaded[name] = ""
+        rows = {
+            name: Rows(kind, new[kind], old[kind])
+            for name, kind in self.row_labels.items()
+            if kind in new and kind in old
+        }
+        once = dict(self.named_parameters())
+        tied = dict(self.named_parameters(remove_duplicate=False)).keys() - once.keys()
+        weights = {name: tensor for name, tensor in self.state_dict().items() if isinstance(tensor, Tensor)}
+        own = {name: tensor for name, tensor in weights.items() if name not in tied | self.processor_buffers}
+        loaded, kept = transfer(own, given, rows)
         kept |= dict.fromkeys(given.keys() - self.state_dict().keys(), "only in the checkpoint")
         return loaded, kept
 

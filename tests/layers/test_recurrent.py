@@ -78,6 +78,22 @@ def test_double_precision_gradients(cell: Cell) -> None:
     assert torch.autograd.gradcheck(lambda x: layer(x, lengths), rows_of([2, 1], 2))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("lengths", [LENGTHS, [3, 3]], ids=["unequal", "equal"])
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_autocast_on_the_cpu_computes_in_float32(cell: Cell, lengths: list[int], dtype: torch.dtype) -> None:
+    """Whatever primitives a processor has: values, gradients and dtypes are those without autocast."""
+    layer = FlatRNN(E, H, cell, layers=2)
+    rows = torch.randn(sum(lengths), E).to(dtype).requires_grad_()  # as a linear layer under autocast returns them
+    with torch.autocast("cpu", dtype):
+        states = layer(rows, torch.tensor(lengths))
+        assert torch.is_autocast_enabled("cpu"), "left as it was"
+    expected = layer(rows.float(), torch.tensor(lengths))
+    torch.testing.assert_close(states, expected)
+    moved = (rows, *layer.parameters())
+    torch.testing.assert_close(gradients(states, *moved), gradients(expected, *moved))
+
+
 def reach(layer: FlatRNN, steps: int) -> list[float]:
     """How far the last state depends on the row 0, 10, 20, ... steps before it: norm of the gradient."""
     rows = rows_of([steps + 1], E)

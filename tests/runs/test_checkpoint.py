@@ -104,6 +104,19 @@ def test_a_checkpoint_of_another_project_is_foreign(tmp_path: Path, value: Any) 
         read_checkpoint(tmp_path / "foreign.ckpt")
 
 
+def test_plain_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "linear.pt")
+    with pytest.raises(UserError, match=r"written by lightning_nn: .*holds 2 tensors.*load_state_dict[^\n]*$"):
+        read_checkpoint(tmp_path / "linear.pt")
+
+
+@pytest.mark.parametrize("weights", [3, [torch.zeros(2)]], ids=["number", "list"])
+def test_weights_without_names_are_not_whole(tmp_path: Path, weights: Any) -> None:
+    torch.save({**checkpoint(), "state_dict": weights}, tmp_path / "odd.ckpt")
+    with pytest.raises(UserError, match="is not whole"):
+        read_checkpoint(tmp_path / "odd.ckpt")
+
+
 def test_a_checkpoint_that_lacks_a_part_says_which(tmp_path: Path) -> None:
     torch.save(checkpoint(lightning_nn={"version": FORMAT, "model": "han", "settings": {}}), tmp_path / "part.ckpt")
     with pytest.raises(UserError, match="is not whole: it lacks data, reader; use another checkpoint"):

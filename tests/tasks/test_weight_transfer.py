@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_nn import HAN, UserError
+from lightning_nn.data.batches import ImageBatch
+from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.tasks.classification import Classifier
+
+
+class Normed(Classifier):
+    """Two classes behind a batch norm of any width; a buffer of its own."""
+
+    name = "normed"
+
+    def __init__(self, width: int = 3, steps: int = 2) -> None:
+        super().__init__(2)
+        self.first = nn.Linear(4, width)
+        self.norm = nn.BatchNorm1d(width)
+        self.output = nn.Linear(width, 2)
+        self.register_buffer("steps", torch.zeros(steps))
+        self.register_buffer("passing", torch.zeros(1), persistent=False)
+
+    def forward(self, batch: ImageBatch) -> Tensor:
+        return self.output(self.norm(self.first(batch.image.flatten(1))))
+
+
+def saved(model: Classifier) -> dict[str, Any]:
+    """Its checkpoint."""
+    checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+@pytest.fixture
+def trained() -> Normed:
+    """Its statistics and its buffer are not those of a new one."""
+    model = Normed()
+    for _ in range(3):
+        model(ImageBatch(5 + 2 * torch.randn(8, 1, 2, 2), None))
+    model.get_buffer("steps").fill_(7)
+    return model
+
+
+STATISTICS = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
+
+
+def test_statistics_of_a_batch_norm_arrive(trained: Normed) -> None:
+    model = Normed()
+    loaded, kept = model.load_weights(saved(trained))
+    assert not kept
+    assert loaded.keys() == model.state_dict().keys() >= {*STATISTICS, "steps"}
+    assert int(model.norm.num_batches_tracked or 0) == 3
+    batch = ImageBatch(torch.randn(5, 1, 2, 2), None)
+    assert torch.equal(model.eval()(batch), trained.eval()(batch))
+
+
+def test_buffers_of_another_shape_are_named(trained: Normed) -> None:
+    model = Normed(width=5, steps=9)
+    loaded, kept = model.load_weights(saved(trained))
+    assert list(loaded) == ["output.bias"]
+    assert kept["steps"] == "shape [9] here, [2] in the checkpoint"
+    assert kept["norm.running_var"] == "shape [5] here, [3] in the checkpoint"
+    assert kept["norm.num_batches_tracked"] == "counts for norm.running_mean"
+    assert int(model.norm.num_batches_tracked or 0) == 0 and not model.norm.running_mean.any()  # type: ignore[union-attr]
+
+
+def test_buffers_that_are_missing_or_only_there_are_named(trained: Normed) -> None:
+    checkpoint = saved(trained)
+    for name in ("steps", *STATISTICS):
+        del checkpoint["state_dict"][name]
+    checkpoint["state_dict"]["norm.median"] = torch.zeros(3)
+    loaded, kept = Normed().load_weights(checkpoint)
+    assert {kept[name] for name in ("steps", *STATISTICS)} == {"not in the checkpoint"}
+    assert kept["norm.median"] == "only in the checkpoint"
+    assert loaded.keys().isdisjoint(kept)
+
+
+def test_an_entry_that_is_no_tensor_is_named(trained: Normed) -> None:
+    checkpoint = saved(trained)
+    checkpoint["state_dict"].update({"first.weight": [1.0, 2.0], "steps": None})
+    loaded, kept = Normed().load_weights(checkpoint)
+    assert kept == {
+        "first.weight": "a list in the checkpoint, not a tensor",
+        "steps": "a NoneType in the checkpoint, not a tensor",
+    }
+    assert "first.bias" in loaded
+
+
+@pytest.mark.parametrize("part", ["state_dict", "lightning_nn"])
+def test_a_dictionary_that_is_no_checkpoint_of_ours_is_refused(trained: Normed, part: str) -> None:
+    checkpoint = saved(trained)
+    del checkpoint[part]
+    for foreign in (checkpoint, {**checkpoint, part: 3}, dict(trained.state_dict())):
+        with pytest.raises(UserError, match=r"no checkpoint of lightning_nn.*load_state_dict"):
+            Normed().load_weights(foreign)
+
+
+def test_a_parameter_under_two_names_is_loaded_once() -> None:
+    """The second name would bring it back to the order of the checkpoint's words."""
+    old = TextProcessor(["a", "b"], ["<unk>", "x", "y"], "chars", [], 9, 9)
+    new = TextProcessor(["a", "b"], ["<unk>", "y", "x"], "chars", [], 9, 9)
+    source, model = (HAN(3, 2, embedding_size=3, hidden_size=2, attention_size=2) for _ in range(2))
+    for han in (source, model):
+        han.tied = nn.Linear(3, 3, bias=False)
+        han.tied.weight = han.embedding.table.weight
+    source.processor = old
+    model.load_weights(saved(source), new)
+    assert torch.equal(model.embedding.table.weight, source.embedding.table.weight[[0, 2, 1]])
+
+
+@pytest.mark.parametrize("words", [["<unk>", "x"], ["<unk>", "x", "y", "z"]])
+def test_rows_that_are_fewer_than_their_names_are_left(words: list[str]) -> None:
+    """Of a checkpoint whose weights are not those of its reader."""
+    new = TextProcessor(["a", "b"], ["<unk>", "y", "x"], "chars", [], 9, 9)
+    source, model = (HAN(3, 2, embedding_size=3, hidden_size=2, attention_size=2) for _ in range(2))
+    source.processor = TextProcessor(["a", "b"], words, "chars", [], 9, 9)
+    loaded, kept = model.load_weights(saved(source), new)
+    if len(words) > 3:
+        assert kept == {"embedding.table.weight": "3 rows in the checkpoint for 4 words"}
+    else:
+        assert loaded["embedding.table.weight"] == "2 of 3 words"
+
+
+def test_spelling_is_that_of_the_new_words(tmp_path: Path) -> None:
+    old = TextProcessor(["a", "b"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
+    new = TextProcessor(["a", "b"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
+    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "characters": 4}
+    source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
+    source.processor = old
+    loaded, kept = model.load_weights(saved(source), new)
+    assert "embedding.spelling" not in {**loaded, **kept}, "it is no weight"
+    assert not model.embedding.word_characters.any()
+    model.processor = new
+    spelled = [[new.vocabulary.characters[i] for i in row if i] for row in model.embedding.word_characters.tolist()]
+    assert ["".join(word) for word in spelled] == ["", "zw", "x"]
