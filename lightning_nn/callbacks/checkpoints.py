@@ -142,7 +142,9 @@ class ResumableEarlyStopping(EarlyStopping):
         Args:
             checkpoint: as read.
         """
-        states = [state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("Stop")]
+        states = [
+            state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("ResumableEarlyStopping")
+        ]
         return int(states[0]["wait_count"]) if states else 0
 
 

@@ -31,7 +31,7 @@ class Task(pl.LightningModule):
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
         monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
             higher.
-        reader_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
+        processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
         optimizer: and its settings; replace it before training.
         lr_scheduler: how the learning rate moves; replace it before training.
         row_labels: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.

@@ -24,7 +24,7 @@ class TextClassifier(Classifier):
         "output.weight": "categories",
         "output.bias": "categories",
     }
-    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.spelling"})
+    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
     embedding: WordEmbedding
 
     def on_processor(self, processor: Processor) -> None:

@@ -478,7 +478,7 @@ def test_finetuning_keeps_the_form_of_a_checkpoint_that_is_older_than_an_argumen
     command(*options, "--model.character_vectors", "false", "--name", "r", cwd=tmp_path).ok()
     file = tmp_path / "logs/han/r/checkpoints/best.ckpt"
     checkpoint = torch.load(file, weights_only=True)
-    for key in ("character_vectors", "characters"):
+    for key in ("character_vectors", "num_characters"):
         del checkpoint["hyper_parameters"][key]
     del checkpoint["lightning_nn"]["settings"]["loss"]["r_drop"]
     checkpoint["lightning_nn"]["version"] = 1

@@ -119,7 +119,7 @@ def test_weights_without_names_are_not_whole(tmp_path: Path, weights: Any) -> No
 
 def test_a_checkpoint_that_lacks_a_part_says_which(tmp_path: Path) -> None:
     torch.save(checkpoint(lightning_nn={"version": FORMAT, "model": "han", "settings": {}}), tmp_path / "part.ckpt")
-    with pytest.raises(UserError, match="is not whole: it lacks data, reader; use another checkpoint"):
+    with pytest.raises(UserError, match="is not whole: it lacks data, processor; use another checkpoint"):
         read_checkpoint(tmp_path / "part.ckpt")
 
 

@@ -235,7 +235,7 @@ def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
 def test_rows_of_characters_go_to_the_same_character(tmp_path: Path) -> None:
     old = TextProcessor(["b", "a"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
     new = TextProcessor(["a", "c"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
-    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "characters": 4}
+    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "num_characters": 4}
     source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
     source.processor = old
     checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
