@@ -29,8 +29,8 @@ from ways import WAYS, padded_words
 from lightning_nn import HAN, TextBatch, catalog
 from lightning_nn.cli import entry as cli
 from lightning_nn.cli.request import parse
+from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index
-from lightning_nn.data.loader import BatchSampler
 from lightning_nn.errors import UserError
 
 

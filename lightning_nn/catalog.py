@@ -49,7 +49,7 @@ DATA: dict[str, Entry] = {
 }
 
 PROCESSORS: dict[str, str] = {
-    "pictures": "lightning_nn.data.images.source:ImageProcessor",
+    "pictures": "lightning_nn.data.images.processor:ImageProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
 

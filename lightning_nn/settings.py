@@ -166,3 +166,40 @@ class Loss:
             raise UserError(
                 f"--loss.class_weights has {len(self.class_weights)} weights; there are {num_classes} classes"
             )
+
+
+@dataclass
+class CheckpointSettings:
+    """Which checkpoints are kept.
+
+    Args:
+        monitor: the metric of validation by which the best epoch is chosen.
+        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        minutes: longest time between two saves of last.ckpt, above 0.
+    """
+
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] | None = None
+    minutes: float = 3.0
+
+
+@dataclass
+class EarlyStoppingSettings:
+    """When to stop before the last epoch.
+
+    Args:
+        patience: stop after this many validations without improvement; 0: never.
+        monitor: the metric of validation that is watched.
+        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        min_delta: smallest change that counts as improvement.
+    """
+
+    patience: int = 0
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] | None = None
+    min_delta: float = 0.0
+
+
+def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
+    """Whether lower or higher is better, told from a metric's name where it is not said."""
+    return mode or ("min" if monitor.endswith("loss") else "max")

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 
 import lightning_nn
 from lightning_nn import ImageBatch, Loss, LRScheduler, Optimizer, TextBatch, catalog
-from lightning_nn.callbacks.checkpoints import CheckpointSettings, EarlyStoppingSettings
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
+from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings
 from lightning_nn.tasks.classification import Classifier
 from tests.contract import SMALL, differing, one_batch, pick, small_data, small_model, texts, trainer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_nn.callbacks.checkpoints import better
+from lightning_nn.settings import better
 
 
 class BestValidation:

@@ -6,76 +6,15 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.errors import UserError
 
 ASK_EVERY = 8  # steps; processes that ask each other wait for one another
-
-
-@dataclass
-class CheckpointSettings:
-    """Which checkpoints are kept.
-
-    Args:
-        monitor: the metric of validation by which the best epoch is chosen.
-        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
-        minutes: longest time between two saves of last.ckpt, above 0.
-    """
-
-    monitor: str = "val/loss"
-    mode: Literal["min", "max"] | None = None
-    minutes: float = 3.0
-
-
-@dataclass
-class EarlyStoppingSettings:
-    """When to stop before the last epoch.
-
-    Args:
-        patience: stop after this many validations without improvement; 0: never.
-        monitor: the metric of validation that is watched.
-        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
-        min_delta: smallest change that counts as improvement.
-    """
-
-    patience: int = 0
-    monitor: str = "val/loss"
-    mode: Literal["min", "max"] | None = None
-    min_delta: float = 0.0
-
-
-def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
-    """Whether lower or higher is better, told from a metric's name where it is not said."""
-    return mode or ("min" if monitor.endswith("loss") else "max")
-
-
-class MonitorCheck(pl.Callback):
-    """Refuses a metric that validation does not give: at the check before the first step, not after the first epoch.
-
-    Args:
-        monitors: name of each metric, by the group of the option that names it.
-    """
-
-    def __init__(self, monitors: dict[str, str]) -> None:
-        self.monitors = monitors
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks for them.
-
-        Raises:
-            UserError: one is not there; with the nearest.
-        """
-        there = [name for name in trainer.callback_metrics if name.startswith("val/")]
-        for group, monitor in self.monitors.items():
-            if monitor not in there:
-                hint = nearest(monitor, there)
-                raise UserError(f"--{group}.monitor {monitor}: validation gives no such metric{hint}")
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -113,39 +52,6 @@ class BestCheckpoint(ModelCheckpoint):
             }
             state_dict = {**state_dict, **none, "dirpath": self.dirpath, "kth_value": self.kth_value}
         super().load_state_dict(state_dict)
-
-
-class ResumableEarlyStopping(EarlyStopping):
-    """Ends a run whose validation no longer gets better.
-
-    Args:
-        settings: which metric, and for how long.
-    """
-
-    def __init__(self, settings: EarlyStoppingSettings) -> None:
-        super().__init__(
-            settings.monitor,
-            settings.min_delta,
-            settings.patience,
-            mode=better(settings.monitor, settings.mode),
-            check_on_train_epoch_end=False,  # a resumed run ends its epoch without a validation
-        )
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting, with the patience asked for now."""
-        super().load_state_dict({**state_dict, "patience": self.patience})
-
-    @staticmethod
-    def impatience(checkpoint: dict[str, Any]) -> int:
-        """Validations without a better value when a checkpoint was written; 0 where nobody counted.
-
-        Args:
-            checkpoint: as read.
-        """
-        states = [
-            state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("ResumableEarlyStopping")
-        ]
-        return int(states[0]["wait_count"]) if states else 0
 
 
 class LastCheckpoint(Checkpoint):

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lightning_nn.catalog import MODELS
+from lightning_nn.runs.run_folder import Run, program, resume_command
 
 _CHATTER = re.compile(
     r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available"
@@ -47,3 +56,34 @@ def quiet_lightning() -> Iterator[None]:
 
 def _worth_saying(record: logging.LogRecord) -> bool:
     return not _CHATTER.search(record.getMessage())
+
+
+def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> None:
+    """Prints the closing table and the commands that come next.
+
+    Args:
+        run: where it is kept.
+        results: what is in its results.json.
+        model: the model's name.
+        more: the option that lets the run go on.
+    """
+    table = Table(title=None, show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in results.items():
+        if "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters"):
+            text = _figure(value) if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
+            table.add_row(key, text)
+    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
+    console.print(table)
+    print(f"\nrun       {run.folder}")
+    print(f"look      tensorboard --logdir {shlex.quote(str(run.folder))}")
+    if run.last.is_file():
+        print(f"go on     {resume_command(run, model)} {more}")
+    if run.best.is_file():
+        ask = '--data.text "……"' if MODELS[model].reads == "text" else "--data.file PICTURE"
+        print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"

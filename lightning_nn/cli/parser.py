@@ -19,26 +19,20 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.checkpoints import (
-    BestCheckpoint,
-    CheckpointSettings,
-    EarlyStoppingSettings,
-    LastCheckpoint,
-    MonitorCheck,
-    ResumableEarlyStopping,
-    better,
-)
+from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
 from lightning_nn.callbacks.progress import Progress
+from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.callbacks.tensorboard import TensorBoardCallback
 from lightning_nn.cli.parser_errors import config_files, explain
 from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import PlainCheckpointIO, write_atomically
-from lightning_nn.runs.results import RunStatistics
+from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.checkpoint import PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
-from lightning_nn.settings import Loss, LRScheduler, Optimizer
+from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer, better
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 

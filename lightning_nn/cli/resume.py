@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.checkpoints import ResumableEarlyStopping
+from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_nn import catalog
-from lightning_nn.cli.console import quiet_lightning
+from lightning_nn.callbacks.run_statistics import RunStatistics
+from lightning_nn.cli.console import quiet_lightning, show_results
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import (
@@ -30,7 +31,7 @@ from lightning_nn.cli.resume import (
 )
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.results import RunStatistics, save_results, show_results
+from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process, resume_command
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task

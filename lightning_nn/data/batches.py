@@ -10,8 +10,8 @@ Text is flat. A batch of documents is one row of word ids with two rows of count
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -130,43 +130,3 @@ def _check_range(name: str, values: Tensor, limit: int, argument: str) -> None:
     least, most = (int(v) for v in values.aminmax())
     if least < 0 or most >= limit:
         raise UserError(f"{name} go from {least} to {most}; this model was made for 0 to {limit - 1} ({argument})")
-
-
-class Processor(Protocol):
-    """What predict needs of the data: raw input to batches, class numbers to names. A checkpoint carries its state.
-
-    Attributes:
-        kind: its name in `lightning_nn.catalog.READERS`.
-        categories: name of each class, in the order of the labels.
-    """
-
-    kind: str
-    categories: list[str]
-
-    def encode(self, raw: list[Any]) -> Batch:
-        """A batch without labels from raw inputs: texts, or pictures (paths or PIL images).
-
-        Raises:
-            UserError: an input that cannot be read.
-        """
-        ...
-
-    def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, Batch]]:
-        """Batches without labels, of inputs of like length and bounded in all, each with the numbers of its inputs.
-
-        Args:
-            raw: any number of inputs.
-            batch_size: inputs in a batch, at most.
-
-        Raises:
-            UserError: see `encode`.
-        """
-        ...
-
-    def row_labels(self) -> dict[str, list[str]]:
-        """Names of what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
-        ...

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock, Timeout
 
-from lightning_nn.data.module import cache_folder
 from lightning_nn.errors import UserError
 
 _SIZES = "sizes.json"
@@ -139,3 +139,9 @@ def _unwritable(root: Path, error: OSError) -> Exception:
     if error.filename is None or str(error.filename).startswith(str(root)):
         return UserError(f"can't write the cache, {root}: {error.strerror}; set LIGHTNING_NN_CACHE to another folder")
     return error
+
+
+def cache_folder() -> Path:
+    """Where what was built from data is kept: `$LIGHTNING_NN_CACHE`, else the user's cache folder."""
+    folder = os.environ.get("LIGHTNING_NN_CACHE")
+    return Path(folder) if folder else Path(platformdirs.user_cache_dir("lightning_nn", appauthor=False))

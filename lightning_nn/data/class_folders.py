@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from lightning_nn.data.text.segmenter import normalise
+from lightning_nn.data.normalization import normalize_text
 from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
@@ -84,7 +84,7 @@ def find_classes(
 
 def clean_label(label: str) -> str:
     """A label without control characters, which a terminal would obey, and with single spaces."""
-    return " ".join(normalise(label).split())
+    return " ".join(normalize_text(label).split())
 
 
 def files_below(

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.cache import fingerprint
-from lightning_nn.data.module import cache_folder
+from lightning_nn.data.cache import cache_folder, fingerprint
 
 _LARGE = 1 << 26  # bytes; less is read in a tenth of a second
 _SETTLED = 2.0  # seconds since the last change; files younger than their clock's tick could change unnoticed

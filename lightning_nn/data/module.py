@@ -6,17 +6,16 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
 import numpy as np
-import platformdirs
 import pytorch_lightning as pl
 
-from lightning_nn.data.batches import Index, Processor
-from lightning_nn.data.loader import BatchSampler, Loader, Source
+from lightning_nn.data.batch_sampler import BatchSampler
+from lightning_nn.data.loader import Loader, Source
+from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]
@@ -194,29 +193,3 @@ class DataModule(pl.LightningDataModule):
             labels=source.labels if self.balanced and split == "train" else None,
         )
         return Loader(source, order)
-
-
-def cache_folder() -> Path:
-    """Where what was built from data is kept: `$LIGHTNING_NN_CACHE`, else the user's cache folder."""
-    folder = os.environ.get("LIGHTNING_NN_CACHE")
-    return Path(folder) if folder else Path(platformdirs.user_cache_dir("lightning_nn", appauthor=False))
-
-
-def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:
-    """Splits off a stratified part: each class in proportion, at least one sample of each class that has two.
-
-    Args:
-        labels: int64 (N,).
-        fraction: of the samples that go to the second part, above 0 and below 1.
-        seed: of the choice; the same on every machine.
-
-    Returns:
-        Sample numbers that stay and that were cut off, each in ascending order.
-    """
-    random = np.random.default_rng(seed)
-    cut = []
-    for label in np.unique(labels):
-        indices = random.permutation(np.flatnonzero(labels == label))
-        cut.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
-    second = np.sort(np.concatenate(cut))
-    return np.setdiff1d(np.arange(len(labels)), second), second

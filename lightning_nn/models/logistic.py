@@ -17,9 +17,10 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.normalize import normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.classification import Classifier, pixels
+from lightning_nn.tasks.classification import Classifier
 
 Criterion = Literal["bce", "mse"]
 
@@ -59,7 +60,7 @@ class LogisticRegression(Classifier):
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """The sum w · x + b of each sample, (B,): positive for the second class."""
-        x = pixels(batch, self.neuron.weight.dtype).flatten(1)  # (B, features)
+        x = normalize(batch.image, self.neuron.weight.dtype).flatten(1)  # (B, features)
         return self.neuron(x).squeeze(1)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.normalize import normalize
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.classification import Classifier, pixels
+from lightning_nn.tasks.classification import Classifier
 
 Init = Literal["zeros", "normal", "xavier", "kaiming"]
 
@@ -58,7 +59,7 @@ class SoftmaxClassifier(Classifier):
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Logits, (B, K)."""
-        x = pixels(batch, next(self.parameters()).dtype).flatten(1)  # (B, features)
+        x = normalize(batch.image, next(self.parameters()).dtype).flatten(1)  # (B, features)
         return self.layers(x)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_nn import catalog
-from lightning_nn.data.batches import Processor
+from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
 from lightning_nn.settings import LRScheduler, Optimizer

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_nn.data.batches import Batch, ImageBatch, Processor
+from lightning_nn.data.batches import Batch
+from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.ragged import at_least_float32
@@ -292,8 +293,3 @@ class Classifier(Task):
                 f"with {type(self).__name__}.load_from_checkpoint(FILE)"
             )
         return self.processor
-
-
-def pixels(batch: ImageBatch, dtype: torch.dtype) -> Tensor:
-    """Pictures as numbers from -1 to 1, (B, C, H, W)."""
-    return batch.image.to(dtype) / 127.5 - 1

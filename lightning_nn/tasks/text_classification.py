@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from lightning_nn.data.batches import Processor
+from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.tasks.classification import Classifier

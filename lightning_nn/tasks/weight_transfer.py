@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
     def common(self) -> list[tuple[int, int]]:
         """Finds the rows of one name: where each stands in `own` and in `given`."""
-        place = {name: i for i, name in enumerate(self.provided_splits)}
+        place = {name: i for i, name in enumerate(self.given)}
         return [(i, place[name]) for i, name in enumerate(self.own) if name in place]
 
 
@@ -72,7 +72,7 @@ def _misfit(name: str, tensor: Tensor, given: Mapping[str, Any], rows: Rows | No
         return None if source.shape == tensor.shape else shapes
     if source.dim() != tensor.dim() or source.shape[1:] != tensor.shape[1:]:
         return shapes
-    for where, table, names in (("here", tensor, rows.own), ("in the checkpoint", source, rows.provided_splits)):
+    for where, table, names in (("here", tensor, rows.own), ("in the checkpoint", source, rows.given)):
         if len(table) < len(names):
             return f"{len(table):,} rows {where} for {len(names):,} {rows.kind}"
     return None if rows.common() else f"no {rows.kind} in common"

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from lightning_nn import HAN
 from lightning_nn.callbacks.progress import Progress
+from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.loader import BatchSampler, Loader
+from lightning_nn.data.loader import Loader
 
 
 class Output(NamedTuple):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lightning_nn import Digits
 from lightning_nn.data.batches import Batch
-from lightning_nn.data.images.source import ImageProcessor
-from lightning_nn.data.module import cache_folder, stratified_split
+from lightning_nn.data.cache import cache_folder
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from lightning_nn import Digits, ImageBatch, LogisticRegression, Loss, Optimizer, UserError
-from lightning_nn.tasks.classification import pixels
+from lightning_nn.layers.normalize import pixels
 from tests.contract import one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, PlainCheckpointIO, read_checkpoint, write_atomically
+from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.checkpoint import FORMAT, PlainCheckpointIO, read_checkpoint
 
 
 def checkpoint(**more: Any) -> dict[str, Any]:

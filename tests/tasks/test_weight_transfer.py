@@ -130,7 +130,7 @@ def test_rows_that_are_fewer_than_their_names_are_left(words: list[str]) -> None
 def test_spelling_is_that_of_the_new_words(tmp_path: Path) -> None:
     old = TextProcessor(["a", "b"], ["<unk>", "xy", "z"], "jieba", [], 9, 9)
     new = TextProcessor(["a", "b"], ["<unk>", "zw", "x"], "jieba", [], 9, 9)
-    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "characters": 4}
+    sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "num_characters": 4}
     source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
     source.processor = old
     loaded, kept = model.load_weights(saved(source), new)

@@ -19,11 +19,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.cache import cache_folder, entry, fingerprint
 from lightning_nn.data.images.data_module import describe_form, read_class_folders
+from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import ImageForm, Pixels
-from lightning_nn.data.images.source import ImageProcessor, ImageSource, summarize
-from lightning_nn.data.module import BatchSize, DataModule, cache_folder, stratified_split
+from lightning_nn.data.images.source import ImageSource, summarize
+from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 CATEGORIES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

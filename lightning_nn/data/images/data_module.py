@@ -9,10 +9,12 @@ import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
+from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.images.source import SUFFIXES, ImageProcessor, ImageSource, decode, summarize
+from lightning_nn.data.images.source import SUFFIXES, ImageSource, decode, summarize
 from lightning_nn.data.loader import Source
-from lightning_nn.data.module import BatchSize, DataModule, stratified_split
+from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 _SHOWN = 5  # files that a note names before it only counts

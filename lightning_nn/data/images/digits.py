@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from lightning_nn.data.images.data_module import describe_form
+from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.images.source import ImageProcessor, ImageSource, summarize
-from lightning_nn.data.module import BatchSize, DataModule, stratified_split
+from lightning_nn.data.images.source import ImageSource, summarize
+from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 _SPLIT_SEED = 0

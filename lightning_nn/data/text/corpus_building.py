@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.module import stratified_split
+from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.text.corpus import BLOCK, SPLITS, blocks
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary

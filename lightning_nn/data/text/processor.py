@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
-from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError

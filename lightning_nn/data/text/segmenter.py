@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-import unicodedata
 import warnings
 from array import array
 from collections import deque
@@ -18,19 +17,10 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_nn.data.normalization import LINE_BREAKS, normalize_text
 from lightning_nn.errors import UserError, nearest
 
 SegmenterName = Literal["jieba", "chars"]
-
-_BREAKS = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
-# Control characters, invisible format characters (with the joiners and variants of emoji) and lone surrogates.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufe00-\ufe0f\ufff9-\ufffb"
-    "\ud800-\udfff]"
-)
-# Full-width letters, digits and space to their usual form; Chinese punctuation stays as it is.
-_HALF_WIDTH = {code: code - 0xFEE0 for a, b in ("09", "AZ", "az") for code in range(ord(a) + 0xFEE0, ord(b) + 0xFEE1)}
-_HALF_WIDTH[0x3000] = 0x20
 
 _END = re.compile(
     r"""(?:[。！？；…｡‼⁇⁈⁉]
@@ -49,18 +39,6 @@ _CHUNK = 100_000  # characters of text given to a process at once
 _ALONE = {"jieba": 15, "chars": 150}  # chunks up to which starting processes takes longer than it saves
 
 
-def normalise(text: str) -> str:
-    """Text as segmenters see it.
-
-    Composed characters (Unicode NFC), letters and digits of full width in their usual form, every kind of line break
-    as a newline; control characters, invisible format characters and lone surrogates are dropped.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
-    return unicodedata.normalize("NFC", text.translate(_HALF_WIDTH))
-
-
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, stripped, none of them empty.
 
@@ -72,7 +50,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    for line in _BREAKS.split(text):
+    for line in LINE_BREAKS.split(text):
         start = 0
         for end in _END.finditer(line):
             if end.start() < start:
@@ -136,7 +114,7 @@ class Segmenter:
 
     def sentences(self, text: str, most: int | None = None) -> list[list[str]]:
         """The words of each sentence that has any, of the first `most` such sentences."""
-        segmented = (words for sentence in _sentences(normalise(text)) if (words := self(sentence)))
+        segmented = (words for sentence in _sentences(normalize_text(text)) if (words := self(sentence)))
         return list(islice(segmented, most))
 
 
@@ -150,7 +128,7 @@ def user_word(line: str) -> tuple[str, int | None]:
     Raises:
         UserError: the line is no entry.
     """
-    match = _USER_WORD.fullmatch(normalise(line).strip())
+    match = _USER_WORD.fullmatch(normalize_text(line).strip())
     if match is None or (match[2] and int(match[2]) == 0):  # jieba would split such a word wherever it is asked
         raise UserError(
             f"{line.strip()[:40]!r} is no entry of a user dictionary: expected WORD or WORD FREQUENCY on a line"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nn.data.text.segmenter import Segmenter, normalise, segment, segment_stream, split_sentences
+from lightning_nn.data.normalization import normalize_text
+from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences
 from lightning_nn.errors import UserError
 
 
@@ -54,8 +55,8 @@ def test_a_long_line_without_punctuation_is_split_in_linear_time() -> None:
 
 
 def test_full_width_letters_and_control_characters_are_normalised() -> None:
-    assert normalise("ＡＢｃ１２３　é\x00\x07\u200b\ufeff\ud800。\x0b！") == "ABc123 é。\n！"
-    assert normalise("e\u0301") == "é"
+    assert normalize_text("ＡＢｃ１２３　é\x00\x07\u200b\ufeff\ud800。\x0b！") == "ABc123 é。\n！"
+    assert normalize_text("e\u0301") == "é"
 
 
 @given(st.text(max_size=40))
@@ -69,7 +70,7 @@ def test_any_text_is_segmented_by_characters(text: str) -> None:
 @given(st.text(max_size=40))
 def test_jieba_loses_no_character(text: str) -> None:
     words = [word for sentence in JIEBA.sentences(text) for word in sentence]
-    assert "".join("".join(words).split()) == "".join(normalise(text).split())
+    assert "".join("".join(words).split()) == "".join(normalize_text(text).split())
     assert all(words)
 
 

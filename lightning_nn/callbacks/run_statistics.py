@@ -1,0 +1,114 @@
+"""What a run did: seconds, samples, the best validation."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from datetime import datetime
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+
+from lightning_nn.callbacks.best_validation import BestValidation
+from lightning_nn.runs.results import commit, versions
+
+
+class RunStatistics(pl.Callback):
+    """Keeps what a run did, for results.json.
+
+    Attributes:
+        seconds: spent in training, validation included.
+        samples: seen in training by this process.
+        best: the best validation.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.samples = 0
+        self.best = BestValidation()
+        self._start = 0.0
+        self._train_seconds = 0.0
+        self._mark = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clocks; a resumed run has no start of its first epoch."""
+        self._start = self._mark = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock of the steps."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts samples."""
+        self.samples += batch.size
+        now = time.perf_counter()
+        self._train_seconds, self._mark = self._train_seconds + now - self._mark, now
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remembers the metrics of the best epoch."""
+        self._mark = time.perf_counter()  # validation is not training
+        self.best.update(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops the clock."""
+        self.seconds += time.perf_counter() - self._start
+        self._start = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        elapsed = time.perf_counter() - self._start if self._start else 0.0
+        return {
+            "seconds": self.seconds + elapsed,
+            "train_seconds": self._train_seconds,
+            "samples": self.samples,
+            "best": self.best.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.seconds, self._train_seconds = state_dict["seconds"], state_dict["train_seconds"]
+        self.samples = state_dict["samples"]
+        self.best.load_state_dict(state_dict["best"])
+
+    def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
+        """Everything but the metrics of the test."""
+        return {
+            **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
+            "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted as the bar does
+            "epochs": trainer.current_epoch,
+            "seconds": round(self.seconds, 2),
+            "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
+            "peak_memory_mb": round(peak_memory() / 2**20),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "sizes": {split: len(source) for split, source in cast(Any, trainer).datamodule.sources.items()},
+            "seed": seed,
+            "processes": trainer.world_size,
+            "device": device_name(trainer),
+            "finished": datetime.now().isoformat(timespec="seconds"),
+            "versions": versions(),
+            "commit": commit(),
+        }
+
+
+def peak_memory() -> int:
+    """Most bytes this process has held: on the GPU if it used one, else in memory."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def device_name(trainer: pl.Trainer) -> str:
+    """What the run computed on."""
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"

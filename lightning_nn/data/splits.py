@@ -1,0 +1,27 @@
+"""Splits of labelled samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightning_nn.data.batches import Index
+
+
+def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:
+    """Splits off a stratified part: each class in proportion, at least one sample of each class that has two.
+
+    Args:
+        labels: int64 (N,).
+        fraction: of the samples that go to the second part, above 0 and below 1.
+        seed: of the choice; the same on every machine.
+
+    Returns:
+        Sample numbers that stay and that were cut off, each in ascending order.
+    """
+    random = np.random.default_rng(seed)
+    cut = []
+    for label in np.unique(labels):
+        indices = random.permutation(np.flatnonzero(labels == label))
+        cut.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
+    second = np.sort(np.concatenate(cut))
+    return np.setdiff1d(np.arange(len(labels)), second), second
