@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from lightning_nn.cli.saved_settings import trusted
 from lightning_nn.data.batches import Batch, ImageBatch, Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
@@ -104,7 +105,7 @@ class Classifier(Task):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also the loss, so that a loaded model is validated as it was trained, and the figures of a begun epoch."""
         super().on_load_checkpoint(checkpoint)
-        self.loss = Loss(**checkpoint["lightning_nn"]["settings"]["loss"])
+        self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
         totals = checkpoint["lightning_nn"].get("totals")
         if totals is not None:
             self._totals.resume(checkpoint["epoch"], totals)
