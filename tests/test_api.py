@@ -78,7 +78,7 @@ def test_names_that_are_not_there() -> None:
     [
         "from lightning_nn.cli.entry import main; main(['--model', 'softmax', '--print_config'])",
         "import lightning_nn.runs.checkpoint",
-        "import lightning_nn.runs.results",
+        "import lightning_nn.callbacks.run_statistics",
     ],
 )
 def test_torchvision_is_healed_before_lightning_asks_for_it(use: str) -> None:
