@@ -290,15 +290,15 @@ ONE, TWO, FOUR = torch.tensor([1]), torch.tensor([2]), torch.tensor([1, 2, 3, 4]
 
 WRONG_PICTURES = {
     "image of a batch is empty": ImageBatch(PICTURE[:0], LABEL[:0]),
-    "image of a batch is torch.float32 .*; expected torch.uint8": ImageBatch(PICTURE / 255, LABEL),
+    "image of a batch is torch.int64 .*; expected torch.uint8": ImageBatch(PICTURE.long(), LABEL),
     r"image of a batch is torch.uint8 \(2, 8, 8\)": ImageBatch(PICTURE[:, 0], LABEL),
-    r"pictures of \(1, 8, 4\); this model was made for 64 numbers": ImageBatch(PICTURE[..., :4], LABEL),
+    r"images of \(1, 8, 4\); this model was made for 64 numbers": ImageBatch(PICTURE[..., :4], LABEL),
     "label of a batch is torch.float32": ImageBatch(PICTURE, LABEL / 1),
     "a batch of 2 samples has 1 labels": ImageBatch(PICTURE, LABEL[:1]),
     r"labels go from 0 to 7; this model was made for 0 to \d": ImageBatch(PICTURE, LABEL * 7),
     "labels go from -1 to 0": ImageBatch(PICTURE, -LABEL),
-    "a batch is an ImageBatch or a TextBatch of lightning_nn, not a list": [PICTURE, LABEL],
-    "a batch of texts; this model reads pictures": TextBatch(ONE, TWO, TWO, ONE),
+    "a batch is a list; .* takes ImageBatch of": [PICTURE, LABEL],
+    "a batch is a TextBatch; .* takes ImageBatch of": TextBatch(ONE, TWO, TWO, ONE),
 }
 WRONG_TEXTS = {
     "documents of a batch is empty": TextBatch(ONE[:0], ONE[:0], ONE[:0], ONE[:0]),
@@ -309,7 +309,7 @@ WRONG_TEXTS = {
     "its least 0": TextBatch(TWO, torch.tensor([0, 4]), FOUR, ONE),
     "word ids go from 1 to 4000": TextBatch(ONE, torch.tensor([4]), torch.tensor([1, 2, 3, 4000]), ONE),
     "labels go from 9 to 9": TextBatch(ONE, TWO, FOUR[:2], ONE * 9),
-    "a batch of pictures; this model reads texts": ImageBatch(PICTURE, LABEL),
+    "a batch is a ImageBatch; .* takes TextBatch of": ImageBatch(PICTURE, LABEL),
 }
 
 

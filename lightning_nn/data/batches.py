@@ -1,6 +1,7 @@
 """What passes from data to models: tuples of tensors that Lightning moves to a device by itself.
 
-Text is flat. A batch of documents is one row of word ids with two rows of counts, so nothing in it is padding:
+The first field decides the batch size. Text is flat: a batch of documents is one row of word ids with two rows of
+counts, so nothing in it is padding:
 
     documents  (D,)  how many sentences each document has
     sentences  (S,)  how many words each sentence has,  S = documents.sum()
@@ -10,29 +11,58 @@ Text is flat. A batch of documents is one row of word ids with two rows of count
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from lightning_nn.errors import UserError
 
 Index = NDArray[np.int64]
 
+IGNORED = 255  # of a mask: a pixel that belongs to no class and counts nowhere
+
+
+class Batch(Protocol):
+    """What every kind of batch can do; each is a NamedTuple of tensors."""
+
+    @property
+    def size(self) -> int:
+        """Number of samples in the batch."""
+        ...
+
+    def check(self, limits: Mapping[str, Any]) -> None:
+        """Refuse what a model can't read.
+
+        Args:
+            limits: the model's arguments.
+
+        Raises:
+            UserError: empty, of another type or shape, or values beyond the limits.
+        """
+        ...
+
+    def select(self, index: Iterable[int]) -> Self:
+        """Return some samples, in the order of their numbers in this batch."""
+        ...
+
 
 class ImageBatch(NamedTuple):
-    """Pictures as they were read: normalisation is the model's.
+    """Images as they were read: normalisation is the model's.
 
     Attributes:
-        image: uint8 (B, C, H, W), 0 to 255.
-        label: int64 (B,), 0 to K - 1; None where there is none.
+        image: uint8 or float (B, C, H, W), 0 to 255.
+        label: int64 (B,), 0 to K - 1, or float (B, K), a share of each class; None where there is none.
+        index: int64 (B,), each sample's number in its split; None where there is no split.
     """
 
     image: Tensor
     label: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]
 
     @property
     def size(self) -> int:
@@ -40,23 +70,67 @@ class ImageBatch(NamedTuple):
         return len(self.image)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuses what a model can't read.
+        """Refuse what a model can't read.
 
         Args:
-            limits: the model's arguments: `num_classes`, and `features` or `channels` where it has them.
+            limits: the model's arguments: `num_classes`, `features` and `channels` where it has them.
 
         Raises:
             UserError: empty, or of another type or shape.
         """
-        _require("image", self.image, torch.uint8, "(B, C, H, W)", "pixels are numbers of 0 to 255, not yet normalised")
-        if "vocabulary_size" in limits:
-            raise UserError("a batch of pictures; this model reads texts: a TextBatch")
-        shape = tuple(self.image.shape[1:])
-        if limits.get("features", math.prod(shape)) != math.prod(shape):
-            raise UserError(f"pictures of {shape}; this model was made for {limits['features']} numbers each")
-        if limits.get("channels", shape[0]) != shape[0]:
-            raise UserError(f"pictures of {shape}; this model was made for {limits['channels']} channels")
-        _check_labels(self.label, self.size, limits["num_classes"])
+        _check_image(self.image, limits)
+        _check_labels(self.label, self.size, limits.get("num_classes"))
+
+    def select(self, index: Iterable[int]) -> ImageBatch:
+        """Return some samples, in the order of their numbers in this batch."""
+        chosen = _chosen(index, self.image)
+        label, number = (None if field is None else field[chosen] for field in (self.label, self.index))
+        return ImageBatch(self.image[chosen], label, number)
+
+
+class MaskBatch(NamedTuple):
+    """Images and the class of each of their pixels.
+
+    Attributes:
+        image: uint8 or float (B, C, H, W), 0 to 255.
+        mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None where there is none.
+        index: int64 (B,), each sample's number in its split; None where there is no split.
+    """
+
+    image: Tensor
+    mask: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]
+
+    @property
+    def size(self) -> int:
+        """Samples in the batch, B."""
+        return len(self.image)
+
+    def check(self, limits: Mapping[str, Any]) -> None:
+        """Refuse what a model can't read.
+
+        Args:
+            limits: the model's arguments: `num_classes` and `channels` where it has them.
+
+        Raises:
+            UserError: empty, of another type or shape, or a class beyond the model's.
+        """
+        _check_image(self.image, limits)
+        if self.mask is None:
+            return
+        _require("mask", self.mask, (torch.uint8,), "(B, H, W)", "the number of each pixel's class")
+        if self.mask.shape != (self.size, *self.image.shape[2:]):
+            raise UserError(f"a batch of images {tuple(self.image.shape)} has masks {tuple(self.mask.shape)}")
+        classes = limits.get("num_classes", IGNORED)
+        if self.mask.device.type == "cpu" and bool(((self.mask >= classes) & (self.mask != IGNORED)).any()):
+            most = int(self.mask[self.mask != IGNORED].max())
+            raise UserError(f"masks go up to {most}; this model was made for 0 to {classes - 1} (num_classes)")
+
+    def select(self, index: Iterable[int]) -> MaskBatch:
+        """Return some samples, in the order of their numbers in this batch."""
+        chosen = _chosen(index, self.image)
+        mask, number = (None if field is None else field[chosen] for field in (self.mask, self.index))
+        return MaskBatch(self.image[chosen], mask, number)
 
 
 class TextBatch(NamedTuple):
@@ -66,7 +140,7 @@ class TextBatch(NamedTuple):
         documents: int64 (D,), sentences of each document, at least 1.
         sentences: int64 (S,), words of each sentence, at least 1.
         words: int64 (W,), word ids, 0 to V - 1; 0 is the unknown word.
-        label: int64 (D,), 0 to K - 1; None where there is none.
+        label: int64 (D,), 0 to K - 1, or float (D, K), a share of each class; None where there is none.
     """
 
     documents: Tensor
@@ -80,50 +154,149 @@ class TextBatch(NamedTuple):
         return len(self.documents)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuses what a model can't read.
+        """Refuse what a model can't read.
 
         Args:
-            limits: the model's arguments: `classes` and `vocabulary`.
+            limits: the model's arguments: `num_classes` and `vocabulary_size`.
 
         Raises:
             UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
         """
-        if "vocabulary_size" not in limits:
-            raise UserError("a batch of texts; this model reads pictures: an ImageBatch")
         for name, shape in (("documents", "(D,)"), ("sentences", "(S,)"), ("words", "(W,)")):
-            _require(name, getattr(self, name), torch.int64, shape, "see TextBatch")
-        _check_labels(self.label, self.size, limits["num_classes"])
+            _require(name, getattr(self, name), (torch.int64,), shape, "see TextBatch")
+        _check_labels(self.label, self.size, limits.get("num_classes"))
         if self.words.device.type != "cpu":  # looking at values would wait for the device
             return
-        for name, counts, parts in (("documents", self.documents, "sentences"), ("sentences", self.sentences, "words")):
-            if counts.min() < 1 or counts.sum() != len(getattr(self, parts)):
-                raise UserError(
-                    f"{name} counts the {parts} of each, at least 1; its sum is {int(counts.sum())}, its least "
-                    f"{int(counts.min())}, and there are {len(getattr(self, parts))} {parts}"
-                )
+        _check_counts("documents", self.documents, "sentences", len(self.sentences))
+        _check_counts("sentences", self.sentences, "words", len(self.words))
         _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
+    def select(self, index: Iterable[int]) -> TextBatch:
+        """Return some samples, in the order of their numbers in this batch."""
+        chosen = _chosen(index, self.documents)
+        of_documents = torch.split(self.sentences, self.documents.tolist())
+        words = torch.split(self.words, [int(counts.sum()) for counts in of_documents])
+        return TextBatch(
+            self.documents[chosen],
+            torch.cat([of_documents[i] for i in chosen.tolist()]),
+            torch.cat([words[i] for i in chosen.tolist()]),
+            None if self.label is None else self.label[chosen],
+        )
 
-Batch = ImageBatch | TextBatch
+
+class CaptionBatch(NamedTuple):
+    """Captions over the images of a batch.
+
+    Attributes:
+        image: uint8 or float (B, C, H, W), 0 to 255, or their features, float (B, F).
+        image_index: int64 (N,), the image of each caption, 0 to B - 1, in ascending order; None where there are no
+            captions.
+        length: int64 (N,), words of each caption, at least 1; None likewise.
+        words: int64 (W,), word ids, 0 to V - 1, all captions one after another; None likewise.
+    """
+
+    image: Tensor
+    image_index: Tensor | None = None
+    length: Tensor | None = None
+    words: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Samples in the batch: its images, B."""
+        return len(self.image)
+
+    def check(self, limits: Mapping[str, Any]) -> None:
+        """Refuse what a model can't read.
+
+        Args:
+            limits: the model's arguments: `vocabulary_size`, and `channels` or `features` where it has them.
+
+        Raises:
+            UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
+        """
+        if self.image.dim() == 2:
+            _require("image", self.image, _FLOATS, "(B, F)", "features of images")
+            if limits.get("features", self.image.shape[1]) != self.image.shape[1]:
+                raise UserError(f"{self.image.shape[1]} features; this model was made for {limits['features']}")
+        else:
+            _check_image(self.image, limits)
+        if self.words is None or self.length is None or self.image_index is None:
+            return
+        for name, shape in (("image_index", "(N,)"), ("length", "(N,)"), ("words", "(W,)")):
+            _require(name, getattr(self, name), (torch.int64,), shape, "see CaptionBatch")
+        if len(self.length) != len(self.image_index):
+            raise UserError(f"{len(self.length)} captions belong to {len(self.image_index)} images")
+        if self.words.device.type != "cpu":
+            return
+        _check_counts("length", self.length, "words", len(self.words))
+        _check_range("image_index", self.image_index, self.size, "images of the batch")
+        _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
+
+    def select(self, index: Iterable[int]) -> CaptionBatch:
+        """Return some images with their captions, in the order of their numbers in this batch."""
+        chosen = _chosen(index, self.image)
+        if self.words is None or self.length is None or self.image_index is None:
+            return CaptionBatch(self.image[chosen])
+        captions = [(self.image_index == i).nonzero().flatten() for i in chosen.tolist()]
+        words = torch.split(self.words, self.length.tolist())
+        kept = torch.cat(captions)
+        place = torch.arange(len(chosen), device=self.image.device)
+        return CaptionBatch(
+            self.image[chosen],
+            place.repeat_interleave(torch.tensor([len(c) for c in captions], device=place.device)),
+            self.length[kept],
+            torch.cat([words[i] for i in kept.tolist()]) if len(kept) else self.words[:0],
+        )
 
 
-def _require(name: str, values: Tensor, dtype: torch.dtype, shape: str, remedy: str) -> None:
-    """One field of a batch: its type, its number of dimensions, and that there is something in it."""
-    if not isinstance(values, Tensor) or values.dtype != dtype or values.dim() != len(shape.split()):
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def _chosen(index: Iterable[int], like: Tensor) -> Tensor:
+    return torch.as_tensor(list(index), dtype=torch.int64, device=like.device)
+
+
+def _require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: str, remedy: str) -> None:
+    """Check one field of a batch: its type, its number of dimensions, and that there is something in it."""
+    if not isinstance(values, Tensor) or values.dtype not in dtypes or values.dim() != len(shape.split()):
         got = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise UserError(f"{name} of a batch is {got}; expected {dtype} {shape}: {remedy}")
+        raise UserError(f"{name} of a batch is {got}; expected {dtypes[0]} {shape}: {remedy}")
     if not values.numel():
         raise UserError(f"{name} of a batch is empty, {tuple(values.shape)}: leave empty batches out")
 
 
-def _check_labels(label: Tensor | None, size: int, num_classes: int) -> None:
+def _check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
+    kinds = (torch.uint8, *_FLOATS)
+    _require("image", image, kinds, "(B, C, H, W)", "pixels are numbers of 0 to 255, not yet normalised")
+    shape = tuple(image.shape[1:])
+    if limits.get("features", math.prod(shape)) != math.prod(shape):
+        raise UserError(f"images of {shape}; this model was made for {limits['features']} numbers each")
+    if limits.get("channels", shape[0]) != shape[0]:
+        raise UserError(f"images of {shape}; this model was made for {limits['channels']} channels")
+
+
+def _check_labels(label: Tensor | None, size: int, num_classes: int | None) -> None:
     if label is None:
         return
-    _require("label", label, torch.int64, "(B,)", "the number of each sample's class")
+    shares = isinstance(label, Tensor) and label.is_floating_point()
+    dtypes, shape = (_FLOATS, "(B, K)") if shares else ((torch.int64,), "(B,)")
+    _require("label", label, dtypes, shape, "the number of each sample's class, or a share of each class")
     if len(label) != size:
         raise UserError(f"a batch of {size} samples has {len(label)} labels")
-    if label.device.type == "cpu":
+    if num_classes is None:
+        return
+    if shares and label.shape[1] != num_classes:
+        raise UserError(f"labels give shares of {label.shape[1]} classes; this model was made for {num_classes}")
+    if not shares and label.device.type == "cpu":
         _check_range("labels", label, num_classes, "num_classes")
+
+
+def _check_counts(name: str, counts: Tensor, of: str, total: int) -> None:
+    if counts.min() < 1 or counts.sum() != total:
+        raise UserError(
+            f"{name} counts the {of} of each, at least 1; its sum is {int(counts.sum())}, its least "
+            f"{int(counts.min())}, and there are {total} {of}"
+        )
 
 
 def _check_range(name: str, values: Tensor, limit: int, argument: str) -> None:

@@ -12,7 +12,7 @@ class Processor(Protocol):
     """What predict needs of the data: raw input to batches, class numbers to names. A checkpoint carries its state.
 
     Attributes:
-        kind: its name in `lightning_nn.catalog.READERS`.
+        kind: its name in `lightning_nn.catalog.PROCESSORS`.
         categories: name of each class, in the order of the labels.
     """
 

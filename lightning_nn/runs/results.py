@@ -10,9 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning_nn.compat  # noqa: F401  isort: skip
-
-
 from lightning_nn.runs.atomic_file import write_atomically
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_nn.data.batches import Batch
+from lightning_nn.data.batches import Batch, ImageBatch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
@@ -50,6 +50,7 @@ class Classifier(Task):
     """
 
     monitor = "val/acc"
+    batch_type: ClassVar[type[Batch]] = ImageBatch
     loss: Loss = Loss()
 
     def __init__(self, num_classes: int) -> None:
@@ -125,8 +126,11 @@ class Classifier(Task):
         Raises:
             UserError: the batch is not one that this model can read.
         """
-        if not isinstance(batch, Batch):
-            raise UserError(f"a batch is an ImageBatch or a TextBatch of lightning_nn, not a {type(batch).__name__}")
+        if not isinstance(batch, self.batch_type):
+            raise UserError(
+                f"a batch is a {type(batch).__name__}; {type(self).__name__} takes {self.batch_type.__name__} of "
+                "lightning_nn.data.batches"
+            )
         batch.check(self.hparams)
         return at_least_float32(self(batch))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
@@ -17,6 +18,7 @@ class TextClassifier(Classifier):
         embedding: of the words.
     """
 
+    batch_type = TextBatch
     exportable = False  # as many steps as the longest sequence has words
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",

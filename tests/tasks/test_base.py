@@ -297,7 +297,7 @@ def test_a_model_that_was_made_for_other_words_says_so(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*describe"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
-    with pytest.raises(UserError, match="this model reads texts"):
+    with pytest.raises(UserError, match="takes TextBatch of"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))
 
 
