@@ -151,13 +151,13 @@ def _is_written(temporary: Path) -> bool:
 
 def _descriptor(path: Path) -> int | None:
     """The number of the open file that a path such as /dev/stdout or /dev/fd/3 stands for."""
-    place = os.path.abspath(path)
+    place = Path(os.path.normpath(Path.cwd() / path))
     for _ in range(_LINKS):
-        if match := _DESCRIPTOR.fullmatch(place):
+        if match := _DESCRIPTOR.fullmatch(place.as_posix()):
             return int(match[1])
-        if not os.path.islink(place):
+        if not place.is_symlink():
             return None
-        place = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(place)))
+        place = Path(os.path.normpath(place.parent / place.readlink()))
     return None
 
 
