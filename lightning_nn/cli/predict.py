@@ -19,6 +19,8 @@ from rich.console import Console
 from lightning_nn import catalog
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import open_checkpoint, saved_model, saved_settings, say_left_out
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.classification import Classifier, Prediction
@@ -43,6 +45,8 @@ def predict(request: Request) -> int:
     name = saved_model(request, path, checkpoint)
     say_left_out(saved_settings(checkpoint).left_out, path)
     model: Classifier = catalog.MODELS[name].load().load_from_checkpoint(path)
+    if isinstance(model.processor, ImageProcessor):
+        model.processor.max_pixels = options.max_pixels
     model.to(_device(options.accelerator))
     print(f"answered by {path} ({name})", file=sys.stderr)
     inputs = _inputs(options, catalog.MODELS[name].reads)
@@ -104,6 +108,13 @@ def parser() -> argparse.ArgumentParser:
         help="a file with a text a line, - for standard input; for a picture model, a picture or a folder of them",
     )
     out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="of the file (default: utf-8)")
+    out.add_argument(
+        "--data.max_pixels",
+        dest="max_pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
+    )
     out.add_argument(
         "--out",
         type=Path,

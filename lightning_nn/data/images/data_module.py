@@ -10,7 +10,7 @@ import numpy as np
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, ImageSource, decode, summarize
 from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize, DataModule
@@ -37,6 +37,8 @@ class Images(DataModule):
         split_seed: another number, another split.
         batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
         balanced: show each class as often as the largest one in training.
+        max_pixels: of a picture; one with more is skipped before it is decoded, for a few kilobytes may claim any
+            number. Decoding takes up to 16 bytes a pixel; cameras make up to 61 million.
     """
 
     describes = ("features", "channels", "height", "width", "num_classes")
@@ -52,7 +54,10 @@ class Images(DataModule):
         split_seed: int = 0,
         batch_size: BatchSize = 64,
         balanced: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
+        if max_pixels < 1:
+            raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
         if size < 1:
             raise UserError(f"size is {size}; it must be at least 1 pixel")
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
@@ -63,6 +68,7 @@ class Images(DataModule):
         self.path = path
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.max_pixels = max_pixels
         super().__init__(batch_size, balanced)
         self.save_hyperparameters(logger=False)
 
@@ -71,10 +77,16 @@ class Images(DataModule):
         if self.path is None:
             raise UserError("say where your pictures are: --data.path FOLDER, with a folder for each class in it")
         folders = read_class_folders(
-            Path(self.path).expanduser(), self.form, self.val_fraction, self.test_fraction, self.split_seed
+            Path(self.path).expanduser(),
+            self.form,
+            self.val_fraction,
+            self.test_fraction,
+            self.split_seed,
+            self.max_pixels,
         )
         self.sources, self.provided_splits, self.notes = folders.sources, folders.provided_splits, folders.notes
         self.processor = ImageProcessor(folders.categories, *self.form)
+        self.processor.max_pixels = self.max_pixels
         self.summary = summarize(self.sources, self.form)
 
     def describe(self) -> dict[str, Any]:
@@ -106,7 +118,12 @@ def describe_form(form: ImageForm) -> dict[str, int]:
 
 
 def read_class_folders(
-    root: Path, form: ImageForm, val_fraction: float, test_fraction: float, seed: int
+    root: Path,
+    form: ImageForm,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    max_pixels: int = MAX_PIXELS,
 ) -> ClassFolders:
     """Reads class folders, or splits of class folders, and cuts the splits that are missing from train.
 
@@ -116,6 +133,7 @@ def read_class_folders(
         val_fraction: of the pictures outside of given splits, for validation.
         test_fraction: likewise, for the test.
         seed: of the choice.
+        max_pixels: of a picture that is read.
 
     Raises:
         UserError: there is no such folder, fewer than two classes, no picture that can be read, or a class that train
@@ -132,7 +150,7 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, parts = _number(found, categories)
-    images, broken = decode(files, root, form)
+    images, broken = decode(files, root, form, max_pixels)
     _report_broken(broken, files, notes)
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(part, readable) for split, part in parts.items()}

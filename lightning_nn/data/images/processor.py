@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.images.reading import ImageForm, RawImage, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, RawImage, read_image
 
 
 class ImageProcessor:
@@ -21,6 +21,10 @@ class ImageProcessor:
         height: in pixels.
         width: in pixels.
         fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
+
+    Attributes:
+        max_pixels: of a picture; one with more is refused before it is decoded. A person's to raise, so it is not in
+            the state.
     """
 
     kind = "pictures"
@@ -30,6 +34,7 @@ class ImageProcessor:
     ) -> None:
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
+        self.max_pixels = MAX_PIXELS
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
         """A batch without labels.
@@ -44,9 +49,10 @@ class ImageProcessor:
         Raises:
             UserError: a picture that cannot be read.
         """
+        limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, picture in enumerate(raw):
-            images[i] = read_image(picture, self.form)
+            images[i] = read_image(picture, self.form, limit)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
