@@ -17,6 +17,7 @@ from lightning_nn import catalog
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_results
 from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import (
     as_saved,
@@ -49,11 +50,17 @@ def execute(request: Request) -> int:
     Raises:
         UserError: what a person can mend.
     """
-    with quiet_lightning():
+    with quiet_lightning(), one_fate():
         try:
             code = _do(request)
         except MisconfigurationException as error:  # what Lightning calls a person's slip
             raise UserError(str(error).strip()) from None
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            if is_first_process():
+                print("error: another process of this run has ended; its own message says why", file=sys.stderr)
+            return 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
     return code
