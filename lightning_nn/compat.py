@@ -1,4 +1,4 @@
-"""Lets a CPU build of torch work beside the registry's torchvision.
+"""Compatibility of a CPU build of torch with the registry's torchvision.
 
 There torchvision's compiled operators do not load, and `import torchvision`, which torchmetrics does on import, dies
 with `operator torchvision::nms does not exist`. Nothing here uses a compiled operator, so their names are enough.
@@ -12,7 +12,7 @@ import torch
 
 
 def heal_torchvision() -> bool:
-    """Declares the operators that torchvision asks for on import, if its own cannot be loaded.
+    """Declare the operators that torchvision needs on import, if its own cannot be loaded.
 
     Returns:
         True if they had to be declared.
