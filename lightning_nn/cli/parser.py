@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import PlainCheckpointIO, write_atomically
 from lightning_nn.runs.results import RunStatistics
 from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.saved_settings import overlap
 from lightning_nn.settings import Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
@@ -110,7 +112,8 @@ class CommandLine(LightningCLI):
         """Parses, and says in a line what is wrong."""
         program, sys.argv = sys.argv, sys.argv[:1]  # Lightning warns of arguments it is not given
         try:
-            self.config = parser.parse_args([_recipe(argument) for argument in args])
+            self._arguments = [_recipe(argument) for argument in args]
+            self.config = parser.parse_args(self._arguments)
         except ArgumentError as error:
             reads = catalog.MODELS[self.model_name].reads
             raise UserError(explain(str(error), parser, self.request.rest, reads)) from None
@@ -137,15 +140,25 @@ class CommandLine(LightningCLI):
         """Writes all settings to the run's config.yaml."""
         write_atomically(run.config, lambda file: file.write(self.text().encode("utf-8")))
 
-    def keep_form(self, checkpoint: dict[str, Any]) -> None:
-        """Gives the model the form of a checkpoint's, but for what the command line says."""
-        given = {word.partition("=")[0].removeprefix("--") for word in self.request.rest if word.startswith("--")}
-        said = {*self.changes(), *given}
+    def keep_form(self, form: dict[str, Any]) -> None:
+        """Gives the model the form of a checkpoint's, but for what the command line says.
+
+        Args:
+            form: the arguments of its model, as far as they are trusted.
+        """
         parameters = signature(self.topic).parameters.items()
         in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
-        for name, value in {**in_code, **checkpoint["hyper_parameters"]}.items():  # older ones lack newer arguments
-            if name in self.config.model and f"model.{name}" not in said:
+        for name, value in {**in_code, **form}.items():  # older ones lack newer arguments
+            if name in self.config.model and not self.gives(f"model.{name}"):
                 self.config.model[name] = value
+
+    def gives(self, option: str) -> bool:
+        """Whether the command line, or a file that it names with -c, says what an option is."""
+        return "." in option and any(overlap(name, option) for name in self._given)
+
+    @cached_property
+    def _given(self) -> list[str]:
+        return list(_flat(self.parser.parse_args(self._arguments, defaults=False)))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """What the command line says otherwise than the recipes: (before, now) by dotted name."""

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from lightning_nn import catalog
 from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.resume import open_checkpoint, saved_model
+from lightning_nn.cli.resume import open_checkpoint, saved_model, saved_settings, say_left_out
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.classification import Classifier, Prediction
@@ -41,6 +41,7 @@ def predict(request: Request) -> int:
     options = _options(request.rest)
     path, checkpoint = open_checkpoint(request, request.ckpt_path or "best")
     name = saved_model(request, path, checkpoint)
+    say_left_out(saved_settings(checkpoint).left_out, path)
     model: Classifier = catalog.MODELS[name].load().load_from_checkpoint(path)
     model.to(_device(options.accelerator))
     print(f"answered by {path} ({name})", file=sys.stderr)

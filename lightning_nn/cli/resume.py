@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pytorch_lightning import Trainer
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.checkpoints import ResumableEarlyStopping
+from lightning_nn.callbacks.checkpoints import CheckpointSettings, EarlyStoppingSettings, ResumableEarlyStopping
 from lightning_nn.cli.parser import CommandLine
-from lightning_nn.cli.request import Request
+from lightning_nn.cli.request import VERBS, Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import read_checkpoint
-from lightning_nn.runs.run_folder import find_checkpoint, program
+from lightning_nn.runs.run_folder import Run, find_checkpoint, is_first_process, program
+from lightning_nn.runs.saved_settings import PATHS, Saved, names, overlap, read_config, trusted
+from lightning_nn.sanitize import sanitize
+from lightning_nn.settings import Loss, LRScheduler, Optimizer
+
+SETTINGS: dict[str, type] = {
+    "optimizer": Optimizer,
+    "lr_scheduler": LRScheduler,
+    "loss": Loss,
+    "checkpoint": CheckpointSettings,
+    "early_stopping": EarlyStoppingSettings,
+}
+_ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # take no part in training
+_OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
 
 
 def open_checkpoint(request: Request, which: str) -> tuple[Path, dict[str, Any]]:
@@ -65,34 +80,113 @@ def saved_processor(checkpoint: dict[str, Any]) -> Any:
     return None if processor is None else catalog.processor(processor["kind"], processor["state"])
 
 
-def saved_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a checkpoint by dotted name."""
-    groups = {
-        "model": checkpoint["hyper_parameters"],
-        "data": checkpoint.get("datamodule_hyper_parameters", {}),
-        **checkpoint["lightning_nn"]["settings"],
-    }
-    return {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
+def saved_settings(checkpoint: dict[str, Any], data: str | None = None) -> Saved:
+    """The settings of a checkpoint that are trusted: of its model, its training and the data.
+
+    Args:
+        checkpoint: as read.
+        data: the data set to be read; None for none.
+    """
+    return trusted(_said(checkpoint, data), _classes(checkpoint, data))
 
 
-def run_defaults(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def run_settings(checkpoint: dict[str, Any], data: str, run: Run | None) -> Saved:
     """The same with those of the run that wrote it: its trainer, its seed, when it stops.
+
+    Args:
+        checkpoint: as read.
+        data: the data set to be read.
+        run: whose folder the checkpoint is in; its config.yaml counts for more than the checkpoint.
 
     Raises:
         UserError: they can't be read.
     """
-    try:
-        config = dict(yaml.safe_load(checkpoint["lightning_nn"].get("config") or "{}"))
-    except (yaml.YAMLError, TypeError, ValueError):
-        raise UserError("the checkpoint's copy of its run's config.yaml is damaged; use another checkpoint") from None
-    groups = {group: values if isinstance(values, dict) else {"": values} for group, values in config.items()}
-    plain = {
-        f"{group}.{key}".rstrip("."): value
-        for group, values in groups.items()
-        for key, value in values.items()
-        if value is None or isinstance(value, str | int | float)  # no class that a stranger's file names is made
-    }
-    return {**plain, **saved_defaults(checkpoint)}
+    kept = checkpoint["lightning_nn"].get("config") or ""
+    sources = [read_config(kept, "the checkpoint's copy of its run's config.yaml"), *_said(checkpoint, data)]
+    if run is not None:
+        try:
+            sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"can't read {run.config}: {error}") from None
+    trainer = {name: each.default for name, each in signature(Trainer).parameters.items()}
+    return trusted(sources, _classes(checkpoint, data), trainer)
+
+
+def _said(checkpoint: dict[str, Any], data: str | None) -> list[dict[str, Any]]:
+    mine, of_data = checkpoint["lightning_nn"], checkpoint.get("datamodule_hyper_parameters", {})
+    if data is None:
+        of_data = {}
+    elif data != mine["data"]:  # other data has other options
+        taken = signature(catalog.DATA[data].load()).parameters
+        of_data = {name: value for name, value in of_data.items() if name in taken}
+    return [mine["settings"], {"model": checkpoint["hyper_parameters"], "data": of_data}]
+
+
+def _classes(checkpoint: dict[str, Any], data: str | None) -> dict[str, type]:
+    model = catalog.find(catalog.MODELS, checkpoint["lightning_nn"]["model"], "model").load()
+    return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
+
+
+def say_left_out(left_out: list[str], path: Path) -> None:
+    """Says in a line which settings of a checkpoint are not taken.
+
+    Args:
+        left_out: their names.
+        path: the checkpoint.
+    """
+    if left_out and is_first_process():
+        run = Run.of(path)
+        trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
+        what = f"{names(left_out)} of {'the run' if run else path}"
+        print(
+            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not taken from its file{sanitize(trust)}",
+            file=sys.stderr,
+        )
+
+
+def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
+    """Goes on without the settings of a run that are not taken from its file, if they take no part in training.
+
+    Args:
+        cli: the command line, which can say them itself.
+        left_out: their names.
+        path: the checkpoint.
+
+    Raises:
+        UserError: they do; with the command that takes them.
+    """
+    left_out = [name for name in left_out if not cli.gives(name)]
+    options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
+    needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, each) for each in options)]
+    if not needed:
+        say_left_out(left_out, path)
+        return
+    run, one = Run.of(path), len(needed) == 1
+    without = [f"--{name} null" for name in needed if name in _OBJECTS]
+    ways = []
+    if run is not None:
+        first, *rest = shlex.split(cli.request.command)[1:] or [""]
+        argv = [first, "-c", str(run.config), *rest] if first in VERBS else ["-c", str(run.config), first, *rest]
+        ways.append(f"If you trust it: {program()} {shlex.join(argv)}")
+    if len(without) == len(needed):
+        ways.append(f"To go on without: {' '.join(without)}")
+    raise UserError(
+        "\n".join(
+            [
+                f"{names(needed)} of {run.folder if run else path} {'takes' if one else 'take'} part in training and "
+                f"{'is' if one else 'are'} not taken from its file, which anyone may have written",
+                *(ways or ["Use another checkpoint, or start a new run from these weights: --finetune"]),
+            ]
+        )
+    )
+
+
+def say_paths(cli: CommandLine, saved: Saved, checkpoint: dict[str, Any], path: Path) -> None:
+    """Says which files are read because a checkpoint names them, before they are."""
+    known = cli.data_module.reading if checkpoint["lightning_nn"]["processor"] is not None else ()
+    for option in PATHS if is_first_process() else ():
+        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
+            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {path}"), file=sys.stderr)
 
 
 def refuse_ignored(cli: CommandLine) -> None:

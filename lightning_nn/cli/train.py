@@ -22,10 +22,13 @@ from lightning_nn.cli.resume import (
     open_checkpoint,
     refuse_finished,
     refuse_ignored,
+    refuse_left_out,
     refuse_other_parts,
-    run_defaults,
-    saved_defaults,
+    run_settings,
     saved_processor,
+    saved_settings,
+    say_left_out,
+    say_paths,
     say_schedule,
 )
 from lightning_nn.data.module import DataModule
@@ -120,7 +123,9 @@ def _begun(request: Request) -> TrainingSetup:
     cli.check()
     tuned = open_checkpoint(request, request.finetune) if request.finetune else None
     if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
-        cli.keep_form(tuned[1])
+        saved = saved_settings(tuned[1])
+        say_left_out(saved.left_out, tuned[0])
+        cli.keep_form(saved.group("model"))
     data = _prepared(cli)
     model = cli.make_model(data)
     if tuned is not None:
@@ -143,11 +148,13 @@ def _resumed(request: Request) -> TrainingSetup:
     run = home if home is not None and path.name == home.last.name else None
     if run is not None and request.name:
         raise UserError(f"--name {request.name}: a resumed run stays in its folder, {run.folder}; leave it out")
-    recipes = [home.config] if home is not None else []
-    cli = CommandLine(request, request.model, request.data, recipes, run_defaults(checkpoint))
+    settings = run_settings(checkpoint, request.data, home)
+    cli = CommandLine(request, request.model, request.data, [], settings.taken)
+    refuse_left_out(cli, settings.left_out, path)
     cli.check()
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint, request.model, path)
+    say_paths(cli, settings, checkpoint, path)
     data = _prepared(cli, saved_processor(checkpoint))
     refuse_other_parts(data, checkpoint, path)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
@@ -204,13 +211,16 @@ def _evaluate(request: Request) -> int:
     path, checkpoint = open_checkpoint(request, request.ckpt_path)
     request = as_saved(request, path, checkpoint)
     assert request.model and request.data
-    cli = CommandLine(request, request.model, request.data, [], saved_defaults(checkpoint))
+    settings = saved_settings(checkpoint, request.data)
+    cli = CommandLine(request, request.model, request.data, [], settings.taken)
+    say_left_out([name for name in settings.left_out if not cli.gives(name)], path)
     changes = cli.changes()
     decided = {f"data.{name}" for name in cli.data_module.reading}
     contradicted = [k for k in changes if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
     contradicted += [k for k in changes if k in decided]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
+    say_paths(cli, settings, checkpoint, path)
     data = cli.make_data()
     data.use_processor(saved_processor(checkpoint))
     split = "val" if request.verb == "validate" else "test"
@@ -251,9 +261,9 @@ def _finetune(model: Task, path: Path, checkpoint: dict[str, Any], data: DataMod
     if is_first_process():
         print(f"from {path}: {len(loaded)} tensors loaded, {len(kept)} not")
         for name, what in loaded.items():
-            print(f"  {name}{what and ': '}{what}")
+            print(sanitize(f"  {name}{what and ': '}{what}"))
         for name, reason in kept.items():
-            print(f"  not {name}: {reason}")
+            print(sanitize(f"  not {name}: {reason}"))
     if not loaded:
         raise UserError(f"{path} has no weights that fit this model")
 
@@ -276,7 +286,7 @@ def _show_data(data: DataModule, stream: TextIO) -> None:
     header, *rows = data.summary
     table = Table(*header, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(sanitize, row))
     Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
     for note in data.notes:
         print(sanitize(note), file=stream)

@@ -80,7 +80,7 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
     groups = [checkpoint["hyper_parameters"], checkpoint.get("datamodule_hyper_parameters", {}), mine["settings"]]
     whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
     whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
-    whole = whole and isinstance(mine.get("config"), str | None)
+    whole = whole and all(isinstance(mine.get(part), str | None) for part in ("data", "config", "split_digest"))
     if not (whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))):
         raise UserError(
             f"{path} is not whole: model, settings or reader are not what they should be; use another checkpoint"

@@ -16,6 +16,8 @@ from lightning_nn import catalog
 from lightning_nn.data.batches import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
+from lightning_nn.runs.saved_settings import names, trusted
+from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import LRScheduler, Optimizer
 
 if TYPE_CHECKING:
@@ -261,8 +263,15 @@ class Task(pl.LightningModule):
         saved = checkpoint["lightning_nn"]["model"]
         if saved != cls.name:
             raise UserError(f"{checkpoint_path} holds the model {saved!r}, not {cls.name!r}")
+        saved_arguments = {k: v for k, v in checkpoint["hyper_parameters"].items() if k not in arguments}
+        form = trusted([{"model": saved_arguments}], {"model": cls})
+        if form.left_out:
+            raise UserError(
+                f"{checkpoint_path}: {names(form.left_out)} can't be taken from it: no argument of {cls.__name__}, "
+                f"or no plain data of its type; in Python, give it as load_from_checkpoint(FILE, NAME=VALUE)"
+            )
         try:
-            model = cls(**{**checkpoint["hyper_parameters"], **arguments})
+            model = cls(**{**form.group("model"), **arguments})
             model.on_load_checkpoint(checkpoint)
         except (TypeError, ValueError, RuntimeError, KeyError) as error:
             raise _misfit(checkpoint_path, cls, error) from error
@@ -287,4 +296,5 @@ class Task(pl.LightningModule):
 
 
 def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:
-    return UserError(f"{path} does not fit {cls.__name__} as it is here: {' '.join(str(error).split())}")
+    reason = sanitize(" ".join(str(error).split()))
+    return UserError(f"{path} does not fit {cls.__name__} as it is here: {reason}")

@@ -19,6 +19,7 @@ from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.metrics.running_means import RunningMeans
+from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.base import Task
 
@@ -104,7 +105,7 @@ class Classifier(Task):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also the loss, so that a loaded model is validated as it was trained, and the figures of a begun epoch."""
         super().on_load_checkpoint(checkpoint)
-        self.loss = Loss(**checkpoint["lightning_nn"]["settings"]["loss"])
+        self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
         totals = checkpoint["lightning_nn"].get("totals")
         if totals is not None:
             self._totals.resume(checkpoint["epoch"], totals)

@@ -431,7 +431,9 @@ def test_a_class_that_a_moved_checkpoint_names_is_not_made(tmp_path: Path) -> No
     evil = {"trainer": {"callbacks": {"class_path": "pytorch_lightning.callbacks.LambdaCallback"}, "max_epochs": 1}}
     checkpoint["lightning_nn"]["config"] = yaml.safe_dump(evil)
     torch.save(checkpoint, tmp_path / "mine.ckpt")
-    command("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "2", "--name", "new", cwd=tmp_path).ok()
+    more = ("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "2", "--name", "new")
+    command(*more, cwd=tmp_path).refused("trainer.callbacks", "--trainer.callbacks null")
+    command(*more, "--trainer.callbacks", "null", cwd=tmp_path).ok()
     kept = yaml.safe_load((tmp_path / "logs/softmax/new/config.yaml").read_text(encoding="utf-8"))
     assert kept["trainer"]["callbacks"] is None
 

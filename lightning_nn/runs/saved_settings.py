@@ -1,0 +1,207 @@
+"""The trust boundary: which settings of a checkpoint, or of the config.yaml in its run's folder, are believed.
+
+Both files come from anyone, and a parser of settings makes objects of whatever classes they name. So no value of theirs
+reaches a parser or a constructor but by `trusted`: an option is taken if its name is on a list and its value passes
+that name's check. What passes is a number, a flag, one of several names, a text, or a list or dictionary of these;
+nothing that passes names a class. A file that the person names with `-c` is theirs, and is not read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from inspect import Parameter, signature
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from lightning_nn.errors import UserError
+from lightning_nn.sanitize import sanitize
+
+PATHS = ("data.path", "data.user_dict")  # files that settings name; they are only read
+
+_LONGEST = 4096  # characters of a text
+_LARGEST = 1_000_000  # characters of a config.yaml
+_SHOWN = 8  # names of options in a line
+_NO_NAME = re.compile("[\\0\ud800-\udc7f\udd00-\udfff]")  # signs that no name of a file can have
+
+_Count = Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
+_AMOUNT = rf"'(?:{'|'.join(get_args(_Count))})': \d{{1,9}}"
+_DURATION = (  # also a dictionary as jsonargparse writes one where a text would do as well
+    dict[_Count, int],
+    re.compile(rf"\d{{1,9}}:\d\d:\d\d:\d\d|\{{{_AMOUNT}(?:, {_AMOUNT})*\}}"),
+)
+_Precision = Literal[
+    16, 32, 64, "16", "32", "64", "bf16", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true",
+    "transformer-engine", "transformer-engine-float16",
+]  # fmt: skip
+_WORKERS = r"(?:_spawn|_fork|_notebook)?(?:_find_unused_parameters_(?:true|false))?"
+_STRATEGY = re.compile(
+    rf"auto|ddp{_WORKERS}|fsdp(?:_cpu_offload)?|single_device|single_xla|single_tpu|xla(?:_debug)?"
+    r"|deepspeed(?:_stage_[123])?(?:_offload)?(?:_nvme)?"
+)
+_NOTHING = (None, list[NoReturn])
+_WHOLE, _NUMBER, _FLAG = int | None, int | float | None, bool | None
+
+# The trainer's options, each with the type, the pattern or the several of these that its value must be of. Those that
+# take objects are taken as nothing, those of folders and registries, which would be written to, likewise.
+TRAINER: dict[str, Any] = {
+    **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps", "num_nodes"), _WHOLE),
+    **dict.fromkeys(("check_val_every_n_epoch", "num_sanity_val_steps", "log_every_n_steps"), _WHOLE),
+    **dict.fromkeys(("accumulate_grad_batches", "reload_dataloaders_every_n_epochs"), _WHOLE),
+    **dict.fromkeys(("limit_train_batches", "limit_val_batches", "limit_test_batches"), _NUMBER),
+    **dict.fromkeys(("limit_predict_batches", "overfit_batches", "gradient_clip_val"), _NUMBER),
+    **dict.fromkeys(("enable_checkpointing", "enable_progress_bar", "enable_model_summary", "barebones"), _FLAG),
+    **dict.fromkeys(("benchmark", "inference_mode", "use_distributed_sampler", "detect_anomaly"), _FLAG),
+    **dict.fromkeys(("sync_batchnorm", "enable_autolog_hparams", "logger"), _FLAG),
+    **dict.fromkeys(("callbacks", "plugins", "default_root_dir", "model_registry"), _NOTHING),
+    "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"],
+    "deterministic": bool | Literal["warn"] | None,
+    "devices": (int, list[int], re.compile(r"auto|-?\d{1,4}(?:,\d{1,4})*,?")),
+    "fast_dev_run": int | bool,
+    "gradient_clip_algorithm": Literal["norm", "value"] | None,
+    "max_time": (None, *_DURATION),
+    "precision": _Precision | None,
+    "profiler": Literal["simple", "advanced", "pytorch"] | None,
+    "strategy": _STRATEGY,
+    "val_check_interval": (_NUMBER, *_DURATION),
+}
+
+# Texts of other options that are more than a name to compare with.
+_TEXTS = {"data.encoding": re.compile(r"[\w-]{1,40}", re.ASCII)}
+
+
+class Saved(NamedTuple):
+    """What a file says of settings.
+
+    Attributes:
+        taken: values that may go to a parser, by dotted name.
+        left_out: names of those that may not, made safe to show.
+    """
+
+    taken: dict[str, Any]
+    left_out: list[str]
+
+    def group(self, name: str) -> dict[str, Any]:
+        """What was taken of a group, by the names within it."""
+        head = f"{name}."
+        return {key.removeprefix(head): value for key, value in self.taken.items() if key.startswith(head)}
+
+
+def trusted(
+    sources: Iterable[Mapping[Any, Any]], num_classes: Mapping[str, type], trainer: Mapping[str, Any] | None = None
+) -> Saved:
+    """Takes from what files say the settings that are believed; a later file over an earlier one.
+
+    Args:
+        sources: what each file holds: groups of options, or options by dotted name, or anything at all.
+        classes: for each group but the trainer's, the class whose constructor's parameters are its options; each must
+            have a type of plain data.
+        trainer: the trainer's options with their built-in values, which are taken from any file, and without remark;
+            None takes no option of it, and no seed.
+    """
+    checks: dict[str, Any] = {
+        f"{group}.{name}": kind for group, each in num_classes.items() for name, kind in _parameters(each).items()
+    }
+    checks |= {name: kind for name, kind in _TEXTS.items() if name in checks}
+    if trainer is not None:
+        checks |= {"seed_everything": (bool, int), **{f"trainer.{name}": kind for name, kind in TRAINER.items()}}
+    built_in = {f"trainer.{name}": value for name, value in (trainer or {}).items()}
+    said: dict[str, Any] = {}
+    for source in sources:
+        said.update(_by_name(source, {*num_classes, "trainer"}))
+    taken, left_out = {}, []
+    for name, value in said.items():
+        if name in checks and _fits(value, checks[name]):
+            taken[name] = value
+        elif not (name in built_in and _fits(value, bool | _NUMBER | str) and value == built_in[name]):
+            left_out.append(_shown(name))
+    return Saved(taken, list(dict.fromkeys(left_out)))
+
+
+def read_config(text: str, where: str) -> dict[Any, Any]:
+    """A config.yaml as plain data, of which nothing was checked.
+
+    Args:
+        text: what it holds.
+        where: how an error calls it.
+
+    Raises:
+        UserError: it is damaged, or more than plain data.
+    """
+    try:
+        config = yaml.safe_load(text) if len(text) <= _LARGEST else None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError):
+        config = None
+    if not isinstance(config, dict) and text.strip():
+        raise UserError(f"{where} is damaged: settings by group are expected in it, of plain data")
+    return config or {}
+
+
+def names(options: list[str]) -> str:
+    """Names of options in a line of bounded length."""
+    more = f" and {len(options) - _SHOWN:,} more" if len(options) > _SHOWN else ""
+    return ", ".join(options[:_SHOWN]) + more
+
+
+def overlap(option: str, other: str) -> bool:
+    """Whether one of two dotted names is, or is a part of, the other."""
+    return f"{option}.".startswith(f"{other}.") or f"{other}.".startswith(f"{option}.")
+
+
+def _by_name(source: Mapping[Any, Any], groups: set[str]) -> dict[str, Any]:
+    """Options by dotted name; what stands for a whole group, but is none, by the group's."""
+    found: dict[str, Any] = {}
+    for group, values in source.items():
+        head = _text(group)
+        if head in groups and isinstance(values, dict):
+            found.update({f"{head}.{_text(name)}": value for name, value in values.items()})
+        elif values is not None or head not in groups:
+            found[head] = values
+    return found
+
+
+def _text(key: object) -> str:
+    return key if isinstance(key, str) else f"({type(key).__name__})"
+
+
+def _shown(name: str) -> str:
+    name = sanitize(name[:200])
+    return name if len(name) <= 60 else f"{name[:57]}..."
+
+
+def _parameters(cls: type) -> dict[str, Any]:
+    """The parameters of a constructor and their types."""
+    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+    several = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    own = signature(cls).parameters.items()
+    return {name: hints.get(name, Any) for name, each in own if each.kind not in several}
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a value is plain data of a type; recursion goes as deep as the type, however deep the value is.
+
+    Args:
+        value: from a file.
+        kind: a type, a pattern that a text must match as a whole, or a tuple of which one is enough. A type that is
+            not one of plain data, such as a class, is fitted by nothing; Any by what no parser reads a class from.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, tuple) or origin in (Union, UnionType):
+        return any(_fits(value, one) for one in (kind if isinstance(kind, tuple) else inner))
+    if isinstance(kind, re.Pattern):
+        return type(value) is str and len(value) <= _LONGEST and kind.fullmatch(value) is not None
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in inner)
+    if origin is list:
+        return type(value) is list and all(_fits(each, inner[0]) for each in value)
+    if origin is dict:
+        return type(value) is dict and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    if kind is Any:
+        return _fits(value, bool | _NUMBER)
+    if kind is str:
+        return type(value) is str and len(value) <= _LONGEST and _NO_NAME.search(value) is None
+    if kind is int or (kind is float and type(value) is int):
+        return type(value) is int and -(2**63) <= value < 2**63
+    return kind in (None, NoneType, bool, float) and type(value) is (NoneType if kind is None else kind)
