@@ -84,7 +84,8 @@ def _require_whole(checkpoint: Any, path: Path) -> None:
     groups = [checkpoint["hyper_parameters"], checkpoint.get("datamodule_hyper_parameters", {}), mine["settings"]]
     whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
     whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
-    whole = whole and isinstance(mine.get("config"), str | None) and isinstance(checkpoint["state_dict"], dict)
+    whole = whole and all(isinstance(mine.get(key), str | None) for key in ("data", "config", "split_digest"))
+    whole = whole and isinstance(checkpoint["state_dict"], dict)
     if not (whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))):
         raise UserError(
             f"{path} is not whole: weights, model, settings or reader are malformed; use another checkpoint"

@@ -610,6 +610,7 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
         {"lightning_nn": {"processor": "text"}},
         {"lightning_nn": {"settings": None}},
         {"lightning_nn": {"settings": {"optimizer": 3}}},
+        {"lightning_nn": {"data": {"class_path": "os.system"}}},
         {"lightning_nn": {"config": "just text"}},
         {"lightning_nn": {"config": "model: [1, 2"}},
         {"hyper_parameters": 3},
