@@ -151,6 +151,10 @@ class DataModule(pl.LightningDataModule):
             digest.update(np.ascontiguousarray(self.sources[split].labels, np.int64).data)
         return digest.hexdigest()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data, so that a resumed or a tested model meets the same splits."""
+        return {"split_digest": self.split_digest}
+
     @property
     def class_counts(self) -> list[int]:
         """Training samples of each class."""
