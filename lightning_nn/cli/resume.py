@@ -51,8 +51,9 @@ def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
     model, data, path = saved_model(request, checkpoint), request.data or checkpoint.data, checkpoint.path
     if data is None:  # saved by a Trainer without the command line
         raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
-    if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
-        raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
+    entry = catalog.MODELS[model]
+    if not entry.fits(catalog.find(catalog.DATA, data, "data set")):
+        raise UserError(f"{path} reads {' or '.join(entry.batch_types)}, which --data {data} does not give")
     return request._replace(model=model, data=data)
 
 
@@ -192,13 +193,19 @@ def refuse_ignored(cli: CommandLine) -> None:
             )
 
 
+def saved_digest(data: DataModule, checkpoint: Checkpoint) -> str | None:
+    """The digest of the splits that a checkpoint's model was trained on; None where it keeps none."""
+    digest = checkpoint.data_state(type(data)).get("split_digest")
+    return digest if isinstance(digest, str) else None
+
+
 def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
     """Refuses data whose splits are not those of when the model was trained.
 
     Raises:
         UserError: what it was trained on would be validated or tested.
     """
-    saved = checkpoint.data_state(type(data)).get("split_digest")
+    saved = saved_digest(data, checkpoint)
     if saved is not None and data.split_digest != saved:
         raise UserError(
             f"the data is not what {checkpoint.path} was trained on: it has changed, or is split otherwise, so what "
