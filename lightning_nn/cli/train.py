@@ -159,6 +159,8 @@ def _resumed(request: Request) -> TrainingSetup:
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint)
     say_paths(cli, settings, checkpoint)
+    if run is not None:
+        run.claim()
     data = _prepared(cli, checkpoint.processor())
     refuse_other_splits(data, checkpoint)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
