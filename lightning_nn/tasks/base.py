@@ -19,6 +19,7 @@ from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
 from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.weight_transfer import Rows, transfer
 
 if TYPE_CHECKING:
@@ -227,6 +228,14 @@ class Task(pl.LightningModule):
         loaded, kept = transfer(own, given, rows)
         kept |= dict.fromkeys(given.keys() - self.state_dict().keys(), "only in the checkpoint")
         return loaded, kept
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Yield what can be shown of an evaluation.
+
+        Args:
+            split: "val" or "test", after such an epoch.
+        """
+        yield from ()
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -22,7 +22,10 @@ from lightning_nn.metrics.confusion import accuracy, macro_f1
 from lightning_nn.metrics.running_means import RunningMeans
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
+from lightning_nn.tasks.artifacts import Artifact, ConfusionMatrix
 from lightning_nn.tasks.base import Task
+
+SHOWN = 4  # samples of a split that its artifacts show
 
 
 class Prediction(NamedTuple):
@@ -65,6 +68,7 @@ class Classifier(Task):
         self.confusions = nn.ModuleDict(counted)
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy=torch.inf) for s in ("val", "test")})
         self._matrices: dict[str, Tensor] = {}
+        self.shown: dict[str, list[Any]] = {}  # a sample of each of the first batches of a split
 
     @abstractmethod
     def forward(self, batch: Any) -> Any:
@@ -234,12 +238,24 @@ class Classifier(Task):
         """
         return self._matrices[split]
 
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Yield what can be shown of an evaluation: the confusion matrix.
+
+        Args:
+            split: "val" or "test", after such an epoch.
+        """
+        matrix = self._matrices[split]
+        names = None if self.processor is None else self.processor.categories
+        yield ConfusionMatrix(matrix, names or [str(k) for k in range(len(matrix))])
+
     def _count(self, split: str, batch: Any) -> None:
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
         weights = torch.ones_like(losses)  # torchmetrics 1.4 expands a single one and, at a NaN, writes into it
         cast(MeanMetric, self.losses[f"{split}_"]).update(losses, weights)
         predicted = self.probabilities(logits).argmax(1)
+        if len(self.shown[split]) < SHOWN:
+            self.shown[split].append(batch.select([0]))
         cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"]).update(predicted, batch.label)
 
     def _report(self, split: str) -> None:
@@ -255,6 +271,7 @@ class Classifier(Task):
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
 
     def _reset(self, split: str) -> None:
+        self.shown[split] = []
         for metric in (self.confusions[f"{split}_"], self.losses[f"{split}_"]):
             cast(Metric, metric).reset()
 
