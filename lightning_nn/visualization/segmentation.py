@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batches import IGNORED
 from lightning_nn.tasks.artifacts import Masks
+from lightning_nn.visualization.figure import labels
 from lightning_nn.visualization.image_grid import picture
 
-OPACITY = 0.6  # of a class's colour over the image
+OPACITY = 0.5  # of a class's colour over the image
 IGNORED_COLOUR = (160, 160, 160)
 
 
@@ -19,10 +20,11 @@ def palette(classes: int) -> NDArray[np.uint8]:
     """Return a colour for each class, uint8 (K, 3): the same for a class whatever the number of classes.
 
     Hues go round by the golden angle, so that neighbouring numbers differ most; brightness alternates every few.
+    Class 0, the background in most data sets, is slate.
     """
-    colours = [
+    colours = [(0.35, 0.42, 0.52)] + [
         colorsys.hsv_to_rgb(0.02 + k * 0.618034, (0.95, 0.55, 0.85)[k // 5 % 3], (1.0, 1.0, 0.6)[k // 5 % 3])
-        for k in range(classes)
+        for k in range(classes - 1)
     ]
     return np.round(255 * np.array(colours).reshape(-1, 3)).astype(np.uint8)
 
@@ -62,7 +64,8 @@ def masks_picture(masks: Masks) -> NDArray[np.uint8]:
         titles += ["image", *sources]
     present = sorted({int(k) for source in sources.values() for mask in source for k in np.unique(mask)})
     colours = palette(IGNORED)
-    legend = [(masks.categories[k], _fraction(tuple(colours[k]))) for k in present if k < len(masks.categories)]
+    names, _ = labels(masks.categories)
+    legend = [(names[k], _fraction(tuple(colours[k]))) for k in present if k < len(names)]
     if IGNORED in present:
         legend.append(("ignored", _fraction(IGNORED_COLOUR)))
     return picture(cells, titles, columns=1 + len(sources), legend=legend)
