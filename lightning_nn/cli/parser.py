@@ -30,7 +30,7 @@ from lightning_nn.cli.parser_errors import config_files, explain
 from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.runs.checkpoint import PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import overlap
@@ -132,7 +132,7 @@ class CommandLine(LightningCLI):
 
     def save(self, run: Run) -> None:
         """Writes all settings to the run's config.yaml."""
-        write_atomically(run.config, lambda file: file.write(self.text().encode("utf-8")))
+        write_text(run.config, self.text())
 
     def keep_form(self, form: dict[str, Any]) -> None:
         """Gives the model the form of a checkpoint's, but for what the command line says.

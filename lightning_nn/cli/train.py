@@ -156,6 +156,8 @@ def _resumed(request: Request) -> TrainingSetup:
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint, request.model, path)
     say_paths(cli, settings, checkpoint, path)
+    if run is not None:
+        run.claim()
     data = _prepared(cli, saved_processor(checkpoint))
     refuse_other_parts(data, checkpoint, path)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
