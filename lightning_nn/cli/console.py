@@ -81,7 +81,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> No
     if run.last.is_file():
         print(f"go on     {resume_command(run, model)} {more}")
     if run.best.is_file():
-        ask = '--data.text "……"' if MODELS[model].reads == "text" else "--data.file PICTURE"
+        ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
         print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
 
 

@@ -57,7 +57,6 @@ class TextClassifier(Classifier):
         "output.bias": "categories",
     }
     processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
-    attends: bool = False
     embedding: WordEmbedding
 
     def on_processor(self, processor: Processor) -> None:
@@ -77,7 +76,7 @@ class TextClassifier(Classifier):
         # A strategy that scatters the weights over processes can't run the model on one of them.
         if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             with self.trainer.precision_plugin.forward_context():
-                explanations = [self.explanations(batch)[0] for batch in self.shown[split]]
+                explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
             yield Attention(explanations)
 
     @torch.inference_mode()
