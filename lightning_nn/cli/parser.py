@@ -22,6 +22,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from lightning_nn import catalog
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
+from lightning_nn.callbacks.exact_resume import ExactResume
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.callbacks.step_seed import StepSeed
@@ -225,6 +226,7 @@ class CommandLine(LightningCLI):
         best, stop = self.config_init.checkpoint, self.config_init.early_stopping
         watched = {"checkpoint": best.monitor, **({"early_stopping": stop.monitor} if stop.patience > 0 else {})}
         callbacks += [MonitorCheck(watched), StepSeed(self.config.seed_everything), TensorBoardCallback()]
+        callbacks.append(ExactResume())
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:
