@@ -208,7 +208,7 @@ def _more(cli: CommandLine, trainer: Trainer) -> str:
         return f"--early_stopping.patience {2 * max(stop.patience, stop.wait_count)}"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"--trainer.max_steps {2 * trainer.max_steps}"
-    for timer in trainer.callbacks:
+    for timer in cast(Any, trainer).callbacks:
         if isinstance(timer, Timer) and cli.config.trainer.max_time and (longer := longer_time(timer)):
             return f"--trainer.max_time {longer}"
     return f"--trainer.max_epochs {2 * trainer.current_epoch}"
