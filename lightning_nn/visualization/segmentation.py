@@ -29,6 +29,11 @@ def palette(classes: int) -> NDArray[np.uint8]:
     return np.round(255 * np.array(colours).reshape(-1, 3)).astype(np.uint8)
 
 
+def colour_table() -> NDArray[np.uint8]:
+    """Return the colour of every value that a mask can have, uint8 (256, 3)."""
+    return np.vstack([palette(IGNORED), np.array([IGNORED_COLOUR], np.uint8)])
+
+
 def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = OPACITY) -> NDArray[np.uint8]:
     """Lay the colours of a mask over its image; ignored pixels get grey stripes.
 
@@ -40,7 +45,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = 
     Returns:
         uint8 (H, W, 3).
     """
-    colours = np.vstack([palette(IGNORED), [IGNORED_COLOUR]])[mask]
+    colours = colour_table()[mask]
     height, width = mask.shape
     period = max(4, min(mask.shape) // 16)
     stripes = np.add.outer(np.arange(height), np.arange(width)) % period < period // 2
