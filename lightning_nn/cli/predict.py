@@ -19,6 +19,7 @@ from lightning_nn import catalog
 from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import open_checkpoint, saved_model, saved_settings, say_left_out
+from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.tasks.base import Task
@@ -122,6 +123,13 @@ def parser() -> argparse.ArgumentParser:
         help="a file with a text a line, - for standard input; for a picture model, a picture or a folder of them",
     )
     out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="of the file (default: utf-8)")
+    out.add_argument(
+        "--data.max_pixels",
+        dest="max_pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
+    )
     out.add_argument(
         "--out",
         type=Path,

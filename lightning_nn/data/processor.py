@@ -15,11 +15,13 @@ class InputOptions(Protocol):
         text: texts given one by one, None for none.
         file: a file or folder, "-" for standard input; None for none.
         encoding: of a file of text.
+        max_pixels: of an image; one with more is refused.
     """
 
     text: list[str] | None
     file: str | None
     encoding: str
+    max_pixels: int
 
 
 class Processor(Protocol):
@@ -59,8 +61,7 @@ class Processor(Protocol):
         """Return its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
         ...
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[Any]:
+    def inputs(self, options: InputOptions) -> Iterator[Any]:
         """Read the raw inputs that predict's options name, one after another.
 
         Raises:

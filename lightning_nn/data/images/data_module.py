@@ -10,7 +10,7 @@ import numpy as np
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
-from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import stratified_split
@@ -36,6 +36,8 @@ class Images(LabeledImages):
         split_seed: another number, another split.
         batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
         balanced: show each class as often as the largest one in training.
+        max_pixels: of a picture; one with more is skipped before it is decoded, for a few kilobytes may claim any
+            number. Decoding takes up to 16 bytes a pixel; cameras make up to 61 million.
     """
 
     def __init__(
@@ -49,7 +51,10 @@ class Images(LabeledImages):
         split_seed: int = 0,
         batch_size: BatchSize = 64,
         balanced: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
+        if max_pixels < 1:
+            raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
         if size < 1:
             raise UserError(f"size is {size}; it must be at least 1 pixel")
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
@@ -60,6 +65,7 @@ class Images(LabeledImages):
         self.path = path
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
+        self.max_pixels = max_pixels
         super().__init__(batch_size, balanced)
         self.save_hyperparameters(logger=False)
 
@@ -68,11 +74,21 @@ class Images(LabeledImages):
         if self.path is None:
             raise UserError("say where your pictures are: --data.path FOLDER, with a folder for each class in it")
         root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
-        self.open(read_class_folders(root, self.form, *fractions, self.split_seed, only=self.evaluation_split))
+        data = read_class_folders(
+            root, self.form, *fractions, self.split_seed, max_pixels=self.max_pixels, only=self.evaluation_split
+        )
+        self.open(data, self.max_pixels)
 
 
 def read_class_folders(
-    root: Path, form: ImageForm, val_fraction: float, test_fraction: float, seed: int, *, only: str | None = None
+    root: Path,
+    form: ImageForm,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    only: str | None = None,
 ) -> ImageSet:
     """Reads class folders, or splits of class folders, and cuts the splits that are missing from train.
 
@@ -82,6 +98,7 @@ def read_class_folders(
         val_fraction: of the pictures outside of given splits, for validation.
         test_fraction: likewise, for the test.
         seed: of the choice.
+        max_pixels: of a picture that is read.
         only: the only split that is wanted, all images where it has no folder; None for all splits.
 
     Raises:
@@ -99,7 +116,7 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, parts = _number(found, categories)
-    images, broken, fingerprints = decode(files, root, form)
+    images, broken, fingerprints = decode(files, root, form, max_pixels)
     _report_broken(broken, files, notes)
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(part, readable) for split, part in parts.items()}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm, Pixels
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.images.source import ImageSource, summarize
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints
@@ -44,17 +44,18 @@ class LabeledImages(LabeledDataModule):
     describes = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
 
-    def open(self, data: ImageSet) -> None:
+    def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
         """Makes sources, processor and table.
 
         Args:
             data: what was read.
+            max_pixels: of a raw image that the processor reads.
         """
         self.sources = {
             split: ImageSource(data.images, data.labels, indices, data.fingerprints)
             for split, indices in data.indices.items()
         }
-        self.processor = ImageProcessor(data.categories, *self.form)
+        self.processor = ImageProcessor(data.categories, *self.form, max_pixels=max_pixels)
         self.provided_splits, self.notes = data.provided_splits, data.notes
         self.summary = summarize(self.sources, self.form)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.images.reading import ImageForm, RawImage, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import image_files
 from lightning_nn.data.processor import InputOptions
 from lightning_nn.errors import UserError
@@ -25,15 +25,25 @@ class ImageProcessor:
         height: in pixels.
         width: in pixels.
         fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
+        max_pixels: of a raw image; one with more is refused before it is decoded. Not in the state: whoever predicts
+            may raise it.
     """
 
     kind = "image"
 
     def __init__(
-        self, categories: list[str], channels: int, height: int, width: int, fit: Literal["crop", "squash"] = "crop"
+        self,
+        categories: list[str],
+        channels: int,
+        height: int,
+        width: int,
+        fit: Literal["crop", "squash"] = "crop",
+        *,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
+        self.max_pixels = max_pixels
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
         """A batch without labels.
@@ -48,9 +58,10 @@ class ImageProcessor:
         Raises:
             UserError: a picture that cannot be read.
         """
+        limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, picture in enumerate(raw):
-            images[i] = read_image(picture, self.form)
+            images[i] = read_image(picture, self.form, limit)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
@@ -63,15 +74,15 @@ class ImageProcessor:
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[Path]:
-        """Find image files: one, or all in a folder, in the order of their names.
+    def inputs(self, options: InputOptions) -> Iterator[Path]:
+        """Find image files: one, or all in a folder, in the order of their names; heed `max_pixels`.
 
         Raises:
             UserError: texts are given, nothing is there, or no image in the folder.
         """
         if options.text is not None or options.file is None:
             raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
+        self.max_pixels = options.max_pixels
         path = Path(options.file)
         if not path.exists():
             raise UserError(f"no picture or folder at {path}")

@@ -1,20 +1,26 @@
-"""One picture of any kind to uint8 (C, H, W)."""
+"""One picture of any kind to uint8 (C, H, W), in bounded memory whatever its file claims."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
 RawImage = str | Path | Image.Image | NDArray[Any]
+
+MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61, and decoding takes up to 16 bytes a pixel, so 1 GB
+_BAND = 1 << 20  # pixels whose 64-bit values are in memory at once
 
 
 class ImageForm(NamedTuple):
@@ -39,28 +45,69 @@ class ImageForm(NamedTuple):
         return self.channels, self.height, self.width
 
 
-def read_image(picture: RawImage, form: ImageForm) -> Pixels:
+class PixelLimit:
+    """Bound on the pixels that are decoded: in one picture, and at once in all threads that share this object.
+
+    Args:
+        pixels: the bound; a few kilobytes may claim any number of them.
+    """
+
+    def __init__(self, pixels: int = MAX_PIXELS) -> None:
+        self.pixels = pixels
+        self._free = pixels
+        self._changed = threading.Condition()
+
+    def check(self, width: int, height: int) -> None:
+        """Looks at the size that a file claims before it is decoded.
+
+        Raises:
+            ValueError: it is above the bound.
+        """
+        if width * height > self.pixels:
+            raise ValueError(
+                f"{width:,} x {height:,} pixels, above --data.max_pixels {self.pixels}; raise it if you trust the file"
+            )
+
+    @contextmanager
+    def decoding(self, pixels: int) -> Iterator[None]:
+        """Waits until so many pixels may be decoded beside those of other threads."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None) -> Pixels:
     """One picture, upright (EXIF), on white where it is transparent, the first frame where it is animated.
 
     Args:
         picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         form: what it is brought to; resized bilinearly over the whole area that makes a pixel.
+        limit: how many pixels may be decoded; threads that share it wait for one another.
 
     Returns:
         uint8 (C, H, W).
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or has more pixels than `limit` allows.
     """
+    limit = limit or PixelLimit()
     name = picture if isinstance(picture, str | Path) else f"a picture ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path):
-            return _open(picture, form)
+            return _read_file(Path(picture), form, limit)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
             raise UserError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
-        return _bring_to(picture, form)
+        limit.check(*picture.size)
+        with limit.decoding(picture.width * picture.height):
+            return _bring_to(picture, form)
     except UserError:
         raise
     except FileNotFoundError:
@@ -69,12 +116,38 @@ def read_image(picture: RawImage, form: ImageForm) -> Pixels:
         raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
 
 
-def _open(path: str | Path, form: ImageForm) -> Pixels:
-    with Image.open(path, formats=_formats()) as image:
+def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
+    with path.open("rb") as file:
+        image = _open(file, str(path))
+        limit.check(*image.size)
+        limit.check(*_tile_size(image))
+        claimed = image.size
         # JPEG alone can be decoded at a half, a quarter or an eighth; twice the size wanted keeps it sharp.
         side = 2 * max(form.height, form.width)
         image.draft(None, (side, side))
-        return _bring_to(image, form)
+        # A progressive one is held at full size all the same.
+        width, height = claimed if "progressive" in image.info else image.size
+        with limit.decoding(width * height):
+            return _bring_to(image, form)
+
+
+def _open(file: BinaryIO, name: str) -> Image.Image:
+    """`Image.open` without its bound, which is one for the whole process and comes before that of this picture."""
+    prefix = file.read(16)
+    for known in _formats():
+        factory, accepts = Image.OPEN[known]
+        accepted = accepts is None or accepts(prefix)
+        if accepted and not isinstance(accepted, str):
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # by which a decoder says no
+                return factory(file, name)
+    raise UnidentifiedImageError
+
+
+def _tile_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of a tile of a TIFF file, which is decoded whole, whatever the size of the picture."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(322, 0)), int(tags.get(323, 0))
 
 
 @cache
@@ -103,7 +176,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
     """Upright, opaque, 8 bits a channel, in the colours and the size asked for."""
     with suppress(Exception):  # a damaged EXIF block; what is wrong with the pixels shows when they are loaded
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow copies one that is upright
+            image = ImageOps.exif_transpose(image)
     image = _opaque(_eight_bits(image))
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # Pillow knows a way from every mode to RGB, not to L
@@ -123,16 +197,23 @@ def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Integers of 16 bits and floats of 0 to 1 become 0 to 255; Pillow would cut them off at 255."""
-    if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if image.mode == "F":
-        return Image.fromarray(np.rint(255 * np.clip(np.nan_to_num(np.asarray(image)), 0, 1)).astype(np.uint8))
-    return image
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    values = np.asarray(image)
+    scaled = np.empty(values.shape, np.uint8)
+    rows = max(1, _BAND // image.width)
+    for start in range(0, image.height, rows):
+        band = values[start : start + rows]
+        if image.mode == "F":
+            scaled[start : start + rows] = np.rint(255 * np.clip(np.nan_to_num(band), 0, 1))
+        else:
+            scaled[start : start + rows] = (np.clip(band.astype(np.int64), 0, 65_535) + 128) // 257
+    return Image.fromarray(scaled)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     if "A" not in image.getbands() and "a" not in image.getbands() and "transparency" not in image.info:
         return image
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

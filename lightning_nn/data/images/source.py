@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import torch
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
-from lightning_nn.data.images.reading import ImageForm, Pixels, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, read_image
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
 
@@ -25,7 +26,8 @@ _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
 _FORMAT = 2  # of the cache
-_CHUNK = 256  # pictures in memory at a time while a folder is decoded
+_CHUNK = 256  # pictures in memory at a time while a folder is decoded, but for
+_CHUNK_BYTES = 1 << 26  # of them together
 
 
 class ImageSource:
@@ -99,7 +101,7 @@ class Decoded(NamedTuple):
     fingerprints: Fingerprints
 
 
-def decode(files: list[Path], root: Path, form: ImageForm) -> Decoded:
+def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
     """All pictures as one array, decoded the first time and memory-mapped ever after.
 
     The cache knows a file by its name below `root`, its size and the times of its last change.
@@ -108,12 +110,15 @@ def decode(files: list[Path], root: Path, form: ImageForm) -> Decoded:
         files: at least one.
         root: the folder all of them are in.
         form: what each is brought to.
+        max_pixels: of a file; one with more is not read. Threads together decode no more at once, so that memory is
+            bounded.
     """
     stamps = [_stamp(file, root) for file in files]
-    settings = {"format": _FORMAT, "form": list(form), "files": stamps}
+    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "files": stamps}
     # Threads pay where a picture takes longer than the handing over: measured, 64 KB gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
-    build = partial(_build, files=files, form=form, workers=(os.cpu_count() or 1) if large else 1)
+    workers = (os.cpu_count() or 1) if large else 1
+    build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels))
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -146,16 +151,17 @@ def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) -> None:
+def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit) -> None:
     """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
     broken: dict[int, str] = {}
     fingerprints = np.empty(len(files), np.uint64)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
-        for start in _progress(range(0, len(files), _CHUNK)):
-            part = files[start : start + _CHUNK]
-            read = partial(_try_read, form=form)
+        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
+        for start in _progress(range(0, len(files), chunk)):
+            part = files[start : start + chunk]
+            read = partial(_try_read, form=form, limit=limit)
             for number, result in enumerate(pool.map(read, part) if workers > 1 else map(read, part), start):
                 if isinstance(result, str):
                     broken[number] = result.removeprefix(str(files[number]))
@@ -175,8 +181,8 @@ def _progress(steps: range) -> Iterator[int]:
     return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: Path, form: ImageForm) -> Pixels | str:
+def _try_read(file: Path, form: ImageForm, limit: PixelLimit) -> Pixels | str:
     try:
-        return read_image(file, form)
+        return read_image(file, form, limit)
     except UserError as error:
         return str(error)

@@ -88,8 +88,7 @@ class TextProcessor:
         for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[str]:
+    def inputs(self, options: InputOptions) -> Iterator[str]:
         """Read texts: those given one by one, then the lines of a file.
 
         Raises:

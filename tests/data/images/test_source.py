@@ -115,9 +115,9 @@ def test_a_picture_removed_while_decoding_is_only_one_that_cannot_be_read(tmp_pa
     folder, files = folder_of(tmp_path, [1, 2])
     real = pictures.read_image
 
-    def vanish(file, form):
+    def vanish(file, form, limit):
         files[1].unlink(missing_ok=True)
-        return real(file, form)
+        return real(file, form, limit)
 
     monkeypatch.setattr(pictures, "read_image", vanish)
     images, broken, _ = decode(files, folder, FORM)
