@@ -51,6 +51,8 @@ class ProgressBar(Tqdm):
             leave=False,
             position=0,
             unit="",
+            ncols=80,
+            nrows=20,  # asked of a terminal that does not know, tqdm would hide the bar
         )
 
     @property

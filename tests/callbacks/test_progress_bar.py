@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import threading
 
 import pytest
@@ -70,3 +72,20 @@ def test_values_are_read_only_when_it_is_drawn() -> None:
         bar.update()
     assert not read
     bar.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_terminal_that_says_nothing_of_its_lines_gets_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 0, 57, 0, 0))
+    with os.fdopen(follower, "w", encoding="utf-8") as stream, os.fdopen(leader, "rb", buffering=0) as screen:
+        os.set_blocking(screen.fileno(), False)
+        monkeypatch.setattr(sys, "stderr", stream)
+        bar = ProgressBar(stream, "epoch 1", 2, every=0)
+        bar.update()
+        bar.close()
+        assert "epoch 1 " in (screen.read(1000) or b"").decode("utf-8")
