@@ -15,6 +15,7 @@ import lightning_nn.compat  # noqa: F401  isort: skip
 import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
+from jsonargparse.typing import register_type
 from pytorch_lightning import Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -87,6 +88,7 @@ class CommandLine(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the groups: model, data, optimizer, lr_scheduler, loss, checkpoint, early_stopping, trainer."""
+        register_type(torch.device, fail_already_registered=False)  # of Lightning's callbacks, for config.yaml
         decided = set(self.data_module.describes)
         parser.add_class_arguments(self.topic, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
@@ -205,6 +207,8 @@ class CommandLine(LightningCLI):
         for name in ("max_epochs", "max_steps", "limit_train_batches"):
             if trainer[name] == 0:
                 raise UserError(f"--trainer.{name} is 0: there is nothing to train")
+        if (batches := trainer.accumulate_grad_batches) < 1:
+            raise UserError(f"--trainer.accumulate_grad_batches is {batches}; it must be 1 or above")
         if stop.patience < 0:
             raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
         cores = os.cpu_count() or 1
