@@ -32,7 +32,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.run_statistics import peak_memory
-from lightning_nn.data.text.corpus import SPLITS
+from lightning_nn.data.module import SPLITS
 from lightning_nn.data.text.documents import Documents
 from lightning_nn.errors import UserError
 from lightning_nn.runs.results import commit, save_results, versions
@@ -78,7 +78,7 @@ def data_options(name: str, rest: list[str]) -> dict[str, Any]:
     Raises:
         UserError: it has no documents, or an option is wrong.
     """
-    if catalog.find(catalog.DATA, name, "data set").reads != "text":
+    if catalog.find(catalog.DATA, name, "data set").batch_types != ("text",):
         raise UserError(f"--data {name} has no documents; there are: bulletins, text")
     typed = ArgumentParser(exit_on_error=False)
     typed.add_class_arguments(

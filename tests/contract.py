@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_nn import Digits, ImageBatch, TextBatch, catalog
+from lightning_nn import Digits, catalog
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
@@ -68,7 +67,7 @@ class FewDigits(Digits):
 
 def small_data(name: str, folder: Path, batch_size: int = 8) -> DataModule:
     """Data that a model of this name can learn in seconds."""
-    if catalog.MODELS[name].reads == "pictures":
+    if "image" in catalog.MODELS[name].batch_types:
         return FewDigits(classes=[3, 8, 1][: CLASSES.get(name, 3)], batch_size=batch_size)
     from lightning_nn.data.text.data_module import TextData
 
@@ -117,18 +116,3 @@ def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     """Names of the tensors that differ in any bit."""
     assert one.keys() == other.keys(), one.keys() ^ other.keys()
     return [name for name in one if not torch.equal(one[name], other[name])]
-
-
-def pick(batch: Any, index: Iterable[int]) -> Any:
-    """These samples of a batch, in this order."""
-    index = list(index)
-    if isinstance(batch, ImageBatch):
-        return ImageBatch(batch.image[index], None if batch.label is None else batch.label[index])
-    documents = batch.sentences.split(batch.documents.tolist())
-    sentences = batch.words.split([int(d.sum()) for d in documents])
-    return TextBatch(
-        batch.documents[index],
-        torch.cat([documents[i] for i in index]),
-        torch.cat([sentences[i] for i in index]),
-        None if batch.label is None else batch.label[index],
-    )

@@ -26,7 +26,7 @@ from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings
 from lightning_nn.tasks.classification import Classifier
-from tests.contract import SMALL, differing, one_batch, pick, small_data, small_model, texts, trainer
+from tests.contract import SMALL, differing, one_batch, small_data, small_model, texts, trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",  # data in memory needs none
@@ -80,10 +80,10 @@ def test_batch_size_order_and_neighbours_change_no_answer(model: Classifier, dat
     model = model.double().eval()
     batch = one_batch(data)
     whole = model.predict_step(batch)
-    alone = torch.cat([model.predict_step(pick(batch, [i])) for i in range(batch.size)])
+    alone = torch.cat([model.predict_step(batch.select([i])) for i in range(batch.size)])
     order = np.random.default_rng(1).permutation(batch.size)
     torch.testing.assert_close(alone, whole, atol=1e-12, rtol=0)
-    torch.testing.assert_close(model.predict_step(pick(batch, order)), whole[order], atol=1e-12, rtol=0)
+    torch.testing.assert_close(model.predict_step(batch.select(order)), whole[order], atol=1e-12, rtol=0)
 
 
 # ---------------------------------------------------------------------- 4, 6: what a checkpoint holds is enough
@@ -102,7 +102,7 @@ json.dump(answers, sys.stdout)
 
 def raw_input(name: str, folder: Path) -> list[str]:
     """Texts, or files of pictures of another size and colour than those of training."""
-    if catalog.MODELS[name].reads == "text":
+    if "text" in catalog.MODELS[name].batch_types:
         return [*texts(4)[0], "ABC, 没见过的字", ""]
     random = np.random.default_rng(0)
     paths = [folder / f"{name}-{i}.png" for i in range(3)]
@@ -254,7 +254,7 @@ def test_a_gpu_answers_as_the_cpu_does(model: Classifier, data: DataModule, tmp_
 
 def test_export_gives_the_same_or_is_declared_impossible(model: Classifier, data: DataModule) -> None:
     model.eval()
-    batch = pick(one_batch(data), [0, 1, 2])._replace(label=None)
+    batch = one_batch(data).select([0, 1, 2])._replace(label=None)
     if not model.exportable:
         with pytest.raises(Exception):  # noqa: B017  torch's own, of several types
             torch.export.export(model, (batch,), strict=False)
@@ -314,7 +314,7 @@ WRONG_TEXTS = {
 
 
 def test_a_wrong_batch_is_an_error_that_says_what_is_wrong(name: str, model: Classifier, tmp_path: Path) -> None:
-    wrong = WRONG_TEXTS if catalog.MODELS[name].reads == "text" else WRONG_PICTURES
+    wrong = WRONG_TEXTS if "text" in catalog.MODELS[name].batch_types else WRONG_PICTURES
     for message, batch in wrong.items():
         with pytest.raises(UserError, match=message):
             trainer(tmp_path, fast_dev_run=True).fit(model, DataLoader([batch], batch_size=None))  # type: ignore[arg-type]

@@ -42,6 +42,7 @@ def quiet_lightning() -> Iterator[None]:
                 ".*Checkpoint directory .* exists and is not empty.*",
                 ".*module\\(s\\) in eval mode.*",
                 ".*is not a multiple of.*",
+                ".*Total length of `list` across ranks is zero.*",  # a data set without such a split
                 ".*overridden `on_before_batch_transfer`.*",
                 ".*could not find the monitored key.*",  # before the first validation; later it is an error
                 ".*The dirpath has changed from.*",  # a checkpoint from elsewhere begins a run here
@@ -81,7 +82,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> No
     if run.last.is_file():
         print(f"go on     {resume_command(run, model)} {more}")
     if run.best.is_file():
-        ask = '--data.text "……"' if MODELS[model].reads == "text" else "--data.file PICTURE"
+        ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
         print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
 
 

@@ -109,8 +109,7 @@ class CommandLine(LightningCLI):
             self._arguments = [_recipe(argument) for argument in args]
             self.config = parser.parse_args(self._arguments)
         except ArgumentError as error:
-            reads = catalog.MODELS[self.model_name].reads
-            raise UserError(explain(str(error), parser, self.request.rest, reads)) from None
+            raise UserError(explain(str(error), parser, self.request.rest, self.model_name)) from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"can't read {config_files(self.request.rest)}: {error}") from None
         finally:
@@ -162,7 +161,9 @@ class CommandLine(LightningCLI):
 
     def make_data(self) -> DataModule:
         """The data module."""
-        return self.data_module(**self.config.data.as_dict())
+        data = self.data_module(**self.config.data.as_dict())
+        data.batch_type = self.topic.batch_type
+        return data
 
     def make_model(self, data: DataModule) -> Task:
         """The model, fitted to the data and with the settings of the command line."""

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pytorch_lightning.cli import LightningArgumentParser
 
 
-def explain(message: str, parser: LightningArgumentParser, argv: list[str], reads: str) -> str:
+def explain(message: str, parser: LightningArgumentParser, argv: list[str], model: str) -> str:
     """jsonargparse's complaint in a line, with the nearest option there is, or the data sets that have it.
 
     Args:
         message: the complaint.
         parser: whose it is.
         argv: what was given.
-        reads: the kind of data that the model reads.
+        model: name of the model that is to read the data.
     """
     if message.startswith("Problems parsing config"):
         message = f"{config_files(argv)}: {message}"
@@ -28,7 +28,7 @@ def explain(message: str, parser: LightningArgumentParser, argv: list[str], read
     unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message) or re.search(r"Option '(\S+)' is not", message)
     if unknown:
         name = unknown[1].partition("=")[0]
-        others = " or ".join(_data_with(name, reads))
+        others = " or ".join(_data_with(name, model))
         return f"unknown option {name}{f'; it belongs to --data {others}' if others else nearest(name, options)}"
     ours = [action.dest for action in parser._actions]
     inside = re.search(r"Group '([\w.]+)' does not accept (?:option|nested key) '([\w.]+)'", message)
@@ -74,8 +74,9 @@ def _of_union(message: str) -> str | None:
     return f"--{found[1]} is {found[3]}; it must be one of: {re.sub(r'[][]', '', kinds)}"
 
 
-def _data_with(option: str, reads: str) -> list[str]:
-    """The data sets of a kind that have such an option, where the one at hand has not."""
+def _data_with(option: str, model: str) -> list[str]:
+    """The data sets that fit a model and have such an option, where the one at hand has not."""
     group, _, name = option.removeprefix("--").partition(".")
     rows = catalog.DATA.items() if group == "data" and name else ()
-    return [data for data, row in rows if row.reads == reads and name in row.load().__init__.__annotations__]
+    fits = catalog.MODELS[model].fits
+    return [data for data, row in rows if fits(row) and name in row.load().__init__.__annotations__]

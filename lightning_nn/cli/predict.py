@@ -7,7 +7,7 @@ import csv
 import itertools
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -21,7 +21,7 @@ from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import open_checkpoint, saved_model, saved_settings, say_left_out
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.classification import Classifier, Prediction
+from lightning_nn.tasks.classification import Classifier, ClassPrediction
 from lightning_nn.visualization.attention import page, terminal
 
 CHUNK = 1024  # inputs held in memory at once
@@ -45,7 +45,7 @@ def predict(request: Request) -> int:
     model: Classifier = catalog.MODELS[name].load().load_from_checkpoint(path)
     model.to(_device(options.accelerator))
     print(f"answered by {path} ({name})", file=sys.stderr)
-    inputs = _inputs(options, catalog.MODELS[name].reads)
+    inputs = model.require_processor().inputs(options)
     if options.out and options.out.is_dir():
         raise UserError(f"--out {options.out} is a folder; name a file")
     if options.out and options.file and options.out.exists() and options.out.samefile(options.file):
@@ -128,33 +128,13 @@ def _options(rest: list[str]) -> argparse.Namespace:
     return options
 
 
-def _inputs(options: argparse.Namespace, reads: str) -> Iterator[Any]:
-    """Texts, or files of pictures."""
-    if reads == "text":
-        from lightning_nn.data.text.files import read_texts
-
-        lines: Iterable[str] = read_texts(options.file, options.encoding) if options.file else ()
-        return itertools.chain(options.text or (), lines)
-    if options.text is not None:
-        raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
-    path = Path(options.file)
-    if not path.exists():
-        raise UserError(f"no picture or folder at {path}")
-    from lightning_nn.data.images.source import image_files
-
-    files = sorted(image_files(path)[0]) if path.is_dir() else [path]
-    if not files:
-        raise UserError(f"no pictures in {path}")
-    return iter(files)
-
-
 @contextmanager
 def _writer(out: Path | None) -> Iterator[Any]:
     """A function that takes an input and its answer: to a CSV file, a pipe (CSV as well) or the terminal."""
     if out is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
 
-        def show(raw: str, answer: Prediction) -> None:
+        def show(raw: str, answer: ClassPrediction) -> None:
             head = f"{sanitize(answer.category)}  {answer.probability:.3f}  "
             print(set_cell_size(head + sanitize(raw), width).rstrip())
 
@@ -180,7 +160,7 @@ def _rows(stream: TextIO) -> Iterator[Any]:
     rows = csv.writer(stream, lineterminator="\n")
     head = iter([["input", "category", "probability"]])  # written with the first answer, so not before an error
 
-    def write(raw: str, answer: Prediction) -> None:
+    def write(raw: str, answer: ClassPrediction) -> None:
         rows.writerows(head)
         rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
 

@@ -64,11 +64,12 @@ def parse(argv: list[str]) -> Request:
     if model:
         entry = catalog.find(catalog.MODELS, model, "model")
         if data:
-            reads = catalog.find(catalog.DATA, data, "data set").reads
-            if reads != entry.reads:
-                fits = [name for name, row in catalog.DATA.items() if row.reads == entry.reads]
+            row = catalog.find(catalog.DATA, data, "data set")
+            if not entry.fits(row):
+                reads, gives = " or ".join(entry.batch_types), " or ".join(row.batch_types)
+                fits = [name for name, each in catalog.DATA.items() if entry.fits(each)]
                 raise UserError(
-                    f"--model {model} reads {entry.reads}, --data {data} gives {reads}; it fits: {', '.join(fits)}"
+                    f"--model {model} reads {reads}, --data {data} gives {gives}; it fits: {', '.join(fits)}"
                 )
     elif data:
         catalog.find(catalog.DATA, data, "data set")

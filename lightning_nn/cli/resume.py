@@ -52,8 +52,9 @@ def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Reques
     model, data = saved_model(request, path, checkpoint), request.data or checkpoint["lightning_nn"]["data"]
     if data is None:  # saved by a Trainer without the command line
         raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
-    if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
-        raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
+    entry = catalog.MODELS[model]
+    if not entry.fits(catalog.find(catalog.DATA, data, "data set")):
+        raise UserError(f"{path} reads {' or '.join(entry.batch_types)}, which --data {data} does not give")
     return request._replace(model=model, data=data)
 
 
@@ -204,13 +205,20 @@ def refuse_ignored(cli: CommandLine) -> None:
             )
 
 
+def saved_digest(data: DataModule, checkpoint: dict[str, Any]) -> str | None:
+    """The digest of the splits that a checkpoint's model was trained on; None where it keeps none."""
+    state = checkpoint.get(type(data).__qualname__)
+    digest = state.get("split_digest") if isinstance(state, dict) else None
+    return digest if isinstance(digest, str) else None
+
+
 def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path) -> None:
     """Refuses data whose parts are cut otherwise than when the model was trained.
 
     Raises:
         UserError: what it was trained on would be validated or tested.
     """
-    saved = checkpoint["lightning_nn"].get("split_digest")
+    saved = saved_digest(data, checkpoint)
     if saved is not None and data.split_digest != saved:
         raise UserError(
             f"the data is not what {path} was trained on: it has changed, or is cut otherwise, so what the model was "

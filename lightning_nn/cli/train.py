@@ -26,6 +26,7 @@ from lightning_nn.cli.resume import (
     refuse_left_out,
     refuse_other_parts,
     run_settings,
+    saved_digest,
     saved_processor,
     saved_settings,
     say_left_out,
@@ -245,6 +246,7 @@ def _evaluate(request: Request) -> int:
         print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
         run = Run.of(path)
         same = request.data == checkpoint["lightning_nn"]["data"] and not any(map(_decides_figures, changes))
+        same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
         if request.verb == "test" and run is not None and path.name == run.best.name and same:
             save_results(run.results, dict(metrics))
     return 0

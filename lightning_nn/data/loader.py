@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
 from lightning_nn.errors import UserError
+
+Fingerprints = NDArray[np.uint64]
 
 
 class Source(Protocol):
     """Samples in memory or in a memory map, fetched a batch at a time.
 
     Attributes:
-        labels: int64 (N,), the class of each sample.
         lengths: int64 (N,), what each sample costs (words); None where all cost the same.
     """
 
-    labels: Index
     lengths: Index | None
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Index) -> Batch: ...
 
-    def join(self, other: Any) -> Source:
-        """The samples of this source and of another over the same data, one after another."""
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the content of each sample, its label left out."""
         ...
+
+
+class LabeledSource(Source, Protocol):
+    """Samples that belong to classes.
+
+    Attributes:
+        labels: int64 (N,), the class of each sample.
+    """
+
+    labels: Index
 
 
 class Loader:
@@ -38,16 +49,10 @@ class Loader:
     Args:
         source: where the samples are.
         order: which of them make a batch.
-        transform: applied to each batch with a generator that depends on (seed, epoch, position) alone: augmentation.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        order: BatchSampler,
-        transform: Callable[[Batch, np.random.Generator], Batch] | None = None,
-    ) -> None:
-        self.source, self.transform = source, transform
+    def __init__(self, source: Source, order: BatchSampler) -> None:
+        self.source = source
         self.batch_sampler = order  # Lightning calls `batch_sampler.sampler.set_epoch`
         self._position = 0
         self._resumed: tuple[int, int] | None = None
@@ -65,8 +70,6 @@ class Loader:
             if position < self._position:
                 continue
             batch = self.source[index]
-            if self.transform is not None:
-                batch = self.transform(batch, np.random.default_rng((order.seed, epoch, order.rank, position)))
             self._position = position + 1
             yield batch
 

@@ -8,19 +8,31 @@ from typing import Any, Protocol
 from lightning_nn.data.batches import Batch, Index
 
 
+class InputOptions(Protocol):
+    """What predict's --data options say of the raw inputs.
+
+    Attributes:
+        text: texts given one by one, None for none.
+        file: a file or folder, "-" for standard input; None for none.
+        encoding: of a file of text.
+    """
+
+    text: list[str] | None
+    file: str | None
+    encoding: str
+
+
 class Processor(Protocol):
-    """What predict needs of the data: raw input to batches, class numbers to names. A checkpoint carries its state.
+    """Turns raw input into batches as a model was trained to read it. A checkpoint carries its state.
 
     Attributes:
         kind: its name in `lightning_nn.catalog.PROCESSORS`.
-        categories: name of each class, in the order of the labels.
     """
 
     kind: str
-    categories: list[str]
 
     def encode(self, raw: list[Any]) -> Batch:
-        """A batch without labels from raw inputs: texts, or pictures (paths or PIL images).
+        """Make a batch without labels from raw inputs: texts, or pictures (paths or PIL images).
 
         Raises:
             UserError: an input that cannot be read.
@@ -28,7 +40,7 @@ class Processor(Protocol):
         ...
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, Batch]]:
-        """Batches without labels, of inputs of like length and bounded in all, each with the numbers of its inputs.
+        """Make batches without labels, of inputs of like length and bounded in all, each with its inputs' numbers.
 
         Args:
             raw: any number of inputs.
@@ -40,9 +52,28 @@ class Processor(Protocol):
         ...
 
     def row_labels(self) -> dict[str, list[str]]:
-        """Names of what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
+        """Name what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
+        """Return its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
         ...
+
+    @classmethod
+    def inputs(cls, options: InputOptions) -> Iterator[Any]:
+        """Read the raw inputs that predict's options name, one after another.
+
+        Raises:
+            UserError: an option that makes no sense for this kind of input, or nothing where it points.
+        """
+        ...
+
+
+class LabeledProcessor(Processor, Protocol):
+    """A processor of labelled data.
+
+    Attributes:
+        categories: name of each class, in the order of the labels.
+    """
+
+    categories: list[str]

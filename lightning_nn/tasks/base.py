@@ -1,155 +1,85 @@
-"""What every topic shares: optimisation, what a checkpoint holds, loading."""
+"""What every task is: training, evaluation and prediction over a kind of batch; what a checkpoint holds, loading."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from lightning_nn import catalog
+from lightning_nn.data.batches import Batch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
 from lightning_nn.sanitize import sanitize
-from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.tasks.evaluation import Evaluation
+from lightning_nn.tasks.training import Means as Means
+from lightning_nn.tasks.training import Training
 from lightning_nn.tasks.weight_transfer import Rows, transfer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Task(pl.LightningModule):
+class Task(Training, Evaluation):
     """A model of the course.
+
+    A subclass says what it learns: `training_means`, `metrics`, `update`, `compute_metrics`, `predictions`, and where
+    there is something to show `artifacts`; `forward` is the model's.
 
     Attributes:
         name: in the catalog.
+        batch_type: of the batches it reads.
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
         monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
-            higher.
+            higher. None: there is no validation, the last state is the result.
+        headline: metrics that tables of results show, in their order.
+        row_labels: parameters whose rows belong to words or categories, by what the processor's `row_labels` calls
+            these.
         processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
-        optimizer: and its settings; replace it before training.
-        lr_scheduler: how the learning rate moves; replace it before training.
-        row_labels: parameters whose rows belong to words or categories, by what the reader's `rows` calls these.
-        cut: a digest of what the parts of its data hold, where some were cut from others (`DataModule.cut`).
-        config: all settings of the run as its config.yaml has them; kept in checkpoints, so that one that was moved
-            away from its run goes on as it was.
     """
 
     name: ClassVar[str]
+    batch_type: ClassVar[type[Batch]]
     exportable: ClassVar[bool] = True
-    monitor: ClassVar[str] = "val/loss"
+    monitor: ClassVar[str | None] = "val/loss"
+    headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
-    optimizer: Optimizer = Optimizer()
-    lr_scheduler: LRScheduler = LRScheduler()
 
     def __init__(self) -> None:
         super().__init__()
-        self.optimizer = replace(self.optimizer)  # the topic's default, its own copy
-        self.lr_scheduler = replace(self.lr_scheduler)
-        self._processor: Processor | None = None
         self.data_name: str | None = None
         self.config: str | None = None
-        self.split_digest: str | None = None
-        self._all_finite: Tensor | None = None
 
     @property
-    def processor(self) -> Processor | None:
-        """Turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded."""
-        return self._processor
-
-    @processor.setter
-    def processor(self, processor: Processor | None) -> None:
-        if processor is not None:
-            self.on_processor(processor)
-        self._processor = processor
-
-    def on_processor(self, processor: Processor) -> None:
-        """Hook: the topic is told how raw input is read.
-
-        Args:
-            processor: of its data, or of the data it was trained on.
-
-        Raises:
-            UserError: it was made for other data.
-        """
+    def attends(self) -> bool:
+        """Whether it can show where it looked."""
+        return False
 
     def setup(self, stage: str) -> None:
-        """Agrees with the data on how raw input is read: as this model was trained, else as the data does."""
-        data = cast(Any, self.trainer).datamodule
-        if getattr(data, "processor", None) is not None:
-            if self.processor is not None and self.processor.state_dict() != data.processor.state_dict():
-                data.use_processor(self.processor)
-            self.processor = data.processor
+        """Lightning's hook, after the data module has told its processor: makes the metrics, begins a training."""
+        for split in ("val", "test"):
+            self.split_metrics(split)
         if stage == "fit":
-            self._all_finite, self.split_digest = None, getattr(data, "split_digest", None)
-            if not self.training:  # as load_from_checkpoint returns it; Lightning would train without dropout
-                self.train()
+            self.begin_training()
 
-    # ------------------------------------------------------------------ optimisation
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices are decayed; biases, norms and other vectors are not."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        return [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": self.optimizer.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-
-    def configure_optimizers(self) -> Any:
-        """Lightning's hook: from `optimizer` and `lr_scheduler`, stepped with each batch."""
-        optimizer = self.optimizer.build([g for g in self.parameter_groups() if g["params"]])
-        if self.lr_scheduler == LRScheduler():
-            return optimizer
-        factor = self.lr_scheduler.factor(self.trainer.estimated_stepping_batches)
-        # Counting the steps made Lightning set up the loader before it knows whether the run resumes; without this it
-        # would not be set up again, and the place in the epoch would be lost.
-        self.trainer.fit_loop._combined_loader = None
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def world_mean(self, loss: Tensor, samples: int) -> Tensor:
-        """A mean loss, weighted so that gradients averaged over processes are those of one process over all samples.
-
-        Stops the run, on all processes together, before a loss that is not finite moves the weights. On a GPU, where
-        looking would wait for the device, every 50 steps and before a checkpoint is written.
-
-        Args:
-            loss: mean over this process's samples.
-            samples: how many it has in this step.
+    def check_batch(self, batch: Any) -> None:
+        """Refuses what the model can't read.
 
         Raises:
-            UserError: the loss is not finite; with what to change.
+            UserError: another kind of batch, or one that does not fit the model's arguments.
         """
-        finite = loss.detach().isfinite()
-        weight: Tensor | float = 1.0
-        if self.trainer.world_size > 1:
-            own = torch.stack([torch.tensor(float(samples), device=loss.device), (~finite).float()])
-            total = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
-            weight, finite = own[0] * self.trainer.world_size / total[0], total[1] == 0
-        self._all_finite = finite if self._all_finite is None else self._all_finite & finite
-        if loss.device.type == "cpu" or self.trainer.global_step % 50 == 0:
-            self._raise_unless_finite()
-        return loss * weight
-
-    def _raise_unless_finite(self) -> None:
-        if self._all_finite is not None and not bool(self._all_finite):
-            raise self.not_finite("training")
-
-    def not_finite(self, what: str) -> UserError:
-        """The error that says that a loss is not finite, and what to change."""
-        return UserError(
-            f"the {what} loss is no longer a finite number (epoch {self.trainer.current_epoch}, step "
-            f"{self.trainer.global_step}): stopped before it reached a checkpoint.\n"
-            f"Lower --optimizer.lr (it is {self.optimizer.lr:g}), or clip: --trainer.gradient_clip_val 1.0"
-        )
+        if not isinstance(batch, self.batch_type):
+            raise UserError(
+                f"a batch is a {type(batch).__name__}; {type(self).__name__} takes {self.batch_type.__name__} of "
+                "lightning_nn.data.batches"
+            )
+        batch.check(self.hparams)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -173,17 +103,17 @@ class Task(pl.LightningModule):
             "processor": processor,
             "settings": to_plain_data(self.settings(), "settings"),
             "config": self.config,
-            "split_digest": self.split_digest,
         }
+        super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores reader and settings."""
+        """Restores the processor and what has been added up of the epoch that had begun."""
         mine = checkpoint["lightning_nn"]
         self.data_name = mine["data"]
         self.config = self.config or mine.get("config")
-        self.split_digest = self.split_digest or mine.get("split_digest")
         if mine["processor"] is not None and self.processor is None:
             self.processor = catalog.processor(mine["processor"]["kind"], mine["processor"]["state"])
+        super().on_load_checkpoint(checkpoint)
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Optimizer, schedule and the like, by group."""
@@ -194,7 +124,7 @@ class Task(pl.LightningModule):
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Loads the parameters and buffers of a checkpoint that fit, for fine-tuning.
 
-        Rows that belong to words or categories (`named_rows`) go to the same word or category, wherever it stands.
+        Rows that belong to words or categories (`row_labels`) go to the same word or category, wherever it stands.
 
         Args:
             checkpoint: from `lightning_nn.runs.checkpoint.read_checkpoint`.
@@ -227,16 +157,6 @@ class Task(pl.LightningModule):
         loaded, kept = transfer(own, given, rows)
         kept |= dict.fromkeys(given.keys() - self.state_dict().keys(), "only in the checkpoint")
         return loaded, kept
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluation mode, and afterwards the mode there was."""
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]

@@ -119,7 +119,7 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown model, none near": ("--model zzzz", ("zzzz", "logistic", "softmax", "lstm", "han")),
     "unknown data": ("--model softmax --data digit", ("digit", "'digits'")),
     "unknown data without a model": ("predict --data digit", ("digit", "'digits'")),
-    "a pair that does not fit": ("--model han --data digits", ("han", "text", "digits", "pictures", "bulletins")),
+    "a pair that does not fit": ("--model han --data digits", ("han", "text", "digits", "image", "bulletins")),
     "no model": ("--trainer.max_epochs 3", ("--model", "softmax", "han")),
     "no model in fit": ("fit", ("--model", "softmax")),
     "misspelt --model": ("--modle softmax", ("--model",)),

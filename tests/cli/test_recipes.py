@@ -76,7 +76,7 @@ def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
     argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
     argv += ["--trainer.limit_val_batches", "0"]
-    if catalog.MODELS[model].reads == "text":
+    if "text" in catalog.MODELS[model].batch_types:
         argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
         argv += ["--optimizer.lr", "0.01"]
     command("fit", *argv, cwd=tmp_path).ok()

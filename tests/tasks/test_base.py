@@ -26,7 +26,7 @@ from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.layers import symmetric_kl
 from lightning_nn.runs.checkpoint import read_checkpoint
-from tests.contract import pick, trainer
+from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*"
@@ -175,7 +175,7 @@ def test_weights_that_fit_are_taken_for_fine_tuning_and_the_others_named(tmp_pat
 
 def test_predict_answers_in_order_whatever_the_batch_size(tmp_path: Path) -> None:
     model, data, _ = fitted(tmp_path)
-    batch = pick(next(iter(data.test_dataloader())), range(10))
+    batch = next(iter(data.test_dataloader())).select(range(10))
     raw = [picture[0].numpy() for picture in batch.image]
     model.train()
     answers = model.predict(raw)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lightning_nn.data.bulletins import generator, lexicon
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
-from lightning_nn.data.module import BatchSize
-from lightning_nn.data.text.corpus import SPLITS
+from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 
@@ -73,15 +71,15 @@ class Bulletins(Documents):
         number = SPLITS.index(split)
         return generate(self._sizes[number], len(SPLITS) * self.seed + number)
 
-    def _files(self) -> Iterable[Path]:
-        return [Path(str(module.__file__)) for module in (generator, lexicon)]
-
-    def _settings(self) -> dict[str, Any]:
-        return {"sizes": self._sizes, "seed": self.seed}
-
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        records = {split: self._split(split) for split in SPLITS}
-        return records, list(CATEGORIES), [f"the best possible accuracy is {BAYES_ACCURACY:.1%}"]
+    def read(self) -> TextSet:
+        """Names the generator's own files, and what it is to make."""
+        return TextSet(
+            records={split: self._split(split) for split in SPLITS},
+            files=[Path(str(module.__file__)) for module in (generator, lexicon)],
+            settings={"sizes": self._sizes, "seed": self.seed},
+            order=list(CATEGORIES),
+            notes=[f"the best possible accuracy is {BAYES_ACCURACY:.1%}"],
+        )
 
     def _split(self, split: str) -> Iterator[LabeledText]:
         for i, bulletin in enumerate(self._bulletins(split)):

@@ -20,11 +20,11 @@ import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import cache_folder, entry, fingerprint
-from lightning_nn.data.images.data_module import describe_form, read_class_folders
-from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.data_module import read_class_folders
+from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm, Pixels
-from lightning_nn.data.images.source import ImageSource, summarize
-from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.images.source import fingerprint_image
+from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
@@ -40,12 +40,12 @@ _MD5 = {
 }
 _BATCH = 10_000  # pictures in a file
 _FOLDER = "cifar-10-batches-py"
-_FORMAT = 1  # of the cache
+_FORMAT = 2  # of the cache
 _SPLIT_SEED = 0
 _VAL_FRACTION = 0.1
 
 
-class CIFAR10(DataModule):
+class CIFAR10(LabeledImages):
     """60,000 pictures of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
 
     The validation part is cut from the 50,000 training pictures, 500 of each class, the same ones always. All
@@ -58,7 +58,6 @@ class CIFAR10(DataModule):
         balanced: show each class as often as the largest one in training.
     """
 
-    describes = ("features", "channels", "height", "width", "num_classes")
     form = ImageForm(3, 32, 32, "squash")
 
     def __init__(self, path: str | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
@@ -71,36 +70,31 @@ class CIFAR10(DataModule):
         root = None if self.path is None else Path(self.path).expanduser()
         batches = None if root is None else _find_batches(root)
         if root is None:
-            self._open(entry(f"cifar10-official-{_FORMAT}", _download))
+            self.open(_read(entry(f"cifar10-official-{_FORMAT}", _download)))
         elif batches is not None:
-            self._open(_cached(batches))
+            self.open(_read(_cached(batches)))
         else:
-            self._open_folders(root)
-        self.summary = summarize(self.sources, self.form)
+            self.open(self._read_folders(root))
 
-    def describe(self) -> dict[str, Any]:
-        """Numbers of pixel values, channels, rows, columns and classes."""
-        return {**describe_form(self.form), "num_classes": len(CATEGORIES)}
-
-    def _open(self, folder: Path) -> None:
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
-        first_of_test = 5 * _BATCH
-        train, val = stratified_split(labels[:first_of_test], _VAL_FRACTION, _SPLIT_SEED)
-        splits = {"train": train, "val": val, "test": np.arange(first_of_test, len(labels))}
-        self.sources = {split: ImageSource(images, labels, members) for split, members in splits.items()}
-        self.processor = ImageProcessor(CATEGORIES, *self.form)
-        self.notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
-
-    def _open_folders(self, root: Path) -> None:
-        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED)
+    def _read_folders(self, root: Path) -> ImageSet:
+        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED, only=self.evaluation_split)
         if len(folders.categories) != len(CATEGORIES):
             raise UserError(
                 f"{root}: {len(folders.categories)} class folders, CIFAR-10 has 10; other pictures are read by "
                 "--data images"
             )
-        self.sources, self.provided_splits, self.notes = folders.sources, folders.provided_splits, folders.notes
-        self.processor = ImageProcessor(folders.categories, *self.form)
+        return folders
+
+
+def _read(folder: Path) -> ImageSet:
+    """The official images as they are in the cache."""
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    labels, fingerprints = np.load(folder / "labels.npy"), np.load(folder / "fingerprints.npy")
+    first_of_test = 5 * _BATCH
+    train, val = stratified_split(labels[:first_of_test], _VAL_FRACTION, _SPLIT_SEED)
+    indices = {"train": train, "val": val, "test": np.arange(first_of_test, len(labels))}
+    notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
+    return ImageSet(images, labels, indices, CATEGORIES, notes, [*SPLITS], fingerprints)
 
 
 def _find_batches(root: Path) -> Path | None:
@@ -176,6 +170,7 @@ def _build(folder: Path, batches: Path) -> None:
         notes.append(f"not the official files by checksum, but right in shapes and counts: {names}")
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", labels)
+    np.save(folder / "fingerprints.npy", np.fromiter(map(fingerprint_image, images), np.uint64, len(images)))
     (folder / "notes.json").write_text(json.dumps(notes), encoding="utf-8")
 
 

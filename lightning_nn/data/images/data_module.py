@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
-from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.images.source import SUFFIXES, ImageSource, decode, summarize
-from lightning_nn.data.loader import Source
-from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.images.source import SUFFIXES, decode
+from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 _SHOWN = 5  # files that a note names before it only counts
 
 
-class Images(DataModule):
+class Images(LabeledImages):
     """Your pictures: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
 
     Instead of `val`, `dev` and `valid` will do; a split that is missing is cut from train, each class in proportion
@@ -38,8 +37,6 @@ class Images(DataModule):
         batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
         balanced: show each class as often as the largest one in training.
     """
-
-    describes = ("features", "channels", "height", "width", "num_classes")
 
     def __init__(
         self,
@@ -70,44 +67,13 @@ class Images(DataModule):
         """Lists the folders, decodes what is not in the cache, cuts the splits."""
         if self.path is None:
             raise UserError("say where your pictures are: --data.path FOLDER, with a folder for each class in it")
-        folders = read_class_folders(
-            Path(self.path).expanduser(), self.form, self.val_fraction, self.test_fraction, self.split_seed
-        )
-        self.sources, self.provided_splits, self.notes = folders.sources, folders.provided_splits, folders.notes
-        self.processor = ImageProcessor(folders.categories, *self.form)
-        self.summary = summarize(self.sources, self.form)
-
-    def describe(self) -> dict[str, Any]:
-        """Numbers of pixel values, channels, rows, columns and classes."""
-        self.prepare_once()
-        return {**describe_form(self.form), "num_classes": len(self.processor.categories)}
-
-
-class ClassFolders(NamedTuple):
-    """What stands in folders of pictures.
-
-    Attributes:
-        sources: "train", "val" and "test".
-        categories: names of the classes, in the order of the labels.
-        provided_splits: splits that have a folder.
-        notes: what was skipped and what was cut.
-    """
-
-    sources: dict[str, Source]
-    categories: list[str]
-    provided_splits: list[str]
-    notes: list[str]
-
-
-def describe_form(form: ImageForm) -> dict[str, int]:
-    """What a model must know of the form of pictures: features (C·H·W), channels, height, width."""
-    channels, height, width = form.shape
-    return {"features": channels * height * width, "channels": channels, "height": height, "width": width}
+        root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
+        self.open(read_class_folders(root, self.form, *fractions, self.split_seed, only=self.evaluation_split))
 
 
 def read_class_folders(
-    root: Path, form: ImageForm, val_fraction: float, test_fraction: float, seed: int
-) -> ClassFolders:
+    root: Path, form: ImageForm, val_fraction: float, test_fraction: float, seed: int, *, only: str | None = None
+) -> ImageSet:
     """Reads class folders, or splits of class folders, and cuts the splits that are missing from train.
 
     Args:
@@ -116,6 +82,7 @@ def read_class_folders(
         val_fraction: of the pictures outside of given splits, for validation.
         test_fraction: likewise, for the test.
         seed: of the choice.
+        only: the only split that is wanted, all images where it has no folder; None for all splits.
 
     Raises:
         UserError: there is no such folder, fewer than two classes, no picture that can be read, or a class that train
@@ -132,16 +99,19 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, parts = _number(found, categories)
-    images, broken = decode(files, root, form)
+    images, broken, fingerprints = decode(files, root, form)
     _report_broken(broken, files, notes)
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(part, readable) for split, part in parts.items()}
     _check_readable(indices, labels, categories, places, broken)
+    if only is not None:
+        indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
+        return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints)
     _cut_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
     if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few pictures to cut splits from; each class needs at least three")
-    sources: dict[str, Source] = {s: ImageSource(images, labels, indices[s]) for s in ("train", "val", "test")}
-    return ClassFolders(sources, categories, list(parts), notes)
+    indices = {split: indices[split] for split in SPLITS}
+    return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints)
 
 
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:

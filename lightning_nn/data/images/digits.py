@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from lightning_nn.data.images.data_module import describe_form
-from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.images.source import ImageSource, summarize
-from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
 _SPLIT_SEED = 0
 
 
-class Digits(DataModule):
+class Digits(LabeledImages):
     """1,797 handwritten digits of 8x8 pixels, white on black: scikit-learn's, of the UCI repository.
 
     The splits are fixed: 60% train, 20% val, 20% test of each class.
@@ -28,7 +24,6 @@ class Digits(DataModule):
         balanced: show each class as often as the largest one in training.
     """
 
-    describes = ("features", "channels", "height", "width", "num_classes")
     form = ImageForm(1, 8, 8)
 
     def __init__(self, classes: list[int] | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
@@ -50,11 +45,5 @@ class Digits(DataModule):
         label_of[self.classes] = np.arange(len(self.classes))
         labels = label_of[digits]
         splits = {"train": train[stay], "val": train[cut], "test": test}
-        self.sources = {split: ImageSource(images, labels, m[labels[m] >= 0]) for split, m in splits.items()}
-        self.processor = ImageProcessor([str(digit) for digit in self.classes], *self.form)
-        self.summary = summarize(self.sources, self.form)
-        self.notes = []
-
-    def describe(self) -> dict[str, Any]:
-        """Numbers of pixel values, channels, rows, columns and classes."""
-        return {**describe_form(self.form), "num_classes": len(self.classes)}
+        indices = {split: members[labels[members] >= 0] for split, members in splits.items()}
+        self.open(ImageSet(images, labels, indices, [str(digit) for digit in self.classes], [], [*SPLITS]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.images.reading import ImageForm, RawImage, read_image
+from lightning_nn.data.images.source import image_files
+from lightning_nn.data.processor import InputOptions
+from lightning_nn.errors import UserError
 
 
 class ImageProcessor:
@@ -23,7 +27,7 @@ class ImageProcessor:
         fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
     """
 
-    kind = "pictures"
+    kind = "image"
 
     def __init__(
         self, categories: list[str], channels: int, height: int, width: int, fit: Literal["crop", "squash"] = "crop"
@@ -58,6 +62,23 @@ class ImageProcessor:
         for start in range(0, len(raw), batch_size):
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
+
+    @classmethod
+    def inputs(cls, options: InputOptions) -> Iterator[Path]:
+        """Find image files: one, or all in a folder, in the order of their names.
+
+        Raises:
+            UserError: texts are given, nothing is there, or no image in the folder.
+        """
+        if options.text is not None or options.file is None:
+            raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
+        path = Path(options.file)
+        if not path.exists():
+            raise UserError(f"no picture or folder at {path}")
+        files = sorted(image_files(path)[0]) if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"no pictures in {path}")
+        return iter(files)
 
     def row_labels(self) -> dict[str, list[str]]:
         """What the rows of tables stand for: categories."""

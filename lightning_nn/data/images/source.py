@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,13 +18,13 @@ from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.reading import ImageForm, Pixels, read_image
-from lightning_nn.data.loader import Source
+from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
 
 _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
-_FORMAT = 1  # of the cache
+_FORMAT = 2  # of the cache
 _CHUNK = 256  # pictures in memory at a time while a folder is decoded
 
 
@@ -33,27 +35,40 @@ class ImageSource:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,).
         indices: which of the N are in this split; None for all.
+        fingerprints: uint64 (N,), a hash of each image, where they are known already.
     """
 
     lengths: Index | None = None
 
-    def __init__(self, images: Pixels, labels: Index, indices: Index | None = None) -> None:
+    def __init__(
+        self, images: Pixels, labels: Index, indices: Index | None = None, fingerprints: Fingerprints | None = None
+    ) -> None:
         self.images = images
+        self._fingerprints = fingerprints
         self.indices = np.arange(len(images)) if indices is None else indices
         self.labels: Index = labels[self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def join(self, other: ImageSource) -> ImageSource:
-        """The pictures of both splits, one after another."""
-        labels = np.empty(len(self.images), np.int64)
-        labels[self.indices], labels[other.indices] = self.labels, other.labels
-        return ImageSource(self.images, labels, np.concatenate([self.indices, other.indices]))
-
     def __getitem__(self, index: Index) -> ImageBatch:
         images = np.asarray(self.images[self.indices[index]])
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
+
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the pixels of each image, uint64 (N,)."""
+        if self._fingerprints is not None:
+            return self._fingerprints[self.indices]
+        return np.fromiter((fingerprint_image(self.images[i]) for i in self.indices), np.uint64, len(self.indices))
+
+
+def fingerprint_image(image: Pixels) -> int:
+    """Hash the pixels of an image to 64 bits.
+
+    Args:
+        image: (C, H, W).
+    """
+    return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "little")
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -70,7 +85,21 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return files_below(folder, SUFFIXES)
 
 
-def decode(files: list[Path], root: Path, form: ImageForm) -> tuple[Pixels, dict[int, str]]:
+class Decoded(NamedTuple):
+    """Images of files.
+
+    Attributes:
+        images: uint8 (N, C, H, W), in the order of the files.
+        broken: why not, for each file that could not be read, by its number; its row of the array is zero.
+        fingerprints: uint64 (N,), a hash of each image.
+    """
+
+    images: Pixels
+    broken: dict[int, str]
+    fingerprints: Fingerprints
+
+
+def decode(files: list[Path], root: Path, form: ImageForm) -> Decoded:
     """All pictures as one array, decoded the first time and memory-mapped ever after.
 
     The cache knows a file by its name below `root`, its size and the times of its last change.
@@ -79,10 +108,6 @@ def decode(files: list[Path], root: Path, form: ImageForm) -> tuple[Pixels, dict
         files: at least one.
         root: the folder all of them are in.
         form: what each is brought to.
-
-    Returns:
-        uint8 (N, C, H, W), in the order of the files, and why not for each file that could not be read, by its
-        number; its row of the array is zero.
     """
     stamps = [_stamp(file, root) for file in files]
     settings = {"format": _FORMAT, "form": list(form), "files": stamps}
@@ -92,7 +117,8 @@ def decode(files: list[Path], root: Path, form: ImageForm) -> tuple[Pixels, dict
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return images, {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
+    reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
+    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"))
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
@@ -104,7 +130,7 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
     """
     rows: list[tuple[str, ...]] = [("split", "pictures", "classes", "pictures a class", "channels x height x width")]
     for split, source in sources.items():
-        counts = np.unique(source.labels, return_counts=True)[1]
+        counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
         least, most = int(counts.min()), int(counts.max())
         spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
@@ -123,6 +149,7 @@ def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
 def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) -> None:
     """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
     broken: dict[int, str] = {}
+    fingerprints = np.empty(len(files), np.uint64)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
@@ -134,6 +161,8 @@ def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) ->
                     broken[number] = result.removeprefix(str(files[number]))
                     result = np.zeros(form.shape, np.uint8)
                 stream.write(result.tobytes())
+                fingerprints[number] = fingerprint_image(result)
+    np.save(folder / "fingerprints.npy", fingerprints)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ An entry holds every document whole, its words as ranks by frequency in training
     sentences  int64 (S+1,)  where each sentence begins in `words`
     documents  int64 (D+1,)  where each document begins in `sentences`
     labels     int64 (D,)    class of each document
+    fingerprints uint64 (D,) hash of the text of each document
     train, val, test  int64  numbers of the documents in each split
     counts     int64 (V, 3)  how often the word of each rank occurs in train, val and test
     words.txt                the word of each rank from 1, one a line
@@ -26,10 +27,11 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.module import SPLITS
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 2  # of the arrays, and of what normalises and segments: part of the key of every entry
-SPLITS = ("train", "val", "test")
+FORMAT = 3  # of the arrays, and of what normalises and segments: part of the key of every entry
 BLOCK = 1 << 22  # numbers held at once where a whole array is gone through
 
 
@@ -64,6 +66,7 @@ class Corpus:
         sentences: int64 (S+1,), where each sentence begins in `words`.
         words: int32 (W,), ranks.
         labels: int64 (D,).
+        fingerprints: uint64 (D,).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,6 +80,7 @@ class Corpus:
         self.sentences: Index = np.memmap(folder / "sentences", np.int64, "r")
         self.words: NDArray[np.int32] = np.memmap(folder / "words", np.int32, "r")
         self.labels: Index = np.memmap(folder / "labels", np.int64, "r")
+        self.fingerprints: Fingerprints = np.memmap(folder / "fingerprints", np.uint64, "r")
         self._counts = np.fromfile(folder / "counts", np.int64).reshape(-1, len(SPLITS))
 
     def __reduce__(self) -> tuple[type[Corpus], tuple[Path]]:
@@ -149,19 +153,15 @@ class TextSource:
     ) -> None:
         self.corpus, self.indices, self.ids = corpus, indices, ids
         self.labels: Index = labels
-        self.costs = lengths
         self.lengths: Index | None = lengths  # as a Source has them
         self.max_sentences, self.max_words = max_sentences, max_words
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def join(self, other: TextSource) -> TextSource:
-        """The documents of both splits, one after another."""
-        indices = np.concatenate([self.indices, other.indices])
-        labels = np.concatenate([self.labels, other.labels])
-        lengths = np.concatenate([self.costs, other.costs])
-        return TextSource(self.corpus, indices, labels, lengths, self.ids, self.max_sentences, self.max_words)
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the text of each document, uint64 (N,)."""
+        return self.corpus.fingerprints[self.indices]
 
     def __getitem__(self, index: Index) -> TextBatch:
         corpus, indices = self.corpus, self.indices[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from array import array
 from collections import deque
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
+from lightning_nn.data.module import SPLITS
 from lightning_nn.data.splits import stratified_split
-from lightning_nn.data.text.corpus import BLOCK, SPLITS, blocks
+from lightning_nn.data.text.corpus import BLOCK, blocks
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -75,6 +77,7 @@ def build(
     documents = _offsets(folder / "documents", reading.size_documents)
     _rank(folder, list(reading.words), sentences, documents, splits)
     labels.tofile(folder / "labels")
+    np.frombuffer(reading.fingerprints, np.uint64).tofile(folder / "fingerprints")
     for number, split in enumerate(SPLITS):
         np.flatnonzero(splits == number).tofile(folder / split)
     meta = {
@@ -93,6 +96,15 @@ class _Label:
         self.number, self.place, self.count = number, place, 0
 
 
+class _Pending(NamedTuple):
+    """A document that is being segmented."""
+
+    split: int
+    label: _Label
+    place: str
+    fingerprint: int
+
+
 class _Reading:
     """The pass over the text: appends numbers to files, keeps words, labels and counts."""
 
@@ -100,12 +112,12 @@ class _Reading:
         self.folder, self.segmenter, self.processes, self.classes = folder, segmenter, processes, classes
         self.words: dict[str, int] = {}
         self.names: dict[str, _Label] = {}
-        self.labels, self.splits = array("q"), array("b")
+        self.labels, self.splits, self.fingerprints = array("q"), array("b"), array("Q")
         self.size_sentences = self.size_documents = 0
         self.skipped: dict[str, Any] = {"count": 0, "place": ""}
 
     def read(self, records: Mapping[str, Iterable[LabeledText]]) -> None:
-        pending: deque[tuple[int, _Label, str]] = deque()
+        pending: deque[_Pending] = deque()
         with (
             (self.folder / "words").open("wb") as words,
             (self.folder / "sentences").open("wb") as sentences,
@@ -118,13 +130,11 @@ class _Reading:
                 _append(documents, part.documents[part.documents > 0])
                 self.size_sentences += len(part.sentences)
                 for size in part.documents:
-                    self._document(*pending.popleft(), empty=size == 0)
+                    self._document(pending.popleft(), empty=size == 0)
         self.size_documents = len(self.labels)
         self._check(records)
 
-    def _texts(
-        self, records: Mapping[str, Iterable[LabeledText]], pending: deque[tuple[int, _Label, str]]
-    ) -> Iterator[str]:
+    def _texts(self, records: Mapping[str, Iterable[LabeledText]], pending: deque[_Pending]) -> Iterator[str]:
         for split, stream in records.items():
             for record in stream:
                 label = self.names.get(record.label)
@@ -135,17 +145,18 @@ class _Reading:
                             f"train has: {_some(self.names)}; move such rows to train or take them out"
                         )
                     label = self.names[record.label] = _Label(len(self.names), record.place)
-                pending.append((SPLITS.index(split), label, record.place))
+                pending.append(_Pending(SPLITS.index(split), label, record.place, fingerprint_text(record.text)))
                 yield record.text
 
-    def _document(self, split: int, label: _Label, place: str, *, empty: bool) -> None:
+    def _document(self, document: _Pending, *, empty: bool) -> None:
         if empty:
             self.skipped["count"] += 1
-            self.skipped["place"] = self.skipped["place"] or place
+            self.skipped["place"] = self.skipped["place"] or document.place
             return
-        label.count += split == 0
-        self.labels.append(label.number)
-        self.splits.append(split)
+        document.label.count += document.split == 0
+        self.labels.append(document.label.number)
+        self.splits.append(document.split)
+        self.fingerprints.append(document.fingerprint)
 
     def _check(self, records: Mapping[str, Iterable[LabeledText]]) -> None:
         sizes = np.bincount(np.frombuffer(self.splits, np.int8), minlength=len(SPLITS)) if self.splits else [0, 0, 0]
@@ -180,6 +191,12 @@ class _Reading:
             lost = next(name for name, label in self.names.items() if not label.count)
             raise UserError(f"{self.names[lost].place}: in train the label {lost!r} has no document with a word in it")
         return names, labels
+
+
+def fingerprint_text(text: str) -> int:
+    """Hash a text to 64 bits, whatever its line breaks and runs of space."""
+    content = " ".join(text.split()).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def _is_number(name: str) -> bool:

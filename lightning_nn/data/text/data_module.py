@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.text.corpus import Corpus
-from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.corpus_summary import shorten
-from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.places import CLASS_NAMES
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
@@ -75,39 +71,22 @@ class TextData(Documents):
         self.text_column, self.label_column = text_column, label_column
         self._fractions = val_fraction, test_fraction
 
-    def prepare(self) -> None:
-        """Opens the corpus in the cache, building it from the files if it is not there."""
+    def read(self) -> TextSet:
+        """Finds the files and the columns in them."""
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
-        self._text_files = TextFiles(
-            Path(self.path).expanduser(),
-            self.encoding,
-            self.text_column,
-            self.label_column,
-            trains=self.evaluation_split is None,
-        )
+        place, trains = Path(self.path).expanduser(), self.evaluation_split is None
+        files = TextFiles(place, self.encoding, self.text_column, self.label_column, trains=trains)
+        user_words: list[str] = []
         if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
-            self._user_words = read_words(Path(self.user_dict).expanduser())
-        super().prepare()
-
-    def _files(self) -> Iterable[Path]:
-        return self._text_files.paths
-
-    def _settings(self) -> dict[str, Any]:
-        return {"columns": self._text_files.columns[:3], "encoding": self.encoding}
-
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        return self._text_files.records(), self._text_files.names, []
-
-    def _open(self, corpus: Corpus, notes: list[str]) -> None:
-        """Notes on the files are made anew: the cache serves any folder and any options that give these documents."""
-        notes = list(self._text_files.notes)
-        if unused := [name for name in self._text_files.names if name not in corpus.categories]:
-            notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
-        if self.evaluation_split is not None and self.evaluation_split not in self._text_files.splits:
-            notes.append(f"{self.evaluation_split} here is all {len(corpus.labels):,} samples: no such part is given")
-        elif self.evaluation_split is None and (
-            cut := [split for split in ("val", "test") if split not in corpus.provided_splits]
-        ):
-            notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
-        super()._open(corpus, notes)
+            user_words = read_words(Path(self.user_dict).expanduser())
+        return TextSet(
+            records=files.records(),
+            files=files.paths,
+            settings={"columns": files.columns[:3], "encoding": self.encoding},
+            order=files.names,
+            order_from=CLASS_NAMES,
+            notes=files.notes,
+            fractions=self._fractions,
+            user_words=user_words,
+        )

@@ -1,22 +1,22 @@
-"""What every data set of documents shares: the corpus in the cache, the reader, the table at the start."""
+"""What every data set of documents shares: the corpus in the cache, the processor, the table at the start."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
-import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.fingerprints import remembered_fingerprint
-from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.data.text.corpus import FORMAT, SPLITS, Corpus, TextSource
+from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.corpus_summary import remarks, shorten, summary_table
 from lightning_nn.data.text.processor import TextProcessor
@@ -24,8 +24,32 @@ from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.errors import UserError
 
 
-class Documents(DataModule):
-    """What data sets of documents share. A subclass says where the documents come from.
+class TextSet(NamedTuple):
+    """Documents of a data set before they are read, and all that decides what a corpus of them holds.
+
+    Attributes:
+        records: documents of each split that is given; read only where the corpus is not in the cache yet.
+        files: whose contents decide what the documents are.
+        settings: what else decides it, plain data.
+        order: names of the classes in the order of their labels; empty: sorted.
+        order_from: what names them, for a note on those without a document; empty where that needs none.
+        notes: what a person should know of how the documents are read.
+        fractions: of all documents, for val and test where they are not given.
+        user_words: words that jieba must know.
+    """
+
+    records: Mapping[str, Iterable[LabeledText]]
+    files: list[Path]
+    settings: dict[str, Any]
+    order: list[str]
+    order_from: str = ""
+    notes: Sequence[str] = ()
+    fractions: tuple[float, float] = (0.0, 0.0)
+    user_words: Sequence[str] = ()
+
+
+class Documents(LabeledDataModule):
+    """What data sets of documents share. A subclass says where they come from, in `read`.
 
     Args:
         batch_size: documents in a batch of one process, at most; "all" is the whole set.
@@ -76,88 +100,71 @@ class Documents(DataModule):
         self.max_sentences, self.max_words, self.max_length = max_sentences, max_words, max_batch_words
 
     @abstractmethod
-    def _files(self) -> Iterable[Path]:
-        """Files whose contents decide what the documents are."""
+    def read(self) -> TextSet:
+        """Say where the documents are and how they are read; nothing of it is read yet.
 
-    @abstractmethod
-    def _settings(self) -> dict[str, Any]:
-        """What else decides it, plain data."""
-
-    @abstractmethod
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        """Documents of each split, names of the classes in order (none: sorted), and notes on how they were read."""
-
-    _fractions = (0.0, 0.0)  # for val and test, where not given
-    _user_words: list[str] = []  # noqa: RUF012
+        Raises:
+            UserError: nothing there, or not in a form that is known.
+        """
 
     def prepare(self) -> None:
         """Opens the corpus in the cache, building it if it is not there."""
-        if isinstance(self.fixed_processor, TextProcessor):
-            self.segmenter, self._user_words = self.fixed_processor.segmenter.name, self.fixed_processor.user_words
-            self.max_sentences, self.max_words = self.fixed_processor.max_sentences, self.fixed_processor.max_words
+        texts, fixed = self.read(), self.fixed_processor
+        self._user_words = list(texts.user_words)
+        if isinstance(fixed, TextProcessor):
+            self.segmenter, self._user_words = fixed.segmenter.name, fixed.user_words
+            self.max_sentences, self.max_words = fixed.max_sentences, fixed.max_words
         segmenter = Segmenter(self.segmenter, self._user_words)
         settings = {
             "format": FORMAT,
             "segmenter": self.segmenter,
             "jieba": importlib.metadata.version("jieba") if self.segmenter == "jieba" else None,
             "user_words": self._user_words,
-            "fractions": self._fractions,
+            "fractions": texts.fractions,
             **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
-            **self._settings(),
+            **texts.settings,
         }
-        key = remembered_fingerprint(list(self._files()), settings)
-        folder = entry(f"text-{key}", lambda path: self._build(path, segmenter))
-        self._open(Corpus(folder), json.loads((folder / "notes.json").read_text(encoding="utf-8")))
+        key = remembered_fingerprint(texts.files, settings)
+        corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter)))
+        self._open(corpus, texts)
 
-    def _build(self, folder: Path, segmenter: Segmenter) -> None:
-        records, order, notes = self._records()
-        val, test = self._fractions
-        if self.evaluation_split is not None:  # kept as if it were train
-            chosen = [records[self.evaluation_split]] if self.evaluation_split in records else records.values()
+    def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
+        only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
+        if only is not None:  # kept as if it were train
+            chosen = [records[only]] if only in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
-        whole = self.evaluation_split is not None
-        build(folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=order, whole=whole)
-        (folder / "notes.json").write_text(json.dumps(notes, ensure_ascii=False), encoding="utf-8")
-
-    def _open(self, corpus: Corpus, notes: list[str]) -> None:
-        self.processor, ids = (
-            self._adopt(corpus) if isinstance(self.fixed_processor, TextProcessor) else self._read(corpus)
+        whole = only is not None
+        build(
+            folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=texts.order, whole=whole
         )
+
+    def _open(self, corpus: Corpus, texts: TextSet) -> None:
+        fixed, only = self.fixed_processor, self.evaluation_split
+        self.processor, ids = self._encode(corpus, fixed) if isinstance(fixed, TextProcessor) else self._learn(corpus)
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
-        part_of = (
-            {split: split for split in SPLITS} if self.evaluation_split is None else {self.evaluation_split: "train"}
-        )
+        part_of = {split: split for split in SPLITS} if only is None else {only: "train"}
         indices = {split: corpus.indices(part) for split, part in part_of.items()}
-        self.provided_splits = corpus.provided_splits if self.evaluation_split is None else [self.evaluation_split]
+        self.provided_splits = list(texts.records)
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in indices.items()
         }
         unknown = {split: corpus.share(part, ids == 0) for split, part in part_of.items()}
-        origin = (
-            "the checkpoint's"
-            if self.fixed_processor
-            else f"{self.segmenter}, at least {self.min_count} times in train"
-        )
+        origin = "the checkpoint's" if fixed else f"{self.segmenter}, at least {self.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
+        limits = (self.max_sentences, self.max_words)
         self.notes = [
             f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
-            *notes,
-            *remarks(
-                corpus,
-                sizes,
-                unknown,
-                self.max_sentences,
-                self.max_words,
-                fixed_processor=self.fixed_processor is not None,
-            ),
+            *texts.notes,
+            *_on_splits(corpus, texts, cut=only is None),
+            *remarks(corpus, sizes, unknown, *limits, fixed_processor=fixed is not None),
         ]
 
-    def _read(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
-        """A reader with the vocabulary of train, and the id of each word of the corpus."""
+    def _learn(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
+        """A processor with the vocabulary of train, and the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
             raise UserError(f"no word occurs {self.min_count} times in train: lower it, --data.min_count 1")
@@ -168,9 +175,8 @@ class Documents(DataModule):
         ids[len(vocabulary) :] = 0
         return processor, ids
 
-    def _adopt(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
-        """The adopted reader, and the id in its vocabulary of each word of the corpus."""
-        processor = cast(TextProcessor, self.fixed_processor)
+    def _encode(self, corpus: Corpus, processor: TextProcessor) -> tuple[TextProcessor, Index]:
+        """A trained model's processor, and the id in its vocabulary of each word of the corpus."""
         strange = [name for name in corpus.categories if name not in processor.categories]
         if strange:
             raise UserError(
@@ -188,3 +194,13 @@ class Documents(DataModule):
             "num_characters": len(vocabulary.characters),
             "num_classes": len(self.processor.categories),
         }
+
+
+def _on_splits(corpus: Corpus, texts: TextSet, *, cut: bool) -> Iterator[str]:
+    """What is to be said of classes without a document and of splits that are not given."""
+    unused = [name for name in texts.order if name not in corpus.categories]
+    if texts.order_from and unused:
+        yield f"{texts.order_from} names what no document has: {shorten(', '.join(unused))}"
+    missing = [split for split in ("val", "test") if split not in texts.records]
+    if cut and missing:
+        yield f"{' and '.join(missing)} cut from train, by category: no such file is given"

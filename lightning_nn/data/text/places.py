@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lightning_nn.data.class_folders import SPLIT_OF, Classes, find_classes, find_splits
-from lightning_nn.data.text.corpus import SPLITS
+from lightning_nn.data.module import SPLITS
 from lightning_nn.errors import UserError
 
 CLASS_NAMES = "class.txt"

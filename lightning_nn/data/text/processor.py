@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.processor import InputOptions
+from lightning_nn.data.text.files import read_texts
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -84,6 +87,16 @@ class TextProcessor:
         lengths = np.array([min(len(text), most) if isinstance(text, str) else 1 for text in raw])
         for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
+
+    @classmethod
+    def inputs(cls, options: InputOptions) -> Iterator[str]:
+        """Read texts: those given one by one, then the lines of a file.
+
+        Raises:
+            UserError: see `lightning_nn.data.text.files.read_texts`.
+        """
+        lines = read_texts(options.file, options.encoding) if options.file else ()
+        return itertools.chain(options.text or (), lines)
 
     def row_labels(self) -> dict[str, list[str]]:
         """What the rows of tables stand for: categories, words, and the characters of these."""

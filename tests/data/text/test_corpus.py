@@ -10,8 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lightning_nn.data.module import SPLITS
 from lightning_nn.data.text import corpus as corpus_module
-from lightning_nn.data.text.corpus import SPLITS, Corpus, TextSource
+from lightning_nn.data.text.corpus import Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.segmenter import Segmenter
 from lightning_nn.errors import UserError

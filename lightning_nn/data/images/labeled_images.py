@@ -1,0 +1,70 @@
+"""What data sets of labelled images share: arrays and splits to sources, the form of the images, the table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.reading import ImageForm, Pixels
+from lightning_nn.data.images.source import ImageSource, summarize
+from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.data.loader import Fingerprints
+
+
+class ImageSet(NamedTuple):
+    """Labelled images and the splits they make.
+
+    Attributes:
+        images: uint8 (N, C, H, W), in memory or memory-mapped.
+        labels: int64 (N,), 0 to K - 1.
+        indices: int64, which of the N are in each split.
+        categories: names of the K classes.
+        notes: what a person should know of how they were read.
+        provided_splits: splits that stand apart in the data; the others were split off.
+        fingerprints: uint64 (N,), a hash of each image; None where they are quickly made.
+    """
+
+    images: Pixels
+    labels: Index
+    indices: dict[str, Index]
+    categories: list[str]
+    notes: list[str]
+    provided_splits: list[str]
+    fingerprints: Fingerprints | None = None
+
+
+class LabeledImages(LabeledDataModule):
+    """What data sets of labelled images share; a subclass hands `open` what it has read.
+
+    Attributes:
+        form: of the images.
+    """
+
+    describes = ("features", "channels", "height", "width", "num_classes")
+    form: ImageForm
+
+    def open(self, data: ImageSet) -> None:
+        """Makes sources, processor and table.
+
+        Args:
+            data: what was read.
+        """
+        self.sources = {
+            split: ImageSource(data.images, data.labels, indices, data.fingerprints)
+            for split, indices in data.indices.items()
+        }
+        self.processor = ImageProcessor(data.categories, *self.form)
+        self.provided_splits, self.notes = data.provided_splits, data.notes
+        self.summary = summarize(self.sources, self.form)
+
+    def describe(self) -> dict[str, Any]:
+        """Numbers of pixel values, channels, rows, columns and classes."""
+        channels, height, width = self.form.shape
+        return {
+            "features": channels * height * width,
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "num_classes": len(self.categories),
+        }
