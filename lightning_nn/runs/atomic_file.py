@@ -1,43 +1,170 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there: the one way in which the project writes to a path.
+
+Only a regular file is replaced, at once, keeping its permissions. A link stays, and the file that it leads to is
+written. What is no regular file (a FIFO, a device, /dev/stdout) gets the bytes as they come. A folder is refused.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import glob
+import io
 import os
-from collections.abc import Callable
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TextIO
 
 from lightning_nn.errors import UserError
 
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
+_LINKS = 40  # followed at most, as Linux does
+_NAME = 200  # bytes of a name that its temporary one repeats; most file systems allow 255
+
 
 def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
-    """Calls `write` with a binary file that replaces `path` only once it is complete and on the disk.
+    """Calls `write` with a binary file that becomes `path` only once it is complete and on the disk.
 
     Raises:
-        UserError: the disk is full or the folder can't be written.
+        UserError: the disk is full, the folder can't be written, or `path` is a folder.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by a process that was killed while writing
-            left.unlink(missing_ok=True)
-        with temporary.open("wb") as file:
+        with _opened(path) as file:
             write(file)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
+        raise _unwritable(path, error, "choose another folder with --folder") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text in UTF-8.
+
+    Raises:
+        UserError: see `write_atomically`.
+    """
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """Opens a text stream in UTF-8, line ends untranslated, that becomes `path` once the body is through.
+
+    If the body raises, a file that was there stays as it was.
+
+    Raises:
+        UserError: see `write_atomically`. An error of the body that is not about this file is raised as it is.
+    """
+    foreign: BaseException | None = None
+    try:
+        with _opened(path) as file:
+            stream = _TextStream(file, encoding="utf-8", errors="backslashreplace", newline="")
+            try:
+                yield stream
+            except BaseException as error:
+                foreign = None if error is stream.failure else error
+                raise
+            finally:
+                with suppress(OSError) if foreign or stream.failure else nullcontext():
+                    stream.detach()
+    except OSError as error:
+        if error is foreign:
+            raise
+        raise _unwritable(path, error, "name another file") from error
+
+
+class _TextStream(io.TextIOWrapper):
+    """Text stream that remembers which error is its own."""
+
+    failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        if descriptor == 1:
+            sys.stdout.flush()  # what was printed before stands before
+        with os.fdopen(os.dup(descriptor), "wb") as stream:
+            yield stream
+        return
+    try:
+        found: os.stat_result | None = path.stat()
+    except FileNotFoundError:
+        found = None
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    with _replaced(Path(os.path.realpath(path)), found) as file:
+        yield file
+
+
+@contextmanager
+def _replaced(path: Path, found: os.stat_result | None) -> Iterator[IO[bytes]]:
+    """A temporary file beside `path` that takes its place at the end."""
+    if found is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    name = path.name.encode("utf-8", "surrogateescape")[:_NAME].decode("utf-8", "ignore")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(name)}.*.part"):
+        if not _is_written(left):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f".{name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
+        if found is not None:
+            with suppress(OSError):
+                temporary.chmod(stat.S_IMODE(found.st_mode))
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer, at times of closing it after the first.
-        first: BaseException = error
-        while isinstance(first.__context__, OSError | RuntimeError):
-            first = first.__context__
-        reason = first.strerror if isinstance(first, OSError) and first.strerror else str(first).splitlines()[0]
-        kept = "; the one there before is kept" if path.exists() else ""
-        raise UserError(
-            f"can't write {path}: {reason}{kept}; free space or choose another folder with --folder"
-        ) from error
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink()
+
+
+def _is_written(temporary: Path) -> bool:
+    """Whether the process that made a temporary file may still write it; one that was killed does not."""
+    process = temporary.name.split(".")[-2]
+    if os.name == "nt" or not process.isdigit():  # Windows removes no file that is open
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return int(process) != os.getpid()
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path such as /dev/stdout or /dev/fd/3 stands for."""
+    place = Path(os.path.normpath(Path.cwd() / path))
+    for _ in range(_LINKS):
+        if match := _DESCRIPTOR.fullmatch(place.as_posix()):
+            return int(match[1])
+        if not place.is_symlink():
+            return None
+        place = Path(os.path.normpath(place.parent / place.readlink()))
+    return None
+
+
+def _unwritable(path: Path, error: BaseException, remedy: str) -> UserError:
+    first = error  # torch's zip writer fails a second time when it is closed
+    while isinstance(first.__context__, OSError | RuntimeError):
+        first = first.__context__
+    reason = first.strerror if isinstance(first, OSError) and first.strerror else str(first).splitlines()[0]
+    kept = "; the one there before is kept" if path.is_file() else ""
+    return UserError(f"can't write {path}: {reason}{kept}; free space or {remedy}")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.atomic_file import write_text
 
 
 def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) -> None:
@@ -28,7 +28,7 @@ def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) 
         old = {}
     kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
     text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    write_text(path, text)
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""A run's folder: logs/MODEL/RUN with config.yaml, checkpoints/, TensorBoard events and results.json."""
+"""A run's folder: logs/MODEL/RUN with config.yaml, checkpoints/, TensorBoard events and results.json.
+
+One process at a time trains in it: it holds the lock of the folder's `.lock`, which ends with the process, however that
+ends. So a run that crashed before its first checkpoint leaves its name free, and one that still trains does not.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lightning_nn.errors import UserError
 
@@ -21,6 +27,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock: FileLock | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -49,7 +56,7 @@ class Run:
 
     @classmethod
     def new(cls, logs: str, model: str, name: str | None) -> Run:
-        """A folder for a new run, the same on every process of it; made once something is written.
+        """Makes a folder for a new run and claims it; the same folder on every process of the run.
 
         Args:
             logs: folder of all runs.
@@ -57,37 +64,79 @@ class Run:
             name: of the run; None for the time.
 
         Raises:
-            UserError: the folder holds a run already, or can't be written.
+            UserError: the folder holds a run already, another process trains in it, or it can't be written.
         """
+        if name is not None and (Path(name).name != name or name == ".." or "\\" in name):
+            raise UserError(f"--name {name}: a name is one folder, without / or \\; --folder says where it is made")
         chosen = name or datetime.now().strftime("%Y%m%d-%H%M%S")
-        folder = Path(logs) / model / chosen
-        count = 1
+        run = cls(Path(logs) / model / chosen)
         if not is_first_process():
-            folder = folder.with_name(os.environ.get("LIGHTNING_NN_RUN", chosen))
-        else:
-            if (folder / "checkpoints").exists() and name is not None:
+            run.folder = run.folder.with_name(os.environ.get("LIGHTNING_NN_RUN", chosen))
+            return run
+        if name is not None:
+            run._make()
+            run.claim()
+            if run.is_begun:
                 raise UserError(
-                    f"{folder} holds a run already: choose another --name, or go on with it: "
-                    f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
+                    f"{run.folder} holds a run already: choose another --name, or go on with it: --ckpt_path {run.last}"
                 )
-            try:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                while not _made(folder) and name is None:
-                    count += 1
-                    folder = folder.with_name(f"{chosen}-{count}")
-                os.environ["LIGHTNING_NN_RUN"] = folder.name
-                probe = folder / ".writable"
-                probe.touch()
-                probe.unlink()
-            except OSError as error:
-                raise UserError(
-                    f"can't write to {folder}: {error.strerror}; choose another folder with --folder"
-                ) from None
-        return cls(folder)
+        else:
+            count = 1
+            while not run._make():
+                count += 1
+                run.folder = run.folder.with_name(f"{chosen}-{count}")
+            run.claim()
+        os.environ["LIGHTNING_NN_RUN"] = run.folder.name
+        return run
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is anything in it that a second run would overwrite."""
+        return self.results.exists() or any(self.checkpoints.glob("*.ckpt"))
+
+    def claim(self) -> None:
+        """Keeps other processes from training in this folder, until this process ends or this object goes.
+
+        Only the first process of a run claims it.
+
+        Raises:
+            UserError: another process trains in it, or it can't be written.
+        """
+        if not is_first_process():
+            return
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"another process is training in {self.folder}: wait for it, or choose another --name"
+            ) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._lock = lock
+
+    def _make(self) -> bool:
+        """Makes the folder; False if it was there."""
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir()
+        except FileExistsError as error:
+            if not self.folder.is_dir():
+                raise self._unwritable(error) from None
+            return False
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return True
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(f"can't write to {self.folder}: {error.strerror}; choose another folder with --folder")
 
     def discard(self) -> None:
         """Removes the folder of a run that keeps nothing."""
+        if self._lock is not None:
+            self._lock.release()
         with contextlib.suppress(OSError):
+            (self.folder / ".lock").unlink(missing_ok=True)
             self.folder.rmdir()
 
     @classmethod
@@ -100,15 +149,6 @@ class Run:
         with contextlib.suppress(ValueError):
             run.folder = run.folder.relative_to(Path.cwd())
         return run
-
-
-def _made(folder: Path) -> bool:
-    """Makes a folder; False if it was there."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
 
 
 def is_first_process() -> bool:
