@@ -9,10 +9,8 @@ of a batch lie one after another, so an answer depends on nothing but its own do
 
 from __future__ import annotations
 
-import itertools
-from typing import Literal, NamedTuple, overload
+from typing import Literal, overload
 
-import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
@@ -20,22 +18,7 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.tasks.text_classification import TextClassifier
-
-
-class HANOutput(NamedTuple):
-    """What the network says and where it looked.
-
-    Attributes:
-        logits: (D, K).
-        word_attention: (W,), weight of each word; sums to 1 within a sentence (eq. 6).
-        sentence_attention: (S,), weight of each sentence; sums to 1 within a document (eq. 9).
-    """
-
-    logits: Tensor
-    word_attention: Tensor
-    sentence_attention: Tensor
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 
 class HAN(TextClassifier):
@@ -56,6 +39,7 @@ class HAN(TextClassifier):
     """
 
     name = "han"
+    attends = True
     optimizer = Optimizer(name="adam", lr=2e-3)
 
     def __init__(
@@ -84,8 +68,8 @@ class HAN(TextClassifier):
     @overload
     def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
     @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> HANOutput: ...
-    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | HANOutput:
+    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
         """Logits of each document, (D, K); with `return_attention`, both attention maps as well."""
         documents, sentences, words, _ = batch
         x = self.embedding(words)  # (W, E)             x_it = W_e w_it
@@ -94,52 +78,4 @@ class HAN(TextClassifier):
         h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)            h_i
         v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)    eq. 8-10
         logits = self.output(self.dropout(v))  # (D, K)  eq. 11, W_c v + b_c
-        return HANOutput(logits, word_weights, sentence_weights) if return_attention else logits
-
-    @torch.inference_mode()
-    def explain(self, texts: list[str]) -> list[Explanation]:
-        """Answers with the weight of every word and sentence.
-
-        Args:
-            texts: documents.
-
-        Raises:
-            UserError: the model knows no vocabulary yet; an input that is not a text.
-        """
-        processor = self.require_processor()
-        explanations = []
-        for text in texts:
-            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
-            (explanation,) = self.explain_batch(batch)
-            explanations.append(explanation._replace(sentences=processor.tokens(text)))  # type: ignore[attr-defined]
-        return explanations
-
-    @torch.inference_mode()
-    def explain_batch(self, batch: TextBatch) -> list[Explanation]:
-        """The same as `explain` for an encoded batch; unknown words are shown as such.
-
-        Args:
-            batch: on the model's device.
-        """
-        processor = self.require_processor()
-        with self.evaluating():
-            logits, word_weights, sentence_weights = self(batch, return_attention=True)
-        best = self.probabilities(logits).max(1)
-        vocabulary_size = processor.vocabulary.words  # type: ignore[attr-defined]
-        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
-        words = iter([[vocabulary_size[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
-        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
-        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
-        return [
-            Explanation(
-                sentences=list(itertools.islice(words, len(shares))),
-                word_weights=list(itertools.islice(weights, len(shares))),
-                sentence_weights=shares.tolist(),
-                category=processor.categories[int(category)],
-                probability=float(probability),
-                truth=None if label is None else processor.categories[label],
-            )
-            for shares, probability, category, label in zip(
-                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
-            )
-        ]
+        return AttentiveOutput(logits, word_weights, sentence_weights) if return_attention else logits

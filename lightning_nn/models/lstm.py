@@ -9,7 +9,7 @@ A document is read from its first word to its last, sentences joined; how the st
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,10 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
-from lightning_nn.layers.ragged import segment_max, segment_mean, segment_sum
+from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.text_classification import TextClassifier
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 Pooling = Literal["last", "mean", "max", "attention"]
 
@@ -79,17 +79,34 @@ class LSTMClassifier(TextClassifier):
         self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
-        self.attention = ContextAttention(width, width) if "attention" in self.poolings else None
+        self.attends = "attention" in self.poolings
+        self.attention = ContextAttention(width, width) if self.attends else None
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width * len(self.poolings), num_classes)
 
-    def forward(self, batch: TextBatch) -> Tensor:
-        """Logits of each document, (D, K)."""
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
+        """Logits of each document, (D, K).
+
+        With `return_attention`, also where it looked: the attention of a document goes over all of its words, so the
+        weight of a sentence is the sum of those of its words, and the weight of a word is its share of that.
+        """
         lengths = segment_sum(batch.sentences, batch.documents)  # (D,) words of each document
         x = self.embedding(batch.words)  # (W, E)
         states = self.rnn(x, lengths)  # (W, H or 2H)
         pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
-        return self.output(self.dropout(pooled))
+        logits = self.output(self.dropout(pooled))
+        if not return_attention:
+            return logits
+        assert self.attention is not None  # see `attends`
+        weights = self.attention(states, lengths)[1]  # (W,), sum to 1 within a document
+        sentence_weights = segment_sum(weights, batch.sentences)  # (S,)
+        sentence = segment_ids(batch.sentences, len(batch.words))  # (W,)
+        total = sentence_weights.clamp(min=torch.finfo(weights.dtype).tiny)  # that of an idle sentence may underflow
+        return AttentiveOutput(logits, weights / total[sentence], sentence_weights)
 
     def pool(self, pooling: Pooling, states: Tensor, lengths: Tensor) -> Tensor:
         """One vector a document, (D, H or 2H).

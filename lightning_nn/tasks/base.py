@@ -34,6 +34,7 @@ class Task(Training, Evaluation):
     Attributes:
         name: in the catalog.
         batch_type: of the batches it reads.
+        attends: whether it can show where it looked (`explain`).
         exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
         monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
             higher. None: there is no validation, the last state is the result.
@@ -45,16 +46,12 @@ class Task(Training, Evaluation):
 
     name: ClassVar[str]
     batch_type: ClassVar[type[Batch]]
+    attends: bool = False
     exportable: ClassVar[bool] = True
     monitor: ClassVar[str | None] = "val/loss"
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
-
-    @property
-    def attends(self) -> bool:
-        """Whether it can show where it looked."""
-        return False
 
     def setup(self, stage: str) -> None:
         """Lightning's hook, after the data module has told its processor: makes the metrics, begins a training."""

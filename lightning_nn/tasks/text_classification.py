@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import itertools
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple, Protocol, cast
+
+import torch
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import Tensor
 
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation
 from lightning_nn.tasks.classification import Classifier
+
+
+class AttentiveOutput(NamedTuple):
+    """Logits and where the model looked: what `forward(batch, return_attention=True)` returns.
+
+    Attributes:
+        logits: (D, K).
+        word_attention: (W,), weight of each word; sums to 1 within a sentence.
+        sentence_attention: (S,), weight of each sentence; sums to 1 within a document.
+    """
+
+    logits: Tensor
+    word_attention: Tensor
+    sentence_attention: Tensor
+
+
+class Tokenizer(Protocol):
+    """What explaining a text needs of its processor."""
+
+    def tokens(self, text: str) -> list[list[str]]:
+        """Split a text into the words of each sentence."""
+        ...
 
 
 class TextClassifier(Classifier):
@@ -16,6 +45,7 @@ class TextClassifier(Classifier):
 
     Attributes:
         embedding: of the words.
+        attends: whether `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
     """
 
     batch_type = TextBatch
@@ -39,3 +69,67 @@ class TextClassifier(Classifier):
         except ValueError as error:
             remedy = f"make it by {type(self).__name__}(**data.describe())"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Yield also the attention over a few documents of the split."""
+        yield from super().artifacts(split)
+        # A strategy that scatters the weights over processes can't run the model on one of them.
+        if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            with self.trainer.precision_plugin.forward_context():
+                explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
+            yield Attention(explanations)
+
+    @torch.inference_mode()
+    def explain(self, texts: list[str]) -> list[Explanation]:
+        """Predict classes of texts, with the weight of every word and sentence.
+
+        Args:
+            texts: any number; each goes through the model by itself.
+
+        Raises:
+            UserError: this model has no attention, or was never trained; an input that is not a text.
+        """
+        processor = self.require_processor()
+        explanations = []
+        for text in texts:
+            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
+            (explanation,) = self.explanations(batch)
+            explanations.append(explanation._replace(sentences=cast(Tokenizer, processor).tokens(text)))
+        return explanations
+
+    @torch.inference_mode()
+    def explanations(self, batch: TextBatch) -> list[Explanation]:
+        """Predict classes of an encoded batch, with the weight of every word and sentence.
+
+        Words are those of the vocabulary; unknown ones are shown as such.
+
+        Args:
+            batch: on the model's device.
+
+        Raises:
+            UserError: this model has no attention, or was never trained.
+        """
+        if not self.attends:
+            raise UserError(f"this {type(self).__name__} has no attention to show")
+        processor = self.require_processor()
+        with self.evaluating():
+            logits, word_weights, sentence_weights = self(batch, return_attention=True)
+        best = self.probabilities(logits).max(1)
+        vocabulary = processor.row_labels()["words"]
+        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
+        words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
+        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
+        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
+        return [
+            Explanation(
+                sentences=list(itertools.islice(words, len(shares))),
+                word_weights=list(itertools.islice(weights, len(shares))),
+                sentence_weights=shares.tolist(),
+                category=processor.categories[int(category)],
+                probability=float(probability),
+                truth=None if label is None else processor.categories[label],
+            )
+            for shares, probability, category, label in zip(
+                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
+            )
+        ]
