@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import command, environment, process, results, weights, write_reviews
+from tests.commands import command, environment, free_port, process, results, weights, write_reviews
 
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
 COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
@@ -54,10 +53,7 @@ def prepare(cwd: Path) -> Path:
 
 def two_nodes(argv: list[str], cwd: Path) -> None:
     """torchrun on two nodes of one process, both on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
+    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {free_port()}".split()
     nodes = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", *launch, "--node_rank", str(node), "spy.py", *argv],

@@ -83,9 +83,7 @@ class ImageBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> ImageBatch:
         """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
-        label, number = (None if field is None else field[chosen] for field in (self.label, self.index))
-        return ImageBatch(self.image[chosen], label, number)
+        return ImageBatch(*_rows(self, index))
 
 
 class MaskBatch(NamedTuple):
@@ -128,9 +126,7 @@ class MaskBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> MaskBatch:
         """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
-        mask, number = (None if field is None else field[chosen] for field in (self.mask, self.index))
-        return MaskBatch(self.image[chosen], mask, number)
+        return MaskBatch(*_rows(self, index))
 
 
 class TextBatch(NamedTuple):
@@ -173,13 +169,13 @@ class TextBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> TextBatch:
         """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.documents)
+        chosen = list(index)
         of_documents = torch.split(self.sentences, self.documents.tolist())
         words = torch.split(self.words, [int(counts.sum()) for counts in of_documents])
         return TextBatch(
             self.documents[chosen],
-            torch.cat([of_documents[i] for i in chosen.tolist()]),
-            torch.cat([words[i] for i in chosen.tolist()]),
+            torch.cat([of_documents[i] for i in chosen]),
+            torch.cat([words[i] for i in chosen]),
             None if self.label is None else self.label[chosen],
         )
 
@@ -229,31 +225,33 @@ class CaptionBatch(NamedTuple):
         if self.words.device.type != "cpu":
             return
         _check_counts("length", self.length, "words", len(self.words))
-        _check_range("image_index", self.image_index, self.size, "images of the batch")
+        steps = self.image_index.diff(prepend=self.image_index.new_zeros(1))
+        if steps.min() < 0 or self.image_index[-1] >= self.size:
+            raise UserError(f"image_index of a batch must ascend from 0 to at most {self.size - 1}, its last image")
         _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
     def select(self, index: Iterable[int]) -> CaptionBatch:
         """Return some images with their captions, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
+        chosen = list(index)
         if self.words is None or self.length is None or self.image_index is None:
             return CaptionBatch(self.image[chosen])
-        captions = [(self.image_index == i).nonzero().flatten() for i in chosen.tolist()]
-        words = torch.split(self.words, self.length.tolist())
-        kept = torch.cat(captions)
-        place = torch.arange(len(chosen), device=self.image.device)
+        captions = [(self.image_index == i).nonzero().flatten() for i in chosen]
+        kept, words = torch.cat(captions), torch.split(self.words, self.length.tolist())
+        place = [i for i, numbers in enumerate(captions) for _ in numbers]
         return CaptionBatch(
             self.image[chosen],
-            place.repeat_interleave(torch.tensor([len(c) for c in captions], device=place.device)),
+            torch.tensor(place, dtype=torch.int64, device=self.image.device),
             self.length[kept],
-            torch.cat([words[i] for i in kept.tolist()]) if len(kept) else self.words[:0],
+            torch.cat([self.words[:0], *(words[i] for i in kept.tolist())]),
         )
 
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def _chosen(index: Iterable[int], like: Tensor) -> Tensor:
-    return torch.as_tensor(list(index), dtype=torch.int64, device=like.device)
+def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:
+    chosen = list(index)
+    return [None if field is None else field[chosen] for field in fields]
 
 
 def _require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: str, remedy: str) -> None:
@@ -266,8 +264,7 @@ def _require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: 
 
 
 def _check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
-    kinds = (torch.uint8, *_FLOATS)
-    _require("image", image, kinds, "(B, C, H, W)", "pixels are numbers of 0 to 255, not yet normalised")
+    _require("image", image, (torch.uint8, *_FLOATS), "(B, C, H, W)", "pixels are 0 to 255, not yet normalised")
     shape = tuple(image.shape[1:])
     if limits.get("features", math.prod(shape)) != math.prod(shape):
         raise UserError(f"images of {shape}; this model was made for {limits['features']} numbers each")
@@ -283,11 +280,9 @@ def _check_labels(label: Tensor | None, size: int, num_classes: int | None) -> N
     _require("label", label, dtypes, shape, "the number of each sample's class, or a share of each class")
     if len(label) != size:
         raise UserError(f"a batch of {size} samples has {len(label)} labels")
-    if num_classes is None:
-        return
-    if shares and label.shape[1] != num_classes:
+    if shares and num_classes is not None and label.shape[1] != num_classes:
         raise UserError(f"labels give shares of {label.shape[1]} classes; this model was made for {num_classes}")
-    if not shares and label.device.type == "cpu":
+    if not shares and num_classes is not None and label.device.type == "cpu":
         _check_range("labels", label, num_classes, "num_classes")
 
 
