@@ -42,9 +42,9 @@ _ALONE = {"jieba": 15, "chars": 150}  # chunks up to which starting processes co
 def split_sentences(text: str) -> list[str]:
     """Split a text into sentences, stripped of white space; empty ones are dropped.
 
-    A sentence ends at a line break, at 。！？；… or three dots, at ! ? ; unless a Latin letter or digit follows directly
-    (as in an address), and at a full stop before white space or the end unless a lower-case letter follows. Closing
-    quotation marks and brackets belong to the sentence they close.
+    A sentence ends at a line break, at 。！？；… or three dots, at ! ? ; unless a Latin letter or digit follows at
+    once (as in an address), and at a full stop before white space or the end unless a lower-case letter follows.
+    Closing quotation marks and brackets belong to the sentence they close.
     """
     return list(_sentences(text))
 
