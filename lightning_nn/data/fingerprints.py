@@ -1,4 +1,4 @@
-"""Fingerprints of large files, remembered, so that a second start need not read gigabytes."""
+"""Remembered fingerprints of large files, so that a second start doesn't read gigabytes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 from lightning_nn.data.cache import cache_folder, fingerprint
 
-_LARGE = 1 << 26  # bytes; less is read in a tenth of a second
-_SETTLED = 2.0  # seconds since the last change; files younger than their clock's tick could change unnoticed
+_LARGE = 1 << 26  # bytes; smaller data is read in a tenth of a second
+_SETTLED = 2.0  # seconds since the last change; within a tick of the file system's clock a change goes unnoticed
 
 
 def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
-    """`cache.fingerprint`, without reading large files again whose path, size and time of change are as before.
+    """Compute `cache.fingerprint` without reading large files again if path, size and time of change are unchanged.
 
     Args:
         paths: files.
@@ -33,7 +33,7 @@ def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
     key = fingerprint(paths, settings)
     newest = max(changed for _, _, changed in states) / 1e9
     if newest < time.time() - _SETTLED and _states(paths) == states:
-        with contextlib.suppress(OSError):  # it is only a shortcut
+        with contextlib.suppress(OSError):  # only a shortcut: fails silently
             memory.parent.mkdir(parents=True, exist_ok=True)
             partial = memory.with_name(f"{name}.{os.getpid()}")
             partial.write_text(key, encoding="ascii")
@@ -42,6 +42,6 @@ def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
 
 
 def _states(paths: list[Path]) -> list[tuple[str, int, int]]:
-    """Path, size and time of the last change of each file."""
+    """Return path, size and time of the last change of each file."""
     stats = [(os.path.realpath(path), path.stat()) for path in paths]
     return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]

@@ -1,4 +1,4 @@
-"""Batches by index: seeded, grouped by length, shared between processes, resumable in the middle of an epoch."""
+"""Loading of batches by index: seeded, grouped by length, shared between processes, resumable within an epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Source(Protocol):
 
     Attributes:
         labels: int64 (N,), the class of each sample.
-        lengths: int64 (N,), what each sample costs (words); None where all cost the same.
+        lengths: int64 (N,), the cost of each sample (words); None if all cost the same.
     """
 
     labels: Index
@@ -28,17 +28,18 @@ class Source(Protocol):
     def __getitem__(self, index: Index) -> Batch: ...
 
     def join(self, other: Any) -> Source:
-        """The samples of this source and of another over the same data, one after another."""
+        """Concatenate the samples of this source and of another over the same data."""
         ...
 
 
 class Loader:
-    """An iterable of batches that Lightning shards, saves and resumes without further help.
+    """Iterable of batches that Lightning shards, saves and resumes by itself.
 
     Args:
-        source: where the samples are.
-        order: which of them make a batch.
-        transform: applied to each batch with a generator that depends on (seed, epoch, position) alone: augmentation.
+        source: the samples.
+        order: the assignment of samples to batches.
+        transform: applied to each batch with a generator that depends on (seed, epoch, rank, position) alone:
+            augmentation.
     """
 
     def __init__(
@@ -71,23 +72,23 @@ class Loader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch, how many of its batches have been given out, of how many, and to how many processes."""
+        """Return the position: seed, epoch, batches yielded in it and in total, and number of processes."""
         order = self.batch_sampler
         place = {"batch": self._position, "batches": len(self), "processes": order.world_size}
         return {"seed": order.seed, "epoch": order.epoch, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order.
+        """Resume after the last batch yielded, in the saved order, at the next iteration over the saved epoch.
 
         Raises:
-            UserError: in the middle of an epoch with another number of processes, which share it otherwise.
+            UserError: in the middle of an epoch with another number of processes, which would share it differently.
         """
         now = self.batch_sampler.world_size
         before = state.get("processes", now)
         if before != now and 0 < state["batch"] < state["batches"]:
             raise UserError(
                 f"this run was stopped in the middle of an epoch that {before} process{'es' * (before != 1)} shared: "
-                f"{now} would leave samples of it out or take them twice. Go on with {before} to its end"
+                f"{now} would skip samples or repeat them. Resume with {before} until its end"
             )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])
