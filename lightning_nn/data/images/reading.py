@@ -1,4 +1,4 @@
-"""One picture of any kind to uint8 (C, H, W)."""
+"""Reading of single images of any kind to uint8 (C, H, W)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RawImage = str | Path | Image.Image | NDArray[Any]
 
 
 class ImageForm(NamedTuple):
-    """What every picture is brought to.
+    """The form to which every image is converted.
 
     Attributes:
         channels: 1 for gray, 3 for red, green, blue.
         height: in pixels.
         width: in pixels.
-        fit: "crop" scales the picture until it covers height x width and cuts off what sticks out, the same on both
-            sides; "squash" stretches it.
+        fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
+            stretches it.
     """
 
     channels: int
@@ -35,43 +35,43 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
 
 def read_image(picture: RawImage, form: ImageForm) -> Pixels:
-    """One picture, upright (EXIF), on white where it is transparent, the first frame where it is animated.
+    """Read an image, turned upright by its EXIF data, transparency on white, the first frame of an animation.
 
     Args:
         picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
-        form: what it is brought to; resized bilinearly over the whole area that makes a pixel.
+        form: the form of the result; bilinear resizing covers the whole area that makes a pixel.
 
     Returns:
         uint8 (C, H, W).
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the image can't be read.
     """
-    name = picture if isinstance(picture, str | Path) else f"a picture ({type(picture).__name__})"
+    name = picture if isinstance(picture, str | Path) else f"an image ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path):
             return _open(picture, form)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
-            raise UserError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
+            raise UserError(f"an image is a path, a PIL image or an array, not {type(picture).__name__}")
         return _bring_to(picture, form)
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name}: there is no such file") from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
+        raise UserError(f"{name}: no such file") from None
+    except Exception as error:  # a damaged file can make Pillow's decoders raise any exception
+        raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
 def _open(path: str | Path, form: ImageForm) -> Pixels:
     with Image.open(path, formats=_formats()) as image:
-        # JPEG alone can be decoded at a half, a quarter or an eighth; twice the size wanted keeps it sharp.
+        # Only JPEG can be decoded at a half, a quarter or an eighth; twice the target size keeps it sharp.
         side = 2 * max(form.height, form.width)
         image.draft(None, (side, side))
         return _bring_to(image, form)
@@ -79,7 +79,7 @@ def _open(path: str | Path, form: ImageForm) -> Pixels:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Formats of pictures alone: Pillow would hand PostScript under any suffix to an interpreter."""
+    """List the image formats to open: Pillow would pass PostScript under any suffix to an interpreter."""
     Image.init()
     known = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
     return tuple(name for name in known if name in Image.OPEN)
@@ -87,26 +87,26 @@ def _formats() -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no known format"
+        return "unknown format"
     return str(error).split("\n")[0] or type(error).__name__
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape = array.shape
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        raise UserError(f"a picture as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
+        raise UserError(f"an image as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
     if 0 in shape:
-        raise UserError(f"a picture as an array has no pixels: {shape}")
+        raise UserError(f"an image as an array has no pixels: {shape}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
 def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
-    """Upright, opaque, 8 bits a channel, in the colours and the size asked for."""
-    with suppress(Exception):  # a damaged EXIF block; what is wrong with the pixels shows when they are loaded
+    """Make an image upright and opaque, with 8 bits a channel, in the colors and size of the form."""
+    with suppress(Exception):  # a damaged EXIF block; damaged pixels raise when they are loaded
         image = ImageOps.exif_transpose(image)
     image = _opaque(_eight_bits(image))
     if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")  # Pillow knows a way from every mode to RGB, not to L
+        image = image.convert("RGB")  # Pillow converts every mode to RGB, but not every one to L
     image = image.convert("L" if form.channels == 1 else "RGB")
     if image.size != (form.width, form.height):
         image = _resize(image, form)
@@ -122,7 +122,7 @@ def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Integers of 16 bits and floats of 0 to 1 become 0 to 255; Pillow would cut them off at 255."""
+    """Scale 16-bit integers and floats of 0 to 1 to 0 to 255; Pillow would clip them at 255."""
     if image.mode.startswith("I"):
         values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
