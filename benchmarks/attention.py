@@ -1,4 +1,4 @@
-"""Where HAN looks: the share of test bulletins whose heaviest sentence is one that decides the category."""
+"""HAN's attention: the share of test bulletins whose heaviest sentence is one that decides the category."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lightning_nn.runs.results import save_results
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
+    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; adds to its results.json")
     args = made.parse_args(argv)
     best = args.run / "checkpoints" / "best.ckpt"
     checkpoint = read_checkpoint(best)
     if checkpoint["lightning_nn"]["data"] != "bulletins":
-        raise UserError(f"{best} was not trained on bulletins, of which alone it is known which sentences decide")
+        raise UserError(f"{best} was not trained on bulletins, the only data set whose deciding sentences are known")
     model = HAN.load_from_checkpoint(best)
     data = Bulletins(**checkpoint["datamodule_hyper_parameters"])
     data.use_processor(model.processor)
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
 @torch.inference_mode()
 def looked_at(model: HAN, data: Bulletins) -> tuple[float, float]:
-    """Share of test documents that were judged by a deciding sentence, and test accuracy, both 0 to 1."""
+    """Compute the share of test documents whose heaviest sentence decides, and test accuracy, both 0 to 1."""
     data.prepare_once()
     source, deciding = data.sources["test"], data.deciding("test")
     looked = right = 0
