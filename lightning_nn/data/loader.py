@@ -1,4 +1,4 @@
-"""Batches by index: seeded, grouped by length, shared between processes, resumable in the middle of an epoch."""
+"""Loading of batches by index: seeded, grouped by length, shared between processes, resumable within an epoch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LabeledSource(Source, Protocol):
 
 
 class Loader:
-    """An iterable of batches that Lightning shards, saves and resumes without further help.
+    """Iterable of batches that Lightning shards, saves and resumes by itself.
 
     Args:
         source: where the samples are.
@@ -74,23 +74,23 @@ class Loader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch, how many of its batches have been given out, of how many, and to how many processes."""
+        """Return the position: seed, epoch, batches yielded in it and in total, and number of processes."""
         order = self.batch_sampler
         place = {"batch": self._position, "batches": len(self), "processes": order.world_size}
         return {"seed": order.seed, "epoch": order.epoch, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order.
+        """Resume after the last batch yielded, in the saved order, at the next iteration over the saved epoch.
 
         Raises:
-            UserError: in the middle of an epoch with another number of processes, which share it otherwise.
+            UserError: in the middle of an epoch with another number of processes, which would share it differently.
         """
         now = self.batch_sampler.world_size
         before = state.get("processes", now)
         if before != now and 0 < state["batch"] < state["batches"]:
             raise UserError(
                 f"this run was stopped in the middle of an epoch that {before} process{'es' * (before != 1)} shared: "
-                f"{now} would leave samples of it out or take them twice. Go on with {before} to its end"
+                f"{now} would skip samples or repeat them. Resume with {before} until its end"
             )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])

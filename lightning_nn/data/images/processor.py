@@ -1,4 +1,4 @@
-"""Raw images to batches, as a model was trained."""
+"""Conversion of raw images to batches, as in training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_nn.errors import UserError
 
 
 class ImageProcessor:
-    """Raw pictures to batches, in the form the training pictures had.
+    """Processor of raw images, to the form of the training images.
 
     Args:
         categories: name of each class, in the order of the labels.
@@ -46,17 +46,17 @@ class ImageProcessor:
         self.max_pixels = max_pixels
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
-        """A batch without labels.
+        """Encode raw images as a batch without labels.
 
         Args:
-            raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Of an animation the
-                first frame is taken, transparent pixels become white, EXIF's orientation is obeyed.
+            raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). The first frame of an
+                animation is used, transparent pixels become white, and EXIF orientation is applied.
 
         Returns:
             uint8 (B, C, H, W).
 
         Raises:
-            UserError: a picture that cannot be read.
+            UserError: an image can't be read.
         """
         limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
@@ -65,7 +65,7 @@ class ImageProcessor:
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
-        """Batches of at most `batch_size` pictures, in their order.
+        """Yield batches of at most `batch_size` images, in their order.
 
         Raises:
             UserError: see `encode`.
@@ -92,9 +92,9 @@ class ImageProcessor:
         return iter(files)
 
     def row_labels(self) -> dict[str, list[str]]:
-        """What the rows of tables stand for: categories."""
+        """Return the names of the rows of weight tables: categories."""
         return {"categories": self.categories}
 
     def state_dict(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments as plain data."""
         return {"categories": list(self.categories), **self.form._asdict()}

@@ -24,14 +24,14 @@ _BAND = 1 << 20  # pixels whose 64-bit values are in memory at once
 
 
 class ImageForm(NamedTuple):
-    """What every picture is brought to.
+    """The form to which every image is converted.
 
     Attributes:
         channels: 1 for gray, 3 for red, green, blue.
         height: in pixels.
         width: in pixels.
-        fit: "crop" scales the picture until it covers height x width and cuts off what sticks out, the same on both
-            sides; "squash" stretches it.
+        fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
+            stretches it.
     """
 
     channels: int
@@ -41,7 +41,7 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
 
@@ -111,9 +111,9 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name}: there is no such file") from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
+        raise UserError(f"{name}: no such file") from None
+    except Exception as error:  # a damaged file can make Pillow's decoders raise any exception
+        raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
 def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
@@ -152,7 +152,7 @@ def _tile_size(image: Image.Image) -> tuple[int, int]:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Formats of pictures alone: Pillow would hand PostScript under any suffix to an interpreter."""
+    """List the image formats to open: Pillow would pass PostScript under any suffix to an interpreter."""
     Image.init()
     known = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
     return tuple(name for name in known if name in Image.OPEN)
@@ -160,16 +160,16 @@ def _formats() -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no known format"
+        return "unknown format"
     return str(error).split("\n")[0] or type(error).__name__
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape = array.shape
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        raise UserError(f"a picture as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
+        raise UserError(f"an image as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
     if 0 in shape:
-        raise UserError(f"a picture as an array has no pixels: {shape}")
+        raise UserError(f"an image as an array has no pixels: {shape}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
@@ -180,7 +180,7 @@ def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
             image = ImageOps.exif_transpose(image)
     image = _opaque(_eight_bits(image))
     if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")  # Pillow knows a way from every mode to RGB, not to L
+        image = image.convert("RGB")  # Pillow converts every mode to RGB, but not every one to L
     image = image.convert("L" if form.channels == 1 else "RGB")
     if image.size != (form.width, form.height):
         image = _resize(image, form)

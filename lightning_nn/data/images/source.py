@@ -1,4 +1,4 @@
-"""Pictures of any kind to one uint8 array: decoded once into the cache, memory-mapped from then on."""
+"""Images of any kind as one uint8 array: decoded once into the cache, memory-mapped from then on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHUNK_BYTES = 1 << 26  # of them together
 
 
 class ImageSource:
-    """Pictures of one split, fetched a batch at a time.
+    """Images of one split, fetched a batch at a time.
 
     Args:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
@@ -74,15 +74,15 @@ def fingerprint_image(image: Pixels) -> int:
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, in the order of their names.
+    """List all files below a folder, in the order of their names.
 
-    Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
+    Hidden files and what macOS adds to archives are skipped; no folder is read twice, even if links lead there.
 
     Args:
         folder: searched to any depth.
 
     Returns:
-        Pictures, by their suffix, and the other files.
+        The images, by their suffix, and the other files.
     """
     return files_below(folder, SUFFIXES)
 
@@ -104,7 +104,7 @@ class Decoded(NamedTuple):
 def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
     """All pictures as one array, decoded the first time and memory-mapped ever after.
 
-    The cache knows a file by its name below `root`, its size and the times of its last change.
+    The cache identifies a file by its name below `root`, its size and the times of its last change.
 
     Args:
         files: at least one.
@@ -127,13 +127,13 @@ def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
-    """Rows of the table shown when a run starts: pictures and classes of each split.
+    """Build the rows of the table shown at the start of a run: images and classes of each split.
 
     Args:
         sources: the splits.
-        form: of their pictures.
+        form: of their images.
     """
-    rows: list[tuple[str, ...]] = [("split", "pictures", "classes", "pictures a class", "channels x height x width")]
+    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images a class", "channels x height x width")]
     for split, source in sources.items():
         counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
         least, most = int(counts.min()), int(counts.max())
@@ -143,10 +143,10 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
 
 
 def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
-    name = str(file)[len(str(root)) :]  # tens of thousands of times what `relative_to` takes is felt
+    name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
-    except OSError:  # a link to nowhere, which reading will report
+    except OSError:  # a broken link, which reading will report
         return name, 0, 0, 0
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
@@ -173,12 +173,12 @@ def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, li
 
 
 def _progress(steps: range) -> Iterator[int]:
-    """A bar on standard error where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
+    return iter(track(steps, "decoding images", console=console, transient=True, disable=not console.is_terminal))
 
 
 def _try_read(file: Path, form: ImageForm, limit: PixelLimit) -> Pixels | str:

@@ -248,8 +248,11 @@ def two_for_one_part(root):
         (empty_test, "test: no picture in it that can be read"),
         (class_only_in_test, "zebra: a class that .*train does not have"),
         (too_few, "too few pictures"),
-        (parts_without_train, "Test: a part of the data, but .* has no train folder .* put the folders .* into train/"),
-        (two_for_one_part, "dev and val both could be val; leave one of them"),
+        (
+            parts_without_train,
+            "Test: a split of the data, but .* has no train folder .* put the class folders .* into train/",
+        ),
+        (two_for_one_part, "dev and val both could be val; keep one of them"),
     ],
 )
 def test_what_a_person_can_mend_is_named(root, build, message):

@@ -128,8 +128,8 @@ def test_what_lies_beside_the_documents_is_noted(tmp_path: Path) -> None:
     (tmp_path / "training/b/loop").symlink_to("..")
     assert read(tmp_path) == {"train": [("一", "a"), ("一", "b")], "val": [("二", "b")]}
     assert noted(tmp_path) == [
-        "not read, since training and other splits stand beside: eval",
-        "skipped, no texts in a class by place and suffix: 4 (.html, .pdf, .txt, folder read elsewhere), such as "
+        "not read, because the classes are in training: eval",
+        "skipped, not texts in a class by location and suffix: 4 (.html, .pdf, .txt, folder read elsewhere), such as "
         f"{tmp_path}/training/x.txt",
     ]
 
@@ -308,7 +308,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"train.txt": "a\t0\n", "class.txt": "x\nx\n"}, r"class\.txt names 'x' twice"),
         ({"test.txt": "a\t0\n", "val.txt": "a\t0\n"}, "but no train file"),
         ({"train.txt": "a\t0\n", "dev.txt": "a\t0\n", "val.txt": ""}, r"dev\.txt and val\.txt both could be val"),
-        ({"a/1.txt": "a", "b/1.txt": "a", "test/x/1.txt": "a"}, r"test: a part of the data, but .* no train folder"),
+        ({"a/1.txt": "a", "b/1.txt": "a", "test/x/1.txt": "a"}, r"test: a split of the data, but .* no train folder"),
         ({"train/a/1.txt": "a", "val/a/1.txt": "", "dev/a/1.txt": ""}, "dev and val both could be val"),
         ({"a.tsv": "a\t0\n", "b.tsv": "a\t0\n"}, r"holds no documents.*has: a\.tsv, b\.tsv"),
         ({}, "holds no documents.* is empty"),
