@@ -49,7 +49,9 @@ class MonitorCheck(pl.Callback):
         monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
         for callback in cast(Any, trainer).callbacks:
             if isinstance(callback, EarlyStopping | ModelCheckpoint) and str(callback.monitor).startswith("val/"):
-                monitors.append((f"--cast(Any, trainer).callbacks, {type(callback).__name__}: monitor", str(callback.monitor)))
+                monitors.append(
+                    (f"--cast(Any, trainer).callbacks, {type(callback).__name__}: monitor", str(callback.monitor))
+                )
         for where, monitor in monitors:
             if monitor not in there:
                 raise UserError(f"{where} {monitor}: validation gives no such metric{nearest(monitor, there)}")

@@ -44,6 +44,6 @@ class Digits(LabeledImages):
         label_of = np.full(10, -1, np.int64)
         label_of[self.classes] = np.arange(len(self.classes))
         labels = label_of[digits]
-        splits = {"train": train[stay], "val": train[cut], "test": test}
+        splits = {"train": train[stay], "val": train[chosen], "test": test}
         indices = {split: members[labels[members] >= 0] for split, members in splits.items()}
         self.open(ImageSet(images, labels, indices, [str(digit) for digit in self.classes], [], [*SPLITS]))
