@@ -10,8 +10,9 @@ from report import Report, parser, run_main
 from lightning_nn import HAN, Bulletins
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import read_checkpoint
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
+from lightning_nn.runs.saved_settings import trusted
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,11 +20,11 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
     args = made.parse_args(argv)
     best = args.run / "checkpoints" / "best.ckpt"
-    checkpoint = read_checkpoint(best)
-    if checkpoint["lightning_nn"]["data"] != "bulletins":
+    checkpoint = Checkpoint.open(best)
+    if checkpoint.data != "bulletins":
         raise UserError(f"{best} was not trained on bulletins, of which alone it is known which sentences decide")
-    model = HAN.load_from_checkpoint(best)
-    data = Bulletins(**checkpoint["datamodule_hyper_parameters"])
+    model = HAN.from_checkpoint(checkpoint)
+    data = Bulletins(**trusted([{"data": checkpoint.data_arguments}], {"data": Bulletins}).group("data"))
     data.use_processor(model.processor)
     share, accuracy = looked_at(model, data)
     figures = {"test/attention_on_deciding": share, "test/acc": accuracy, "bayes": BAYES_ACCURACY}

@@ -22,7 +22,9 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from lightning_nn import catalog
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
+from lightning_nn.callbacks.exact_resume import ExactResume
 from lightning_nn.callbacks.progress import Progress
+from lightning_nn.callbacks.run_settings import RunSettings
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.callbacks.tensorboard import TensorBoardCallback
@@ -31,12 +33,15 @@ from lightning_nn.cli.request import Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
-from lightning_nn.runs.checkpoint import PlainCheckpointIO
+from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import overlap
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer, better
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
+
+# Settings that neither the model nor the data module keeps in a checkpoint by itself.
+RUN_GROUPS = ("seed_everything", "trainer", "checkpoint", "early_stopping")
 
 
 class CommandLine(LightningCLI):
@@ -175,7 +180,6 @@ class CommandLine(LightningCLI):
         except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # what torch says of sizes, probabilities
             reason = "they need more memory than there is" if "alloc" in str(error).lower() else error
             raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {reason}") from None
-        model.data_name, model.config = self.data_name, self.text()
         for group in ("optimizer", "lr_scheduler", "loss"):
             if group in self.config_init:
                 setattr(model, group, self.config_init[group])
@@ -208,24 +212,30 @@ class CommandLine(LightningCLI):
         if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
             raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use as many at most")
 
-    def make_trainer(self, run: Run | None, record: RunStatistics | None = None) -> Trainer:
+    def make_trainer(
+        self, run: Run | None, record: RunStatistics | None = None, checkpoint: Checkpoint | None = None
+    ) -> Trainer:
         """The trainer.
 
         Args:
             run: where a training is kept; None for an evaluation, which keeps nothing.
             record: the callback that keeps what the run did.
+            checkpoint: that the run goes on from.
         """
         config = dict(self.config_init.trainer.items())
         callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
         config["enable_progress_bar"] = bool(callbacks)
         if config.get("plugins") is None:
-            config["plugins"] = [PlainCheckpointIO()]
+            config["plugins"] = [PlainCheckpointIO(checkpoint)]
         if run is None:
             config["logger"] = False
             return self._start(config, callbacks)
         best, stop = self.config_init.checkpoint, self.config_init.early_stopping
         watched = {"checkpoint": best.monitor, **({"early_stopping": stop.monitor} if stop.patience > 0 else {})}
+        kept = {group: values for group, values in yaml.safe_load(self.text()).items() if group in RUN_GROUPS}
+        callbacks += [RunSettings(self.data_name, kept)]
         callbacks += [MonitorCheck(watched), StepSeed(self.config.seed_everything), TensorBoardCallback()]
+        callbacks.append(ExactResume())
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:

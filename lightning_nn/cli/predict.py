@@ -41,10 +41,10 @@ def predict(request: Request) -> int:
     """
     refuse_training_options(request)
     options = _options(request.rest)
-    path, checkpoint = open_checkpoint(request, request.ckpt_path or "best")
-    name = saved_model(request, path, checkpoint)
+    checkpoint = open_checkpoint(request, request.ckpt_path or "best")
+    path, name = checkpoint.path, saved_model(request, checkpoint)
     say_left_out(saved_settings(checkpoint).left_out, path)
-    model: Task = catalog.MODELS[name].load().load_from_checkpoint(path)
+    model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
     model.to(_device(options.accelerator))
     print(f"predicted by {path} ({name})", file=sys.stderr)
     inputs = model.require_processor().inputs(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from inspect import signature
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
@@ -16,7 +18,7 @@ from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import VERBS, Request
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import read_checkpoint
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run, find_checkpoint, is_first_process, program
 from lightning_nn.runs.saved_settings import PATHS, Saved, names, overlap, read_config, trusted
 from lightning_nn.sanitize import sanitize
@@ -33,23 +35,22 @@ _ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # take no part in tra
 _OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
 
 
-def open_checkpoint(request: Request, which: str) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that `last`, `best` or a path means: its file and what it holds.
+def open_checkpoint(request: Request, which: str) -> Checkpoint:
+    """The checkpoint that `last`, `best` or a path means, opened.
 
     Raises:
         UserError: there is none, or it is not one of ours.
     """
-    path = find_checkpoint(request.folder, request.model, which)
-    return path, read_checkpoint(path)
+    return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
 
 
-def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Request:
+def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
     """The request with model and data as the checkpoint has them.
 
     Raises:
         UserError: another model was asked for, or data that does not fit.
     """
-    model, data = saved_model(request, path, checkpoint), request.data or checkpoint["lightning_nn"]["data"]
+    model, data, path = saved_model(request, checkpoint), request.data or checkpoint.data, checkpoint.path
     if data is None:  # saved by a Trainer without the command line
         raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
     entry = catalog.MODELS[model]
@@ -58,52 +59,41 @@ def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Reques
     return request._replace(model=model, data=data)
 
 
-def saved_model(request: Request, path: Path, checkpoint: dict[str, Any]) -> str:
+def saved_model(request: Request, checkpoint: Checkpoint) -> str:
     """The name of the model that a checkpoint holds.
 
     Raises:
         UserError: another one was asked for, or there is no such model here.
     """
-    model = checkpoint["lightning_nn"]["model"]
+    model = checkpoint.model
     if request.model not in (None, model):
-        raise UserError(f"{path} holds the model {model!r}, not {request.model!r}: leave --model out")
+        raise UserError(f"{checkpoint.path} holds the model {model!r}, not {request.model!r}: leave --model out")
     catalog.find(catalog.MODELS, model, "model")
-    return str(model)
+    return model
 
 
-def saved_processor(checkpoint: dict[str, Any]) -> Any:
-    """How raw input is read, as the checkpoint's model was trained; None if it kept no reader.
-
-    Raises:
-        UserError: the checkpoint's reader is damaged.
-    """
-    processor = checkpoint["lightning_nn"]["processor"]
-    return None if processor is None else catalog.processor(processor["kind"], processor["state"])
-
-
-def saved_settings(checkpoint: dict[str, Any], data: str | None = None) -> Saved:
+def saved_settings(checkpoint: Checkpoint, data: str | None = None) -> Saved:
     """The settings of a checkpoint that are trusted: of its model, its training and the data.
 
     Args:
-        checkpoint: as read.
+        checkpoint: the open file.
         data: the data set to be read; None for none.
     """
     return trusted(_said(checkpoint, data), _classes(checkpoint, data))
 
 
-def run_settings(checkpoint: dict[str, Any], data: str, run: Run | None) -> Saved:
+def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
     """The same with those of the run that wrote it: its trainer, its seed, when it stops.
 
     Args:
-        checkpoint: as read.
+        checkpoint: the open file.
         data: the data set to be read.
         run: whose folder the checkpoint is in; its config.yaml counts for more than the checkpoint.
 
     Raises:
         UserError: they can't be read.
     """
-    kept = checkpoint["lightning_nn"].get("config") or ""
-    sources = [read_config(kept, "the checkpoint's copy of its run's config.yaml"), *_said(checkpoint, data)]
+    sources = [checkpoint.run, *_said(checkpoint, data)]
     if run is not None:
         try:
             sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
@@ -113,18 +103,18 @@ def run_settings(checkpoint: dict[str, Any], data: str, run: Run | None) -> Save
     return trusted(sources, _classes(checkpoint, data), trainer)
 
 
-def _said(checkpoint: dict[str, Any], data: str | None) -> list[dict[str, Any]]:
-    mine, of_data = checkpoint["lightning_nn"], checkpoint.get("datamodule_hyper_parameters", {})
+def _said(checkpoint: Checkpoint, data: str | None) -> list[dict[str, Any]]:
+    of_data = checkpoint.data_arguments
     if data is None:
         of_data = {}
-    elif data != mine["data"]:  # other data has other options
+    elif data != checkpoint.data:  # other data has other options
         taken = signature(catalog.DATA[data].load()).parameters
         of_data = {name: value for name, value in of_data.items() if name in taken}
-    return [mine["settings"], {"model": checkpoint["hyper_parameters"], "data": of_data}]
+    return [checkpoint.settings, {"model": checkpoint.arguments, "data": of_data}]
 
 
-def _classes(checkpoint: dict[str, Any], data: str | None) -> dict[str, type]:
-    model = catalog.find(catalog.MODELS, checkpoint["lightning_nn"]["model"], "model").load()
+def _classes(checkpoint: Checkpoint, data: str | None) -> dict[str, type]:
+    model = catalog.find(catalog.MODELS, checkpoint.model, "model").load()
     return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
 
 
@@ -182,12 +172,12 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     )
 
 
-def say_paths(cli: CommandLine, saved: Saved, checkpoint: dict[str, Any], path: Path) -> None:
+def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
     """Says which files are read because a checkpoint names them, before they are."""
-    known = cli.data_module.reading if checkpoint["lightning_nn"]["processor"] is not None else ()
+    known = cli.data_module.reading if checkpoint.reads else ()
     for option in PATHS if is_first_process() else ():
         if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
-            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {path}"), file=sys.stderr)
+            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {checkpoint.path}"), file=sys.stderr)
 
 
 def refuse_ignored(cli: CommandLine) -> None:
@@ -205,15 +195,14 @@ def refuse_ignored(cli: CommandLine) -> None:
             )
 
 
-def saved_digest(data: DataModule, checkpoint: dict[str, Any]) -> str | None:
+def saved_digest(data: DataModule, checkpoint: Checkpoint) -> str | None:
     """The digest of the splits that a checkpoint's model was trained on; None where it keeps none."""
-    state = checkpoint.get(type(data).__qualname__)
-    digest = state.get("split_digest") if isinstance(state, dict) else None
+    digest = checkpoint.data_state(type(data)).get("split_digest")
     return digest if isinstance(digest, str) else None
 
 
-def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path) -> None:
-    """Refuses data whose parts are cut otherwise than when the model was trained.
+def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
+    """Refuses data whose splits are not those of when the model was trained.
 
     Raises:
         UserError: what it was trained on would be validated or tested.
@@ -221,45 +210,56 @@ def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path)
     saved = saved_digest(data, checkpoint)
     if saved is not None and data.split_digest != saved:
         raise UserError(
-            f"the data is not what {path} was trained on: it has changed, or is cut otherwise, so what the model was "
-            "trained on would be tested. Bring the old data back; new samples belong in a file of their own, for "
-            "--data.path, or into a new run: --finetune"
+            f"the data is not what {checkpoint.path} was trained on: it has changed, or is split otherwise, so what "
+            "the model was trained on would be tested. Bring the old data back; new samples belong in a file of their "
+            "own, for --data.path, or into a new run: --finetune"
         )
 
 
-def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:
+def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
     """A run that has nothing left to do says so.
 
     Raises:
         UserError: with what to set.
     """
-    if "loops" not in checkpoint:
-        raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
-    try:
-        loop = checkpoint["loops"]["fit_loop"]
-        epoch, through = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
-        # The epoch in hand is done where its last batch is, and is not counted yet.
-        epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
-    except (KeyError, TypeError):
-        raise UserError(f"{path} is not whole: it does not say how far its run was; use another checkpoint") from None
+    epochs, steps = checkpoint.progress
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
+    go_on = f"{program()} --model {checkpoint.model} --ckpt_path {shlex.quote(str(checkpoint.path))}"
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(
-            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
-            f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
+            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {go_on} "
+            f"--trainer.max_epochs {2 * epochs}"
         )
-    patience, waited = cli.config.early_stopping.patience, ResumableEarlyStopping.impatience(checkpoint)
-    if 0 < patience <= waited:
+    trainer, early_stopping = cli.config.trainer, cli.config.early_stopping
+    enough = epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
+    waited = ResumableEarlyStopping.impatience(checkpoint.content)
+    if enough and 0 < early_stopping.patience <= waited:
         raise UserError(
-            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
-            f"on: {program()} --model {model} --ckpt_path {shlex.quote(str(path))} "
-            f"--early_stopping.patience {2 * patience}"
+            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To go on: "
+            f"{go_on} --early_stopping.patience {2 * waited}"
         )
-    if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
+    timer = Timer(trainer.max_time)
+    timer.load_state_dict(checkpoint.content.get("callbacks", {}).get(timer.state_key, {}))
+    if enough and (longer := longer_time(timer)):
+        raise UserError(f"this run has used up its --trainer.max_time. To go on: {go_on} --trainer.max_time {longer}")
+    if max_steps not in (None, -1) and steps >= max_steps:
         raise UserError(
-            f"this run is finished: it has done {checkpoint['global_step']} of {max_steps} steps. "
-            "To go on, set a larger --trainer.max_steps"
+            f"this run is finished: it has done {steps} of {max_steps} steps. To go on, set a larger "
+            "--trainer.max_steps"
         )
+
+
+def longer_time(timer: Timer) -> str | None:
+    """Return twice the time that a run has taken, as `--trainer.max_time` takes it; None if it has time left.
+
+    Args:
+        timer: of the run.
+    """
+    left = timer.time_remaining()
+    if left is None or left > 0:
+        return None
+    minutes, seconds = divmod(math.ceil(2 * timer.time_elapsed()), 60)
+    return f"{minutes // 1440:02}:{minutes // 60 % 24:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def say_schedule(cli: CommandLine) -> None:

@@ -9,25 +9,27 @@ from typing import Any, NamedTuple, TextIO, cast
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
 from lightning_nn import catalog
+from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_results
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import (
     as_saved,
+    longer_time,
     open_checkpoint,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
-    refuse_other_parts,
+    refuse_other_splits,
     run_settings,
     saved_digest,
-    saved_processor,
     saved_settings,
     say_left_out,
     say_paths,
@@ -35,6 +37,7 @@ from lightning_nn.cli.resume import (
 )
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process, resume_command
 from lightning_nn.sanitize import sanitize
@@ -79,9 +82,11 @@ def _train(request: Request) -> int:
         raise UserError(
             "--ckpt_path goes on with a run, --finetune starts a new one from its weights: give one of them"
         )
-    cli, data, model, run, path = _resumed(request) if request.ckpt_path else _begun(request)
+    cli, data, model, run, checkpoint = _resumed(request) if request.ckpt_path else _begun(request)
     record = RunStatistics()
-    trainer = cli.make_trainer(run, record)
+    trainer = cli.make_trainer(run, record, checkpoint)
+    path = None if checkpoint is None else str(checkpoint.path.absolute())
+    del checkpoint  # its tensors need not outlive the start
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
         where = "nothing is kept" if rehearsal else f"run {run.folder}"
@@ -91,7 +96,7 @@ def _train(request: Request) -> int:
         else:
             cli.save(run)
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=None if path is None else str(path.absolute()))
+        trainer.fit(model, datamodule=data, ckpt_path=path)
     except (KeyboardInterrupt, SystemExit):
         if not trainer.interrupted:
             raise
@@ -115,7 +120,7 @@ class TrainingSetup(NamedTuple):
     data: DataModule
     model: Task
     run: Run
-    path: Path | None
+    checkpoint: Checkpoint | None
 
 
 def _begun(request: Request) -> TrainingSetup:
@@ -124,27 +129,27 @@ def _begun(request: Request) -> TrainingSetup:
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     cli.check()
     tuned = open_checkpoint(request, request.finetune) if request.finetune else None
-    if tuned is not None and tuned[1]["lightning_nn"]["model"] == request.model:
-        saved = saved_settings(tuned[1])
-        say_left_out(saved.left_out, tuned[0])
+    if tuned is not None and tuned.model == request.model:
+        saved = saved_settings(tuned)
+        say_left_out(saved.left_out, tuned.path)
         cli.keep_form(saved.group("model"))
     data = _prepared(cli)
     model = cli.make_model(data)
     if tuned is not None:
-        _finetune(model, *tuned, data)
+        _finetune(model, tuned, data)
     return TrainingSetup(cli, data, model, Run.new(request.folder, request.model, request.name), None)
 
 
 def _resumed(request: Request) -> TrainingSetup:
     """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
-    path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
-    saved = checkpoint["lightning_nn"]["data"]
+    checkpoint = open_checkpoint(request, request.ckpt_path or "")
+    path, saved = checkpoint.path, checkpoint.data
     if saved is not None and request.data not in (None, saved):
         raise UserError(
             f"{path} was trained on --data {saved}, with which a resumed run goes on; for --data {request.data} start "
             f"a new run from these weights: --finetune {request.ckpt_path}"
         )
-    request = as_saved(request, path, checkpoint)
+    request = as_saved(request, checkpoint)
     assert request.model and request.data
     home = Run.of(path)
     run = home if home is not None and path.name == home.last.name else None
@@ -155,17 +160,17 @@ def _resumed(request: Request) -> TrainingSetup:
     refuse_left_out(cli, settings.left_out, path)
     cli.check()
     refuse_ignored(cli)
-    refuse_finished(cli, checkpoint, request.model, path)
-    say_paths(cli, settings, checkpoint, path)
+    refuse_finished(cli, checkpoint)
+    say_paths(cli, settings, checkpoint)
     if run is not None:
         run.claim()
-    data = _prepared(cli, saved_processor(checkpoint))
-    refuse_other_parts(data, checkpoint, path)
+    data = _prepared(cli, checkpoint.processor())
+    refuse_other_splits(data, checkpoint)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
         say_schedule(cli)
     model = cli.make_model(data)
-    model.load_state(checkpoint, path)
-    return TrainingSetup(cli, data, model, run or Run.new(request.folder, request.model, request.name), path)
+    model.load_state(checkpoint)
+    return TrainingSetup(cli, data, model, run or Run.new(request.folder, request.model, request.name), checkpoint)
 
 
 def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
@@ -197,13 +202,15 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
 
 
 def _more(cli: CommandLine, trainer: Trainer) -> str:
-    """The option that lets a run that has ended go on."""
-    patience = cli.config.early_stopping.patience
+    """Return the option that lets a run that has ended go on."""
     stop = trainer.early_stopping_callback
-    if stop is not None and stop.wait_count >= stop.patience:
-        return f"--early_stopping.patience {2 * patience}"
+    if isinstance(stop, ResumableEarlyStopping) and stop.stopping:
+        return f"--early_stopping.patience {2 * max(stop.patience, stop.wait_count)}"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"--trainer.max_steps {2 * trainer.max_steps}"
+    for timer in cast(Any, trainer).callbacks:
+        if isinstance(timer, Timer) and cli.config.trainer.max_time and (longer := longer_time(timer)):
+            return f"--trainer.max_time {longer}"
     return f"--trainer.max_epochs {2 * trainer.current_epoch}"
 
 
@@ -212,8 +219,9 @@ def _evaluate(request: Request) -> int:
     if not request.ckpt_path:
         raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
     refuse_training_options(request)
-    path, checkpoint = open_checkpoint(request, request.ckpt_path)
-    request = as_saved(request, path, checkpoint)
+    checkpoint = open_checkpoint(request, request.ckpt_path)
+    path = checkpoint.path
+    request = as_saved(request, checkpoint)
     assert request.model and request.data
     settings = saved_settings(checkpoint, request.data)
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
@@ -224,22 +232,18 @@ def _evaluate(request: Request) -> int:
     contradicted += [k for k in changes if k in decided]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
-    say_paths(cli, settings, checkpoint, path)
+    say_paths(cli, settings, checkpoint)
     data = cli.make_data()
-    data.use_processor(saved_processor(checkpoint))
+    data.use_processor(checkpoint.processor())
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
         data.evaluate_only(split)
     data.prepare_once()
-    if (
-        data.evaluation_split is None
-        and split not in data.provided_splits
-        and request.data == checkpoint["lightning_nn"]["data"]
-    ):
-        refuse_other_parts(data, checkpoint, path)
+    if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
+        refuse_other_splits(data, checkpoint)
     if is_first_process():
         _show_data(data, sys.stderr)
-    model = cli.topic.load_from_checkpoint(path)
+    model = cli.topic.from_checkpoint(checkpoint)
     trainer = cli.make_trainer(None)
     evaluate = trainer.validate if split == "val" else trainer.test
     (metrics,) = evaluate(model, datamodule=data, verbose=False)
@@ -247,7 +251,7 @@ def _evaluate(request: Request) -> int:
         answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
         print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
         run = Run.of(path)
-        same = request.data == checkpoint["lightning_nn"]["data"] and not any(map(_decides_figures, changes))
+        same = request.data == checkpoint.data and not any(map(_decides_figures, changes))
         same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
         if request.verb == "test" and run is not None and path.name == run.best.name and same:
             save_results(run.results, dict(metrics))
@@ -260,17 +264,17 @@ def _decides_figures(option: str) -> bool:
     return option.startswith(("data.", "trainer.")) and option not in free
 
 
-def _finetune(model: Task, path: Path, checkpoint: dict[str, Any], data: DataModule) -> None:
+def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:
     """Takes the weights of a checkpoint that fit, and says which do not."""
     loaded, kept = model.load_weights(checkpoint, data.processor)
     if is_first_process():
-        print(f"from {path}: {len(loaded)} tensors loaded, {len(kept)} not")
+        print(f"from {checkpoint.path}: {len(loaded)} tensors loaded, {len(kept)} not")
         for name, what in loaded.items():
             print(sanitize(f"  {name}{what and ': '}{what}"))
         for name, reason in kept.items():
             print(sanitize(f"  not {name}: {reason}"))
     if not loaded:
-        raise UserError(f"{path} has no weights that fit this model")
+        raise UserError(f"{checkpoint.path} has no weights that fit this model")
 
 
 def _help(request: Request) -> str:
@@ -279,8 +283,7 @@ def _help(request: Request) -> str:
 
         return predict_parser().format_help()
     if not request.model:
-        path, checkpoint = open_checkpoint(request, request.ckpt_path or "")
-        request = as_saved(request, path, checkpoint)
+        request = as_saved(request, open_checkpoint(request, request.ckpt_path or ""))
     assert request.model
     data = request.data or catalog.MODELS[request.model].data
     return CommandLine(request._replace(rest=[]), request.model, data).help()

@@ -13,7 +13,7 @@ from lightning_nn import catalog
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, read_checkpoint, to_plain_data
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation
@@ -53,11 +53,6 @@ class Task(Training, Evaluation):
     row_labels: ClassVar[dict[str, str]] = {}
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.data_name: str | None = None
-        self.config: str | None = None
-
     def setup(self, stage: str) -> None:
         """Lightning's hook, after the data module has told its processor: makes the metrics, begins a training."""
         for split in ("val", "test"):
@@ -87,29 +82,26 @@ class Task(Training, Evaluation):
             UserError: an argument of the model or the data is more than plain data; the loss is not finite.
         """
         self._raise_unless_finite()
+        checkpoint.setdefault(self.CHECKPOINT_HYPER_PARAMS_KEY, {})  # Lightning leaves it out where there are none
         for kind in (self.CHECKPOINT_HYPER_PARAMS_KEY, pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY):
             if kind in checkpoint:
                 checkpoint[kind] = to_plain_data(dict(checkpoint[kind]), "arguments")
         processor = (
             None if self.processor is None else {"kind": self.processor.kind, "state": self.processor.state_dict()}
         )
-        checkpoint["lightning_nn"] = {
-            "version": FORMAT,
-            "model": self.name,
-            "data": self.data_name,
-            "processor": processor,
-            "settings": to_plain_data(self.settings(), "settings"),
-            "config": self.config,
-        }
+        checkpoint.setdefault("lightning_nn", {}).update(  # the callbacks' hooks come before the model's
+            format=FORMAT,
+            model=self.name,
+            processor=processor,
+            settings=to_plain_data(self.settings(), "settings"),
+        )
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the processor and what has been added up of the epoch that had begun."""
-        mine = checkpoint["lightning_nn"]
-        self.data_name = mine["data"]
-        self.config = self.config or mine.get("config")
-        if mine["processor"] is not None and self.processor is None:
-            self.processor = catalog.processor(mine["processor"]["kind"], mine["processor"]["state"])
+        kept = checkpoint["lightning_nn"]["processor"]
+        if kept is not None and self.processor is None:
+            self.processor = catalog.processor(kept["kind"], kept["state"])
         super().on_load_checkpoint(checkpoint)
 
     def settings(self) -> dict[str, dict[str, Any]]:
@@ -117,30 +109,24 @@ class Task(Training, Evaluation):
         return {"optimizer": asdict(self.optimizer), "lr_scheduler": asdict(self.lr_scheduler)}
 
     def load_weights(
-        self, checkpoint: dict[str, Any], processor: Processor | None = None
+        self, checkpoint: Checkpoint, processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Loads the parameters and buffers of a checkpoint that fit, for fine-tuning.
 
         Rows that belong to words or categories (`row_labels`) go to the same word or category, wherever it stands.
 
         Args:
-            checkpoint: from `lightning_nn.runs.checkpoint.read_checkpoint`.
+            checkpoint: from `Checkpoint.open` of `lightning_nn.runs.checkpoint`.
             processor: of the data that the model will be trained on.
 
         Returns:
             Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
 
         Raises:
-            UserError: it is no checkpoint of this project.
+            UserError: its processor is damaged.
         """
-        given, mine = checkpoint.get("state_dict"), checkpoint.get("lightning_nn")
-        if not (isinstance(given, dict) and isinstance(mine, dict)):
-            raise UserError(
-                "this is no checkpoint of lightning_nn: it does not say which model and data its weights belong to; "
-                "load them yourself: model.load_state_dict(weights, strict=False)"
-            )
-        saved = mine.get("processor")
-        old = catalog.processor(saved["kind"], saved["state"]).row_labels() if saved else {}
+        given, saved = checkpoint.state_dict, checkpoint.processor()
+        old = saved.row_labels() if saved is not None else {}
         new = processor.row_labels() if processor else {}
         rows = {
             name: Rows(kind, new[kind], old[kind])
@@ -174,43 +160,54 @@ class Task(Training, Evaluation):
             arguments: constructor arguments other than the saved ones.
 
         Raises:
-            UserError: see `lightning_nn.runs.checkpoint.read_checkpoint`; also if it holds another model, or weights
-                that do not fit.
+            UserError: see `Checkpoint.open` of `lightning_nn.runs.checkpoint`; also if it holds another model, or
+                weights that do not fit.
         """
-        checkpoint = read_checkpoint(checkpoint_path, map_location or "cpu")
-        saved = checkpoint["lightning_nn"]["model"]
-        if saved != cls.name:
-            raise UserError(f"{checkpoint_path} holds the model {saved!r}, not {cls.name!r}")
-        saved_arguments = {k: v for k, v in checkpoint["hyper_parameters"].items() if k not in arguments}
+        return cls.from_checkpoint(Checkpoint.open(checkpoint_path, map_location or "cpu"), strict=strict, **arguments)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, *, strict: bool = True, **arguments: Any) -> Self:
+        """The trained model, in evaluation mode, from a checkpoint that is open.
+
+        Args:
+            checkpoint: from `Checkpoint.open`.
+            strict: whether the weights must be those of this model, no more and no less.
+            arguments: constructor arguments other than the saved ones.
+
+        Raises:
+            UserError: it holds another model, or weights that do not fit.
+        """
+        if checkpoint.model != cls.name:
+            raise UserError(f"{checkpoint.path} holds the model {checkpoint.model!r}, not {cls.name!r}")
+        saved_arguments = {k: v for k, v in checkpoint.arguments.items() if k not in arguments}
         form = trusted([{"model": saved_arguments}], {"model": cls})
         if form.left_out:
             raise UserError(
-                f"{checkpoint_path}: {names(form.left_out)} can't be taken from it: no argument of {cls.__name__}, "
+                f"{checkpoint.path}: {names(form.left_out)} can't be taken from it: no argument of {cls.__name__}, "
                 f"or no plain data of its type; in Python, give it as load_from_checkpoint(FILE, NAME=VALUE)"
             )
         try:
             model = cls(**{**form.group("model"), **arguments})
-            model.on_load_checkpoint(checkpoint)
+            model.on_load_checkpoint(checkpoint.content)
         except (TypeError, ValueError, RuntimeError, KeyError) as error:
-            raise _misfit(checkpoint_path, cls, error) from error
-        model.load_state(checkpoint, checkpoint_path, strict=strict)
+            raise _misfit(checkpoint.path, cls, error) from error
+        model.load_state(checkpoint, strict=strict)
         return model.eval()
 
-    def load_state(self, checkpoint: dict[str, Any], path: str | Path, *, strict: bool = True) -> None:
+    def load_state(self, checkpoint: Checkpoint, *, strict: bool = True) -> None:
         """Takes the weights of a checkpoint.
 
         Args:
-            checkpoint: from `lightning_nn.runs.checkpoint.read_checkpoint`.
-            path: where it stands, for errors.
+            checkpoint: from `Checkpoint.open`.
             strict: whether they must be those of this model, no more and no less.
 
         Raises:
             UserError: they do not fit.
         """
         try:
-            self.load_state_dict(checkpoint["state_dict"], strict=strict)
+            self.load_state_dict(checkpoint.state_dict, strict=strict)
         except (TypeError, RuntimeError) as error:
-            raise _misfit(path, type(self), error) from error
+            raise _misfit(checkpoint.path, type(self), error) from error
 
 
 def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:

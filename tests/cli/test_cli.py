@@ -533,7 +533,7 @@ def spoil(form: str, good: Path, file: Path) -> tuple[str, ...]:
     changed: dict[str, Any] = {
         "foreign": {"state_dict": checkpoint["state_dict"], "pytorch-lightning_version": "2.0"},
         "tensor": torch.zeros(3),
-        "newer": {**checkpoint, "lightning_nn": {**mine, "version": 99}},
+        "newer": {**checkpoint, "lightning_nn": {**mine, "format": 99}},
         "unknown model": {**checkpoint, "lightning_nn": {**mine, "model": "resnet"}},
         "hollow": {**checkpoint, "lightning_nn": {}},
         "no weights": {k: v for k, v in checkpoint.items() if k != "state_dict"},
@@ -605,13 +605,14 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "part",
     [
-        {"lightning_nn": {"version": "x"}},
+        {"lightning_nn": {"format": "x"}},
         {"lightning_nn": {"processor": {"kind": "nope", "state": {}}}},
         {"lightning_nn": {"processor": "text"}},
         {"lightning_nn": {"settings": None}},
         {"lightning_nn": {"settings": {"optimizer": 3}}},
-        {"lightning_nn": {"config": "just text"}},
-        {"lightning_nn": {"config": "model: [1, 2"}},
+        {"lightning_nn": {"run": "just text"}},
+        {"lightning_nn": {"run": {"data": 3}}},
+        {"lightning_nn": {"run": {"data": "digits", "trainer": "just text"}}},
         {"hyper_parameters": 3},
         {"loops": {}},
     ],

@@ -428,8 +428,8 @@ def test_a_checkpoint_that_was_moved_goes_on_as_its_run_would(tmp_path: Path) ->
 def test_a_class_that_a_moved_checkpoint_names_is_not_made(tmp_path: Path) -> None:
     command(*SOFTMAX, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
     checkpoint = torch.load(tmp_path / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)
-    evil = {"trainer": {"callbacks": {"class_path": "pytorch_lightning.callbacks.LambdaCallback"}, "max_epochs": 1}}
-    checkpoint["lightning_nn"]["config"] = yaml.safe_dump(evil)
+    evil = {"callbacks": {"class_path": "pytorch_lightning.callbacks.LambdaCallback"}, "max_epochs": 1}
+    checkpoint["lightning_nn"]["run"]["trainer"] = evil
     torch.save(checkpoint, tmp_path / "mine.ckpt")
     more = ("--ckpt_path", "mine.ckpt", "--trainer.max_epochs", "2", "--name", "new")
     command(*more, cwd=tmp_path).refused("trainer.callbacks", "--trainer.callbacks null")
@@ -483,7 +483,6 @@ def test_finetuning_keeps_the_form_of_a_checkpoint_that_is_older_than_an_argumen
     for key in ("character_vectors", "num_characters"):
         del checkpoint["hyper_parameters"][key]
     del checkpoint["lightning_nn"]["settings"]["loss"]["r_drop"]
-    checkpoint["lightning_nn"]["version"] = 1
     torch.save(checkpoint, file)
     assert "0 not" in command(*options, "--finetune", str(file), "--name", "same", cwd=tmp_path).ok().out
     assert "characters.weight" not in str(weights(tmp_path / "logs/han/same/checkpoints/best.ckpt").keys())

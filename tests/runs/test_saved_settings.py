@@ -91,7 +91,7 @@ FORMS: dict[str, Any] = {
     "nested": {"init_args": {"callbacks": [{"x": CLASS}]}, **CLASS},
     "key": {f"{MODULE}.Touch" + "x" * 100_000: CLASS},
 }
-DOORS = ("settings", "config", "config.yaml")
+DOORS = ("settings", "run", "config.yaml")
 
 
 def shell(mark: Path) -> dict[str, Any]:
@@ -107,9 +107,9 @@ def through(trap: Trap, door: str, groups: dict[str, Any]) -> None:
     merged = {**kept, **{k: {**kept.get(k, {}), **v} if isinstance(v, dict) else v for k, v in groups.items()}}
     if door == "config.yaml":
         trap.stranger(lambda c: None, yaml.safe_dump(merged))
-    elif door == "config":
+    elif door == "run":
         (trap.cwd / RUN / "config.yaml").unlink()
-        trap.stranger(lambda c: c["lightning_nn"].update(config=yaml.safe_dump(merged)))
+        trap.stranger(lambda c: c["lightning_nn"].update(run={**merged, "data": "digits"}))
     else:
         (trap.cwd / RUN / "config.yaml").unlink()  # which counts for more
         trap.stranger(lambda c: c["lightning_nn"]["settings"].update(groups))
@@ -167,7 +167,7 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
         checkpoint["hyper_parameters"].update({"init": evil, f"x{form}": evil})
         checkpoint["datamodule_hyper_parameters"].update(groups["data"])
         checkpoint["lightning_nn"]["settings"].update({k: v for k, v in groups.items() if isinstance(v, dict)})
-        checkpoint["lightning_nn"]["config"] = yaml.safe_dump(groups)
+        checkpoint["lightning_nn"]["run"] = {**groups, "data": "digits"}
 
     trap.stranger(change, yaml.safe_dump(groups))
     said = command(*VERBS[verb], cwd=trap.cwd)
@@ -207,15 +207,9 @@ RAW = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("door", ["config", "config.yaml"])
 @pytest.mark.parametrize("raw", RAW)
-def test_yaml_is_plain_data_or_refused(raw: str, door: str, trap: Trap) -> None:
-    text = RAW[raw].format(mark=trap.mark, module=MODULE)
-    if door == "config":
-        (trap.cwd / RUN / "config.yaml").unlink()
-        trap.stranger(lambda c: c["lightning_nn"].update(config=text))
-    else:
-        trap.stranger(lambda c: None, text)
+def test_yaml_is_plain_data_or_refused(raw: str, trap: Trap) -> None:
+    trap.stranger(lambda c: None, RAW[raw].format(mark=trap.mark, module=MODULE))
     done(command(*VERBS["resume"], cwd=trap.cwd), "resume")
     trap.shut()
 
