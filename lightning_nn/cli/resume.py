@@ -230,16 +230,16 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {go_on} "
             f"--trainer.max_epochs {2 * epochs}"
         )
-    trainer = cli.config.trainer
+    trainer, early_stopping = cli.config.trainer, cli.config.early_stopping
     enough = epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
-    patience, waited = cli.config.early_stopping.patience, ResumableEarlyStopping.impatience(checkpoint.content)
-    if enough and 0 < patience <= waited:
+    waited = ResumableEarlyStopping.impatience(checkpoint.content)
+    if enough and 0 < early_stopping.patience <= waited:
         raise UserError(
-            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
-            f"on: {go_on} --early_stopping.patience {2 * waited}"
+            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To go on: "
+            f"{go_on} --early_stopping.patience {2 * waited}"
         )
     timer = Timer(trainer.max_time)
-    timer.load_state_dict(checkpoint.content["callbacks"].get(timer.state_key, {}))
+    timer.load_state_dict(checkpoint.content.get("callbacks", {}).get(timer.state_key, {}))
     if enough and (longer := longer_time(timer)):
         raise UserError(f"this run has used up its --trainer.max_time. To go on: {go_on} --trainer.max_time {longer}")
     if max_steps not in (None, -1) and steps >= max_steps:
