@@ -47,7 +47,7 @@ class MonitorCheck(pl.Callback):
         """
         there = [name for name in trainer.callback_metrics if name.startswith("val/")]
         monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
-        for callback in trainer.callbacks:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping | ModelCheckpoint) and str(callback.monitor).startswith("val/"):
                 monitors.append((f"--trainer.callbacks, {type(callback).__name__}: monitor", str(callback.monitor)))
         for where, monitor in monitors:

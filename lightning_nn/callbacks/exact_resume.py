@@ -74,7 +74,7 @@ class ExactResume(pl.Callback):
         self._gradients = {}
         if self._averaging:
             rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
-            for callback in trainer.callbacks:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, StochasticWeightAveraging):
                     callback.on_train_epoch_start(trainer, pl_module)
             for optimizer, saved in zip(trainer.optimizers, rates, strict=True):
