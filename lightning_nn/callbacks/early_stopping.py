@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -47,11 +47,9 @@ class MonitorCheck(pl.Callback):
         """
         there = [name for name in trainer.callback_metrics if name.startswith("val/")]
         monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
-        for callback in cast(Any, trainer).callbacks:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping | ModelCheckpoint) and str(callback.monitor).startswith("val/"):
-                monitors.append(
-                    (f"--cast(Any, trainer).callbacks, {type(callback).__name__}: monitor", str(callback.monitor))
-                )
+                monitors.append((f"--trainer.callbacks, {type(callback).__name__}: monitor", str(callback.monitor)))
         for where, monitor in monitors:
             if monitor not in there:
                 raise UserError(f"{where} {monitor}: validation gives no such metric{nearest(monitor, there)}")

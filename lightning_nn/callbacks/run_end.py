@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
@@ -22,7 +21,7 @@ def option_to_go_on(trainer: pl.Trainer) -> str:
         return f"--early_stopping.patience {2 * max(stop.patience, stop.wait_count)}"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"--trainer.max_steps {2 * trainer.max_steps}"
-    for callback in cast(Any, trainer).callbacks:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Timer) and (longer := longer_time(callback)):
             return f"--trainer.max_time {longer}"
     return f"--trainer.max_epochs {2 * trainer.current_epoch}"
