@@ -227,7 +227,7 @@ def _evaluate(request: Request) -> int:
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
         data.evaluate_only(split)
-    data.prepare_once()
+    data.require_split(split)
     if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
         refuse_other_splits(data, checkpoint)
     if is_first_process():

@@ -231,15 +231,26 @@ class DataModule(pl.LightningDataModule):
 
     # ------------------------------------------------------------------ loaders
 
+    def require_split(self, split: str) -> None:
+        """Refuse a split that is missing.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Raises:
+            UserError: names those that there are.
+        """
+        self.prepare_once()
+        if split not in self.sources:
+            raise UserError(f"there is no {split} split in this data, only {' and '.join(self.sources)}")
+
     def train_dataloader(self) -> Loader:
         """Shuffled, each sample once an epoch (unless balanced).
 
         Raises:
             UserError: there is no train split.
         """
-        self.prepare_once()
-        if "train" not in self.sources:
-            raise UserError(f"there is no train split in this data, only {' and '.join(self.sources)}")
+        self.require_split("train")
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return self._loader("train", shuffle=not overfit)
 

@@ -20,6 +20,7 @@ from tests.tiny.register import registered
 RUN = ("--trainer.max_epochs", "12", "--trainer.enable_progress_bar", "false", "--name", "r")
 CHECKPOINTS = "checkpoints"
 HEADLINE = {"tiny_segmenter": "miou", "tiny_captioner": "exact"}
+LEARNED = {"tiny_segmenter": 0.9, "tiny_captioner": 0.5}  # of guesses, 0.3 and 0.125 are right
 models = pytest.mark.parametrize("model", HEADLINE)
 
 
@@ -45,7 +46,7 @@ def test_it_learns_and_what_it_measures_is_kept(model: str, trained: dict[str, P
     metric = HEADLINE[model]
     assert kept["model"] == model
     assert {f"{split}/{name}" for split in ("val", "test") for name in ("loss", metric)} <= kept.keys()
-    assert kept[f"test/{metric}"] > 0.9
+    assert kept[f"test/{metric}"] > LEARNED[model]
     assert {file.name for file in (run / CHECKPOINTS).iterdir()} == {"best.ckpt", "last.ckpt"}
 
 

@@ -71,7 +71,7 @@ class Captioner(Task):
 
     def start(self, image: Tensor) -> Tensor:
         """State of the decoder before the first word, (B, H)."""
-        return self.image(image.to(self.image.weight.dtype)).tanh()
+        return self.image(image.to(self.image.weight.dtype) * 2 - 1).tanh()
 
     def step(self, word: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the next word, (N, V), and the state after this one."""
