@@ -92,6 +92,10 @@ class CommandLine(LightningCLI):
         decided = set(self.data_module.describes)
         parser.add_class_arguments(self.topic, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
+        if self.request.verb in ("validate", "test"):  # of no training, so kept in no checkpoint
+            parser.add_argument(
+                "--data.allow_seen", type=bool, default=False, help="Evaluate on samples that were trained on, too."
+            )
         parser.add_class_arguments(Optimizer, "optimizer")
         parser.add_class_arguments(LRScheduler, "lr_scheduler")
         if issubclass(self.topic, Classifier):
@@ -124,6 +128,7 @@ class CommandLine(LightningCLI):
         seed = self.config.seed_everything
         if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
+        self.allow_seen: bool = self.config.data.pop("allow_seen", False)
         chosen, default = self.config.optimizer, parser.get_defaults().optimizer
         if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
             chosen.momentum = 0.0  # the topic's, for sgd

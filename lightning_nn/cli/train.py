@@ -33,6 +33,7 @@ from lightning_nn.cli.resume import (
     say_paths,
     say_schedule,
 )
+from lightning_nn.cli.seen_samples import compare_with_training
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -230,6 +231,9 @@ def _evaluate(request: Request) -> int:
     data.require_split(split)
     if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
         refuse_other_splits(data, checkpoint)
+    data = compare_with_training(data, split, cli, checkpoint)
+    if data.evaluation_split is None:  # under another path, it may be what the model was trained on
+        changes.pop("data.path", None)
     if is_first_process():
         _show_data(data, sys.stderr)
     model = cli.topic.from_checkpoint(checkpoint)

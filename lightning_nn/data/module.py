@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
-from lightning_nn.data.loader import Loader, Source
+from lightning_nn.data.loader import Fingerprints, Loader, Source
+from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
+from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]
@@ -82,6 +84,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_type: type[Batch] | None = None
         self._prepared = False
         self._digests: dict[str, str] = {}
+        self._fingerprints: dict[str, Fingerprints] = {}
 
     # ------------------------------------------------------------------ preparing
 
@@ -111,12 +114,14 @@ class DataModule(pl.LightningDataModule):
             return
         self.prepare()
         self.check_processor()
+        self._digests, self._fingerprints = {}, {}
+        self._prepared = True
         if (only := self.evaluation_split) is not None:
             self.sources = {only: self.sources[only]}
             if only not in self.provided_splits:
                 self.notes.append(f"{only} here is all {len(self.sources[only]):,} samples: no such part is given")
-        self._digests = {}
-        self._prepared = True
+        elif found := duplicates({split: self.fingerprints(split) for split in self.sources}, self.place):
+            self.notes.append(found)
 
     def check_processor(self) -> None:
         """Refuses the processor of a trained model that does not fit this data."""
@@ -175,6 +180,8 @@ class DataModule(pl.LightningDataModule):
                 self.use_processor(model.processor)
             model.processor = self.processor
             model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
+        if stage == "fit" and "train" in self.sources:
+            keep(self.digest(["train"]), self.fingerprints("train"))
 
     def _learner(self) -> Learner | None:
         """The model of the run, if it wants to be told; its kind of batch decides what is prepared."""
@@ -227,7 +234,27 @@ class DataModule(pl.LightningDataModule):
         Args:
             split: one that is there.
         """
-        yield self.sources[split].fingerprints()
+        yield self.fingerprints(split)
+
+    def fingerprints(self, split: str) -> Fingerprints:
+        """Return a hash of the contents of each sample, uint64 (N,), made once.
+
+        Args:
+            split: one that is there.
+        """
+        self.prepare_once()
+        if split not in self._fingerprints:
+            self._fingerprints[split] = self.sources[split].fingerprints()
+        return self._fingerprints[split]
+
+    def place(self, split: str, number: int) -> str:
+        """Name the place of a sample, for a note.
+
+        Args:
+            split: one that is there.
+            number: of the sample in it, from 0.
+        """
+        return f"sample {number + 1:,} of {split}"
 
     # ------------------------------------------------------------------ loaders
 

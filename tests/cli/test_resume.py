@@ -29,6 +29,7 @@ HAN = shlex.split(
     "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
 )
 COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--name", "r")
+SEEN = ("--data.allow_seen", "true")
 MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
 
@@ -318,7 +319,7 @@ def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
     command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
     own = json.loads(command("test", "--ckpt_path", "best", cwd=tmp_path).ok().out)
     write_reviews(tmp_path / "other.csv", rows=33)
-    tested = command("test", "--ckpt_path", "best", "--data.path", "other.csv", cwd=tmp_path).ok()
+    tested = command("test", "--ckpt_path", "best", "--data.path", "other.csv", *SEEN, cwd=tmp_path).ok()
     assert json.loads(tested.out)["samples"] == 33 > own["samples"]
     assert "all 33 samples" in tested.err
 
@@ -331,7 +332,7 @@ def test_a_model_is_tested_on_as_little_as_there_is(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/test.csv").write_text(f"{header}\n{first}\n{first}\n", encoding="utf-8")
     for path, verb, samples in (("one.csv", "test", 1), ("one.csv", "validate", 1), ("parts", "test", 2)):
-        tested = command(verb, "--ckpt_path", "best", "--data.path", path, cwd=tmp_path).ok()
+        tested = command(verb, "--ckpt_path", "best", "--data.path", path, *SEEN, cwd=tmp_path).ok()
         assert json.loads(tested.out)["samples"] == samples
         assert ("no such part is given" in tested.err) == (path == "one.csv"), tested.err
     command(*HAN, "--data.path", "parts", cwd=tmp_path).refused("test.csv", "no train file")
@@ -347,11 +348,32 @@ def test_a_corpus_that_grew_is_not_tested_on_what_was_trained(tmp_path: Path) ->
         command(*argv, cwd=tmp_path).refused("trained on", "--finetune", "--data.path")
     assert results(tmp_path / "logs/han/r") == before
     reviews.rename(tmp_path / "new.csv")
-    whole = command("test", "--ckpt_path", "best", "--data.path", "new.csv", cwd=tmp_path).ok()
+    whole = command("test", "--ckpt_path", "best", "--data.path", "new.csv", *SEEN, cwd=tmp_path).ok()
     assert json.loads(whole.out)["samples"] == 90
     (tmp_path / "moved.csv").write_text(old, encoding="utf-8")
     more = ("--trainer.max_epochs", "2", "--data.path", "moved.csv")
     command("--ckpt_path", "last", *more, cwd=tmp_path).ok()
+
+
+def test_a_train_file_that_changed_is_not_gone_on_with_in_mid_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all splits are given, too: positions in an epoch are of the samples that there were."""
+    header, *lines = write_reviews(tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "parts").mkdir()
+    for split, some in {"train": lines[:40], "val": lines[40:50], "test": lines[50:]}.items():
+        (tmp_path / f"parts/{split}.csv").write_text("\n".join([header, *some]), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "training_step", 3)
+        assert command(*HAN, "--data.path", "parts", "--name", "r", cwd=tmp_path).code == 130
+    train = tmp_path / "parts/train.csv"
+    whole = train.read_text(encoding="utf-8")
+    go_on = ("fit", "--ckpt_path", "last", "--trainer.max_epochs", "1")
+    for other in (lines[:20], lines[:39] + lines[:1], [lines[2], lines[1], lines[0], *lines[3:40]]):
+        train.write_text("\n".join([header, *other]), encoding="utf-8")
+        command(*go_on, cwd=tmp_path).refused("is not what", "trained on")
+    train.write_text(whole, encoding="utf-8")
+    command(*go_on, cwd=tmp_path).ok()
 
 
 @pytest.mark.parametrize("option", ["--data.segmenter chars", "--data.min_count 9", "--data.user_dict words.txt"])

@@ -123,12 +123,12 @@ def read_class_folders(
     _check_readable(indices, labels, categories, places, broken)
     if only is not None:
         indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
-        return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints)
+        return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints, files)
     _cut_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
     if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few pictures to cut splits from; each class needs at least three")
     indices = {split: indices[split] for split in SPLITS}
-    return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints)
+    return ImageSet(images, labels, indices, categories, notes, list(parts), fingerprints, files)
 
 
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:

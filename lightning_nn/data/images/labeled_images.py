@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn.data.batches import Index
@@ -23,6 +25,7 @@ class ImageSet(NamedTuple):
         notes: what a person should know of how they were read.
         provided_splits: splits that stand apart in the data; the others were split off.
         fingerprints: uint64 (N,), a hash of each image; None where they are quickly made.
+        files: of the N images; empty where these have none.
     """
 
     images: Pixels
@@ -32,6 +35,7 @@ class ImageSet(NamedTuple):
     notes: list[str]
     provided_splits: list[str]
     fingerprints: Fingerprints | None = None
+    files: Sequence[Path] = ()
 
 
 class LabeledImages(LabeledDataModule):
@@ -55,9 +59,15 @@ class LabeledImages(LabeledDataModule):
             split: ImageSource(data.images, data.labels, indices, data.fingerprints)
             for split, indices in data.indices.items()
         }
+        self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
         self.processor = ImageProcessor(data.categories, *self.form, max_pixels=max_pixels)
         self.provided_splits, self.notes = data.provided_splits, data.notes
         self.summary = summarize(self.sources, self.form)
+
+    def place(self, split: str, number: int) -> str:
+        """Return the file of an image, if it has one."""
+        indices, files = self._places[split]
+        return str(files[indices[number]]) if files else super().place(split, number)
 
     def describe(self) -> dict[str, Any]:
         """Numbers of pixel values, channels, rows, columns and classes."""

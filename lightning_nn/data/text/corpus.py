@@ -11,6 +11,7 @@ sentences and words needs no new build.
     fingerprints uint64 (D,) hash of the text of each document
     train, val, test  int64  numbers of the documents in each split
     counts     int64 (V, 3)  how often the word of each rank occurs in train, val and test
+    places.txt               file and line of each document, one per line
     words.txt                the word of each rank from 1, one per line
     corpus.json              categories, skipped documents, and which splits were provided
 """
@@ -32,7 +33,7 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 3  # of the arrays, normalization and word segmentation: included in the key of every entry
+FORMAT = 4  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
 
 
@@ -97,6 +98,15 @@ class Corpus:
         size = min(size, max_size or size)
         with (self.folder / "words.txt").open(encoding="utf-8", newline="\n") as file:
             return Vocabulary([UNKNOWN, *(line[:-1] for line in islice(file, size - 1))])
+
+    def place(self, document: int) -> str:
+        """Return file and line of a document.
+
+        Args:
+            document: its number.
+        """
+        with (self.folder / "places.txt").open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return next(islice(file, document, None))[:-1]
 
     @property
     def vocabulary_size(self) -> int:

@@ -122,6 +122,7 @@ class _Reading:
             (self.folder / "words").open("wb") as words,
             (self.folder / "sentences").open("wb") as sentences,
             (self.folder / "documents").open("wb") as documents,
+            (self.folder / "places.txt").open("wb") as places,
         ):
             for chunk in segment_stream(self._texts(records, pending), self.segmenter, self.processes):
                 numbers = [self.words.setdefault(word, len(self.words)) for word in chunk.vocabulary]
@@ -130,7 +131,10 @@ class _Reading:
                 _append(documents, chunk.documents[chunk.documents > 0])
                 self.size_sentences += len(chunk.sentences)
                 for size in chunk.documents:
-                    self._document(pending.popleft(), empty=size == 0)
+                    document = pending.popleft()
+                    self._document(document, empty=size == 0)
+                    if size:
+                        places.write(" ".join(document.place.splitlines()).encode("utf-8", "surrogateescape") + b"\n")
         self.size_documents = len(self.labels)
         self._check(records)
 

@@ -185,6 +185,11 @@ class Documents(LabeledDataModule):
             )
         return processor, processor.vocabulary.ids(corpus.vocabulary(0, None).words)
 
+    def place(self, split: str, number: int) -> str:
+        """Return file and line of a document."""
+        source = self.sources[split]
+        return source.corpus.place(int(source.indices[number]))
+
     def describe(self) -> dict[str, Any]:
         """Numbers of words, of the characters they are made of (and one more for none), and of classes."""
         self.prepare_once()
