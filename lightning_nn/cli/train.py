@@ -90,6 +90,7 @@ def _fit(setup: TrainingSetup) -> int:
     record = RunStatistics()
     trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())
+    del setup, checkpoint  # its tensors need not outlive the start
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
         where = "nothing is kept" if rehearsal else f"run {run.folder}"

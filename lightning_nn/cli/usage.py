@@ -100,10 +100,10 @@ def verb_help(verb: str) -> str:
             "  --ckpt_path last|best|FILE  of the newest run, or a file",
             "  --model NAME                the newest run of this model",
             "  --folder DIR                where the runs are kept (logs)",
-            "  --data NAME --data.NAME VALUE  other data than it was trained on; listed by:",
-            f"                              {name} {verb} --model NAME --help",
-            f"  --trainer.accelerator, --trainer.devices, --trainer.limit_{short}_batches",
-            f"                              listed by: {name} {verb} --model NAME --help trainer",
+            "  --data NAME, --data.NAME VALUE  other data than it was trained on; listed by",
+            f"      {name} {verb} --model NAME --help",
+            f"  --trainer.accelerator, --trainer.devices, --trainer.limit_{short}_batches; by",
+            f"      {name} {verb} --model NAME --help trainer",
         ]
     )
 
