@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lightning_nn import catalog
+from lightning_nn.cli.factory import make_data
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.data.cache import cache_folder
 from lightning_nn.data.loader import Fingerprints
@@ -78,7 +79,7 @@ def _training_hashes(data: DataModule, digest: object) -> Fingerprints | None:
 
 def _split_as_trained(data: DataModule, cli: CommandLine, trained: dict[str, object]) -> DataModule | None:
     """The data with all its splits, if they are those of the training."""
-    whole = cli.make_data()
+    whole = make_data(cli)
     whole.use_processor(data.fixed_processor)
     try:
         whole.prepare_once()
