@@ -32,7 +32,9 @@ class BestValidation:
         if self._restored and folder is not None and not Path(folder, "best.ckpt").is_file():
             self.metrics, self.epoch = {}, None  # a new run from an old checkpoint: the best is elsewhere
         self._restored = False
-        name = str(getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", "val/loss"))
+        name = getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", "val/loss")
+        if name is None:  # a task whose last state is its result
+            return
         mode = better(name, getattr(checkpoint, "mode", None))
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
         sign = 1 if mode == "max" else -1

@@ -226,3 +226,13 @@ def test_the_heaviest_sentences_are_shown_in_their_order() -> None:
     shown = re.findall(r"(s\d+)(?:</strong>)? \|", shown_table)
     assert len(shown) == 20 and "The heaviest 20 of 32 sentences." in shown_table
     assert {"s30", "s31"} <= set(shown) and shown == sorted(shown, key=lambda s: int(s[1:])), shown
+
+
+def test_a_task_without_a_monitor_has_no_best_validation(tmp_path: Path) -> None:
+    class Unmonitored(Tiny):
+        monitor = None  # type: ignore[assignment]
+
+    callback = TensorBoardCallback()
+    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
+    trainer(callback, logger=logger, max_epochs=1).fit(Unmonitored(), datamodule=Data(2))
+    assert callback.state_dict()["best"]["metrics"] == {}
