@@ -237,10 +237,16 @@ class Classifier(Task):
     def _count(self, split: str, batch: Any) -> None:
         logits = self.logits(batch)
         losses = self.sample_losses(logits, batch.label)
+        predicted = self.probabilities(logits).argmax(1)
+        update = self._update_metrics
+        if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics
+            update = torch.compiler.disable(update)
+        update(split, losses, predicted, batch.label)
+
+    def _update_metrics(self, split: str, losses: Tensor, predicted: Tensor, label: Tensor) -> None:
         weights = torch.ones_like(losses)  # torchmetrics 1.4 expands a single one and, at a NaN, writes into it
         cast(MeanMetric, self.losses[f"{split}_"]).update(losses, weights)
-        predicted = self.probabilities(logits).argmax(1)
-        cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"]).update(predicted, batch.label)
+        cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"]).update(predicted, label)
 
     def _report(self, split: str) -> None:
         confusion = cast(MulticlassConfusionMatrix, self.confusions[f"{split}_"])
