@@ -166,9 +166,10 @@ class Classifier(Task):
         """Adds a batch to both."""
         logits, label = self.logits(batch), _require_label(batch)
         losses = self.sample_losses(logits, label)
-        # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
-        metrics["loss"].update(losses, torch.ones_like(losses))
-        metrics["confusion"].update(self.probabilities(logits).argmax(1), likeliest(label))
+        add = (
+            torch.compiler.disable(_add) if torch.compiler.is_compiling() else _add
+        )  # dynamo can't follow torchmetrics
+        add(metrics, losses, self.probabilities(logits).argmax(1), likeliest(label))
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
         """Loss, accuracy and macro-F1 of a split."""
@@ -219,3 +220,9 @@ def _require_label(batch: Any) -> Tensor:
     if batch.label is None:
         raise UserError("a batch has no labels: a classifier learns from and is measured by them")
     return cast(Tensor, batch.label)
+
+
+def _add(metrics: Mapping[str, Metric], losses: Tensor, predicted: Tensor, label: Tensor) -> None:
+    # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
+    metrics["loss"].update(losses, torch.ones_like(losses))
+    metrics["confusion"].update(predicted, label)
