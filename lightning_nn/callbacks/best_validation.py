@@ -25,8 +25,8 @@ class BestValidation:
 
     def update(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Looks at the validation that has just ended."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
-            return
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.global_step:
+            return  # before the first step there is no best checkpoint
         checkpoint = trainer.checkpoint_callback
         folder = getattr(checkpoint, "dirpath", None)
         if self._restored and folder is not None and not Path(folder, "best.ckpt").is_file():

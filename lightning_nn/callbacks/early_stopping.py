@@ -50,18 +50,34 @@ class ResumableEarlyStopping(EarlyStopping):
             check_on_train_epoch_end=False,  # a resumed run ends its epoch without a validation
         )
 
+        self.stopping = False  # whether it has asked for the end, which --trainer.min_epochs may put off
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ask for the end again in a run that was resumed before its `min_epochs`."""
+        trainer.should_stop = trainer.should_stop or self.stopping
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare with the best value so far."""
+        super().on_validation_end(trainer, pl_module)
+        self.stopping = self.stopping or self.wait_count >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the count, the best value, and whether the end was asked for."""
+        return {**super().state_dict(), "stopping": self.stopping}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting, with the patience asked for now."""
+        """Go on counting, with the patience asked for now."""
+        self.stopping = state_dict["stopping"] and state_dict["patience"] == self.patience
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     @staticmethod
     def impatience(checkpoint: dict[str, Any]) -> int:
-        """Validations without a better value when a checkpoint was written; 0 where nobody counted.
+        """Return how many validations without a better value a checkpoint has counted; 0 where nobody counted.
 
         Args:
             checkpoint: as read.
         """
-        states = [
-            state for key, state in checkpoint.get("callbacks", {}).items() if key.startswith("ResumableEarlyStopping")
-        ]
-        return int(states[0]["wait_count"]) if states else 0
+        for key, state in checkpoint.get("callbacks", {}).items():
+            if key.startswith("ResumableEarlyStopping"):
+                return max(int(state["wait_count"]), int(state["patience"]) if state["stopping"] else 0)
+        return 0

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ProgressBar
 from torch import Tensor
 
-from lightning_nn.callbacks.status_line import HEARTBEAT, INTERVAL, StatusLine, Task
+from lightning_nn.callbacks.progress_bar import ProgressBar, columns
 
+INTERVAL = 0.2  # seconds between two drawings in a terminal
+HEARTBEAT = 60.0  # seconds without a line after which a file gets one
 KEPT = 1000  # losses held at most before they are added up
 
 
-class Progress(ProgressBar):
+class Progress(pl.callbacks.ProgressBar):
     """Progress on standard error; values are read from the device only when something is shown.
 
     Args:
@@ -27,14 +30,16 @@ class Progress(ProgressBar):
 
     def __init__(self, stream: TextIO | None = None, interval: float = INTERVAL, heartbeat: float = HEARTBEAT) -> None:
         super().__init__()
-        self._line = StatusLine(stream, interval, heartbeat)
+        self._given_stream, self._interval, self._heartbeat = stream, interval, heartbeat
         self._enabled = True
+        self._bar: ProgressBar | None = None
+        self._interrupted: tuple[ProgressBar | None, float] | None = None  # training, and when validation began
+        self._begun = False  # whether it is known where the epoch goes on
         self._losses: list[Tensor] = []
         self._sum, self._count, self._recent = 0.0, 0, math.nan
         self._epoch_start = 0.0
         self._validated: dict[str, float] = {}
         self._fresh = False  # whether these are of this epoch
-        self._interrupted: tuple[Task, float] | None = None  # training, and when validation began
 
     @property
     def is_enabled(self) -> bool:
@@ -49,7 +54,7 @@ class Progress(ProgressBar):
     def disable(self) -> None:
         """Shows nothing from now on."""
         self._enabled = False
-        self._line.end()
+        self._end()
 
     def enable(self) -> None:
         """Shows things again."""
@@ -57,7 +62,8 @@ class Progress(ProgressBar):
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Prints without breaking the line."""
-        self._line.clear()
+        if self._bar is not None:
+            self._bar.clear()
         print(*args, **kwargs)
 
     # ------------------------------------------------------------------ training
@@ -69,27 +75,23 @@ class Progress(ProgressBar):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins the epoch's line."""
         self._losses, self._sum, self._count, self._recent = [], 0.0, 0, math.nan
-        self._epoch_start, self._fresh = time.monotonic(), False
-        self._begin(Task(_epoch(trainer), None, first=-1))  # the first batch tells where a resumed epoch goes on
+        self._epoch_start, self._fresh, self._begun = time.monotonic(), False, False
+        self._begin(_epoch(trainer), None, lambda: self._values(trainer))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks at the clock; draws if it is time to."""
-        if not self._enabled:
+        """Moves the bar, which is drawn if it is time to."""
+        if self._bar is None:
             return
-        losses, task = self._losses, self._line.task
         if outputs is not None and (loss := outputs.get("loss")) is not None:
-            losses.append(loss)
-        if task.first < 0:
-            task.first, task.total = batch_idx, _steps(trainer, batch_idx + 1)
-        task.done = batch_idx + 1
-        due = self._line.due
-        if due or len(losses) >= KEPT:
+            self._losses.append(loss)
+        if not self._begun:  # the first batch tells where a resumed epoch goes on
+            self._bar.begin_at(batch_idx, _steps(trainer, batch_idx + 1))
+            self._begun = True
+        self._bar.update(batch_idx + 1 - self._bar.n)
+        if len(self._losses) >= KEPT:
             self._add_losses(trainer)
-        if due:
-            scores = _shown({k: v for k, v in self._validated.items() if k != "val/loss"})
-            self._line.show([f"loss {_number(self._recent)}", *scores[:2]])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves a line about the epoch."""
@@ -103,44 +105,47 @@ class Progress(ProgressBar):
             parts.append(f"train/loss {_number(self._sum / self._count)}")
         if self._fresh:
             parts += _shown(self._validated)
-        self._line.leave([*parts, f"{time.monotonic() - self._epoch_start:.1f} s"])
+        self._leave([*parts, f"{time.monotonic() - self._epoch_start:.1f} s"])
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the moving line away."""
-        self._line.end()
+        self._end()
 
     # ------------------------------------------------------------------ evaluation
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Shows validation in the place of training, unless it is the sanity check."""
         if not trainer.sanity_checking:
-            self._interrupted = (self._line.task, time.monotonic())
-            self._begin(Task("validate", _batches(trainer.num_val_batches)))
+            if self._bar is not None:
+                self._bar.clear()
+            self._interrupted, self._bar = (self._bar, time.monotonic()), None
+            self._begin("validate", _batches(trainer.num_val_batches))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Reads the metrics and goes back to training."""
         if not self._enabled or trainer.sanity_checking:
             return
+        self._end()
         if trainer.state.fn != "fit" or self._interrupted is None:
-            self._line.end()
             return
         names = [name for name in trainer.callback_metrics if name.startswith("val/")]
         self._validated = {name: float(trainer.callback_metrics[name]) for name in names}
         self._fresh = True
-        task, stopped = self._interrupted
-        task.start += time.monotonic() - stopped  # the rate is that of training alone
-        self._line.task = task
-        if not trainer.is_last_batch and not self._line.terminal:
-            done = f"{trainer.fit_loop.epoch_loop.batch_idx + 1}/{task.total or '?'}"
-            self._line.leave([task.name, done, *_shown(self._validated)])
+        (self._bar, began), self._interrupted = self._interrupted, None
+        if self._bar is None:
+            return
+        self._bar.skip(time.monotonic() - began)  # the rate is that of training alone
+        if not trainer.is_last_batch and not self._bar.moves:
+            done = f"{trainer.fit_loop.epoch_loop.batch_idx + 1}/{self._bar.total or '?'}"
+            self._leave([self._bar.desc, done, *_shown(self._validated)])
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins the test's line."""
-        self._begin(Task("test", _batches(trainer.num_test_batches)))
+        self._begin("test", _batches(trainer.num_test_batches))
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins the prediction's line."""
-        self._begin(Task("predict", _batches(trainer.num_predict_batches)))
+        self._begin("predict", _batches(trainer.num_predict_batches))
 
     def on_test_batch_end(
         self,
@@ -151,29 +156,54 @@ class Progress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Looks at the clock; draws if it is time to."""
-        if self._enabled and not trainer.sanity_checking:
-            self._line.task.done += 1
-            if self._line.due:
-                self._line.show([])
+        """Moves the bar, which is drawn if it is time to."""
+        if self._bar is not None and not trainer.sanity_checking:
+            self._bar.update()
 
     on_validation_batch_end = on_predict_batch_end = on_test_batch_end
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Takes the moving line away."""
-        self._line.end()
+        self._end()
 
     on_predict_end = on_test_end
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Takes the moving line away, so that the message stands alone."""
-        self._line.end()
+        self._end()
 
     # ------------------------------------------------------------------ parts
 
-    def _begin(self, task: Task) -> None:
+    @property
+    def _stream(self) -> TextIO:
+        return self._given_stream or sys.stderr
+
+    def _begin(self, name: str, total: int | None, values: Callable[[], list[str]] = list) -> None:
+        self._end()
         if self._enabled:
-            self._line.begin(task)
+            every = self._interval if self._stream.isatty() else self._heartbeat
+            self._bar = ProgressBar(self._stream, name, total, every, values)
+
+    def _end(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _leave(self, parts: list[str]) -> None:
+        """Writes a line that stays, above the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        line, stream = "  ".join(parts), self._stream
+        wide = stream.isatty() and len(line) >= columns(stream)
+        stream.write((" ".join(parts) if wide else line) + "\n")
+        stream.flush()
+
+    def _values(self, trainer: pl.Trainer) -> list[str]:
+        """What stands behind the numbers of training: the recent loss and the last validation."""
+        self._add_losses(trainer)
+        scores = _shown({k: v for k, v in self._validated.items() if k != "val/loss"})
+        return [f"loss {_number(self._recent)}", *scores[:2]]
 
     def _add_losses(self, trainer: pl.Trainer) -> None:
         """Adds up the losses since the last time."""

@@ -22,6 +22,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from lightning_nn import catalog
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
+from lightning_nn.callbacks.exact_resume import ExactResume
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.run_settings import RunSettings
 from lightning_nn.callbacks.run_statistics import RunStatistics
@@ -234,6 +235,7 @@ class CommandLine(LightningCLI):
         kept = {group: values for group, values in yaml.safe_load(self.text()).items() if group in RUN_GROUPS}
         callbacks += [RunSettings(self.data_name, kept)]
         callbacks += [MonitorCheck(watched), StepSeed(self.config.seed_everything), TensorBoardCallback()]
+        callbacks.append(ExactResume())
         if record is not None:
             callbacks.append(record)
         if stop.patience > 0:

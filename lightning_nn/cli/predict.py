@@ -75,10 +75,12 @@ def _check_out(out: Path, file: str | None) -> None:
     """Refuses an output that can't be one, before anything is predicted.
 
     Raises:
-        UserError: it is a folder, or what is read.
+        UserError: it is a folder, in none, or what is read.
     """
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file")
+    if not out.parent.is_dir():
+        raise UserError(f"can't write --out {out}: there is no folder {out.parent}")
     read = Path(file or "-")
     if not out.exists() or not read.exists():
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from inspect import signature
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
@@ -228,17 +230,36 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {go_on} "
             f"--trainer.max_epochs {2 * epochs}"
         )
-    patience, waited = cli.config.early_stopping.patience, ResumableEarlyStopping.impatience(checkpoint.content)
-    if 0 < patience <= waited:
+    trainer, early_stopping = cli.config.trainer, cli.config.early_stopping
+    enough = epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
+    waited = ResumableEarlyStopping.impatience(checkpoint.content)
+    if enough and 0 < early_stopping.patience <= waited:
         raise UserError(
-            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
-            f"on: {go_on} --early_stopping.patience {2 * patience}"
+            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To go on: "
+            f"{go_on} --early_stopping.patience {2 * waited}"
         )
+    timer = Timer(trainer.max_time)
+    timer.load_state_dict(checkpoint.content.get("callbacks", {}).get(timer.state_key, {}))
+    if enough and (longer := longer_time(timer)):
+        raise UserError(f"this run has used up its --trainer.max_time. To go on: {go_on} --trainer.max_time {longer}")
     if max_steps not in (None, -1) and steps >= max_steps:
         raise UserError(
             f"this run is finished: it has done {steps} of {max_steps} steps. To go on, set a larger "
             "--trainer.max_steps"
         )
+
+
+def longer_time(timer: Timer) -> str | None:
+    """Return twice the time that a run has taken, as `--trainer.max_time` takes it; None if it has time left.
+
+    Args:
+        timer: of the run.
+    """
+    left = timer.time_remaining()
+    if left is None or left > 0:
+        return None
+    minutes, seconds = divmod(math.ceil(2 * timer.time_elapsed()), 60)
+    return f"{minutes // 1440:02}:{minutes // 60 % 24:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def say_schedule(cli: CommandLine) -> None:

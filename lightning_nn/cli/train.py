@@ -9,17 +9,20 @@ from typing import Any, NamedTuple, TextIO, cast
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
 from lightning_nn import catalog
+from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_results
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import (
     as_saved,
+    longer_time,
     open_checkpoint,
     refuse_finished,
     refuse_ignored,
@@ -199,13 +202,15 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
 
 
 def _more(cli: CommandLine, trainer: Trainer) -> str:
-    """The option that lets a run that has ended go on."""
-    patience = cli.config.early_stopping.patience
+    """Return the option that lets a run that has ended go on."""
     stop = trainer.early_stopping_callback
-    if stop is not None and stop.wait_count >= stop.patience:
-        return f"--early_stopping.patience {2 * patience}"
+    if isinstance(stop, ResumableEarlyStopping) and stop.stopping:
+        return f"--early_stopping.patience {2 * max(stop.patience, stop.wait_count)}"
     if 0 < trainer.max_steps <= trainer.global_step:
         return f"--trainer.max_steps {2 * trainer.max_steps}"
+    for timer in cast(Any, trainer).callbacks:
+        if isinstance(timer, Timer) and cli.config.trainer.max_time and (longer := longer_time(timer)):
+            return f"--trainer.max_time {longer}"
     return f"--trainer.max_epochs {2 * trainer.current_epoch}"
 
 

@@ -45,7 +45,7 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             if not documents:
                 return Drawing({}, {}, {})
             tables = "\n\n".join(attention.table(document) for document in documents)
-            title = _title("Attention", model, f"{len(documents)} {word} documents")
+            title = _title("Attention", model, len(documents), word, "document")
             return Drawing({}, {"attention": tables}, {"attention.html": attention.page(documents, title)})
         case ImageGrid(name, images, titles):
             return Drawing({name: image_grid.picture(images, titles)} if images else {}, {}, {})
@@ -55,7 +55,7 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             if not artifact.images:
                 return Drawing({}, {}, {})
             numbers = [str(number) for number in range(1, len(artifact.images) + 1)]
-            title = _title("Captions", model, f"{len(artifact.images)} {word} images")
+            title = _title("Captions", model, len(artifact.images), word, "image")
             return Drawing(
                 {"captions": image_grid.picture(artifact.images, numbers)},
                 {"captions": captions.table(artifact)},
@@ -65,5 +65,6 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             assert_never(artifact)
 
 
-def _title(what: str, model: str, content: str) -> str:
-    return f"{what}: {', '.join(filter(None, [model, ' '.join(content.split())]))}"
+def _title(what: str, model: str, number: int, split: str, content: str) -> str:
+    number_of = " ".join(filter(None, [str(number), split, content + "s" * (number != 1)]))
+    return f"{what}: {', '.join(filter(None, [model, number_of]))}"

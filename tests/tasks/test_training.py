@@ -227,10 +227,6 @@ def test_another_loader_is_counted_by_lightning(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- means
 
 
-def summed(means: RunningMeans, epoch: int) -> Totals | None:
-    return means.totals(epoch, lambda sums: sums)
-
-
 def test_resumed_sums_go_on_in_their_epoch_on_one_process_only() -> None:
     kept = Totals({"loss": 5.0, "iou": 2.0}, 10.0)
     step = {"loss": torch.tensor(1.0), "iou": torch.tensor(0.5)}
@@ -238,18 +234,9 @@ def test_resumed_sums_go_on_in_their_epoch_on_one_process_only() -> None:
         means = RunningMeans()
         means.resume(3, kept)
         means.add(step, 2, epoch, keeps_resumed=keeps)
-        totals = summed(means, epoch)
+        totals = means.totals(lambda sums: sums)
         assert totals is not None
         assert (float(totals.sums["loss"]), float(totals.sums["iou"]), float(totals.weight)) == expected
-
-
-def test_an_epoch_that_was_through_when_it_was_resumed_keeps_its_sums() -> None:
-    means, kept = RunningMeans(), Totals({"loss": 5.0}, 10.0)
-    means.resume(3, kept)
-    assert summed(means, 3) == kept
-    assert summed(means, 4) is None
-    means.clear()
-    assert summed(means, 3) is None
 
 
 def test_sums_of_other_names_are_refused() -> None:
