@@ -29,6 +29,7 @@ HAN = shlex.split(
     "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
 )
 COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--name", "r")
+PARTS = ("--data.path", "parts", "--data.segmenter", "chars")
 SEEN = ("--data.allow_seen", "true")
 MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
@@ -365,14 +366,13 @@ def test_a_train_file_that_changed_is_not_gone_on_with_in_mid_epoch(
         (tmp_path / f"parts/{split}.csv").write_text("\n".join([header, *some]), encoding="utf-8")
     with monkeypatch.context() as patch:
         interrupt_at(patch, "training_step", 3)
-        assert command(*HAN, "--data.path", "parts", "--name", "r", cwd=tmp_path).code == 130
-    train = tmp_path / "parts/train.csv"
-    whole = train.read_text(encoding="utf-8")
+        assert command(*HAN, *PARTS, "--name", "r", cwd=tmp_path).code == 130
     go_on = ("fit", "--ckpt_path", "last", "--trainer.max_epochs", "1")
-    for other in (lines[:20], lines[:39] + lines[:1], [lines[2], lines[1], lines[0], *lines[3:40]]):
-        train.write_text("\n".join([header, *other]), encoding="utf-8")
-        command(*go_on, cwd=tmp_path).refused("is not what", "trained on")
-    train.write_text(whole, encoding="utf-8")
+    others = (lines[:20], lines[:39] + lines[:1], [lines[2], lines[1], lines[0], *lines[3:40]])
+    for number, other in enumerate(others):
+        cwd = Path(shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-{number}")))
+        (cwd / "parts/train.csv").write_text("\n".join([header, *other]), encoding="utf-8")
+        command(*go_on, cwd=cwd).refused("is not what", "trained on")
     command(*go_on, cwd=tmp_path).ok()
 
 
