@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -166,9 +166,9 @@ class Classifier(Task):
         """Adds a batch to both."""
         logits, label = self.logits(batch), _require_label(batch)
         losses = self.sample_losses(logits, label)
-        add = (
-            torch.compiler.disable(_add) if torch.compiler.is_compiling() else _add
-        )  # dynamo can't follow torchmetrics
+        add: Callable[..., None] = _add
+        if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics
+            add = torch.compiler.disable(_add)  # type: ignore[no-untyped-call]
         add(metrics, losses, self.probabilities(logits).argmax(1), likeliest(label))
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
