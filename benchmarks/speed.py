@@ -107,15 +107,17 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
 
 def prepare(options: list[str]) -> Setup:
     """Data and model as the command makes them."""
-    from lightning_nn.cli.train import CommandLine
+    from lightning_nn.cli.factory import make_data, make_model
+    from lightning_nn.cli.parser import CommandLine
 
     request = parse(["fit", *options])
     if not request.model:
         raise UserError("say which model: --model NAME")
     line = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
-    data = line.make_data()
+    line.seed()
+    data = make_data(line)
     data.prepare_once()
-    model = line.make_model(data)
+    model = make_model(line, data)
     model.processor = data.processor
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     return Setup(data, model, weights, line.config.trainer.gradient_clip_val)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -12,22 +13,21 @@ class Entry(NamedTuple):
     """A row: where the class is and what it is for.
 
     Attributes:
-        path: module and class, "module:Class".
+        path: module and class, "module:Class", or the class itself.
         batch_types: of its batches: "image", "mask", "text", "caption" or "style". A model has one, a data set gives
             one or several; they fit if they share one.
         line: what it is, in a line.
         data: for a model, the data set it trains on if none is named.
     """
 
-    path: str
+    path: str | type
     batch_types: tuple[str, ...]
     line: str
     data: str = ""
 
     def load(self) -> Any:
         """The class, imported now."""
-        module, name = self.path.split(":")
-        return getattr(import_module(module), name)
+        return _load(self.path)
 
     def fits(self, other: Entry) -> bool:
         """Whether a model and a data set, this and the other, share a kind of batch."""
@@ -53,10 +53,71 @@ DATA: dict[str, Entry] = {
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
 }
 
-PROCESSORS: dict[str, str] = {
+PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
+
+
+def register(
+    name: str, cls: str | type, batch_types: str | tuple[str, ...], line: str = "", data: str | None = None
+) -> None:
+    """Adds a model or a data set of your own, so that the command line knows it.
+
+    Write it into a module and name that module: `python -m lightning_nn --import mine.py --model mine`.
+
+        from lightning_nn import catalog
+        catalog.register("mine", MyModel, "text", "my own", data="bulletins")  # a model: MyModel.name is "mine"
+        catalog.register("letters", Letters, "text", "my letters")  # a data set
+
+    Args:
+        name: what the command line calls it: small letters, digits and _, a letter first.
+        cls: the class, a `Task` or a `DataModule`, or "module:Class", imported when it is used.
+        batch_types: of its batches: "image", "mask", "text", "caption", "style" or a name of your own; one or several.
+        line: what it is, in a line; the first of the docstring if none is given.
+        data: for a model, the data set it trains on if none is named; None for a data set.
+
+    Raises:
+        UserError: the name is taken or can't be one, or the class does not fit.
+    """
+    table = DATA if data is None else MODELS
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UserError(f"register: {name!r} is no name: small letters, digits and _, a letter first")
+    if name in table and table[name].path != cls:
+        raise UserError(f"register: there is a {name!r} already")
+    kinds = (batch_types,) if isinstance(batch_types, str) else tuple(batch_types)
+    if not kinds:
+        raise UserError(f"register: {name!r} has no batch type")
+    if isinstance(cls, str):
+        if cls.count(":") != 1:
+            raise UserError(f"register: {cls!r} is no class: give it as module:Class")
+    else:
+        line = line or (cls.__doc__ or "").strip().partition("\n")[0]
+        if data is not None and getattr(cls, "name", None) != name:
+            raise UserError(f"register: {cls.__name__}.name must be {name!r}, by which its checkpoints know it")
+    table[name] = Entry(cls, kinds, line, data or "")
+
+
+def register_processor(kind: str, cls: str | type) -> None:
+    """Adds a processor of your own, so that checkpoints that hold its state can be read.
+
+    Args:
+        kind: its `kind`.
+        cls: the class, or "module:Class"; its constructor takes what its `state_dict` returns.
+
+    Raises:
+        UserError: the kind is taken.
+    """
+    if PROCESSORS.get(kind, cls) != cls:
+        raise UserError(f"register_processor: there is a {kind!r} already")
+    PROCESSORS[kind] = cls
+
+
+def _load(path: str | type) -> Any:
+    if isinstance(path, type):
+        return path
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
 
 
 def find(table: dict[str, Entry], name: str, what: str) -> Entry:
@@ -87,8 +148,7 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
     """
     if kind not in PROCESSORS:
         raise UserError(f"the checkpoint was trained on data of the kind {kind!r}{nearest(str(kind), PROCESSORS)}")
-    module, name = PROCESSORS[kind].split(":")
     try:
-        return getattr(import_module(module), name)(**state)
+        return _load(PROCESSORS[kind])(**state)
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"what the checkpoint says of its data can't be read: {error}") from None

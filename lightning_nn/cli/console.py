@@ -9,13 +9,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
 from lightning_nn.catalog import MODELS
-from lightning_nn.runs.run_folder import Run, program, resume_command
+from lightning_nn.cli.usage import program
+from lightning_nn.data.module import DataModule
+from lightning_nn.runs.run_folder import Run
+from lightning_nn.sanitize import sanitize
 
 _CHATTER = re.compile(
     r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available"
@@ -59,14 +62,31 @@ def _worth_saying(record: logging.LogRecord) -> bool:
     return not _CHATTER.search(record.getMessage())
 
 
-def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> None:
+def show_data(data: DataModule, stream: TextIO) -> None:
+    """Prints the table of the data and what is to be said of it.
+
+    Args:
+        data: prepared.
+        stream: where to.
+    """
+    header, *rows = data.summary
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(sanitize, row))
+    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
+    for note in data.notes:
+        print(sanitize(note), file=stream)
+    stream.flush()
+
+
+def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> None:
     """Prints the closing table and the commands that come next.
 
     Args:
         run: where it is kept.
         results: what is in its results.json.
         model: the model's name.
-        more: the option that lets the run go on.
+        resume: the command that resumes it for longer.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -80,7 +100,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, more: str) -> No
     print(f"\nrun       {run.folder}")
     print(f"look      tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():
-        print(f"go on     {resume_command(run, model)} {more}")
+        print(f"go on     {resume}")
     if run.best.is_file():
         ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
         print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")

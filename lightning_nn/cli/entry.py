@@ -6,8 +6,10 @@ import os
 import sys
 
 from lightning_nn import catalog
-from lightning_nn.cli.request import OPTIONS, VERBS, parse
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.cli.hints import option_hint
+from lightning_nn.cli.request import OPTIONS, parse
+from lightning_nn.cli.usage import overview, verb_help
+from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
 
@@ -27,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         if not request.model and not request.ckpt_path and request.verb not in alone:
             if argv and not request.help:
                 raise UserError(_no_model(request.rest))
-            print(overview())
+            print(verb_help(request.verb) if request.verb else overview())
             return 0
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.train import execute
@@ -39,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except SystemExit as done:  # --print_config
+    except SystemExit as done:  # --trainer.logger.help CLASS
         return int(done.code or 0)
     except BrokenPipeError:  # `... | head` closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,43 +54,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _no_model(rest: list[str]) -> str:
-    options = [token for token in rest if token.startswith("-")]
-    hint = next((h for o in options if "did you mean" in (h := nearest(o.partition("=")[0], OPTIONS))), None)
-    if hint:
-        return f"unknown option{hint}"
+    names = [token.partition("=")[0] for token in rest if token.startswith("-")]
+    hints = [(name, hint) for name in names if (hint := option_hint(name, OPTIONS)) in OPTIONS]
+    if hints:
+        name, hint = hints[0]
+        return f"unknown option {name}; did you mean {hint!r}?"
     return f"say which model: --model NAME; there are: {', '.join(catalog.MODELS)}"
-
-
-def overview() -> str:
-    """The general help: at most 45 lines of 80 columns."""
-    models = [f"  {name:<10} {row.line:<42} {row.data}" for name, row in catalog.MODELS.items()]
-    data = [f"  {name:<10} {row.line}" for name, row in catalog.DATA.items()]
-    verbs = [f"  {name:<10} {line}" for name, line in VERBS.items()]
-    return "\n".join(
-        [
-            "usage: train.py [command] --model NAME [--data NAME] [--GROUP.NAME VALUE ...]",
-            "",
-            "Neural networks, from one neuron on, as PyTorch Lightning modules.",
-            "",
-            f"models     {'what it is':<42} data, if none is named",
-            *models,
-            "",
-            "data",
-            *data,
-            "",
-            "commands   without one: fit, then test the best checkpoint",
-            *verbs,
-            "",
-            "options",
-            "  --model NAME --help     the arguments of a model and its data",
-            "  --ckpt_path last|best|FILE   go on with a run; test or ask a checkpoint",
-            "  --finetune FILE         start a new run from a checkpoint's weights",
-            "  --folder DIR, --name NAME  where the run is kept (logs/MODEL/TIME)",
-            "  -c FILE, --print_config, --seed_everything N",
-            "",
-            "examples",
-            "  train.py --model han",
-            "  train.py --model han --data text --data.path reviews.csv",
-            '  train.py predict --ckpt_path last --data.text "……"',
-        ]
-    )

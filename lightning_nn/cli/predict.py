@@ -18,7 +18,7 @@ from rich.console import Console
 from lightning_nn import catalog
 from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.resume import open_checkpoint, saved_model, saved_settings, say_left_out
+from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_left_out
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.tasks.base import Task

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
+import sys
+from collections import Counter
 from typing import NamedTuple
 
 from lightning_nn import catalog
+from lightning_nn.cli.own_modules import import_own
+from lightning_nn.cli.recipes import names_in, resolve
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.sanitize import sanitize
 
 VERBS = {
     "fit": "train (this alone: no test at the end)",
-    "validate": "figures of a checkpoint on the validation part",
-    "test": "figures of a checkpoint on the test part",
-    "predict": "answers for your own text or pictures",
+    "validate": "metrics of a checkpoint on the validation split",
+    "test": "metrics of a checkpoint on the test split",
+    "predict": "predictions for your own text or pictures",
 }
 
 
 OPTIONS = ("--model", "--data", "--ckpt_path", "--finetune", "--folder", "--name")
+_CONFIG = ("-c", "--config")
 
 
 class Request(NamedTuple):
@@ -31,8 +38,10 @@ class Request(NamedTuple):
         folder: of the runs.
         name: name of the run's folder; None for the time.
         help: "", "own" (the model's and the data's arguments) or "trainer".
-        rest: what LightningCLI parses.
-        command: the whole command line, as results.json keeps it.
+        imports: modules of the person's own that were imported.
+        print_config: whether the settings are printed in place of doing anything.
+        rest: what the parser of the model's options reads.
+        argv: the whole command line, without the program's name.
     """
 
     verb: str
@@ -43,8 +52,15 @@ class Request(NamedTuple):
     folder: str
     name: str | None
     help: str
+    imports: list[str]
+    print_config: bool
     rest: list[str]
-    command: str
+    argv: list[str]
+
+    @property
+    def command(self) -> str:
+        """The whole command line, as results.json keeps it."""
+        return shlex.join(["train.py", *self.argv])
 
 
 def parse(argv: list[str]) -> Request:
@@ -59,8 +75,19 @@ def parse(argv: list[str]) -> Request:
         verb = rest.pop(0)
         if verb not in VERBS:
             raise UserError(f"unknown command {verb!r}{nearest(verb, VERBS)}")
+    for note in repeated(rest):
+        print(sanitize(note), file=sys.stderr)
+    imports = []
+    while (module := _take(rest, "--import", only_first=True)) is not None:
+        import_own(module)
+        imports.append(module)
     given = {option[2:]: _take(rest, option) for option in OPTIONS}
+    for position in _config_positions(rest):
+        rest[position] = resolve(rest[position])
     model, data = given["model"], given["data"]
+    if verb != "predict" and not given["ckpt_path"]:  # a checkpoint says it itself
+        named = names_in(config_files(rest))
+        model, data = model or named.model, data or named.data
     if model:
         entry = catalog.find(catalog.MODELS, model, "model")
         if data:
@@ -82,9 +109,27 @@ def parse(argv: list[str]) -> Request:
         folder=given["folder"] or "logs",
         name=given["name"],
         help=_take_help(rest),
+        imports=imports,
+        print_config=_take_flag(rest, "--print_config"),
         rest=rest,
-        command=shlex.join(["train.py", *argv]),
+        argv=list(argv),
     )
+
+
+def config_files(argv: list[str]) -> list[str]:
+    """The files that are given by -c."""
+    return [argv[position].partition("=")[2] or argv[position] for position in _config_positions(argv)]
+
+
+def repeated(argv: list[str]) -> list[str]:
+    """What is to be said of options that are given several times, of which the last one counts."""
+    names = Counter(token.partition("=")[0] for token in argv if token.startswith("--"))
+    several = {"--data.text", "--config", "--import"}
+    notes = []
+    for name, count in names.items():
+        if count > 1 and name not in several and not name.endswith("+"):
+            notes.append(f"{name} is given {count} times; the last one counts: {_last_value(argv, name)}")
+    return notes
 
 
 def refuse_training_options(request: Request) -> None:
@@ -98,11 +143,24 @@ def refuse_training_options(request: Request) -> None:
             raise UserError(f"{option} {value} has no effect on {request.verb}; leave it out")
 
 
-def _take(rest: list[str], option: str) -> str | None:
+def _config_positions(argv: list[str]) -> list[int]:
+    """Where the files stand that are given by -c FILE, or within -c=FILE."""
+    behind = [i + 1 for i, (option, _) in enumerate(itertools.pairwise(argv)) if option in _CONFIG]
+    within = [i for i, token in enumerate(argv) if token.startswith(tuple(f"{option}=" for option in _CONFIG))]
+    return sorted({*behind, *within})
+
+
+def _last_value(argv: list[str], name: str) -> str:
+    position = max(i for i, token in enumerate(argv) if token.partition("=")[0] == name)
+    _, equals, value = argv[position].partition("=")
+    return value if equals else " ".join(argv[position + 1 : position + 2])
+
+
+def _take(rest: list[str], option: str, *, only_first: bool = False) -> str | None:
     """Removes `option VALUE` or `option=VALUE`; the last one counts."""
     value = None
     position = 0
-    while position < len(rest):
+    while position < len(rest) and not (only_first and value is not None):
         if rest[position].startswith(f"{option}="):
             value = rest.pop(position).partition("=")[2]
         elif rest[position] == option:
@@ -115,6 +173,12 @@ def _take(rest: list[str], option: str) -> str | None:
     if value == "":
         raise UserError(f"{option} needs a value behind it")
     return value
+
+
+def _take_flag(rest: list[str], option: str) -> bool:
+    given = option in rest
+    rest[:] = [token for token in rest if token != option]
+    return given
 
 
 def _take_help(rest: list[str]) -> str:

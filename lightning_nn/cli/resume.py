@@ -1,138 +1,38 @@
-"""What a checkpoint decides: model, data, settings; and what a run that goes on from it can't do."""
+"""What a run that is resumed can't do, and how it says so."""
 
 from __future__ import annotations
 
 import math
 import shlex
-import sys
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
-from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Timer
 
-from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import VERBS, Request
+from lightning_nn.cli.saved import saved_digest, say_left_out
+from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.run_folder import Run, find_checkpoint, is_first_process, program
-from lightning_nn.runs.saved_settings import PATHS, Saved, names, overlap, read_config, trusted
-from lightning_nn.sanitize import sanitize
-from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
+from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.saved_settings import names, overlap
 
-SETTINGS: dict[str, type] = {
-    "optimizer": Optimizer,
-    "lr_scheduler": LRScheduler,
-    "loss": Loss,
-    "checkpoint": CheckpointSettings,
-    "early_stopping": EarlyStoppingSettings,
-}
 _ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # take no part in training
 _OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
 
 
-def open_checkpoint(request: Request, which: str) -> Checkpoint:
-    """The checkpoint that `last`, `best` or a path means, opened.
-
-    Raises:
-        UserError: there is none, or it is not one of ours.
-    """
-    return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
-
-
-def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
-    """The request with model and data as the checkpoint has them.
-
-    Raises:
-        UserError: another model was asked for, or data that does not fit.
-    """
-    model, data, path = saved_model(request, checkpoint), request.data or checkpoint.data, checkpoint.path
-    if data is None:  # saved by a Trainer without the command line
-        raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
-    entry = catalog.MODELS[model]
-    if not entry.fits(catalog.find(catalog.DATA, data, "data set")):
-        raise UserError(f"{path} reads {' or '.join(entry.batch_types)}, which --data {data} does not give")
-    return request._replace(model=model, data=data)
-
-
-def saved_model(request: Request, checkpoint: Checkpoint) -> str:
-    """The name of the model that a checkpoint holds.
-
-    Raises:
-        UserError: another one was asked for, or there is no such model here.
-    """
-    model = checkpoint.model
-    if request.model not in (None, model):
-        raise UserError(f"{checkpoint.path} holds the model {model!r}, not {request.model!r}: leave --model out")
-    catalog.find(catalog.MODELS, model, "model")
-    return model
-
-
-def saved_settings(checkpoint: Checkpoint, data: str | None = None) -> Saved:
-    """The settings of a checkpoint that are trusted: of its model, its training and the data.
+def resume_command(path: Path, model: str, request: Request) -> str:
+    """The command that resumes a run.
 
     Args:
-        checkpoint: the open file.
-        data: the data set to be read; None for none.
+        path: its checkpoint.
+        model: the model's name.
+        request: of the command that trained it.
     """
-    return trusted(_said(checkpoint, data), _classes(checkpoint, data))
-
-
-def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
-    """The same with those of the run that wrote it: its trainer, its seed, when it stops.
-
-    Args:
-        checkpoint: the open file.
-        data: the data set to be read.
-        run: whose folder the checkpoint is in; its config.yaml counts for more than the checkpoint.
-
-    Raises:
-        UserError: they can't be read.
-    """
-    sources = [checkpoint.run, *_said(checkpoint, data)]
-    if run is not None:
-        try:
-            sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"can't read {run.config}: {error}") from None
-    trainer = {name: each.default for name, each in signature(Trainer).parameters.items()}
-    return trusted(sources, _classes(checkpoint, data), trainer)
-
-
-def _said(checkpoint: Checkpoint, data: str | None) -> list[dict[str, Any]]:
-    of_data = checkpoint.data_arguments
-    if data is None:
-        of_data = {}
-    elif data != checkpoint.data:  # other data has other options
-        taken = signature(catalog.DATA[data].load()).parameters
-        of_data = {name: value for name, value in of_data.items() if name in taken}
-    return [checkpoint.settings, {"model": checkpoint.arguments, "data": of_data}]
-
-
-def _classes(checkpoint: Checkpoint, data: str | None) -> dict[str, type]:
-    model = catalog.find(catalog.MODELS, checkpoint.model, "model").load()
-    return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
-
-
-def say_left_out(left_out: list[str], path: Path) -> None:
-    """Says in a line which settings of a checkpoint are not taken.
-
-    Args:
-        left_out: their names.
-        path: the checkpoint.
-    """
-    if left_out and is_first_process():
-        run = Run.of(path)
-        trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
-        what = f"{names(left_out)} of {'the run' if run else path}"
-        print(
-            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not taken from its file{sanitize(trust)}",
-            file=sys.stderr,
-        )
+    imports = "".join(f" --import {shlex.quote(module)}" for module in request.imports)
+    return f"{program()}{imports} --model {model} --ckpt_path {shlex.quote(str(path))}"
 
 
 def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
@@ -156,7 +56,7 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     without = [f"--{name} null" for name in needed if name in _OBJECTS]
     ways = []
     if run is not None:
-        first, *rest = shlex.split(cli.request.command)[1:] or [""]
+        first, *rest = cli.request.argv or [""]
         argv = [first, "-c", str(run.config), *rest] if first in VERBS else ["-c", str(run.config), first, *rest]
         ways.append(f"If you trust it: {program()} {shlex.join(argv)}")
     if len(without) == len(needed):
@@ -172,14 +72,6 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     )
 
 
-def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
-    """Says which files are read because a checkpoint names them, before they are."""
-    known = cli.data_module.reading if checkpoint.reads else ()
-    for option in PATHS if is_first_process() else ():
-        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
-            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {checkpoint.path}"), file=sys.stderr)
-
-
 def refuse_ignored(cli: CommandLine) -> None:
     """A resumed run goes on as it was; what it would ignore is refused.
 
@@ -193,12 +85,6 @@ def refuse_ignored(cli: CommandLine) -> None:
                 f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
                 f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
             )
-
-
-def saved_digest(data: DataModule, checkpoint: Checkpoint) -> str | None:
-    """The digest of the splits that a checkpoint's model was trained on; None where it keeps none."""
-    digest = checkpoint.data_state(type(data)).get("split_digest")
-    return digest if isinstance(digest, str) else None
 
 
 def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
@@ -224,7 +110,7 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
     """
     epochs, steps = checkpoint.progress
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
-    go_on = f"{program()} --model {checkpoint.model} --ckpt_path {shlex.quote(str(checkpoint.path))}"
+    go_on = resume_command(checkpoint.path, checkpoint.model, cli.request)
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {go_on} "
@@ -239,7 +125,7 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
             f"{go_on} --early_stopping.patience {2 * waited}"
         )
     timer = Timer(trainer.max_time)
-    timer.load_state_dict(checkpoint.content.get("callbacks", {}).get(timer.state_key, {}))
+    timer.load_state_dict(checkpoint.callback_state(timer.state_key))
     if enough and (longer := longer_time(timer)):
         raise UserError(f"this run has used up its --trainer.max_time. To go on: {go_on} --trainer.max_time {longer}")
     if max_steps not in (None, -1) and steps >= max_steps:

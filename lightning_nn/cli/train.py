@@ -1,45 +1,39 @@
-"""The verbs: a command line's request to a trained, tested or asked model."""
+"""Training from the command line: begun, resumed, finished; and the way from a request to its verb."""
 
 from __future__ import annotations
 
-import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from rich.console import Console
-from rich.table import Table
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_statistics import RunStatistics
-from lightning_nn.cli.console import quiet_lightning, show_results
+from lightning_nn.cli.console import quiet_lightning, show_data, show_results
+from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
-from lightning_nn.cli.request import Request, refuse_training_options
+from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
-    as_saved,
     longer_time,
-    open_checkpoint,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
     refuse_other_splits,
-    run_settings,
-    saved_digest,
-    saved_settings,
-    say_left_out,
-    say_paths,
+    resume_command,
     say_schedule,
 )
+from lightning_nn.cli.saved import as_saved, open_checkpoint, run_settings, saved_settings, say_left_out, say_paths
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
-from lightning_nn.runs.run_folder import Run, is_first_process, resume_command
+from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -67,12 +61,17 @@ def _do(request: Request) -> int:
     if request.help:
         print(_help(request))
         return 0
+    if request.print_config and request.verb != "predict":
+        print(_settings(request).text(), end="")
+        return 0
     if request.verb == "predict":
         from lightning_nn.cli.predict import predict
 
         return predict(request)
     if request.verb in ("validate", "test"):
-        return _evaluate(request)
+        from lightning_nn.cli.evaluate import evaluate
+
+        return evaluate(request)
     return _train(request)
 
 
@@ -82,11 +81,16 @@ def _train(request: Request) -> int:
         raise UserError(
             "--ckpt_path goes on with a run, --finetune starts a new one from its weights: give one of them"
         )
-    cli, data, model, run, checkpoint = _resumed(request) if request.ckpt_path else _begun(request)
+    with ExitStack() as held:
+        return _fit(_resumed(request, held) if request.ckpt_path else _begun(request, held))
+
+
+def _fit(setup: TrainingSetup) -> int:
+    cli, data, model, run, checkpoint = setup
     record = RunStatistics()
-    trainer = cli.make_trainer(run, record, checkpoint)
+    trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())
-    del checkpoint  # its tensors need not outlive the start
+    del setup, checkpoint  # its tensors need not outlive the start
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
         where = "nothing is kept" if rehearsal else f"run {run.folder}"
@@ -105,7 +109,7 @@ def _train(request: Request) -> int:
         raise UserError(f"{error}{kept}") from error
     if trainer.interrupted:
         if trainer.is_global_zero:
-            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run, cli.model_name)}"
+            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run.last, cli.model_name, cli.request)}"
             print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
     if not rehearsal:
@@ -123,24 +127,27 @@ class TrainingSetup(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-def _begun(request: Request) -> TrainingSetup:
+def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     """A new run, from scratch or from the weights of another."""
     assert request.model
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
-    cli.check()
+    check_training(cli)
+    cli.seed()
     tuned = open_checkpoint(request, request.finetune) if request.finetune else None
     if tuned is not None and tuned.model == request.model:
         saved = saved_settings(tuned)
         say_left_out(saved.left_out, tuned.path)
         cli.keep_form(saved.group("model"))
     data = _prepared(cli)
-    model = cli.make_model(data)
+    model = make_model(cli, data)
     if tuned is not None:
         _finetune(model, tuned, data)
-    return TrainingSetup(cli, data, model, Run.new(request.folder, request.model, request.name), None)
+    run = Run.new(request.folder, request.model, request.name)
+    held.callback(run.release)
+    return TrainingSetup(cli, data, model, run, None)
 
 
-def _resumed(request: Request) -> TrainingSetup:
+def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
     """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
     checkpoint = open_checkpoint(request, request.ckpt_path or "")
     path, saved = checkpoint.path, checkpoint.data
@@ -158,28 +165,33 @@ def _resumed(request: Request) -> TrainingSetup:
     settings = run_settings(checkpoint, request.data, home)
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
     refuse_left_out(cli, settings.left_out, path)
-    cli.check()
+    check_training(cli)
+    cli.seed()
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint)
     say_paths(cli, settings, checkpoint)
     if run is not None:
+        held.callback(run.release)
         run.claim()
     data = _prepared(cli, checkpoint.processor())
     refuse_other_splits(data, checkpoint)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
         say_schedule(cli)
-    model = cli.make_model(data)
+    model = make_model(cli, data)
     model.load_state(checkpoint)
-    return TrainingSetup(cli, data, model, run or Run.new(request.folder, request.model, request.name), checkpoint)
+    if run is None:
+        run = Run.new(request.folder, request.model, request.name)
+        held.callback(run.release)
+    return TrainingSetup(cli, data, model, run, checkpoint)
 
 
 def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     """The data, read as a checkpoint does if there is one, with its table shown."""
-    data = cli.make_data()
+    data = make_data(cli)
     data.use_processor(processor)
     data.prepare_once()
     if is_first_process():
-        _show_data(data, sys.stdout)
+        show_data(data, sys.stdout)
     return data
 
 
@@ -196,7 +208,8 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        show_results(run, results, cli.model_name, _more(cli, trainer))
+        resume = f"{resume_command(run.last, cli.model_name, request)} {_more(cli, trainer)}"
+        show_results(run, results, cli.model_name, resume)
         if request.verb == "" and not run.best.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
@@ -212,56 +225,6 @@ def _more(cli: CommandLine, trainer: Trainer) -> str:
         if isinstance(timer, Timer) and cli.config.trainer.max_time and (longer := longer_time(timer)):
             return f"--trainer.max_time {longer}"
     return f"--trainer.max_epochs {2 * trainer.current_epoch}"
-
-
-def _evaluate(request: Request) -> int:
-    """Figures of a checkpoint on validation or test; the test of a run's best goes to its results.json as well."""
-    if not request.ckpt_path:
-        raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
-    refuse_training_options(request)
-    checkpoint = open_checkpoint(request, request.ckpt_path)
-    path = checkpoint.path
-    request = as_saved(request, checkpoint)
-    assert request.model and request.data
-    settings = saved_settings(checkpoint, request.data)
-    cli = CommandLine(request, request.model, request.data, [], settings.taken)
-    say_left_out([name for name in settings.left_out if not cli.gives(name)], path)
-    changes = cli.changes()
-    decided = {f"data.{name}" for name in cli.data_module.reading}
-    contradicted = [k for k in changes if k.split(".")[0] in ("model", "optimizer", "lr_scheduler", "loss")]
-    contradicted += [k for k in changes if k in decided]
-    if contradicted:
-        raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
-    say_paths(cli, settings, checkpoint)
-    data = cli.make_data()
-    data.use_processor(checkpoint.processor())
-    split = "val" if request.verb == "validate" else "test"
-    if "data.path" in changes:
-        data.evaluate_only(split)
-    data.require_split(split)
-    if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
-        refuse_other_splits(data, checkpoint)
-    if is_first_process():
-        _show_data(data, sys.stderr)
-    model = cli.topic.from_checkpoint(checkpoint)
-    trainer = cli.make_trainer(None)
-    evaluate = trainer.validate if split == "val" else trainer.test
-    (metrics,) = evaluate(model, datamodule=data, verbose=False)
-    if trainer.is_global_zero:
-        answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
-        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
-        run = Run.of(path)
-        same = request.data == checkpoint.data and not any(map(_decides_figures, changes))
-        same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
-        if request.verb == "test" and run is not None and path.name == run.best.name and same:
-            save_results(run.results, dict(metrics))
-    return 0
-
-
-def _decides_figures(option: str) -> bool:
-    """Whether figures under this option are not the run's own."""
-    free = ("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.enable_progress_bar")
-    return option.startswith(("data.", "trainer.")) and option not in free
 
 
 def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:
@@ -282,20 +245,20 @@ def _help(request: Request) -> str:
         from lightning_nn.cli.predict import parser as predict_parser
 
         return predict_parser().format_help()
-    if not request.model:
-        request = as_saved(request, open_checkpoint(request, request.ckpt_path or ""))
-    assert request.model
-    data = request.data or catalog.MODELS[request.model].data
-    return CommandLine(request._replace(rest=[]), request.model, data).help()
+    return _settings(request._replace(rest=[])).help()
 
 
-def _show_data(data: DataModule, stream: TextIO) -> None:
-    """The table of the data and what is to be said of it."""
-    header, *rows = data.summary
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(sanitize, row))
-    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
-    for note in data.notes:
-        print(sanitize(note), file=stream)
-    stream.flush()
+def _settings(request: Request) -> CommandLine:
+    """The settings that a command line would begin with, or go on with."""
+    if request.ckpt_path is None:
+        if request.model is None:
+            raise UserError(f"say which model: --model NAME; there are: {', '.join(catalog.MODELS)}")
+        return CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
+    checkpoint = open_checkpoint(request, request.ckpt_path)
+    request = as_saved(request, checkpoint)
+    assert request.model and request.data
+    if request.verb in ("validate", "test"):
+        taken = saved_settings(checkpoint, request.data).taken
+    else:
+        taken = run_settings(checkpoint, request.data, Run.of(checkpoint.path)).taken
+    return CommandLine(request, request.model, request.data, [], taken)

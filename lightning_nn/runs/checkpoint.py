@@ -145,6 +145,16 @@ class Checkpoint:
         state = self.content.get(data.__qualname__)
         return state if isinstance(state, dict) else {}
 
+    def callback_state(self, key: str) -> dict[str, Any]:
+        """The state of a callback; empty where there is none.
+
+        Args:
+            key: the callback's `state_key`.
+        """
+        states = self.content.get("callbacks")
+        state = states.get(key) if isinstance(states, dict) else None
+        return state if isinstance(state, dict) else {}
+
     @property
     def progress(self) -> Progress:
         """How far its run had come.

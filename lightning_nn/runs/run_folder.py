@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -131,10 +129,14 @@ class Run:
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(f"can't write to {self.folder}: {error.strerror}; choose another folder with --folder")
 
-    def discard(self) -> None:
-        """Removes the folder of a run that keeps nothing."""
+    def release(self) -> None:
+        """Lets other processes train in this folder."""
         if self._lock is not None:
             self._lock.release()
+
+    def discard(self) -> None:
+        """Removes the folder of a run that keeps nothing."""
+        self.release()
         with contextlib.suppress(OSError):
             (self.folder / ".lock").unlink(missing_ok=True)
             self.folder.rmdir()
@@ -157,37 +159,3 @@ def is_first_process() -> bool:
         int(os.environ.get(name, "0")) == 0
         for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
     )
-
-
-def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
-    """The file that `last`, `best` or a path means.
-
-    Args:
-        logs: folder of all runs.
-        model: look among its runs; None for all.
-        which: last, best (of the newest run that has one) or a file.
-
-    Raises:
-        UserError: there is no such run.
-    """
-    if which not in ("last", "best"):
-        return Path(which)
-    found = list(Path(logs).glob(f"{model or '*'}/*/checkpoints/{which}.ckpt"))
-    if not found:
-        where = Path(logs) / (model or "")
-        raise UserError(f"no run with a {which}.ckpt in {where}; train one first: train.py --model {model or 'NAME'}")
-    return max(found, key=lambda path: path.stat().st_mtime)
-
-
-def resume_command(run: Run, model: str) -> str:
-    """The command that goes on with a run."""
-    return f"{program()} --model {model} --ckpt_path {shlex.quote(str(run.last))}"
-
-
-def program() -> str:
-    """How the command was called: `lightning-nn` where it is installed, else `python train.py`, from anywhere."""
-    called = Path(sys.argv[0])
-    if called.name.startswith("lightning-nn"):
-        return called.name
-    elsewhere = called.name == "train.py" and called.absolute().parent != Path.cwd()
-    return f"python {shlex.quote(str(called) if elsewhere else 'train.py')}"

@@ -21,6 +21,8 @@ from lightning_nn.sanitize import sanitize
 
 PATHS = ("data.path", "data.user_dict")  # files that settings name; they are only read
 
+NAMES = ("model_name", "data_name")  # what a config.yaml says beside settings; the checkpoint says it itself
+
 _LONGEST = 4096  # characters of a text
 _LARGEST = 1_000_000  # characters of a config.yaml
 _SHOWN = 8  # names of options in a line
@@ -113,6 +115,8 @@ def trusted(
         said.update(_by_name(source, {*classes, "trainer"}))
     taken, left_out = {}, []
     for name, value in said.items():
+        if name in NAMES:
+            continue
         if name in checks and _fits(value, checks[name]):
             taken[name] = value
         elif not (name in built_in and _fits(value, bool | _NUMBER | str) and value == built_in[name]):

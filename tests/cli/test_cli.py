@@ -416,9 +416,30 @@ def test_a_checkpoint_is_named_from_its_own_folder(trained: Trained, tmp_path: P
     assert not (run / "checkpoints/logs").exists(), "a run of its own was begun"
 
 
-@pytest.mark.parametrize("verb", ["test", "validate", "fit"])
-def test_help_of_a_verb_alone_is_the_general_one(verb: str, tmp_path: Path) -> None:
-    assert command(verb, "--help", cwd=tmp_path).ok().out == command("--help", cwd=tmp_path).ok().out
+@pytest.mark.parametrize(
+    ("verb", "heeded", "not_heeded"),
+    [
+        ("fit", ("--finetune", "--name", "--seed_everything"), ("--data.text",)),
+        ("validate", ("--ckpt_path", "--trainer.limit_val_batches"), ("--finetune", "--name", "--optimizer")),
+        ("test", ("--ckpt_path", "--trainer.limit_test_batches"), ("--finetune", "--name", "--optimizer")),
+    ],
+)
+def test_help_of_a_verb_names_what_it_heeds(
+    verb: str, heeded: tuple[str, ...], not_heeded: tuple[str, ...], tmp_path: Path
+) -> None:
+    text = command(verb, "--help", cwd=tmp_path).ok().out
+    assert f"train.py {verb} " in text.splitlines()[0]
+    assert max(map(len, text.splitlines())) <= 80, max(text.splitlines(), key=len)
+    assert not [option for option in heeded if option not in text]
+    assert not [option for option in not_heeded if f"{option} " in text]
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_help_of_an_evaluation_shows_no_options_of_training(verb: str, tmp_path: Path) -> None:
+    text = command(verb, "--model", "lstm", "--data", "text", "--help", cwd=tmp_path).ok().out
+    assert "--data.path" in text and "--trainer.…" in text
+    for option in ("--model.", "--optimizer.", "--loss.", "--early_stopping.", "--data.segmenter", "--data.min_count"):
+        assert option not in text, f"{option} has no effect on {verb}"
 
 
 def test_nothing_is_logged_of_steps_where_that_is_asked(tmp_path: Path) -> None:

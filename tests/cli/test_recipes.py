@@ -12,7 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from lightning_nn import catalog
-from lightning_nn.cli.parser import CommandLine, find_recipes
+from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.recipes import find_recipes
 from lightning_nn.cli.request import parse
 from lightning_nn.data.images.cifar10 import CATEGORIES
 from tests.commands import ROOT, command, write_reviews

@@ -22,7 +22,7 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from lightning_nn import HAN, SoftmaxClassifier, TextData, UserError, catalog
-from lightning_nn.cli.resume import SETTINGS
+from lightning_nn.cli.parser import SETTINGS
 from lightning_nn.runs.saved_settings import TRAINER, names, read_config, trusted
 from tests.commands import Result, command, environment, write_reviews
 
