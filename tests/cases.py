@@ -21,7 +21,7 @@ from lightning_nn import Digits, ImageBatch, TextBatch, TextData
 from lightning_nn.data.batches import CaptionBatch, MaskBatch
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
-from tests.tiny.captioning import TinyCaptions
+from tests.tiny.captioning import START, TinyCaptions
 from tests.tiny.segmentation import TinyMasks
 
 
@@ -113,7 +113,7 @@ def image_files(folder: Path) -> list[str]:
 
 def class_probabilities(model: Any, batch: Any) -> list[Tensor]:
     """Probabilities of the classes, (K,) each."""
-    return list(model.predict_step(batch))
+    return list(model.probabilities(model.logits(batch)))
 
 
 def right_classes(model: Any, batch: Any) -> float:
@@ -137,7 +137,8 @@ def right_pixels(model: Any, batch: MaskBatch) -> float:
 def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
     """Probabilities of each word after those before it, (T, V) each; of the first one where there is no caption."""
     if batch.words is None:
-        return list(model.step(torch.ones(batch.size, dtype=torch.int64), model.start(batch.image))[0].softmax(1))
+        start = torch.full((batch.size,), START, device=batch.image.device)
+        return list(model.step(start, model.start(batch.image))[0].softmax(1))
     assert batch.length is not None and batch.image_index is not None
     captions = model(batch).softmax(1).split((batch.length + 1).tolist())
     images = batch.image_index.tolist()

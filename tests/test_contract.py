@@ -336,7 +336,7 @@ def test_a_gpu_predicts_as_the_cpu_does(
     run = trainer(tmp_path, accelerator="gpu", precision=precision)
     run.fit(model, datamodule=data)
     with monkeypatch.context() as patch:
-        patch.setattr(model, "predict_step", lambda batch, batch_idx: case.outputs(model, batch), raising=False)
+        patch.setattr(model, "predict_step", lambda batch, batch_idx: case.outputs(model, batch))
         batches: Any = run.predict(model, datamodule=data)
     on_gpu = [each.cpu().double() for batch in batches for each in batch]
     model.cpu().double().eval()
