@@ -14,8 +14,6 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from lightning_nn.catalog import MODELS
-from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.sanitize import sanitize
@@ -79,14 +77,14 @@ def show_data(data: DataModule, stream: TextIO) -> None:
     stream.flush()
 
 
-def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> None:
+def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:
     """Prints the closing table and the commands that come next.
 
     Args:
         run: where it is kept.
         results: what is in its results.json.
-        model: the model's name.
         resume: the command that resumes it for longer.
+        predict: the command that predicts with its best checkpoint.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -102,8 +100,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> 
     if run.last.is_file():
         print(f"go on     {resume}")
     if run.best.is_file():
-        ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
-        print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
+        print(f"ask       {predict}")
 
 
 def _figure(value: float) -> str:
