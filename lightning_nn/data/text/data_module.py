@@ -64,7 +64,7 @@ class TextData(Documents):
                 raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
         if val_fraction + test_fraction >= 1:
             raise UserError(
-                f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; it must be below 1, or train is empty"
+                f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
             )
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.user_dict = path, encoding, user_dict

@@ -228,7 +228,7 @@ def test_no_batch_holds_more_words_than_allowed(tmp_path: Path) -> None:
         ({"min_count": 0}, "min_count is 0; it must be at least 1"),
         ({"max_words": 0}, "max_words is 0"),
         ({"val_fraction": 0.0}, "val_fraction is 0.0; it must be above 0 and below 1"),
-        ({"val_fraction": 0.6, "test_fraction": 0.5}, r"val_fraction \+ test_fraction is 1.1; it must be below 1"),
+        ({"val_fraction": 0.6, "test_fraction": 0.5}, r"val_fraction \+ test_fraction is 1.1; must be below 1"),
         ({"val_fraction": 0.5, "test_fraction": 0.49}, "no document of the category '股票' is left in train.*fraction"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"path": None}, "say where your documents are: --data.path FILE or FOLDER"),
