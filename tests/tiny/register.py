@@ -1,4 +1,4 @@
-"""Adds the tasks of the tests to the catalog, as a person's own module does."""
+"""Registration of the tests' tasks in the catalog, as a user's own module does it: `--import tests.tiny.register`."""
 
 from __future__ import annotations
 
