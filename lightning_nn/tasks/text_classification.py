@@ -1,4 +1,4 @@
-"""What classifiers of texts share: a table of word vectors, whose rows belong to the words of the reader."""
+"""Base class of text classifiers: an embedding whose rows belong to the words of the processor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lightning_nn.tasks.classification import Classifier
 
 
 class AttentiveOutput(NamedTuple):
-    """Logits and where the model looked: what `forward(batch, return_attention=True)` returns.
+    """Logits and attention, as `forward(batch, return_attention=True)` returns them.
 
     Attributes:
         logits: (D, K).
@@ -33,7 +33,7 @@ class AttentiveOutput(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """What explaining a text needs of its processor."""
+    """Processor that can split a text into words, for explanations."""
 
     def tokens(self, text: str) -> list[list[str]]:
         """Split a text into the words of each sentence."""
@@ -41,15 +41,15 @@ class Tokenizer(Protocol):
 
 
 class TextClassifier(Classifier):
-    """A classifier over word vectors; a subclass makes `embedding`.
+    """Classifier over word vectors; a subclass makes `embedding`.
 
     Attributes:
-        embedding: of the words.
+        embedding: embedding of the words.
         attends: whether `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
     """
 
     batch_type = TextBatch
-    exportable = False  # as many steps as the longest sequence has words
+    exportable = False  # the number of steps depends on the longest sequence
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
         "embedding.characters.weight": "characters",
@@ -60,7 +60,7 @@ class TextClassifier(Classifier):
     embedding: WordEmbedding
 
     def on_processor(self, processor: Processor) -> None:
-        """Tells the embedding how the words are spelled."""
+        """Pass the spelling of the words to the embedding, which may use their characters."""
         rows = processor.row_labels()
         if "words" not in rows:
             return
@@ -71,9 +71,9 @@ class TextClassifier(Classifier):
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield also the attention over a few documents of the split."""
+        """Yield the artifacts of a classifier, and the attention over a few documents of the split."""
         yield from super().artifacts(split)
-        # A strategy that scatters the weights over processes can't run the model on one of them.
+        # A strategy that distributes the weights over processes can't run the model on one of them.
         if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             with self.trainer.precision_plugin.forward_context():
                 explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
@@ -84,10 +84,10 @@ class TextClassifier(Classifier):
         """Predict classes of texts, with the weight of every word and sentence.
 
         Args:
-            texts: any number; each goes through the model by itself.
+            texts: any number; the model gets them one by one.
 
         Raises:
-            UserError: this model has no attention, or was never trained; an input that is not a text.
+            UserError: the model has no attention or was never trained, or an input is not a text.
         """
         processor = self.require_processor()
         explanations = []
@@ -107,7 +107,7 @@ class TextClassifier(Classifier):
             batch: on the model's device.
 
         Raises:
-            UserError: this model has no attention, or was never trained.
+            UserError: the model has no attention or was never trained.
         """
         if not self.attends:
             raise UserError(f"this {type(self).__name__} has no attention to show")
