@@ -1,4 +1,4 @@
-"""The command line for tasks that classify nothing: masks and captions, of a module outside of the package."""
+"""The command line for tasks other than classification: masks and captions, from a module outside the package."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The folder of a run of each model."""
+    """Train a run of each model, and return its folder by model."""
     folder = tmp_path_factory.mktemp("trained")
     for model in HEADLINE:
         command("--model", model, *RUN, cwd=folder).ok()
