@@ -1,8 +1,8 @@
-"""What the contract tests need to know of each model of the catalog; a new topic adds its row to CASES.
+"""Cases of the contract tests, one per model of the catalog; a new topic adds its row to CASES.
 
     Case(data, raw, outputs, learned, wrong, perfect, arguments, quiet, truth, skips)
 
-Nothing else in the contract knows what a model is for.
+Nothing else in the contract depends on the task of a model.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Case:
     """A model as the contract tests it.
 
     Attributes:
-        data: makes data in a folder that a model can learn in seconds.
-        raw: makes raw inputs in a folder, as people have them: texts, or files.
-        outputs: of a model for a batch, a tensor for each sample: the numbers that its predictions are made of, on a
-            scale of 0 to 1.
-        learned: share of a batch that a model gets right, 0 to 1; 1 after training on this batch alone.
-        perfect: means of training that this reaches as well, by name.
-        wrong: batches that the model can't read, by a pattern of the error.
-        arguments: make the model small.
-        quiet: arguments that take from training what is random in it, but for the first weights.
+        data: makes, in a folder, data that the model can learn in seconds.
+        raw: makes, in a folder, raw inputs as users have them: texts or files.
+        outputs: function of a model and a batch that returns a tensor per sample: the values behind its predictions,
+            0 to 1.
+        learned: function of a model and a batch that returns the share it gets right, 0 to 1; 1 after overfitting it.
+        perfect: training means that overfitting a batch also reaches, by name.
+        wrong: batches that the model can't read, by the pattern of the error.
+        arguments: arguments that make the model small.
+        quiet: arguments that remove all randomness from training but the initial weights.
         truth: fields of a batch that `forward` does not read.
-        skips: names of tests that have no meaning for this model, each with the reason.
+        skips: reason for each test that does not apply to this model, by its name.
     """
 
     data: Callable[[Path], DataModule]
@@ -55,7 +55,7 @@ class Case:
     skips: Mapping[str, str] = field(default_factory=dict)
 
     def model(self, cls: Any, data: DataModule, *, quiet: bool = True) -> Any:
-        """A model of a few neurons for this data; a quiet one has nothing random in it but its first weights."""
+        """Make a small model for this data; a quiet one has no randomness but its initial weights."""
         data.prepare_once()
         wanted = cls.__init__.__annotations__
         described = {name: value for name, value in data.describe().items() if name in wanted}
@@ -74,7 +74,7 @@ SENTENCES = {
 
 
 def texts(count: int = 48) -> tuple[list[str], list[str]]:
-    """Documents of 1 to 4 sentences and their categories, the same ones always."""
+    """Make documents of 1 to 4 sentences and their categories, always the same."""
     random = np.random.default_rng(0)
     categories = list(SENTENCES)
     labels = [categories[i % len(categories)] for i in range(count)]
@@ -82,9 +82,9 @@ def texts(count: int = 48) -> tuple[list[str], list[str]]:
 
 
 def text_data(folder: Path) -> DataModule:
-    """The documents as a file of a person's own."""
+    """Write the documents to a file and make a data module of it."""
     file = folder / "documents.tsv"
-    if not file.exists():  # other processes read it by then
+    if not file.exists():  # other processes may be reading it
         file.write_text("".join(f"{text}\t{label}\n" for text, label in zip(*texts(), strict=True)), encoding="utf-8")
     return TextData(path=str(file), segmenter="chars", batch_size=8)
 
@@ -100,7 +100,7 @@ class FewDigits(Digits):
 
 
 def image_files(folder: Path) -> list[str]:
-    """Files of images of another size and colour than those of training."""
+    """Write image files that differ in size and colour from the training images."""
     random = np.random.default_rng(0)
     paths = [folder / f"{i}.png" for i in range(3)]
     for path in paths:
@@ -108,26 +108,26 @@ def image_files(folder: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-# ---------------------------------------------------------------------- what a model says of a batch
+# ---------------------------------------------------------------------- outputs of a model for a batch
 
 
 def class_probabilities(model: Any, batch: Any) -> list[Tensor]:
-    """Probabilities of the classes, (K,) each."""
+    """Return class probabilities, (K,) per sample."""
     return list(model.probabilities(model.logits(batch)))
 
 
 def right_classes(model: Any, batch: Any) -> float:
-    """Share of the samples whose likeliest class is the true one."""
+    """Return the share of samples whose most probable class is the true one."""
     return float((model.predict_step(batch).argmax(1) == batch.label).float().mean())
 
 
 def pixel_probabilities(model: Any, batch: MaskBatch) -> list[Tensor]:
-    """Probabilities of the classes of each pixel, (K, H, W) each."""
+    """Return class probabilities of each pixel, (K, H, W) per sample."""
     return list(model.probabilities(batch))
 
 
 def right_pixels(model: Any, batch: MaskBatch) -> float:
-    """Share of the pixels that count whose likeliest class is the true one."""
+    """Return the share of pixels, without ignored ones, whose most probable class is the true one."""
     assert batch.mask is not None
     counted = batch.mask != 255
     predicted = torch.from_numpy(np.stack([prediction.mask for prediction in model.predictions(batch)]))
@@ -135,7 +135,7 @@ def right_pixels(model: Any, batch: MaskBatch) -> float:
 
 
 def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
-    """Probabilities of each word after those before it, (T, V) each; of the first one where there is no caption."""
+    """Return probabilities of each word given those before, (T, V) per sample; of the first word without captions."""
     if batch.words is None:
         start = torch.full((batch.size,), START, device=batch.image.device)
         return list(model.step(start, model.start(batch.image))[0].softmax(1))
@@ -146,7 +146,7 @@ def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
 
 
 def right_captions(model: Any, batch: CaptionBatch) -> float:
-    """Share of the images whose caption is written as it stands."""
+    """Return the share of images whose generated caption equals the true one."""
     captions = [model.spell(words.tolist()) for words in batch.words.split(batch.length.tolist())]
     true = dict(zip(batch.image_index.tolist(), captions, strict=True))
     return float(np.mean([p.caption == true[i] for i, p in enumerate(model.predictions(batch))]))
@@ -163,7 +163,7 @@ WRONG_IMAGES = {
     "image of a batch is empty": ImageBatch(IMAGE[:0], LABEL[:0]),
     "image of a batch is torch.int64 .*; expected torch.uint8": ImageBatch(IMAGE.long(), LABEL),
     r"image of a batch is torch.uint8 \(2, 8, 8\)": ImageBatch(IMAGE[:, 0], LABEL),
-    r"images of \(1, 8, 4\); this model was made for 64 numbers": ImageBatch(IMAGE[..., :4], LABEL),
+    r"images of \(1, 8, 4\); this model was made for 64 values": ImageBatch(IMAGE[..., :4], LABEL),
     "label of a batch is torch.float32": ImageBatch(IMAGE, LABEL / 1),
     "a batch of 2 samples has 1 labels": ImageBatch(IMAGE, LABEL[:1]),
     r"labels go from 0 to 7; this model was made for 0 to \d": ImageBatch(IMAGE, LABEL * 7),
@@ -177,7 +177,7 @@ WRONG_TEXTS = {
     r"words of a batch is torch.int64 \(2, 1\)": TextBatch(ONE, TWO, torch.ones(2, 1, dtype=torch.int64), ONE),
     "sentences counts the words of each, at least 1; its sum is 2": TextBatch(ONE, TWO, FOUR, ONE),
     "documents counts the sentences of each, at least 1; its sum is 2": TextBatch(TWO, TWO, FOUR[:2], ONE),
-    "its least 0": TextBatch(TWO, torch.tensor([0, 4]), FOUR, ONE),
+    "its minimum 0": TextBatch(TWO, torch.tensor([0, 4]), FOUR, ONE),
     "word ids go from 1 to 4000": TextBatch(ONE, torch.tensor([4]), torch.tensor([1, 2, 3, 4000]), ONE),
     "labels go from 9 to 9": TextBatch(ONE, TWO, FOUR[:2], ONE * 9),
     "a batch is a ImageBatch; .* takes TextBatch of": ImageBatch(IMAGE, LABEL),
@@ -204,7 +204,7 @@ WRONG_CAPTIONS = {
 
 
 def image_classifier(classes: list[int], **changes: Any) -> Case:
-    """A classifier of images, on a few digits of these classes."""
+    """Make the case of an image classifier, on a few digits of these classes."""
     return Case(
         data=lambda folder: FewDigits(classes=classes, batch_size=8),
         raw=image_files,
@@ -216,7 +216,7 @@ def image_classifier(classes: list[int], **changes: Any) -> Case:
 
 
 def text_classifier(**arguments: Any) -> Case:
-    """A classifier of texts, on short documents."""
+    """Make the case of a text classifier, on short documents."""
     return Case(
         data=text_data,
         raw=lambda folder: [*texts(4)[0], "ABC, 没见过的字", ""],

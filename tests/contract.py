@@ -1,4 +1,4 @@
-"""Short runs: a quiet trainer, a whole split as one batch, and how two models or predictions differ."""
+"""Short runs for tests: a quiet trainer, a whole split as one batch, and comparison of models and predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning_nn.runs.checkpoint import PlainCheckpointIO
 
 
 def trainer(folder: Path, **arguments: Any) -> pl.Trainer:
-    """A Trainer that is quiet, on the CPU, and writes nothing unless told to."""
+    """Make a Trainer on the CPU that prints nothing and writes nothing unless told to."""
     defaults = {
         "accelerator": "cpu",
         "devices": 1,
@@ -35,20 +35,20 @@ def trainer(folder: Path, **arguments: Any) -> pl.Trainer:
 
 
 def one_batch(data: DataModule) -> Any:
-    """The whole training split."""
+    """Return the whole training split as one batch."""
     data.prepare_once()
     source = data.sources["train"]
     return source[np.arange(len(source))]
 
 
 def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
-    """Names of the tensors that differ in any bit."""
+    """Return the names of the tensors that differ in any bit."""
     assert one.keys() == other.keys(), one.keys() ^ other.keys()
     return [name for name in one if not torch.equal(one[name], other[name])]
 
 
 def to_plain(prediction: Any) -> Any:
-    """A prediction, or several, as lists, numbers and text."""
+    """Convert a prediction, or several, to lists, numbers and text."""
     if isinstance(prediction, list | tuple):
         return [to_plain(each) for each in prediction]
     return prediction.tolist() if isinstance(prediction, Tensor | np.ndarray | np.generic) else prediction

@@ -29,7 +29,7 @@ from lightning_nn.tasks.base import Task
 from tests.cases import CASES, Case
 from tests.commands import environment, free_port
 from tests.contract import differing, one_batch, to_plain, trainer
-from tests.tiny.register import TINY_DATA, TINY_MODELS, registered
+from tests.tiny.register import registered
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",  # data in memory needs none
@@ -366,11 +366,13 @@ def test_export_gives_the_same_or_is_declared_impossible(case: Case, model: Task
 # ---------------------------------------------------------------------- 11: documentation
 
 SETTINGS = {cls.__name__: cls for cls in (Optimizer, LRScheduler, Loss, CheckpointSettings, EarlyStoppingSettings)}
+with registered():
+    ENTRIES = {**catalog.MODELS, **catalog.DATA}
 
 
-@pytest.mark.parametrize("which", [*catalog.MODELS, *catalog.DATA, *TINY_MODELS, *TINY_DATA, *SETTINGS])
+@pytest.mark.parametrize("which", [*ENTRIES, *SETTINGS])
 def test_every_argument_is_documented_in_its_order(which: str) -> None:
-    cls: type = SETTINGS[which] if which in SETTINGS else {**catalog.MODELS, **catalog.DATA}[which].load()
+    cls: type = SETTINGS[which] if which in SETTINGS else ENTRIES[which].load()
     documented = docstring_parser.parse(cls.__doc__ or "")
     arguments = [p for p in inspect.signature(cls).parameters if p != "self"]
     assert [p.arg_name for p in documented.params] == arguments

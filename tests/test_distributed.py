@@ -44,9 +44,7 @@ SPY = """
 import json, os, sys
 from lightning_nn.cli.entry import main
 from lightning_nn.data.loader import BatchSampler
-from tests.tiny.register import register
 
-register()
 original = BatchSampler.__iter__
 
 def spied(self):
@@ -70,6 +68,7 @@ def _registered() -> Iterator[None]:
 def prepare(cwd: Path) -> Path:
     write_reviews(cwd / "reviews.csv", rows=100)
     (cwd / "spy.py").write_text(SPY, encoding="utf-8")
+    (cwd / "mine.py").write_text("from tests.tiny.register import register\n\nregister()\n", encoding="utf-8")
     return cwd
 
 
@@ -115,7 +114,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     prepare(one)
     argv = [*MODELS[model], "--data.batch_size", str(BATCH[model]), *COMMON]
     if launcher == "devices":
-        process(*argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
+        process("--import", "mine.py", *argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
     else:
         alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
         two_nodes([*argv, *alone, "--trainer.strategy", "ddp"], cwd)

@@ -17,8 +17,6 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from lightning_nn.catalog import MODELS
-from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.sanitize import sanitize
@@ -82,14 +80,14 @@ def show_data(data: DataModule, stream: TextIO) -> None:
     stream.flush()
 
 
-def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> None:
+def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:
     """Print the closing table and the commands that may come next.
 
     Args:
         run: the finished run.
         results: contents of its results.json.
-        model: name of the model.
         resume: the command that resumes the run and trains longer.
+        predict: the command that predicts with its best checkpoint.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -105,8 +103,7 @@ def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> 
     if run.last.is_file():
         print(f"resume       {resume}")
     if run.best.is_file():
-        ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
-        print(f"predict      {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
+        print(f"predict      {predict}")
 
 
 def _figure(value: float) -> str:

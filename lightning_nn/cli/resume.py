@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Timer
 
+from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_end import longer_time
 from lightning_nn.cli.parser import CommandLine
@@ -31,8 +32,17 @@ def resume_command(path: Path, model: str, request: Request) -> str:
         model: name of the model.
         request: request of the command that trained it.
     """
-    imports = "".join(f" --import {shlex.quote(module)}" for module in request.imports)
-    return f"{program()}{imports} --model {model} --ckpt_path {shlex.quote(str(path))}"
+    return f"{program()}{_imports(request)} --model {model} --ckpt_path {shlex.quote(str(path))}"
+
+
+def predict_command(path: Path, model: str, request: Request) -> str:
+    """The command that predicts with a run's checkpoint; the other arguments as for `resume_command`."""
+    raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
+    return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
+
+
+def _imports(request: Request) -> str:
+    return "".join(f" --import {shlex.quote(module)}" for module in request.imports)
 
 
 def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:

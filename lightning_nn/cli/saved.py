@@ -113,10 +113,10 @@ def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
 
 
 def _said(checkpoint: Checkpoint, data: str | None) -> list[dict[str, Any]]:
-    of_data = checkpoint.data_arguments
     if data is None:
-        of_data = {}
-    elif data != checkpoint.data:  # another data set has other options
+        return [checkpoint.settings, {"model": checkpoint.arguments}]
+    of_data = checkpoint.data_arguments
+    if data != checkpoint.data:  # another data set has other options
         taken = signature(catalog.DATA[data].load()).parameters
         of_data = {name: value for name, value in of_data.items() if name in taken}
     return [checkpoint.settings, {"model": checkpoint.arguments, "data": of_data}]

@@ -19,6 +19,7 @@ from lightning_nn.cli.factory import check_training, make_data, make_model, make
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
+    predict_command,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
@@ -209,7 +210,7 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     if trainer.is_global_zero:
         save_results(run.results, results)
         resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
-        show_results(run, results, cli.model_name, resume)
+        show_results(run, results, resume, predict_command(run.best, cli.model_name, request))
         if request.verb == "" and not run.best.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 

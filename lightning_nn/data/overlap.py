@@ -1,4 +1,4 @@
-"""Samples that occur more than once, found by the hashes of their contents."""
+"""Duplicate samples, found by the hashes of their contents."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def matches(samples: Fingerprints, known: Fingerprints) -> Index:
     """Find each sample among known ones.
 
     Args:
-        samples: uint64 (N,), a hash of each.
-        known: uint64 (M,), likewise.
+        samples: uint64 (N,), hash of each sample.
+        known: uint64 (M,), hash of each known sample.
 
     Returns:
-        int64 (N,), the number of the first known sample of the same contents; -1 where there is none.
+        int64 (N,), the index of the first known sample with the same contents; -1 if there is none.
     """
     if len(known) == 0:
         return np.full(len(samples), -1)
@@ -30,14 +30,14 @@ def matches(samples: Fingerprints, known: Fingerprints) -> Index:
 
 
 def duplicates(splits: Mapping[str, Fingerprints], place: Callable[[str, int], str]) -> str:
-    """Say how many samples of a split stand in an earlier one, and where the first of them are.
+    """Report how many samples of a split also occur in an earlier split, and where the first of them are.
 
     Args:
         splits: hashes of the samples of each split, in the order train, val, test.
-        place: names the place of a sample, by split and number.
+        place: function that names the place of a sample, given split and index.
 
     Returns:
-        A line; empty where there are none.
+        One line; "" if there are no duplicates.
     """
     found = "; ".join(_duplicates(splits, place))
     return f"duplicates across splits: {found}" if found else ""

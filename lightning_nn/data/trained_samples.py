@@ -1,6 +1,6 @@
-"""Hashes of the samples that models were trained on, kept in the cache by the digest of their train split.
+"""Hashes of the training samples of earlier runs, stored in the cache under the digest of their train split.
 
-A checkpoint holds that digest alone; a later test finds the hashes by it, as long as it runs with the same cache.
+A checkpoint holds only that digest. A later test finds the hashes by it, if it uses the same cache.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _DIGEST = re.compile("[0-9a-f]{32}")
 
 
 def keep(digest: str, fingerprints: Fingerprints) -> None:
-    """Keep the hashes of a train split. A cache that can't be written is no reason not to train.
+    """Store the hashes of a train split; a cache that can't be written is ignored, since training can go ahead.
 
     Args:
-        digest: of the split.
-        fingerprints: uint64 (N,), a hash of each sample.
+        digest: digest of the split.
+        fingerprints: uint64 (N,), hash of each sample.
     """
     file = _file(digest)
     if not file.is_file():
@@ -33,10 +33,10 @@ def keep(digest: str, fingerprints: Fingerprints) -> None:
 
 
 def recall(digest: object) -> Fingerprints | None:
-    """Return the hashes of a train split, uint64, sorted; None where they are not in this cache.
+    """Return the hashes of a train split, uint64, sorted; None if they are not in this cache.
 
     Args:
-        digest: as a checkpoint has it, which may hold anything.
+        digest: value from a checkpoint, not validated.
     """
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         return None

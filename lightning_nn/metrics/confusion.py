@@ -12,11 +12,11 @@ class ClassScore(NamedTuple):
     """Scores of one class.
 
     Attributes:
-        category: its name.
-        precision: share of the samples predicted as it that are its own, 0 to 1.
-        recall: share of its samples that were predicted as it, 0 to 1.
-        f1: harmonic mean of the two.
-        support: number of its samples.
+        category: name of the class.
+        precision: share of the samples predicted as this class that belong to it, 0 to 1.
+        recall: share of the samples of this class that were predicted as it, 0 to 1.
+        f1: harmonic mean of precision and recall.
+        support: number of samples of this class.
     """
 
     category: str
@@ -36,7 +36,7 @@ def accuracy(matrix: Tensor) -> Tensor:
 
 
 def macro_f1(matrix: Tensor) -> Tensor:
-    """Average F1 over the classes that occur as truth or as prediction, float32, 0 to 1.
+    """Average F1 over the classes that occur among labels or predictions, float32, 0 to 1.
 
     Args:
         matrix: int64 (K, K).

@@ -1,10 +1,13 @@
-"""Hierarchical attention network: words make sentences, sentences make a document, and both are weighed.
+"""Hierarchical attention network: a document classifier that attends to words within sentences, then to sentences.
 
 Z. Yang, D. Yang, C. Dyer, X. He, A. Smola, E. Hovy: Hierarchical Attention Networks for Document Classification,
-NAACL 2016. Equations by the paper's numbers. What differs: dropout and word dropout, which the paper does not mention;
-Adam instead of SGD with momentum; word vectors that begin at random, not from word2vec, and may lean on those of their
-characters; torch's GRU, whose reset gate comes after the product and has a bias of its own; and no padding: all words
-of a batch lie one after another, so an answer depends on nothing but its own document.
+NAACL 2016. Equation numbers are the paper's. Differences from it:
+
+- dropout and word dropout, which the paper does not mention
+- Adam instead of SGD with momentum
+- word vectors are initialised at random, not from word2vec, and may add vectors of their characters
+- torch's GRU: its reset gate is applied after the matrix product and has its own bias
+- no padding: the words of a batch are concatenated, so a prediction depends on its own document only
 """
 
 from __future__ import annotations
@@ -25,17 +28,17 @@ class HAN(TextClassifier):
     """Hierarchical attention network (Yang et al. 2016).
 
     Args:
-        vocabulary_size: words, V; id 0 is the unknown word.
+        vocabulary_size: number of words, V; id 0 is the unknown word.
         num_classes: number of classes, K.
         embedding_size: width of a word vector, E.
-        hidden_size: width of each GRU in each direction, H; words and sentences are 2 H wide.
-        attention_size: width of the hidden layers of both attentions, A.
-        dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
+        hidden_size: width of each GRU per direction, H; encoded words and sentences are 2 H wide.
+        attention_size: width of the hidden layer of each attention, A.
+        dropout: probability of dropping a value of a word, sentence or document vector, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
-        character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
-            2015); of no use where words are characters. The model learns of the spelling from its reader, which the
-            Trainer gives it; in a loop of your own set `model.processor = data.processor`.
-        num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
+        character_vectors: add to each word's vector the mean vector of its first 8 characters (Chen et al. 2015);
+            useless where each word is one character. The processor tells the model how words are spelled; the Trainer
+            sets it, and a loop of your own must: `model.processor = data.processor`.
+        num_characters: number of distinct characters plus one for padding, C; only for `character_vectors`.
     """
 
     name = "han"
@@ -70,12 +73,12 @@ class HAN(TextClassifier):
     @overload
     def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
-        """Logits of each document, (D, K); with `return_attention`, both attention maps as well."""
+        """Compute logits (D, K); with `return_attention`, also the weights of words and sentences."""
         documents, sentences, words, _ = batch
-        x = self.embedding(words)  # (W, E)             x_it = W_e w_it
-        h = self.word_rnn(x, sentences)  # (W, 2H)      eq. 1-4, h_it
-        s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)    eq. 5-7
-        h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)            h_i
-        v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)    eq. 8-10
-        logits = self.output(self.dropout(v))  # (D, K)  eq. 11, W_c v + b_c
+        x = self.embedding(words)  # (W, E)  x_it = W_e w_it
+        h = self.word_rnn(x, sentences)  # (W, 2H)  h_it, eq. 1-4
+        s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)  s_i, a_it, eq. 5-7
+        h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)  h_i, eq. 1-4 again
+        v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)  v, a_i, eq. 8-10
+        logits = self.output(self.dropout(v))  # (D, K)  W_c v + b_c, eq. 11
         return AttentiveOutput(logits, word_weights, sentence_weights) if return_attention else logits

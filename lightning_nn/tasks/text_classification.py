@@ -1,4 +1,4 @@
-"""What classifiers of texts share: a table of word vectors, whose rows belong to the words of the reader."""
+"""Base class of text classifiers: word vectors for the words of the processor, and explanations by attention."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lightning_nn.tasks.classification import Classifier
 
 
 class AttentiveOutput(NamedTuple):
-    """Logits and where the model looked: what `forward(batch, return_attention=True)` returns.
+    """Output of `forward(batch, return_attention=True)`.
 
     Attributes:
         logits: (D, K).
-        word_attention: (W,), weight of each word; sums to 1 within a sentence.
-        sentence_attention: (S,), weight of each sentence; sums to 1 within a document.
+        word_attention: (W,), weight of each word, summing to 1 within a sentence.
+        sentence_attention: (S,), weight of each sentence, summing to 1 within a document.
     """
 
     logits: Tensor
@@ -33,7 +33,7 @@ class AttentiveOutput(NamedTuple):
 
 
 class Tokenizer(Protocol):
-    """What explaining a text needs of its processor."""
+    """The part of a text processor that explanations need."""
 
     def tokens(self, text: str) -> list[list[str]]:
         """Split a text into the words of each sentence."""
@@ -41,15 +41,15 @@ class Tokenizer(Protocol):
 
 
 class TextClassifier(Classifier):
-    """A classifier over word vectors; a subclass makes `embedding`.
+    """A classifier over word vectors; a subclass creates `embedding`.
 
     Attributes:
-        embedding: of the words.
-        attends: whether `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
+        embedding: the word embedding.
+        attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
     """
 
     batch_type = TextBatch
-    exportable = False  # as many steps as the longest sequence has words
+    exportable = False  # the number of steps is that of the longest sequence
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
         "embedding.characters.weight": "characters",
@@ -60,20 +60,24 @@ class TextClassifier(Classifier):
     embedding: WordEmbedding
 
     def on_processor(self, processor: Processor) -> None:
-        """Tells the embedding how the words are spelled."""
+        """Set the characters of each word in the embedding.
+
+        Raises:
+            UserError: the embedding was made for another vocabulary.
+        """
         rows = processor.row_labels()
         if "words" not in rows:
             return
         try:
             self.embedding.set_characters(rows["words"], rows["characters"])
         except ValueError as error:
-            remedy = f"make it by {type(self).__name__}(**data.describe())"
+            remedy = f"make it with {type(self).__name__}(**data.describe())"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield also the attention over a few documents of the split."""
+        """Also yield the attention over a few documents of the split."""
         yield from super().artifacts(split)
-        # A strategy that scatters the weights over processes can't run the model on one of them.
+        # A strategy that shards the weights can't run the model on one process.
         if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             with self.trainer.precision_plugin.forward_context():
                 explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
@@ -84,10 +88,10 @@ class TextClassifier(Classifier):
         """Predict classes of texts, with the weight of every word and sentence.
 
         Args:
-            texts: any number; each goes through the model by itself.
+            texts: any number of texts; each is a batch of its own.
 
         Raises:
-            UserError: this model has no attention, or was never trained; an input that is not a text.
+            UserError: the model has no attention or was never trained, or an input is not a text.
         """
         processor = self.require_processor()
         explanations = []
@@ -101,13 +105,13 @@ class TextClassifier(Classifier):
     def explanations(self, batch: TextBatch) -> list[Explanation]:
         """Predict classes of an encoded batch, with the weight of every word and sentence.
 
-        Words are those of the vocabulary; unknown ones are shown as such.
+        Words are shown as the vocabulary has them, unknown words as the unknown word.
 
         Args:
-            batch: on the model's device.
+            batch: documents, on the model's device.
 
         Raises:
-            UserError: this model has no attention, or was never trained.
+            UserError: the model has no attention or was never trained.
         """
         if not self.attends:
             raise UserError(f"this {type(self).__name__} has no attention to show")

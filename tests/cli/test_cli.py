@@ -473,7 +473,7 @@ def test_predict_pictures(trained: Trained, tmp_path: Path) -> None:
     assert row.split(",")[1] in "0123456789"
     folder = command("predict", "--ckpt_path", "best", "--data.file", str(tmp_path), cwd=trained.cwd).ok()
     assert len(folder.out.splitlines()) == 3, folder.out
-    command("predict", "--data.text", "三", cwd=trained.cwd).refused("pictures", "--data.file")
+    command("predict", "--data.text", "三", cwd=trained.cwd).refused("reads images", "--data.file")
     command("predict", "--data.file", "nothere.png", cwd=trained.cwd).refused("nothere.png")
     (tmp_path / "no.png").write_text("not a picture", encoding="utf-8")
     command("predict", "--data.file", str(tmp_path / "no.png"), cwd=trained.cwd).refused("no.png")

@@ -14,7 +14,7 @@ import yaml
 from lightning_nn.data.loader import Loader
 from lightning_nn.tasks.classification import Classifier
 from tests.cli.test_resume import interrupt_at, scalars
-from tests.commands import command, results, same_bits, weights
+from tests.commands import command, process, results, same_bits, weights
 
 RUN = Path("logs/softmax/r")
 LAST, BEST = RUN / "checkpoints/last.ckpt", RUN / "checkpoints/best.ckpt"
@@ -252,3 +252,14 @@ def test_weight_averaging_goes_on(call: int, tmp_path: Path, monkeypatch: pytest
     command("fit", "--ckpt_path", "last", *given, cwd=first).ok()
     ours, theirs = weights(first / LAST), weights(whole / LAST)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_gradients_of_each_process_are_kept(tmp_path: Path) -> None:
+    """Every validation falls within an optimizer step, and so does the best checkpoint."""
+    two = options("accelerator cpu devices 2 strategy ddp accumulate_grad_batches 4 val_check_interval 5 max_epochs 2")
+    process("fit", *SOFTMAX, *two, "--data.batch_size", "64", cwd=tmp_path, timeout=400).ok()
+    held = torch.load(tmp_path / BEST, weights_only=True)["lightning_nn_gradients"]
+    assert all(len(each) == 2 and not torch.equal(each[0], each[1]) for each in held.values())
+    process("fit", "--ckpt_path", "best", "--name", "again", cwd=tmp_path, timeout=400).ok()
+    assert same_bits(tmp_path / "logs/softmax/again/checkpoints/last.ckpt", tmp_path / LAST)

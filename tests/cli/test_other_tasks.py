@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +135,25 @@ def test_weights_of_words_go_to_the_same_words(trained: dict[str, Path], tmp_pat
 
 def test_data_of_another_kind_is_refused(tmp_path: Path) -> None:
     command("--model", "tiny_segmenter", "--data", "digits", cwd=tmp_path).refused("tiny_segmenter", "tiny_masks")
+
+
+def test_the_commands_that_come_next_import_a_persons_module_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks_of_mine.py").write_text("from tests.tiny.register import register\n\nregister()\n")
+    image_files(tmp_path)
+    own = ("--import", "tasks_of_mine.py", "--model", "tiny_captioner", "--trainer.max_epochs", "1", "--name", "r")
+    with registered():
+        said = command(*own, cwd=tmp_path).ok().out
+    monkeypatch.delitem(sys.modules, "tasks_of_mine")
+    for line in (r"^resume +python .*?((?:--import|--model) .*)$", r"^predict +python .*?(predict .*)$"):
+        found = re.search(line, said, re.M)
+        assert found and "--import tasks_of_mine.py" in found[1], said
+    with registered():
+        done = command(*shlex.split(found[1].replace("PICTURE", "0.png")), cwd=tmp_path).ok()
+    monkeypatch.delitem(sys.modules, "tasks_of_mine")
+    assert done.out.splitlines()[0] == "input,caption,log_probability"
+    assert len(done.err.strip().splitlines()) == 1, "predict only names the checkpoint that it loads"
 
 
 @pytest.mark.parametrize("splits", ["train,val", "train,test", "train"])

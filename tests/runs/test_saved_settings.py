@@ -181,7 +181,7 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
 def test_load_from_checkpoint_takes_no_class(form: str, group: str, trap: Trap) -> None:
     trap.stranger(lambda c: c[group].update(hidden=FORMS[form]))
     if group == "hyper_parameters":
-        with pytest.raises(UserError, match=r"model\.hidden can't be taken"):
+        with pytest.raises(UserError, match=r"model\.hidden can't be loaded"):
             SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST)
         SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST, hidden=[4])
     else:

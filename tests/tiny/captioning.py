@@ -1,4 +1,4 @@
-"""A task of the tests alone: words for each image, by a recurrent decoder over the image's features."""
+"""Task for tests only: image captioning by a recurrent decoder over image features."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from tests.tiny.shapes import SIDE, Shape, draw_shapes
 
 WORDS = ["<unknown>", "<start>", "<end>", "bright", "square", "bar", "left", "right"]
 START, END = 1, 2
-LONGEST = 6  # words of a caption that is written
+LONGEST = 6  # maximum number of words in a generated caption
 
 
 class CaptionPrediction(NamedTuple):
     """A caption.
 
     Attributes:
-        caption: its words, separated by blanks.
-        log_probability: the model's, of all of its words.
+        caption: its words, separated by spaces.
+        log_probability: log-probability of the whole caption by the model.
     """
 
     caption: str
@@ -43,18 +43,18 @@ class CaptionPrediction(NamedTuple):
 
 
 class Captioner(Task):
-    """Writes a caption from an image's features, the likeliest word at each step.
+    """GRU decoder that generates a caption from image features by greedy search.
 
     Args:
-        features: numbers of an image.
-        vocabulary_size: words that it knows, V.
-        hidden_size: of the decoder.
-        dropout: share of its outputs that is dropped in training.
+        features: values in an image, F.
+        vocabulary_size: number of words, V.
+        hidden_size: width of the decoder's state, H.
+        dropout: probability of dropping a value of its output in training, 0 to 1.
     """
 
     name = "tiny_captioner"
     batch_type = CaptionBatch
-    exportable = False  # as many steps as the longest caption has words
+    exportable = False  # the number of steps is that of the longest caption
     monitor = "val/exact"
     headline = ("exact", "acc")
     row_labels: ClassVar[dict[str, str]] = dict.fromkeys(("embedding.weight", "output.weight", "output.bias"), "words")
@@ -70,16 +70,16 @@ class Captioner(Task):
         self.output = nn.Linear(hidden_size, vocabulary_size)
 
     def start(self, image: Tensor) -> Tensor:
-        """State of the decoder before the first word, (B, H)."""
+        """Compute the decoder's state before the first word, (B, H)."""
         return self.image(image.to(self.image.weight.dtype) * 2 - 1).tanh()
 
     def step(self, word: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the next word, (N, V), and the state after this one."""
+        """Compute the state after a word, and the logits of the next word, (N, V)."""
         state = self.cell(self.embedding(word), state)
         return at_least_float32(self.output(self.dropout(state))), state
 
     def forward(self, batch: CaptionBatch) -> Tensor:
-        """Logits of each word and of the end of each caption, (W + N, V), after the words before it."""
+        """Compute the logits of each word and of each caption's end, (W + N, V), given the words before."""
         captions = batch.words.split(batch.length.tolist())
         words = pad_sequence([F.pad(caption, (1, 0), value=START) for caption in captions])  # (T, N)
         state, logits = self.start(batch.image)[batch.image_index], []
@@ -90,21 +90,21 @@ class Captioner(Task):
         return torch.stack(logits, 1)[real]
 
     def targets(self, batch: CaptionBatch) -> Tensor:
-        """What `forward` is to predict, (W + N,)."""
+        """Return the targets of `forward`, (W + N,)."""
         return torch.cat([F.pad(caption, (0, 1), value=END) for caption in batch.words.split(batch.length.tolist())])
 
     def training_means(self, batch: CaptionBatch) -> Means:
-        """Loss and accuracy over words."""
+        """Sum loss and correct predictions over words."""
         logits, targets = self(batch), self.targets(batch)
         loss = F.cross_entropy(logits, targets, reduction="sum")
         return Means({"loss": loss, "acc": (logits.argmax(1) == targets).sum()}, len(targets))
 
     def metrics(self) -> dict[str, Metric]:
-        """Loss and accuracy over words, and how many captions are right as a whole."""
+        """Make loss and accuracy over words, and the share of captions that match exactly."""
         return {"loss": MeanMetric(), "acc": MeanMetric(), "exact": MeanMetric()}
 
     def update(self, metrics: Mapping[str, Metric], batch: CaptionBatch) -> None:
-        """Adds a batch."""
+        """Add a batch to the metrics."""
         logits, targets = self(batch), self.targets(batch)
         metrics["loss"].update(F.cross_entropy(logits, targets, reduction="none"))
         metrics["acc"].update((logits.argmax(1) == targets).float())
@@ -113,7 +113,7 @@ class Captioner(Task):
         metrics["exact"].update(torch.tensor(right, dtype=torch.float32, device=logits.device))
 
     def write(self, image: Tensor) -> list[tuple[list[int], float]]:
-        """The likeliest word at each step, up to the end, and the logarithm of the probability of them all."""
+        """Generate a caption per image by greedy search, and its log-probability."""
         state, word = self.start(image), torch.full((len(image),), START, device=image.device)
         total, ended, words = state.new_zeros(len(image)), word == END, []
         for _ in range(LONGEST):
@@ -127,16 +127,16 @@ class Captioner(Task):
         return list(zip(captions, total.tolist(), strict=True))
 
     def predictions(self, batch: CaptionBatch) -> list[CaptionPrediction]:
-        """A caption for each image."""
+        """Predict a caption for each image."""
         return [CaptionPrediction(self.spell(words), score) for words, score in self.write(batch.image)]
 
     def spell(self, words: list[int]) -> str:
-        """The words of a caption, separated by blanks."""
+        """Join the words of a caption by spaces."""
         vocabulary = self.require_processor().row_labels()["words"]
         return " ".join(vocabulary[word] for word in words)
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yields the captions of a few images."""
+        """Yield the captions of a few images."""
         if not (batches := self.shown.get(split)):
             return
         with torch.inference_mode(), self.evaluating():
@@ -147,7 +147,7 @@ class Captioner(Task):
 
 
 def references(batch: CaptionBatch) -> list[list[list[int]]]:
-    """The captions of each image of a batch."""
+    """Group the captions of a batch by image."""
     found: list[list[list[int]]] = [[] for _ in range(batch.size)]
     captions = batch.words.split(batch.length.tolist())
     for image, words in zip(batch.image_index.tolist(), captions, strict=True):
@@ -156,11 +156,11 @@ def references(batch: CaptionBatch) -> list[list[list[int]]]:
 
 
 class CaptionProcessor:
-    """Images of any size to features, with the words of captions.
+    """Processor of images of any size to features, with the vocabulary of the captions.
 
     Args:
         words: the vocabulary.
-        side: rows and columns of an image.
+        side: height and width of an image.
     """
 
     kind = "tiny_caption"
@@ -170,35 +170,35 @@ class CaptionProcessor:
         self.images = ImageProcessor([], *ImageForm(1, side, side))
 
     def encode(self, raw: list[Any]) -> CaptionBatch:
-        """A batch of features without captions."""
+        """Make a batch of features without captions."""
         return CaptionBatch(features(self.images.encode(raw).image))
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, CaptionBatch]]:
-        """Batches in the order of the inputs."""
+        """Yield batches in the order of the inputs."""
         for index, batch in self.images.batches(raw, batch_size):
             yield index, CaptionBatch(features(batch.image))
 
     def row_labels(self) -> dict[str, list[str]]:
-        """The words."""
+        """Return the words."""
         return {"words": self.words}
 
     def state_dict(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"words": self.words, "side": self.side}
 
     @classmethod
     def inputs(cls, options: Any) -> Iterator[Path]:
-        """Files of images."""
+        """Find image files."""
         return ImageProcessor.inputs(options)
 
 
 def features(image: Tensor) -> Tensor:
-    """Pixels as numbers of 0 to 1, (B, F)."""
+    """Scale pixels to 0 to 1, (B, F)."""
     return image.flatten(1) / 255
 
 
 class CaptionSource:
-    """Features of images with one or two captions each, the second like the first."""
+    """Features of images with one or two equal captions each."""
 
     lengths: Index | None = None
 
@@ -219,20 +219,20 @@ class CaptionSource:
         )
 
     def ids(self, shape: Shape) -> list[int]:
-        """Numbers of the words of a caption."""
+        """Return the ids of the words of a caption."""
         return [WORDS.index(word) for word in shape.words]
 
     def fingerprints(self) -> Fingerprints:
-        """A hash of each image, which says what its captions are."""
+        """Return a hash of each image, which determines its captions."""
         return np.array([fingerprint_image(shape.image) for shape in self.shapes], np.uint64)
 
 
 class TinyCaptions(DataModule):
-    """Images of a rectangle each, described in two or three words.
+    """Images of one rectangle each, described in two or three words.
 
     Args:
         batch_size: images in a batch of one process.
-        samples: images in training; a quarter of them in each other split.
+        samples: images in train; val and test have a quarter as many each.
     """
 
     describes = ("features", "vocabulary_size")
@@ -243,12 +243,12 @@ class TinyCaptions(DataModule):
         self.samples = samples
 
     def prepare(self) -> None:
-        """Draws the splits."""
+        """Draw the splits."""
         sizes = {"train": self.samples, "val": self.samples // 4, "test": self.samples // 4}
         self.sources = {split: CaptionSource(size, seed) for seed, (split, size) in enumerate(sizes.items())}
         self.processor, self.notes = CaptionProcessor(WORDS, SIDE), []
         self.summary = [("split", "images"), *((split, str(size)) for split, size in sizes.items())]
 
     def describe(self) -> dict[str, Any]:
-        """Numbers of pixels and of words."""
+        """Return the numbers of features and of words."""
         return {"features": SIDE * SIDE, "vocabulary_size": len(WORDS)}

@@ -1,43 +1,34 @@
-"""Adds the tasks of the tests to the catalog, as a person's own module does: `--import tests.tiny.register`."""
+"""Registration of the tests' tasks in the catalog, as a user's own module does it: `--import tests.tiny.register`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import pytest
+from typing import Any
 
 from lightning_nn import catalog
-from lightning_nn.catalog import Entry
-
-TINY_MODELS = {
-    "tiny_segmenter": Entry("tests.tiny.segmentation:Segmenter", ("mask",), "two convolutions", "tiny_masks"),
-    "tiny_captioner": Entry("tests.tiny.captioning:Captioner", ("caption",), "a GRU over features", "tiny_captions"),
-}
-TINY_DATA = {
-    "tiny_masks": Entry("tests.tiny.segmentation:TinyMasks", ("mask",), "rectangles and their pixels"),
-    "tiny_captions": Entry("tests.tiny.captioning:TinyCaptions", ("caption",), "rectangles in words"),
-}
-PROCESSORS = {
-    "tiny_mask": "tests.tiny.segmentation:MaskProcessor",
-    "tiny_caption": "tests.tiny.captioning:CaptionProcessor",
-}
 
 
 def register() -> None:
-    catalog.MODELS.update(TINY_MODELS)
-    catalog.DATA.update(TINY_DATA)
-    catalog.PROCESSORS.update(PROCESSORS)
+    """Adds them for as long as the process lives."""
+    segmentation, captioning = "tests.tiny.segmentation", "tests.tiny.captioning"
+    catalog.register("tiny_segmenter", f"{segmentation}:Segmenter", "mask", "two convolutions", data="tiny_masks")
+    catalog.register("tiny_captioner", f"{captioning}:Captioner", "caption", "a GRU", data="tiny_captions")
+    catalog.register("tiny_masks", f"{segmentation}:TinyMasks", "mask", "rectangles and their pixels")
+    catalog.register("tiny_captions", f"{captioning}:TinyCaptions", "caption", "rectangles in words")
+    catalog.register_processor("tiny_mask", f"{segmentation}:MaskProcessor")
+    catalog.register_processor("tiny_caption", f"{captioning}:CaptionProcessor")
 
 
 @contextmanager
 def registered() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for table, rows in (
-            (catalog.MODELS, TINY_MODELS),
-            (catalog.DATA, TINY_DATA),
-            (catalog.PROCESSORS, PROCESSORS),
-        ):
-            for name, row in rows.items():
-                patch.setitem(table, name, row)
+    """Adds them for a while, so that tests of the catalog itself do not see them."""
+    tables: list[dict[str, Any]] = [catalog.MODELS, catalog.DATA, catalog.PROCESSORS]
+    before = [dict(table) for table in tables]
+    register()
+    try:
         yield
+    finally:
+        for table, rows in zip(tables, before, strict=True):
+            table.clear()
+            table.update(rows)

@@ -1,4 +1,4 @@
-"""A task of the tests alone: the class of each pixel, by two convolutions."""
+"""Task for tests only: semantic segmentation by two convolutions."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class MaskPrediction(NamedTuple):
     """A predicted mask.
 
     Attributes:
-        mask: uint8 (H, W), the likeliest class of each pixel.
-        covered: share of the pixels that are not of the first class.
+        mask: uint8 (H, W), the most probable class of each pixel.
+        covered: share of the pixels outside the first class, 0 to 1.
     """
 
     mask: NDArray[np.uint8]
@@ -41,13 +41,13 @@ class MaskPrediction(NamedTuple):
 
 
 class Segmenter(Task):
-    """A convolution of 3x3 pixels, and one of 1x1 that decides.
+    """A 3x3 convolution and a 1x1 classifier.
 
     Args:
-        channels: of the images.
+        channels: channels of the images, C.
         num_classes: number of classes, K.
         hidden: channels between the two.
-        dropout: share of these that is dropped in training.
+        dropout: probability of dropping a value between them in training, 0 to 1.
     """
 
     name = "tiny_segmenter"
@@ -65,26 +65,26 @@ class Segmenter(Task):
         self.output = nn.Conv2d(hidden, num_classes, 1)
 
     def forward(self, batch: MaskBatch) -> Tensor:
-        """Logits of each pixel, (B, K, H, W)."""
+        """Compute the logits of each pixel, (B, K, H, W)."""
         x = normalize(batch.image, self.output.weight.dtype)
         return self.output(self.dropout(self.features(x).relu()))
 
     def probabilities(self, batch: MaskBatch) -> Tensor:
-        """Probability of each class, (B, K, H, W)."""
+        """Compute class probabilities of each pixel, (B, K, H, W)."""
         return at_least_float32(self(batch)).softmax(1)
 
     def training_means(self, batch: MaskBatch) -> Means:
-        """Loss and accuracy over pixels."""
+        """Sum loss and correct predictions over pixels."""
         logits, mask = at_least_float32(self(batch)), batch.mask.long()
         loss = F.cross_entropy(logits, mask, ignore_index=IGNORED, reduction="sum")
         return Means({"loss": loss, "acc": (logits.argmax(1) == mask).sum()}, (mask != IGNORED).sum())
 
     def metrics(self) -> dict[str, Metric]:
-        """Mean loss and mean intersection over union."""
+        """Make the mean loss and the mean intersection over union."""
         return {"loss": MeanMetric(), "miou": MulticlassJaccardIndex(self.num_classes, ignore_index=IGNORED)}
 
     def update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
-        """Adds a batch."""
+        """Add a batch to the metrics."""
         logits, mask = at_least_float32(self(batch)), batch.mask.long()
         counted = mask != IGNORED
         losses = F.cross_entropy(logits, mask, ignore_index=IGNORED, reduction="none")
@@ -92,12 +92,12 @@ class Segmenter(Task):
         metrics["miou"].update(logits.argmax(1), mask)
 
     def predictions(self, batch: MaskBatch) -> list[MaskPrediction]:
-        """The likeliest class of each pixel."""
+        """Predict the most probable class of each pixel."""
         masks = self.probabilities(batch).argmax(1).to(torch.uint8).cpu().numpy()
         return [MaskPrediction(mask, float((mask > 0).mean())) for mask in masks]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yields the masks of a few images."""
+        """Yield the masks of a few images."""
         if not (batches := self.shown.get(split)):
             return
         with torch.inference_mode(), self.evaluating():
@@ -107,12 +107,12 @@ class Segmenter(Task):
 
 
 class MaskProcessor(ImageProcessor):
-    """Images of any size to batches without masks."""
+    """Processor of images of any size to batches without masks."""
 
     kind = "tiny_mask"
 
     def encode(self, raw: list[Any]) -> MaskBatch:  # type: ignore[override]
-        """A batch of images as the model was trained on."""
+        """Make a batch of images in the form of training, without masks."""
         return MaskBatch(super().encode(raw).image)
 
 
@@ -125,7 +125,7 @@ class MaskSource:
         shapes = draw_shapes(count, seed)
         self.images = np.stack([shape.image for shape in shapes])
         self.masks = np.stack([shape.mask for shape in shapes])
-        self.masks[::2, 0] = IGNORED  # so that pixels are counted, and not images
+        self.masks[::2, 0] = IGNORED  # so that counting images instead of pixels shows
 
     def __len__(self) -> int:
         return len(self.images)
@@ -135,17 +135,17 @@ class MaskSource:
         return MaskBatch(*(torch.from_numpy(field) for field in fields))
 
     def fingerprints(self) -> Fingerprints:
-        """A hash of each image."""
+        """Return a hash of each image."""
         return np.array([fingerprint_image(image) for image in self.images], np.uint64)
 
 
 class TinyMasks(DataModule):
-    """Images of a rectangle each, with the class of each pixel.
+    """Images of one rectangle each, with the class of each pixel.
 
     Args:
         batch_size: images in a batch of one process.
-        samples: images in training; a quarter of them in each other split.
-        splits: those that there are, separated by commas.
+        samples: images in train; val and test have a quarter as many each.
+        splits: names of the splits, separated by commas.
     """
 
     describes = ("channels", "num_classes")
@@ -156,7 +156,7 @@ class TinyMasks(DataModule):
         self.samples, self.splits = samples, splits.split(",")
 
     def prepare(self) -> None:
-        """Draws the splits."""
+        """Draw the splits."""
         sizes = {"train": self.samples, "val": self.samples // 4, "test": self.samples // 4}
         sources = {split: MaskSource(sizes[split], seed) for seed, split in enumerate(sizes) if split in self.splits}
         self.sources, self.notes, self.provided_splits = dict[str, Source](sources), [], tuple(sources)
@@ -164,10 +164,10 @@ class TinyMasks(DataModule):
         self.summary = [("split", "images"), *((split, str(len(source))) for split, source in sources.items())]
 
     def describe(self) -> dict[str, Any]:
-        """Gray images, three classes."""
+        """Return the numbers of channels and of classes."""
         return {"channels": 1, "num_classes": len(CATEGORIES)}
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
-        """Yields also the masks."""
+        """Also yield the masks."""
         yield from super().contents(split)
         yield cast(MaskSource, self.sources[split]).masks

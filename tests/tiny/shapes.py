@@ -1,4 +1,4 @@
-"""Small gray images of one rectangle each on noise, and what is in them."""
+"""Small gray images of one rectangle each on noise, with mask and words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Shape(NamedTuple):
 
     Attributes:
         image: uint8 (1, SIDE, SIDE).
-        mask: uint8 (SIDE, SIDE), 0 outside of it, 1 where it is bright, 2 where it is dark.
-        words: what it is: "bright" or nothing, "square" or "bar", "left" or "right".
+        mask: uint8 (SIDE, SIDE), 0 outside of the rectangle, inside 1 if it is bright and 2 if it is dark.
+        words: its description: "bright" or nothing, "square" or "bar", "left" or "right".
     """
 
     image: NDArray[np.uint8]
@@ -25,7 +25,7 @@ class Shape(NamedTuple):
 
 
 def draw_shapes(count: int, seed: int) -> list[Shape]:
-    """Draw some rectangles, the same ones for a seed."""
+    """Draw some rectangles, always the same for a seed."""
     random = np.random.default_rng(seed)
     return [_draw(random) for _ in range(count)]
 

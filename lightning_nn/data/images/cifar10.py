@@ -46,7 +46,7 @@ _VAL_FRACTION = 0.1
 
 
 class CIFAR10(LabeledImages):
-    """60,000 pictures of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
+    """60,000 images of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
 
     The validation split is split off the 50,000 training images: 500 of each class, always the same ones. All images
     are decoded once and kept in the cache.
@@ -55,7 +55,7 @@ class CIFAR10(LabeledImages):
         path: the official batches (the folder cifar-10-batches-py or the archive cifar-10-python.tar.gz), or a folder
             with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
-        balanced: show each class as often as the largest one in training.
+        balanced: train on each class as often as on the largest one, repeating images.
     """
 
     form = ImageForm(3, 32, 32, "squash")
@@ -87,7 +87,7 @@ class CIFAR10(LabeledImages):
 
 
 def _read(folder: Path) -> ImageSet:
-    """The official images as they are in the cache."""
+    """Load the official images from the cache and split them."""
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels, fingerprints = np.load(folder / "labels.npy"), np.load(folder / "fingerprints.npy")
     first_of_test = 5 * _BATCH

@@ -21,7 +21,7 @@ class Digits(LabeledImages):
     Args:
         classes: the digits to classify, in the order of their labels, such as [3, 8]; null for all ten.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
-        balanced: show each class as often as the largest one in training.
+        balanced: train on each class as often as on the largest one, repeating images.
     """
 
     form = ImageForm(1, 8, 8)

@@ -1,4 +1,4 @@
-"""What data sets of labelled images share: arrays and splits to sources, the form of the images, the table."""
+"""Base class of data sets of labelled images: sources from arrays and splits, the image form, and the table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lightning_nn.data.loader import Fingerprints
 
 
 class ImageSet(NamedTuple):
-    """Labelled images and the splits they make.
+    """Labelled images and their splits.
 
     Attributes:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,), 0 to K - 1.
-        indices: int64, which of the N are in each split.
+        indices: int64, indices of the images in each split, by its name.
         categories: names of the K classes.
-        notes: what a person should know of how they were read.
-        provided_splits: splits that stand apart in the data; the others were split off.
-        fingerprints: uint64 (N,), a hash of each image; None where they are quickly made.
-        files: of the N images; empty where these have none.
+        notes: remarks on how the images were read, for the user.
+        provided_splits: splits that the data itself provides; the others were split off.
+        fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
+        files: file of each image; empty if there are none.
     """
 
     images: Pixels
@@ -39,21 +39,21 @@ class ImageSet(NamedTuple):
 
 
 class LabeledImages(LabeledDataModule):
-    """What data sets of labelled images share; a subclass hands `open` what it has read.
+    """A data set of labelled images; a subclass reads an `ImageSet` and passes it to `open`.
 
     Attributes:
-        form: of the images.
+        form: form of the images.
     """
 
     describes = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
 
     def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
-        """Makes sources, processor and table.
+        """Make sources, processor and table.
 
         Args:
-            data: what was read.
-            max_pixels: of a raw image that the processor reads.
+            data: images that were read.
+            max_pixels: maximum number of pixels of a raw image for the processor.
         """
         self.sources = {
             split: ImageSource(data.images, data.labels, indices, data.fingerprints)
@@ -70,7 +70,7 @@ class LabeledImages(LabeledDataModule):
         return str(files[indices[number]]) if files else super().place(split, number)
 
     def describe(self) -> dict[str, Any]:
-        """Numbers of pixel values, channels, rows, columns and classes."""
+        """Return the numbers of values in an image, channels, rows, columns and classes."""
         channels, height, width = self.form.shape
         return {
             "features": channels * height * width,

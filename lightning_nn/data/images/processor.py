@@ -17,16 +17,16 @@ from lightning_nn.errors import UserError
 
 
 class ImageProcessor:
-    """Processor of raw images, to the form of the training images.
+    """Processor of raw images, which converts them to the form of the training images.
 
     Args:
         categories: name of each class, in the order of the labels.
         channels: 1 for gray, 3 for red, green, blue.
-        height: in pixels.
-        width: in pixels.
-        fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
-        max_pixels: of a raw image; one with more is refused before it is decoded. Not in the state: whoever predicts
-            may raise it.
+        height: height in pixels.
+        width: width in pixels.
+        fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
+        max_pixels: maximum number of pixels of a raw image; a larger one is refused before it is decoded. Not in the
+            state, so that predict may raise it.
     """
 
     kind = "image"
@@ -60,12 +60,12 @@ class ImageProcessor:
         """
         limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
-        for i, picture in enumerate(raw):
-            images[i] = read_image(picture, self.form, limit)
+        for i, image in enumerate(raw):
+            images[i] = read_image(image, self.form, limit)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
-        """Yield batches of at most `batch_size` images, in their order.
+        """Yield batches of up to `batch_size` images, in order.
 
         Raises:
             UserError: see `encode`.
@@ -75,20 +75,20 @@ class ImageProcessor:
             yield index, self.encode(raw[start : start + batch_size])
 
     def inputs(self, options: InputOptions) -> Iterator[Path]:
-        """Find image files: one, or all in a folder, in the order of their names; heed `max_pixels`.
+        """Find image files, one or all below a folder in the order of their names, and set `max_pixels`.
 
         Raises:
-            UserError: texts are given, nothing is there, or no image in the folder.
+            UserError: texts are given, nothing is there, or there is no image in the folder.
         """
         if options.text is not None or options.file is None:
-            raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
+            raise UserError("this model reads images: give --data.file IMAGE or FOLDER")
         self.max_pixels = options.max_pixels
         path = Path(options.file)
         if not path.exists():
-            raise UserError(f"no picture or folder at {path}")
+            raise UserError(f"{path}: no such file or folder; see --data.file")
         files = sorted(image_files(path)[0]) if path.is_dir() else [path]
         if not files:
-            raise UserError(f"no pictures in {path}")
+            raise UserError(f"{path}: no images in this folder; see --data.file")
         return iter(files)
 
     def row_labels(self) -> dict[str, list[str]]:

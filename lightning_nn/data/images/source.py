@@ -1,4 +1,4 @@
-"""Images of any kind as one uint8 array: decoded once into the cache, memory-mapped from then on."""
+"""Images as one uint8 array, decoded once into the cache and memory-mapped from then on."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
 _FORMAT = 2  # of the cache
-_CHUNK = 256  # pictures in memory at a time while a folder is decoded, but for
-_CHUNK_BYTES = 1 << 26  # of them together
+_CHUNK = 256  # maximum number of decoded images in memory
+_CHUNK_BYTES = 1 << 26  # their maximum size
 
 
 class ImageSource:
@@ -36,8 +36,8 @@ class ImageSource:
     Args:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,).
-        indices: which of the N are in this split; None for all.
-        fingerprints: uint64 (N,), a hash of each image, where they are known already.
+        indices: int64, indices of the images in this split; None for all.
+        fingerprints: uint64 (N,), hash of each image, if already known.
     """
 
     lengths: Index | None = None
@@ -88,12 +88,12 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 class Decoded(NamedTuple):
-    """Images of files.
+    """Decoded images of files.
 
     Attributes:
         images: uint8 (N, C, H, W), in the order of the files.
-        broken: why not, for each file that could not be read, by its number; its row of the array is zero.
-        fingerprints: uint64 (N,), a hash of each image.
+        broken: reason for each file that can't be read, by its index; its row of the array is zero.
+        fingerprints: uint64 (N,), hash of each image.
     """
 
     images: Pixels
@@ -102,20 +102,20 @@ class Decoded(NamedTuple):
 
 
 def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
-    """All pictures as one array, decoded the first time and memory-mapped ever after.
+    """Decode images into one array in the cache, or memory-map it if it is already there.
 
-    The cache identifies a file by its name below `root`, its size and the times of its last change.
+    The cache identifies a file by its name below `root`, its size, modification time and inode change time.
 
     Args:
-        files: at least one.
-        root: the folder all of them are in.
-        form: what each is brought to.
-        max_pixels: of a file; one with more is not read. Threads together decode no more at once, so that memory is
-            bounded.
+        files: at least one file.
+        root: the folder that all files are below.
+        form: form to which images are converted.
+        max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
+            at once, so that memory is bounded.
     """
     stamps = [_stamp(file, root) for file in files]
     settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "files": stamps}
-    # Threads pay where a picture takes longer than the handing over: measured, 64 KB gain and 2 KB lose.
+    # Threads pay off if decoding takes longer than passing an image on: measured, 64 KB files gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
     workers = (os.cpu_count() or 1) if large else 1
     build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels))
@@ -130,10 +130,10 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
     """Build the rows of the table shown at the start of a run: images and classes of each split.
 
     Args:
-        sources: the splits.
-        form: of their images.
+        sources: sources of the splits, by name.
+        form: form of the images.
     """
-    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images a class", "channels x height x width")]
+    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images per class", "channels x height x width")]
     for split, source in sources.items():
         counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
         least, most = int(counts.min()), int(counts.max())
@@ -146,13 +146,13 @@ def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
     name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
-    except OSError:  # a broken link, which reading will report
+    except OSError:  # a broken link; reading reports it
         return name, 0, 0, 0
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit) -> None:
-    """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
+    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map."""
     broken: dict[int, str] = {}
     fingerprints = np.empty(len(files), np.uint64)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
@@ -160,9 +160,9 @@ def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, li
         np.lib.format.write_array_header_1_0(stream, header)
         chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
         for start in _progress(range(0, len(files), chunk)):
-            part = files[start : start + chunk]
+            some = files[start : start + chunk]
             read = partial(_try_read, form=form, limit=limit)
-            for number, result in enumerate(pool.map(read, part) if workers > 1 else map(read, part), start):
+            for number, result in enumerate(pool.map(read, some) if workers > 1 else map(read, some), start):
                 if isinstance(result, str):
                     broken[number] = result.removeprefix(str(files[number]))
                     result = np.zeros(form.shape, np.uint8)

@@ -29,7 +29,7 @@ _SAMPLE = 1000  # rows that the choice of columns is based on
 
 
 class TextFiles:
-    """The documents under a path.
+    """Documents in the files under a path.
 
     Args:
         path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single such file, or with train, val (or dev)

@@ -1,4 +1,4 @@
-"""Conversion of texts to batches as in training: all that prediction needs of the corpus."""
+"""Conversion of texts to batches as in training; prediction needs nothing else of the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
 
-LONGEST = 50_000  # most characters in a batch of texts: bounds memory when predicting on long documents
+LONGEST = 50_000  # maximum number of characters in a batch: bounds memory when predicting on long documents
 
 
 class TextProcessor:
@@ -76,7 +76,7 @@ class TextProcessor:
         )
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
-        """Yield batches of texts of similar length: at most `batch_size` texts and `LONGEST` characters, or one text.
+        """Yield batches of texts of similar length: up to `batch_size` texts and `LONGEST` characters, or one text.
 
         Raises:
             UserError: see `encode`.

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import warnings
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -208,11 +210,28 @@ def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(segmenter.name, lines)) as pool:
         waiting: deque[Any] = deque()
         for chunk in _chain(first, chunks):  # on an error nothing waiting is cancelled: loky might then never end
-            waiting.append(pool.submit(_work, chunk))
+            with _deaf_to_interrupts():
+                waiting.append(pool.submit(_work, chunk))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Keeps Ctrl-C, which a terminal sends to all, from the workers that start here: they end with the pool."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # up to Python 3.11 its start lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _chain(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[list[str]]:
