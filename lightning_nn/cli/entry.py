@@ -40,7 +40,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.train import execute
 
-        if output is not None:  # a training outlives the one who reads what it says
+        if output is not None:  # a training outlives the reader of its output
             output.essential = request.verb not in ("", "fit") or bool(request.help)
         code = execute(request)
         sys.stdout.flush()
@@ -52,7 +52,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except SystemExit as done:
-        if isinstance(done.__context__, KeyboardInterrupt):  # as Lightning ends a test
+        if isinstance(done.__context__, KeyboardInterrupt):  # Lightning ends a test like this
             print("stopped", file=sys.stderr)
             return 130
         return int(done.code or 0)  # --trainer.logger.help CLASS

@@ -36,7 +36,7 @@ def resume_command(path: Path, model: str, request: Request) -> str:
 
 
 def predict_command(path: Path, model: str, request: Request) -> str:
-    """The command that predicts with a run's checkpoint; the other arguments as for `resume_command`."""
+    """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
     raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
     return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
 
