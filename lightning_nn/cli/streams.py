@@ -49,13 +49,13 @@ class LastingFile(io.FileIO):
 
 @contextmanager
 def lasting_streams() -> Iterator[LastingFile | None]:
-    """Makes the standard streams last while a command runs: descriptors that are closed are opened on nothing.
+    """Replace the standard streams by lasting ones while a command runs; closed descriptors are opened on os.devnull.
 
-    A character that the encoding of a stream lacks is written as its number, as in \\u597d. Streams that were put in
-    the place of the process's own (by a notebook, or to capture them) stay.
+    A character that a stream's encoding lacks is written as its number, as in \\u597d. Streams that have replaced the
+    process's own (in a notebook, or to capture output) are kept.
 
     Yields:
-        The file of standard output; None where it is not the process's own.
+        The file of standard output; None if the stream is not the process's own.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     for descriptor in (0, 1, 2):
