@@ -80,7 +80,7 @@ def test_help_of_a_model_is_its_own_and_its_datas(argv: tuple[str, ...], tmp_pat
         assert option in text, f"{option} is not in the help"
     assert not re.search(r"--trainer\.[a-z]", text), "the trainer's arguments are a help of their own"
     assert "--model softmax --help trainer" in text, "it does not say how to get the trainer's"
-    assert "neurons of each hidden layer" in text
+    assert "number of neurons in each hidden layer" in " ".join(text.split())
     assert not (tmp_path / "logs").exists(), "help left a folder"
 
 
