@@ -92,7 +92,7 @@ def check_processes(cli: CommandLine) -> None:
     """Check the number of processes and the way they are started.
 
     Raises:
-        UserError: there are too few cores, or a strategy that the command can't use.
+        UserError: there are too few cores, or the command can't use the strategy.
     """
     trainer, cores = cli.config.trainer, os.cpu_count() or 1
     asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()

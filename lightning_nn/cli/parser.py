@@ -95,9 +95,7 @@ class CommandLine:
             default_config_files=[str(file) for file in files],
             formatter_class=_formatter(lambda option: True),
         )
-        register_type(
-            torch.device, fail_already_registered=False
-        )  # Lightning's callbacks take it, so config.yaml must hold it
+        register_type(torch.device, fail_already_registered=False)  # Lightning's callbacks put it in config.yaml
         parser.add_argument("-c", "--config", action=ActionConfigFile, help="settings from a YAML file")
         parser.add_argument(
             "--seed_everything",
@@ -167,9 +165,7 @@ class CommandLine:
         try:
             return getattr(self.parser, _INSTANTIATE)(self.config)
         except (ValueError, TypeError, RuntimeError, ImportError, AttributeError) as error:
-            raise UserError(
-                f"an object that the settings name can't be built: {' '.join(str(error).split())}"
-            ) from None
+            raise UserError(f"an object in the settings can't be built: {' '.join(str(error).split())}") from None
 
     def seed(self) -> None:
         """Seed the random number generators of the whole process."""

@@ -69,9 +69,7 @@ def writer(out: Path | None, form: Form, title: str) -> Iterator[Write]:
             yield write
         sys.stdout.flush()
     else:
-        images = (
-            _ImageFiles(out) if out.is_file() or not out.exists() else None
-        )  # a pipe or device has no files beside it
+        images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # no files beside a pipe or device
         with writing(out) as stream, _written(stream, form, title, images) as write:
             yield write
 
