@@ -1,4 +1,4 @@
-"""tqdm's bar, which in a file is a plain line now and then."""
+"""A tqdm bar that writes plain lines to a file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ENDLESS = "{desc} {n_fmt} {rate_noinv_fmt} {elapsed}{postfix}"
 
 
 class ProgressBar(Tqdm):
-    """How far a task is: moves in a terminal and leaves nothing there, and is a line now and then in a file.
+    """Progress of a task: a moving bar that leaves nothing behind in a terminal, a line now and then in a file.
 
     Args:
-        stream: where it goes.
-        name: of the task, shown at its left.
-        total: batches of it; None where there is no end.
+        stream: output.
+        name: of the task, shown at the left.
+        total: batches of the task; None if it has no end.
         every: seconds without a drawing after which `update` draws.
-        values: called for what stands behind the numbers, each time it is drawn.
+        values: returns the texts shown after the counts; called for each drawing.
     """
 
-    monitor_interval = 0  # no thread of tqdm's
+    monitor_interval = 0  # no monitor thread
 
     def __init__(
         self,
@@ -52,28 +52,28 @@ class ProgressBar(Tqdm):
             position=0,
             unit="",
             ncols=80,
-            nrows=20,  # asked of a terminal that does not know, tqdm would hide the bar
+            nrows=20,  # tqdm would hide the bar in a terminal that does not know its height
         )
 
     @property
     def format_dict(self) -> Any:
-        """Everything that is drawn: tqdm's own, the width of the terminal as it is now, and the values."""
+        """All that is drawn: tqdm's own items, the present width of the terminal, and the values."""
         own = super().format_dict
         own["bar_format"] = _ENDLESS if self.total is None else _FORMAT
         return {**own, "ncols": columns(self.fp) - 1, "postfix": " ".join(self.values())}
 
     def begin_at(self, done: int, total: int | None) -> None:
-        """Say where the task stands before its first `update`.
+        """Set where the task starts, before the first `update`.
 
         Args:
-            done: batches that were done before, of which its rate knows nothing.
-            total: batches of it; None where there is no end.
+            done: batches done earlier; the rate does not count them.
+            total: batches of the task; None if it has no end.
         """
         self.initial = self.n = self.last_print_n = done
         self.total = total
 
     def skip(self, seconds: float) -> None:
-        """Leave out of the rate a time in which something else was done."""
+        """Exclude time spent on something else from the rate."""
         if not self.disable:
             self.start_t += seconds
             self.last_print_t += seconds
@@ -88,17 +88,17 @@ class ProgressBar(Tqdm):
         return False
 
     def clear(self, nolock: bool = False) -> None:
-        """Take the bar away from a terminal until it is drawn again."""
+        """Remove the bar from a terminal until it is drawn again."""
         if self.moves:
             super().clear(nolock)
 
     def close(self) -> None:
-        """Take the bar away; nothing is drawn any more."""
-        self.disable = self.disable or not self.moves  # in a file there is nothing to take away
+        """Remove the bar for good."""
+        self.disable = self.disable or not self.moves  # in a file there is nothing to remove
         super().close()
 
     def _position(self) -> list[str]:
-        """What is done, how many batches of it, how fast, and how long it will take."""
+        """Return the task's name, batches done, rate and remaining time."""
         rate = (self.n - self.initial) / max(super().format_dict["elapsed"], 1e-9)
         parts = [self.desc, f"{self.n}/{self.total or '?'}", f"{rate:.1f}/s"]
         if self.total is not None and rate > 0:
@@ -110,7 +110,7 @@ ProgressBar.set_lock(threading.RLock())  # tqdm's own is one of multiprocessing
 
 
 def columns(stream: Any) -> int:
-    """Ask for the width of a terminal; 80 where there is none."""
+    """Return the width of a terminal; 80 if there is none."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError, AttributeError):

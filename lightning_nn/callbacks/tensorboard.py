@@ -1,4 +1,4 @@
-"""What a run logs beside its metrics: learning rate, gradient norm, drawings of what its task can show."""
+"""Logging beside the metrics: learning rate, gradient norm, drawings of the task's artifacts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_nn.tasks.base import Task
 from lightning_nn.visualization.draw import Drawing, draw
 from lightning_nn.visualization.markup import markdown_text
 
-THRIFT = 20  # drawing may take at most one part in so many of the time between validations
+THRIFT = 20  # drawing may take at most 1/20 of the time between validations
 
 
 class TensorBoardCallback(pl.Callback):
@@ -25,8 +25,8 @@ class TensorBoardCallback(pl.Callback):
 
     Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
     as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images and texts of
-    artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation, which stand
-    beside the hyperparameters. Pages, such as attention.html, lie in its folder: of the validation split after each
+    artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation, shown beside
+    the hyperparameters. Pages, such as attention.html, are written to its folder: of the validation split after each
     validation that is drawn, of the test split after a test.
     """
 
@@ -36,13 +36,13 @@ class TensorBoardCallback(pl.Callback):
         self._pending = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the logger the hyperparameters, so that its hparams.yaml has them."""
+        """Pass the hyperparameters to the logger, so that its hparams.yaml has them."""
         logger = _tensorboard(trainer)
         if logger is not None and stage == "fit":
             logger.hparams.update(_hyperparameters(trainer, pl_module))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show what the model is made of."""
+        """Log the table of modules."""
         if (logger := _tensorboard(trainer)) is not None:
             logger.experiment.add_text("modules", module_table(pl_module), trainer.global_step)
 
@@ -55,7 +55,7 @@ class TensorBoardCallback(pl.Callback):
             pl_module.log_dict({"grad_norm": gradient_norm(pl_module), **_learning_rates(optimizer)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, unless the last drawing was so short a time ago that it would slow training down."""
+        """Draw, unless the last drawing is so recent that another would slow training down; see `THRIFT`."""
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
         self._best.update(trainer, pl_module)
@@ -65,7 +65,7 @@ class TensorBoardCallback(pl.Callback):
             self._draw(trainer, pl_module, "val")
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the last validation if it was not; log hyperparameters with the best metrics."""
+        """Draw the last validation if it is not drawn yet; log hyperparameters with the best metrics."""
         if self._pending:
             self._draw(trainer, pl_module, "val")
         if (logger := _tensorboard(trainer)) is None:
@@ -76,7 +76,7 @@ class TensorBoardCallback(pl.Callback):
         logger.experiment.flush()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the test."""
+        """Draw the test split."""
         if trainer.is_global_zero:
             self._draw(trainer, pl_module, "test")
         if (logger := _tensorboard(trainer)) is not None:
@@ -87,11 +87,11 @@ class TensorBoardCallback(pl.Callback):
         return {"best": self._best.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from them."""
+        """Restore the best metrics so far."""
         self._best.load_state_dict(state_dict["best"])
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
-        """Draw what the task can show of a split, if a logger takes it."""
+        """Draw the task's artifacts of a split, if a logger accepts images."""
         loggers: list[Any] = [logger for logger in trainer.loggers if _takes_images(logger)]
         if not loggers:
             return
@@ -120,7 +120,7 @@ def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, ste
 
 
 def module_table(model: nn.Module) -> str:
-    """Write the layers of a model, their shapes and numbers of parameters, as a Markdown table."""
+    """List the layers of a model, their shapes and numbers of parameters, as a Markdown table."""
     rows = ["| name | module | parameters |", "|:-|:-|-:|"]
     for name, module in model.named_modules():
         parts = list(module.modules())
@@ -142,14 +142,14 @@ def gradient_norm(model: nn.Module) -> Tensor:
 
 
 def _learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """`lr` of the first group; those of later groups that differ, by their number."""
+    """Return `lr`, that of the first group, and `lr/N` of each later group N whose rate differs."""
     first, *others = [float(group["lr"]) for group in optimizer.param_groups]
     return {"lr": first, **{f"lr/{i}": lr for i, lr in enumerate(others, 1) if lr != first}}
 
 
 def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-    """Arguments of model and data, and the settings of the training, by dotted name."""
-    data = getattr(trainer, "datamodule", None)  # none where loaders were given
+    """Return the arguments of model and data, and the settings of the training, by dotted name."""
+    data = getattr(trainer, "datamodule", None)  # None if `fit` was called with loaders
     groups = {"model": pl_module.hparams, "data": {} if data is None else data.hparams}
     groups.update(cast(Task, pl_module).settings())
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
@@ -160,7 +160,7 @@ def _takes_images(logger: Any) -> bool:
 
 
 def _tensorboard(trainer: pl.Trainer) -> TensorBoardLogger | None:
-    """The run's TensorBoard logger, on the process that writes."""
+    """Return the run's TensorBoard logger; None on all processes but the main one, and if there is none."""
     if not trainer.is_global_zero:
         return None
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)

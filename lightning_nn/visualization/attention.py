@@ -1,7 +1,8 @@
-"""Where a model looked, as a page for the browser, as a Markdown table and as lines for the terminal.
+"""Attention over documents, as a page for the browser, a Markdown table and lines for the terminal.
 
-A word is shaded by sqrt(p_s) p_w of its sentence's and its own weight, as in the paper's figures (Yang et al. 2016,
-section 3.5), so that strong words of idle sentences stay pale but can be seen. Texts are untrusted: all is escaped.
+A word's shade is sqrt(p_s) p_w, from the weights of its sentence and of the word, as in the paper's figures (Yang et
+al. 2016, section 3.5), so that strong words of weak sentences stay pale but visible. Texts are untrusted: all are
+escaped.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
 from lightning_nn.visualization.markup import TAIL, head, html_text, markdown_text
 
-STRONGEST = 5  # words that are named beside a document
-SENTENCES = 20  # of a document in a Markdown table, the heaviest; the page has all
+STRONGEST = 5  # words named beside a document
+SENTENCES = 20  # of a document in a Markdown table, those of the largest weights; the page has all
 FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -32,10 +33,10 @@ class ShadedWord(NamedTuple):
     """A word as it is shown.
 
     Attributes:
-        text: itself, harmless.
-        gap: what stands before it: a space between Latin words, nothing between Chinese ones.
+        text: the word, sanitized.
+        gap: text before it: a space between Latin words, nothing between Chinese ones.
         weight: within its sentence, 0 to 1.
-        shade: 0 to 1, the strongest of the document 1.
+        shade: 0 to 1; the strongest word of the document has 1.
     """
 
     text: str
@@ -57,7 +58,7 @@ class ShadedSentence(NamedTuple):
 
 
 def shade(explanation: Explanation) -> list[ShadedSentence]:
-    """The sentences of a document with what each word is shaded by."""
+    """Return the sentences of a document, with the shade of each word."""
     pairs = list(zip(explanation.sentence_weights, explanation.word_weights, explanation.sentences, strict=False))
     most = max((w * s**0.5 for s, weights, _ in pairs for w in weights), default=0.0) or 1.0
     sentences = []
@@ -72,7 +73,7 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
 
 
 def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[ShadedWord]:
-    """The most strongly shaded words, each once, strongest first; those too faint to matter are left out."""
+    """Return the most strongly shaded words, each once, strongest first, without those below `FAINT`."""
     words = sorted((w for s in sentences for w in s.words if w.text and w.shade >= FAINT), key=lambda w: -w.shade)
     named: dict[str, ShadedWord] = {}
     for word in words:
@@ -81,7 +82,7 @@ def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[Sh
 
 
 def _gap(before: str, after: str) -> str:
-    """A space between words that are written apart."""
+    """Return the gap between two words: a space if they are written apart."""
     if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
         return ""
     return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
@@ -111,7 +112,7 @@ li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .7
 
 
 def page(explanations: list[Explanation], title: str) -> str:
-    """A page of documents with their words by weight: self-contained HTML, without scripts.
+    """Write a page of documents with each word shaded by its weight: self-contained HTML, without scripts.
 
     Args:
         explanations: the documents.
@@ -159,14 +160,14 @@ def _row(sentence: ShadedSentence) -> str:
 
 def _verdict(explanation: Explanation) -> str:
     if explanation.truth is None:
-        return "The right answer is not known."
+        return "The true class is not known."
     if explanation.truth == explanation.category:
         return f'<span class="right">✓ right</span>: {html_text(explanation.truth)}'
     return f'<span class="wrong">✗ wrong</span>: it is {html_text(explanation.truth)}'
 
 
 def _language(explanation: Explanation) -> str:
-    """Tells browsers which glyphs and screen readers which voice to take, where the script tells."""
+    """Return a lang attribute, if the script shows the language, so that glyphs and a screen reader's voice fit."""
     text = "".join(word for sentence in explanation.sentences for word in sentence)
     return ' lang="zh"' if _CJK.search(text) and not _KANA_OR_HANGUL.search(text) else ""
 
@@ -179,7 +180,7 @@ def _percent(value: float) -> str:
 
 
 def table(explanation: Explanation) -> str:
-    """A document as a Markdown table: its heaviest sentences in their order, strong words bold."""
+    """Write a document as a Markdown table: its sentences of the largest weights in their order, strong words bold."""
     sentences = shade(explanation)
     heaviest = sorted(range(len(sentences)), key=lambda i: -sentences[i].weight)[:SENTENCES]
     truth = "" if explanation.truth is None else f", truth: {markdown_text(explanation.truth)}"
@@ -205,11 +206,11 @@ def table(explanation: Explanation) -> str:
 
 
 def terminal(explanation: Explanation, width: int = 80) -> TerminalExplanation:
-    """A document for `rich.console.Console.print`: shaded in a terminal with colours, else with its words by weight.
+    """Return a document for `rich.console.Console.print`: shaded in a terminal with colours, else with words by weight.
 
     Args:
         explanation: the document.
-        width: columns at most.
+        width: largest width, in columns.
     """
     return TerminalExplanation(explanation, width)
 
@@ -247,7 +248,7 @@ class TerminalExplanation:
 
 
 def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int) -> Iterator[tuple[Text, Text]]:
-    """A sentence in the columns of its weight and its text; without colours a second row has its words by weight."""
+    """Yield a sentence as a row of weight and text; without colours, a second row lists its words by weight."""
     bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
     yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
     if not colours and len(sentence.words) > 1 and (named := strongest([sentence], 3)):
@@ -263,7 +264,7 @@ def _shaded(words: list[ShadedWord], colours: bool) -> Text:
 
 
 def _style(shade: float) -> Style:
-    """Black on a colour from pale sand to strong orange: readable on dark and light terminals alike."""
+    """Return black on pale sand to strong orange, by shade: readable on dark and light terminals alike."""
     pale, strong = (225, 213, 190), (255, 130, 0)
     red, green, blue = (round(p + (s - p) * shade) for p, s in zip(pale, strong, strict=True))
     return Style(color="#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}", bold=shade > 0.6)

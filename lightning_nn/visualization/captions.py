@@ -30,7 +30,7 @@ def page(captions: Captions, title: str) -> str:
 
 
 def table(captions: Captions) -> str:
-    """Write the captions as a Markdown table, numbered as the images are in their picture."""
+    """Write the captions as a Markdown table, numbered as the images in their grid."""
     rows = ["| | caption | people's |", "|-:|:-|:-|"]
     for number, (caption, references) in enumerate(zip(captions.captions, _of_people(captions), strict=True), 1):
         rows.append(f"| {number} | {markdown_text(caption)} | {'<br>'.join(map(markdown_text, references))} |")

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture and as a table."""
+"""Confusion matrix as an image and as a table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lightning_nn.visualization.markup import markdown_text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COUNTED = 20  # classes up to which each cell has its number
-NAMED = 40  # classes up to which each row has its name
+COUNTED = 20  # classes up to which each cell shows its number
+NAMED = 40  # classes up to which each row shows its name
 
 
 def picture(matrix: Tensor, categories: list[str], title: str) -> NDArray[np.uint8]:
-    """The matrix drawn: rows are the truth and shaded by their shares, columns the answers.
+    """Draw the matrix: rows are true classes, shaded by their shares, columns are predicted ones.
 
     Args:
         matrix: int64 (K, K), rows true, columns predicted.
-        categories: names of the K classes; numbers stand for them where no font on this machine has their letters.
+        categories: names of the K classes; numbers replace them if no font on this machine has their letters.
         title: drawn above.
 
     Returns:
@@ -38,7 +38,7 @@ def picture(matrix: Tensor, categories: list[str], title: str) -> NDArray[np.uin
     figure = new_figure(side, side, "constrained")
     axes = figure.add_subplot()
     shares = (matrix / matrix.sum(1, keepdim=True).clamp(min=1)).numpy()
-    # The root lets few mistakes be seen beside a full diagonal.
+    # The root makes few mistakes visible beside a full diagonal.
     axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     names, font = labels(categories)
     _ticks(axes, names if classes <= NAMED else None, classes, font)
@@ -51,21 +51,21 @@ def picture(matrix: Tensor, categories: list[str], title: str) -> NDArray[np.uin
 
 
 def report(matrix: Tensor, categories: list[str]) -> str:
-    """Precision, recall, F1 and commonest mistake of each class, as a Markdown table.
+    """Write precision, recall, F1 and the most frequent mistake of each class as a Markdown table.
 
     Args:
         matrix: int64 (K, K), rows true, columns predicted.
         categories: names of the K classes.
     """
-    lines = ["| | class | precision | recall | F1 | samples | most often taken for |", "|-:|:-|-:|-:|-:|-:|:-|"]
+    lines = ["| | class | precision | recall | F1 | samples | most often predicted as |", "|-:|:-|-:|-:|-:|-:|:-|"]
     mistakes = matrix - torch.diag(matrix.diagonal())
     most = mistakes.max(1)
     for k, score in enumerate(class_scores(matrix, categories)):
         wrong = (
             f"{markdown_text(categories[int(most.indices[k])])} ({int(most.values[k])})" if most.values[k] > 0 else ""
         )
-        figures = f"{score.precision:.3f} | {score.recall:.3f} | {score.f1:.3f} | {score.support}"
-        lines.append(f"| {k} | {markdown_text(score.category)} | {figures} | {wrong} |")
+        metrics = f"{score.precision:.3f} | {score.recall:.3f} | {score.f1:.3f} | {score.support}"
+        lines.append(f"| {k} | {markdown_text(score.category)} | {metrics} | {wrong} |")
     return "\n".join(lines)
 
 
@@ -83,7 +83,7 @@ def _ticks(axes: Axes, names: list[str] | None, classes: int, font: Any) -> None
 
 
 def _count(axes: Axes, counts: list[list[int]], shares: NDArray[np.float32]) -> None:
-    """The number in each cell that is not empty."""
+    """Write the number into each cell that is not empty."""
     widest = max(len(str(n)) for row in counts for n in row)
     size = min(9.0, 28 / max(widest, 1))
     for i, row in enumerate(counts):

@@ -1,4 +1,4 @@
-"""The one place that knows how each kind of artifact is drawn."""
+"""Drawing of every kind of artifact, chosen in this one place."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Drawing(NamedTuple):
 
 
 def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
-    """Draw an artifact; one without content gives an empty drawing.
+    """Draw an artifact; return an empty drawing if it has no content.
 
     Args:
-        artifact: what a task can show.
-        split: that it is about, for titles.
+        artifact: from `Task.artifacts`.
+        split: its split, for titles.
         model: name of the model, for titles.
     """
     word = _WORDS.get(split, split)
     match artifact:
         case ConfusionMatrix(matrix, categories):
-            picture = confusion.picture(matrix, categories, split)
-            return Drawing({"confusion": picture}, {"report": confusion.report(matrix, categories)}, {})
+            image = confusion.picture(matrix, categories, split)
+            return Drawing({"confusion": image}, {"report": confusion.report(matrix, categories)}, {})
         case Attention(documents):
             if not documents:
                 return Drawing({}, {}, {})

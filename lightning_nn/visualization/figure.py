@@ -1,4 +1,4 @@
-"""Figures drawn by matplotlib to arrays of pixels, with names in a font that has their letters."""
+"""Matplotlib figures drawn to arrays of pixels, with names in a font that has their letters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-LABEL = 16  # columns of a name at most, two for a wide character
+LABEL = 16  # columns of a name at most; a wide character has two
 
 _CJK_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
@@ -42,7 +42,7 @@ def new_figure(width: float, height: float, layout: Any = None) -> Figure:
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """Draw a figure: uint8 (height, width, 3)."""
+    """Draw a figure to pixels, uint8 (height, width, 3)."""
     canvas: Any = figure.canvas
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -52,8 +52,8 @@ def labels(names: list[str], most: int = LABEL) -> tuple[list[str], Any]:
     """Return names as they are drawn, and their font.
 
     Args:
-        names: of classes or images; where no font on this machine has a letter of one, numbers stand for all.
-        most: columns of each; longer ones are truncated.
+        names: of classes or images; if no font on this machine has a letter of one, numbers replace all of them.
+        most: columns of a name at most; longer ones are truncated.
     """
     from matplotlib.font_manager import FontProperties
 
@@ -67,7 +67,7 @@ def labels(names: list[str], most: int = LABEL) -> tuple[list[str], Any]:
 
 
 def shorten(name: str, most: int = LABEL) -> str:
-    """Truncate a name to what fits beside a picture."""
+    """Truncate a name to at most `most` columns."""
     if columns(name) <= most:
         return name
     while columns(name) > most - 1:
@@ -82,10 +82,10 @@ def columns(text: str) -> int:
 
 @functools.cache
 def _fonts(look_again: bool = False) -> tuple[tuple[str, ...], frozenset[int]]:
-    """Families to draw names with, and the code points these have between them.
+    """Return the font families to draw names with, and the code points that they cover together.
 
     Args:
-        look_again: also for fonts that were installed after matplotlib made its list of them.
+        look_again: also find fonts that were installed after matplotlib made its list.
     """
     from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
     from matplotlib.ft2font import FT2Font
@@ -93,7 +93,7 @@ def _fonts(look_again: bool = False) -> tuple[tuple[str, ...], frozenset[int]]:
     there = {font.name for font in fontManager.ttflist}
     if look_again and there.isdisjoint(_CJK_FONTS):
         for file in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
-            with contextlib.suppress(Exception):  # as matplotlib does with what it can't read
+            with contextlib.suppress(Exception):  # matplotlib, too, skips files that it can't read
                 fontManager.addfont(file)
         there = {font.name for font in fontManager.ttflist}
     families = ("DejaVu Sans", *[name for name in _CJK_FONTS if name in there][:1])

@@ -1,4 +1,4 @@
-"""Images side by side in one picture."""
+"""Grid of images in one image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from lightning_nn.visualization.figure import labels, new_figure, pixels
 
-CELL = 2.0  # inches of an image's width
-TALLEST = 1.5  # of an image, in widths
-TITLE = 0.3  # inches of the line below an image
+CELL = 2.0  # width of an image, in inches
+TALLEST = 1.5  # height of an image at most, in widths
+TITLE = 0.3  # height of the line below an image, in inches
 GAP = 0.08
 TITLE_COLUMNS = 26
 
@@ -27,8 +27,8 @@ def picture(
     Args:
         images: uint8 (H, W) or (H, W, 3) each, at least one.
         titles: one below each image; none if empty.
-        columns: images in a row; about as many as rows if None.
-        legend: names with their colours, red, green, blue of 0 to 1, drawn below.
+        columns: images in a row; if None, about as many as there are rows.
+        legend: names with their colours (red, green, blue, 0 to 1), drawn below.
 
     Returns:
         uint8 (height, width, 3).

@@ -1,4 +1,4 @@
-"""Untrusted text and images as parts of HTML pages and of Markdown."""
+"""Untrusted text and images, made safe for HTML pages and Markdown."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from lightning_nn.sanitize import sanitize
 
-LONGEST = 512  # pixels of the longer side of an image on a page; larger ones are shrunk
-SMALLEST = 96  # pixels of the longer side as a page shows it; smaller ones are enlarged
+LONGEST = 512  # longer side of an image on a page at most, in pixels; larger images are shrunk
+SMALLEST = 96  # longer side as a page shows it at least, in pixels; smaller images are enlarged
 TAIL = "</main>\n</body>\n</html>\n"
 
 _STYLE = """
@@ -37,12 +37,12 @@ img.small { image-rendering: pixelated; }
 
 
 def html_text(text: str) -> str:
-    """Escape a text for HTML; what a browser would act on is dropped."""
+    """Sanitize a text and escape it for HTML."""
     return escape(sanitize(text), quote=True)
 
 
 def markdown_text(text: str) -> str:
-    """Escape a text for Markdown and HTML: ASCII punctuation becomes character references."""
+    """Sanitize a text and escape it for Markdown and HTML: ASCII punctuation becomes character references."""
     return "".join(f"&#{ord(c)};" if c.isascii() and not c.isalnum() and c != " " else c for c in sanitize(text))
 
 
@@ -52,7 +52,7 @@ def head(title: str, intro: str = "", style: str = "") -> str:
     Args:
         title: of the page.
         intro: HTML below the title.
-        style: CSS beside that of all pages.
+        style: CSS in addition to that of all pages.
     """
     return f"""<!doctype html>
 <html lang="en">
@@ -77,16 +77,16 @@ def image_tag(image: NDArray[np.uint8], description: str) -> str:
 
     Args:
         image: uint8 (H, W) or (H, W, 3).
-        description: shown where the image can't be, and read aloud.
+        description: shown if the image can't be, and read by screen readers.
     """
-    picture = Image.fromarray(image)
-    small = max(picture.size) < SMALLEST
-    picture.thumbnail((LONGEST, LONGEST))
-    scale = -(-SMALLEST // max(picture.size)) if small else 1
-    width, height = (scale * side for side in picture.size)
-    photo = picture.mode == "RGB" and not small
+    thumbnail = Image.fromarray(image)
+    small = max(thumbnail.size) < SMALLEST
+    thumbnail.thumbnail((LONGEST, LONGEST))
+    scale = -(-SMALLEST // max(thumbnail.size)) if small else 1
+    width, height = (scale * side for side in thumbnail.size)
+    photo = thumbnail.mode == "RGB" and not small
     data = io.BytesIO()
-    picture.save(data, "JPEG" if photo else "PNG", quality=90)
+    thumbnail.save(data, "JPEG" if photo else "PNG", quality=90)
     encoded = base64.b64encode(data.getvalue()).decode("ascii")
     return (
         f'<img{" class=small" * small} width="{width}" height="{height}" alt="{html_text(description)}" '
@@ -95,5 +95,5 @@ def image_tag(image: NDArray[np.uint8], description: str) -> str:
 
 
 def figure_tag(image: NDArray[np.uint8], caption: str) -> str:
-    """Embed an image in a page with a few words below it."""
+    """Embed an image in a page with a caption below it."""
     return f"<figure>{image_tag(image, caption)}<figcaption>{html_text(caption)}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""Masks of classes as colours over their images."""
+"""Masks of classes, drawn as colours over their images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ IGNORED_COLOUR = (160, 160, 160)
 
 
 def palette(classes: int) -> NDArray[np.uint8]:
-    """Return a colour for each class, uint8 (K, 3): the same for a class whatever the number of classes.
+    """Return a colour for each class, uint8 (K, 3); a class keeps its colour whatever the number of classes.
 
-    Hues go round by the golden angle, so that neighbouring numbers differ most; brightness alternates every few.
+    Hues advance by the golden angle, so that neighbouring numbers differ most; brightness changes every five classes.
     Class 0, the background in most data sets, is slate.
     """
     colours = [(0.35, 0.42, 0.52)] + [
@@ -30,7 +30,7 @@ def palette(classes: int) -> NDArray[np.uint8]:
 
 
 def colour_table() -> NDArray[np.uint8]:
-    """Return the colour of every value that a mask can have, uint8 (256, 3)."""
+    """Return the colour of every value of a mask, uint8 (256, 3)."""
     return np.vstack([palette(IGNORED), np.array([IGNORED_COLOUR], np.uint8)])
 
 
@@ -40,7 +40,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = 
     Args:
         image: uint8 (H, W, 3).
         mask: uint8 (H, W), 255 where a pixel is ignored.
-        opacity: of the colours, 0 to 1.
+        opacity: of the colours, 0 to 1; stripes are opaque.
 
     Returns:
         uint8 (H, W, 3).
@@ -54,7 +54,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = 
 
 
 def masks_picture(masks: Masks) -> NDArray[np.uint8]:
-    """Draw a row for each image: itself, the predicted classes over it, the true ones; a legend names the colours.
+    """Draw a row for each image: the image, predicted classes over it, true ones if known; a legend names the colours.
 
     Args:
         masks: at least one image.

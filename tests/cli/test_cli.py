@@ -400,7 +400,7 @@ def test_figures_are_shown_where_they_cannot_be_kept(trained: Trained, tmp_path:
     run = Path(shutil.copytree(trained.run, tmp_path / "r"))
     (run / "results.json").write_text("{", encoding="utf-8")
     said = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path).ok()
-    assert "written anew" in said.err
+    assert "could not be read and is replaced" in said.err
     assert results(run)["test/acc"] == json.loads(said.out)["test/acc"]
     (run / "results.json").unlink()
     (run / "results.json").mkdir()
