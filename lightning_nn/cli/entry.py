@@ -1,4 +1,4 @@
-"""The command line: the general help, errors and exit codes, without torch until a model is named."""
+"""The command line: general help, errors and exit codes; torch is imported only once a model is named."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lightning_nn.sanitize import sanitize
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line.
+    """Run a command line.
 
     Args:
-        argv: without the program's name; those of the process by default.
+        argv: arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0; 2 for what a person can mend, said on standard error; 130 after Ctrl-C.
+        The exit code: 0; 2 after a user error, which is printed on standard error; 130 after Ctrl-C.
     """
     with lasting_streams() as output:
         return _main(sys.argv[1:] if argv is None else argv, output)
@@ -40,7 +40,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.train import execute
 
-        if output is not None:  # a training outlives the one who reads what it says
+        if output is not None:  # a training outlives the reader of its output
             output.essential = request.verb not in ("", "fit") or bool(request.help)
         code = execute(request)
         sys.stdout.flush()
@@ -52,7 +52,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except SystemExit as done:
-        if isinstance(done.__context__, KeyboardInterrupt):  # as Lightning ends a test
+        if isinstance(done.__context__, KeyboardInterrupt):  # Lightning ends a test like this
             print("stopped", file=sys.stderr)
             return 130
         return int(done.code or 0)  # --trainer.logger.help CLASS
@@ -71,4 +71,4 @@ def _no_model(rest: list[str]) -> str:
     if hints:
         name, hint = hints[0]
         return f"unknown option {name}; did you mean {hint!r}?"
-    return f"say which model: --model NAME; there are: {', '.join(catalog.MODELS)}"
+    return f"choose a model with --model NAME: {', '.join(catalog.MODELS)}"

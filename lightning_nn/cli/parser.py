@@ -1,4 +1,4 @@
-"""The arguments of a model, its data and their training: parsed and explained."""
+"""Parser and help of the options of a model, its data and its training."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
 
-# Groups of settings that a task holds; one that has no such attribute has no such options.
+# Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
 RUN_SETTINGS: dict[str, type] = {"checkpoint": CheckpointSettings, "early_stopping": EarlyStoppingSettings}
 SETTINGS = {**TASK_SETTINGS, **RUN_SETTINGS}
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
     "log_every_n_steps": 10,
-    "use_distributed_sampler": False,  # the loader shards by itself
+    "use_distributed_sampler": False,  # the loader shards the data itself
     "enable_model_summary": False,  # TensorBoard has it
 }
-# jsonargparse 4.49 renamed both, and 5 will know the new names only.
+# jsonargparse 4.49 renamed both, and 5 drops the old names.
 _RENAMED = hasattr(ArgumentParser, "instantiate")
 _INSTANTIATE, _SKIP = ("instantiate", "skip_unset") if _RENAMED else ("instantiate_classes", "skip_none")
 
 
 class CommandLine:
-    """The settings of one model on one data set, with what the data decides left out of the arguments.
+    """Settings of one model on one data set, without the arguments that the data decides.
 
-    Command line over files given by -c over recipes over `defaults` over code.
+    The command line overrides files given by -c, which override recipes, then `defaults`, then the code's defaults.
 
     Args:
         request: the command line.
-        model: name in the catalog.
-        data: likewise.
-        recipes: files whose settings come before the command line's.
-        defaults: settings that come before those of the recipes, by dotted name.
+        model: name of the model in the catalog.
+        data: name of the data set, likewise.
+        recipes: files of settings; None for the recipes of the model and the data set.
+        defaults: settings that the recipes override, by dotted name.
 
     Attributes:
         task: class of the model.
-        data_module: class of the data.
+        data_module: class of the data module.
         config: the settings, by group.
 
     Raises:
-        UserError: a setting is unknown, or has a value that it can't have.
+        UserError: a setting is unknown, or its value is invalid.
     """
 
     def __init__(
@@ -95,22 +95,22 @@ class CommandLine:
             default_config_files=[str(file) for file in files],
             formatter_class=_formatter(lambda option: True),
         )
-        register_type(torch.device, fail_already_registered=False)  # of Lightning's callbacks, for config.yaml
+        register_type(torch.device, fail_already_registered=False)  # Lightning's callbacks put it in config.yaml
         parser.add_argument("-c", "--config", action=ActionConfigFile, help="settings from a YAML file")
         parser.add_argument(
             "--seed_everything",
             type=bool | int,
             default=0,
-            help="what chance starts from; true: from a random number, false: from nothing in particular",
+            help="seed of the random number generators; true: PL_GLOBAL_SEED, or 0; false: no seeding",
         )
         for name, value in zip(NAMES, (self.model_name, self.data_name), strict=True):
             parser.add_argument(f"--{name}", type=str, default=value, help=SUPPRESS)
         decided = set(self.data_module.describes)
         parser.add_class_arguments(self.task, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
-        if self.request.verb in ("validate", "test"):  # of no training, so kept in no checkpoint
+        if self.request.verb in ("validate", "test"):  # no setting of a training, so in no checkpoint
             parser.add_argument(
-                "--data.allow_seen", type=bool, default=False, help="Evaluate on samples that were trained on, too."
+                "--data.allow_seen", type=bool, default=False, help="Evaluate on training samples, too."
             )
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
@@ -135,7 +135,7 @@ class CommandLine:
             if config[name] != value:
                 kind = name.partition("_")[0]
                 files = " or ".join(config_files(self.request.rest)) or "the command line"
-                raise UserError(f"{files} has settings of --{kind} {config[name]}, not of --{kind} {value}")
+                raise UserError(f"{files} has settings for --{kind} {config[name]}, not for --{kind} {value}")
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
@@ -143,7 +143,7 @@ class CommandLine:
         if "optimizer" in config:
             chosen, default = config.optimizer, self.parser.get_defaults().optimizer
             if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
-                chosen.momentum = 0.0  # the task's, for sgd
+                chosen.momentum = 0.0  # the task's default is for sgd
         return config
 
     @property
@@ -152,32 +152,32 @@ class CommandLine:
 
     @property
     def classes(self) -> dict[str, type]:
-        """The class whose constructor takes the options of a group."""
+        """Class whose constructor takes the options of a group, by group."""
         return {"model": self.task, "data": self.data_module, **self._in_task, **RUN_SETTINGS, "trainer": Trainer}
 
     @cached_property
     def objects(self) -> Namespace:
-        """The settings with the objects that they name: the small groups and what the trainer is made of.
+        """Settings with the objects that they name: the groups of settings, and the trainer's arguments.
 
         Raises:
-            UserError: one can't be made.
+            UserError: an object can't be built.
         """
         try:
             return getattr(self.parser, _INSTANTIATE)(self.config)
         except (ValueError, TypeError, RuntimeError, ImportError, AttributeError) as error:
-            raise UserError(f"what the settings name can't be made: {' '.join(str(error).split())}") from None
+            raise UserError(f"an object in the settings can't be built: {' '.join(str(error).split())}") from None
 
     def seed(self) -> None:
-        """Sets what chance starts from, for all of the process."""
+        """Seed the random number generators of the whole process."""
         seed = self.config.seed_everything
         if seed is not False:
             self.config.seed_everything = seed_everything(None if seed is True else seed, workers=True)
 
     def text(self) -> str:
-        """All settings, as a run's config.yaml has them: with the names of model and data a file that starts a run.
+        """Return the text of a run's config.yaml: all settings, and model and data by name, so that it starts a run.
 
         Raises:
-            UserError: one can't be written down.
+            UserError: a setting can't be written as YAML.
         """
         config = self.config.clone()
         for name in NAMES:
@@ -190,14 +190,14 @@ class CommandLine:
         return f"model_name: {self.model_name}\ndata_name: {self.data_name}\n{settings}"
 
     def save(self, run: Run) -> None:
-        """Writes all settings to the run's config.yaml."""
+        """Write all settings to the run's config.yaml."""
         write_text(run.config, self.text())
 
     def keep_form(self, form: dict[str, Any]) -> None:
-        """Gives the model the form of a checkpoint's, but for what the command line says.
+        """Set the model's arguments to those of a checkpoint, except for those that the command line sets.
 
         Args:
-            form: the arguments of its model, as far as they are trusted.
+            form: the trusted arguments of the checkpoint's model.
         """
         parameters = signature(self.task).parameters.items()
         in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
@@ -206,7 +206,7 @@ class CommandLine:
                 self.config.model[name] = value
 
     def gives(self, option: str) -> bool:
-        """Whether the command line, or a file that it names with -c, says what an option is."""
+        """Return whether the command line, or a file that it names with -c, sets an option."""
         return "." in option and any(overlap(name, option) for name in self._given)
 
     @cached_property
@@ -214,15 +214,15 @@ class CommandLine:
         return list(_flat(self.parser.parse_args(self.request.rest, defaults=False)))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
-        """What the command line says otherwise than the recipes: (before, now) by dotted name."""
+        """Return the settings that differ from the recipes and `defaults`: (before, now) by dotted name."""
         before = _flat(self.parser.get_defaults())
         now = _flat(self.config)
         return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
 
     def help(self) -> str:
-        """The arguments that the verb heeds, with their text and defaults: of model, data and training, or the trainer.
+        """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.
 
-        A verb that evaluates takes the model's and the training's from the checkpoint, so it shows the data's alone.
+        `validate` and `test` load the options of model and training from the checkpoint, so only the data's are shown.
         """
         verb, trainer = self.request.verb, self.request.help == "trainer"
         evaluates = verb in ("validate", "test")
@@ -233,7 +233,7 @@ class CommandLine:
             group, dot, _ = option.partition(".")
             if trainer:
                 return group == "trainer" and bool(dot)
-            # `--model FILE` and the like give a file for a single group: of no use beside -c
+            # `--model FILE` and the like read a single group from a file: redundant beside -c
             return option not in decided and (group in shown if dot else group not in {*self.classes, *SETTINGS})
 
         self.parser.formatter_class = _formatter(heeded)
@@ -248,10 +248,10 @@ class CommandLine:
 
 
 def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
-    """A formatter of help that leaves options out.
+    """Return a help formatter that hides options.
 
     Args:
-        shown: whether an option, by its dotted name, is shown.
+        shown: function that tells for an option's dotted name whether it is shown.
     """
 
     class Formatter(DefaultHelpFormatter):

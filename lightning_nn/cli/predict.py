@@ -1,4 +1,4 @@
-"""`predict`: predictions for a person's own text or images, from a checkpoint alone."""
+"""`predict`: predictions for the user's own text or images, from a checkpoint alone."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.attention import page, terminal
 
-CHUNK = 1024  # inputs held in memory at once
-CHARACTERS = 4_000_000  # of them together, but for a single one
-IMAGES = 64  # of them
+CHUNK = 1024  # inputs in memory at once
+CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
+IMAGES = 64  # images in memory at once
 
 
 def predict(request: Request) -> int:
-    """Runs `predict`.
+    """Run `predict`.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: no checkpoint, no input, or one that can't be read.
+        UserError: there is no checkpoint or no input, or one can't be read.
     """
     refuse_training_options(request)
     options = _options(request.rest)
@@ -73,25 +73,25 @@ def predict(request: Request) -> int:
 
 
 def _check_out(out: Path, file: str | None) -> None:
-    """Refuses an output that can't be one, before anything is predicted.
+    """Refuse an output file that can't be written, before anything is predicted.
 
     Raises:
-        UserError: it is a folder, in none, or what is read.
+        UserError: it is a folder, its folder does not exist, or it is an input file.
     """
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file")
     if not out.parent.is_dir():
-        raise UserError(f"can't write --out {out}: there is no folder {out.parent}")
+        raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
     read = Path(file or "-")
     if not out.exists() or not read.exists():
         return
     is_image = read.is_dir() and out.suffix.lower() in Image.registered_extensions()
     if out.samefile(read) or (is_image and out.resolve().is_relative_to(read.resolve())):
-        raise UserError(f"--out {out} is a file that is read; name another one")
+        raise UserError(f"--out {out} is an input file; name another one")
 
 
 def _chunks(inputs: Iterator[Any]) -> Iterator[list[Any]]:
-    """Inputs a bounded part at a time."""
+    """Yield the inputs in chunks of bounded size."""
     chunk: list[Any] = []
     size = 0
     for raw in inputs:
@@ -110,7 +110,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of `predict`."""
+    """Return the parser of the options of `predict`."""
     out = _Parser(
         "train.py predict",
         "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
@@ -118,13 +118,13 @@ def parser() -> argparse.ArgumentParser:
         description="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
         add_help=False,
     )
-    out.add_argument("--data.text", dest="text", action="append", help="a text; can be given several times")
+    out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
     out.add_argument(
         "--data.file",
         dest="file",
-        help="a file with a text a line, - for standard input; for a picture model, a picture or a folder of them",
+        help="a file with one text per line, - for standard input; for a picture model, a picture or a folder of them",
     )
-    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="of the file (default: utf-8)")
+    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
     out.add_argument(
         "--data.max_pixels",
         dest="max_pixels",
@@ -135,13 +135,17 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--out",
         type=Path,
-        help="write a file: .csv, .jsonl or a page, .html. A table has the input and what the model predicts; a text "
-        "that a spreadsheet would take for a formula gets a ' before it; images become PNG files in a folder beside",
+        help="write predictions to a file: .csv, .jsonl or an .html page. A table has inputs and predictions; a text "
+        "that a spreadsheet would read as a formula gets a ' before it; images become PNG files in a folder beside it",
     )
     out.add_argument(
-        "--format", choices=["csv", "jsonl", "html"], help="whatever the name (default without --out: CSV in a pipe)"
+        "--format",
+        choices=["csv", "jsonl", "html"],
+        help="overrides the file's suffix (default without --out: CSV in a pipe)",
     )
-    out.add_argument("--explain", action="store_true", help="show what the model looked at, here and in attention.html")
+    out.add_argument(
+        "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
+    )
     out.add_argument(
         "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
     )
@@ -155,12 +159,12 @@ def _options(rest: list[str]) -> argparse.Namespace:
         names = re.findall(r"--[a-z._]+", known.format_help())
         raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
     if options.text is None and options.file is None:
-        raise UserError('say what to predict: --data.text "……" or --data.file FILE (- for standard input)')
+        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
     return options
 
 
 def _explain(model: Task, texts: list[str], file: Path) -> None:
-    """Shows where the model looked, in the terminal and on a page."""
+    """Show what the model attended to, in the terminal and on a page."""
     if not model.attends:
         raise UserError(
             f"--explain needs a model with attention: --model han, or --model lstm with --model.pooling attention "
@@ -176,7 +180,7 @@ def _explain(model: Task, texts: list[str], file: Path) -> None:
 
 
 def _device(accelerator: str) -> torch.device:
-    """The device that Lightning selects."""
+    """Return the device that Lightning selects."""
     try:
         return Fabric(accelerator=accelerator, devices=1).device
     except Exception as error:

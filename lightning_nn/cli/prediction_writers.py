@@ -1,7 +1,7 @@
-"""Predictions as lines of a terminal, CSV, JSON lines or a page, from the fields of whatever NamedTuple they are.
+"""Writers of predictions as terminal lines, CSV, JSON lines or a page, from the fields of any NamedTuple.
 
-A field that is a uint8 array is an image: (H, W, 3) a picture, (H, W) the number of each pixel's class. Beside a CSV or
-JSONL file it becomes a PNG whose path stands in the field; a mask keeps its numbers, and colours as a palette.
+A field that is a uint8 array is an image: (H, W, 3) is RGB, (H, W) a mask with the class index of each pixel. Beside a
+CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps its indices, with colours as a palette.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ Form = Literal["terminal", "csv", "jsonl", "html"]
 Write = Callable[[Any, Prediction], None]
 
 _SUFFIXES: dict[str, Form] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html", ".htm": "html"}
-_FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for the start of one
-_NAME = 150  # bytes of an image's name that come from its input's
+_FORMULA = tuple("=+-@＝＋－＠")  # characters with which a formula starts in a spreadsheet
+_NAME = 150  # bytes of an input's name that go into the name of its image
 
 
 def choose_form(out: Path | None, given: Form | None) -> Form:
-    """Choose how predictions are written: as asked, by the file's suffix, or lines for a terminal and CSV elsewhere.
+    """Choose the form of predictions: as given, by the file's suffix, or lines for a terminal and CSV elsewhere.
 
     Args:
-        out: the file; None is standard output.
-        given: what --format says, None for nothing.
+        out: the file; None for standard output.
+        given: value of --format, if any.
     """
     if given is not None:
         return given
@@ -57,9 +57,9 @@ def writer(out: Path | None, form: Form, title: str) -> Iterator[Write]:
     """Open a function that writes an input and its prediction.
 
     Args:
-        out: the file, which appears when all predictions are in it; None is standard output.
+        out: the file, which appears once it holds all predictions; None for standard output.
         form: see `choose_form`.
-        title: of a page.
+        title: title of a page.
 
     Raises:
         UserError: the file can't be written.
@@ -69,7 +69,7 @@ def writer(out: Path | None, form: Form, title: str) -> Iterator[Write]:
             yield write
         sys.stdout.flush()
     else:
-        images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # a stream has no files beside it
+        images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # no files beside a pipe or device
         with writing(out) as stream, _written(stream, form, title, images) as write:
             yield write
 
@@ -95,7 +95,7 @@ def _csv(stream: TextIO, images: _ImageFiles | None) -> Iterator[Write]:
     headers: list[list[str]] = []
 
     def write(raw: Any, prediction: Prediction) -> None:
-        if not headers:  # written with the first prediction, so not before an error
+        if not headers:  # written with the first prediction, so never before an error
             headers.append(["input", *prediction._fields])
             rows.writerows(headers)
         rows.writerow([cell(raw), *map(cell, _with_paths(raw, prediction, images).values())])
@@ -106,10 +106,10 @@ def _csv(stream: TextIO, images: _ImageFiles | None) -> Iterator[Write]:
 
 
 def cell(value: Any) -> str:
-    """Write a value for a table, so that no terminal takes a text for a command and no spreadsheet for a formula.
+    """Return a value as the text of a table cell that no terminal obeys and no spreadsheet reads as a formula.
 
     Args:
-        value: a number with four decimals if it is a fraction; None is empty; lists are JSON.
+        value: fractions get four decimals, None becomes empty, and lists become JSON.
     """
     if value is None:
         return ""
@@ -122,12 +122,12 @@ def cell(value: Any) -> str:
 
 
 def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:
-    """Write a prediction and its input as one line.
+    """Return a prediction and its input as one line.
 
     Args:
         raw: the input.
         prediction: a NamedTuple.
-        width: columns at most.
+        width: maximal number of columns.
     """
     parts = []
     for value in prediction:
@@ -141,9 +141,9 @@ def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:
 
 
 def json_line(raw: Any, fields: dict[str, Any]) -> str:
-    """Write an input and the fields of its prediction as one line of JSON.
+    """Return an input and the fields of its prediction as one line of JSON.
 
-    Characters that a terminal would act on are escaped, so nothing is lost; a number that is not finite is null.
+    Characters that a terminal would obey are escaped, so nothing is lost; numbers that are not finite become null.
     """
     return _json({"input": str(raw), **fields})
 
@@ -165,27 +165,24 @@ def _finite(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """Arrays, tensors and their numbers as Python's; anything else as text."""
+    """Convert arrays, tensors and their numbers to Python's, anything else to text."""
     return _finite(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
-# ---------------------------------------------------------------------- images
-
-
 def is_image(value: Any) -> TypeGuard[NDArray[np.uint8]]:
-    """Tell whether a field is a picture, uint8 (H, W, 3), or a mask, uint8 (H, W)."""
+    """Return whether a field is an image: uint8, (H, W, 3) or a mask (H, W)."""
     if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
         return False
     return value.ndim == 2 or (value.ndim == 3 and value.shape[2] == 3)
 
 
 class _ImageFiles:
-    """PNG files in a folder beside a table, one folder a field, named after the inputs."""
+    """PNG files beside a table, in one folder per field, named after the inputs."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.written: dict[str, set[str]] = {}  # names by field
-        self.last: dict[Path, int] = {}  # number of the last file whose input had this name
+        self.written: dict[str, set[str]] = {}  # names of files, by field
+        self.last: dict[Path, int] = {}  # number of the last file with this name
 
     def write(self, raw: Any, field: str, image: NDArray[np.uint8]) -> Path:
         names = self.written.setdefault(field, set())
@@ -193,7 +190,7 @@ class _ImageFiles:
         stem = stem.encode("utf-8")[:_NAME].decode("utf-8", "ignore")
         folder = self.out.with_name(f"{self.out.stem}-{field}")
         name, number = stem, self.last.get(folder / stem, 1)
-        while name in names:  # inputs of the same name in several folders
+        while name in names:  # inputs in several folders may share a name
             number += 1
             name = f"{stem}-{number}"
         names.add(name)
@@ -204,7 +201,7 @@ class _ImageFiles:
 
 
 def _with_paths(raw: Any, prediction: Prediction, images: _ImageFiles | None) -> dict[str, Any]:
-    """The fields of a prediction, an image by the path of its file; by its size where there is no file beside."""
+    """Return a prediction's fields, with the path of the file for an image, or its size if no file is written."""
     fields = dict(prediction._asdict())
     for name, value in fields.items():
         if is_image(value):
@@ -225,9 +222,6 @@ def _size(image: NDArray[np.uint8]) -> str:
     return f"{image.shape[1]}x{image.shape[0]} image"
 
 
-# ---------------------------------------------------------------------- page
-
-
 @contextmanager
 def _page(stream: TextIO, title: str) -> Iterator[Write]:
     def write(raw: Any, prediction: Prediction) -> None:
@@ -239,7 +233,7 @@ def _page(stream: TextIO, title: str) -> Iterator[Write]:
 
 
 def article(raw: Any, prediction: Prediction) -> str:
-    """Write a prediction as a part of a page: images, the first text as its heading, the other fields, the input."""
+    """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
     fields = dict(prediction._asdict())
     images = [figure_tag(_read(raw), raw.name)] if isinstance(raw, Path) else []
     images += [figure_tag(_coloured(value), name) for name, value in fields.items() if is_image(value)]
@@ -261,7 +255,7 @@ def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    """An input image, upright, as small as a page shows it."""
+    """Read an input image, upright and reduced to the size at which a page shows it."""
     with Image.open(path) as picture:
         picture.thumbnail((LONGEST, LONGEST))
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))

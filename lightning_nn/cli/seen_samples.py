@@ -1,4 +1,4 @@
-"""Samples to evaluate on that the model was trained on: found by their contents, counted, refused where many are."""
+"""Training samples in an evaluation: found by their contents, counted, and refused if there are many."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from lightning_nn.data.trained_samples import recall
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 
-ALLOWED = 0.05  # share of the samples evaluated on that may stand in train
+ALLOWED = 0.05  # share of the samples to evaluate on that may be training samples
 
 
 def compare_with_training(data: DataModule, split: str, cli: CommandLine, checkpoint: Checkpoint) -> DataModule:
-    """Count the samples to evaluate on that the model was trained on, in a note of the data.
+    """Count the samples to evaluate on that are training samples of the model, and add a note to the data.
 
     Args:
-        data: to evaluate on, prepared.
-        split: to evaluate on.
-        cli: the command line, which made the data.
-        checkpoint: of the model.
+        data: the prepared data to evaluate on.
+        split: the split to evaluate on.
+        cli: the command line that made the data.
+        checkpoint: checkpoint of the model.
 
     Returns:
-        The data; where it holds what the model was trained on under another path, the same with the splits of the
-        training.
+        The data; if it is the training data under another path, the same data with the splits of the training.
 
     Raises:
-        UserError: too many samples were trained on.
+        UserError: there are too many training samples.
     """
     path, trained = checkpoint.path, _state(data, checkpoint)
     if data.split_digest == trained.get("split_digest"):
@@ -44,45 +43,45 @@ def compare_with_training(data: DataModule, split: str, cli: CommandLine, checkp
         if same is not None:
             same.notes.append(
                 f"this is the data that {path} was trained on: its {split} split is used, as without --data.path; "
-                "all samples are with --data.allow_seen true"
+                "--data.allow_seen true uses all samples"
             )
             return same
     if known is None:
         data.notes.append(
-            f"not checked whether {split} samples stand in what {path} was trained on: the hashes of its training "
-            f"samples are not in the cache of this machine, {cache_folder()}"
+            f"not checked whether {split} samples are training samples of {path}: the hashes of those are "
+            f"not in the cache of this machine, {cache_folder()}"
         )
         return data
     count = f"{seen:,} of {len(samples):,} {split} samples ({seen / len(samples):.1%})"
-    share = f"{count} stand in what {path} was trained on"
+    share = f"{count} are training samples of {path}"
     if many and not cli.allow_seen:
         raise UserError(
-            f"{share}: a model knows these by heart, so figures on them say nothing of new ones. Take them out, or, "
-            "for the figures all the same: --data.allow_seen true"
+            f"{share}: the model may have memorized these, so metrics on them say nothing about new samples. "
+            "Remove them, or evaluate anyway: --data.allow_seen true"
         )
     data.notes.append(share)
     return data
 
 
 def _state(data: DataModule, checkpoint: Checkpoint) -> dict[str, object]:
-    """What the data module that the model was trained with added to its checkpoint."""
+    """Return the state that the data module of the training saved in the checkpoint."""
     row = catalog.DATA.get(checkpoint.data or "")
     return checkpoint.data_state(type(data) if row is None else row.load())
 
 
 def _training_hashes(data: DataModule, digest: object) -> Fingerprints | None:
-    """Hashes of the training samples, from the data if its train split is still the one trained on, or the cache."""
+    """Return hashes of the training samples: of the data if its train split has not changed, else from the cache."""
     if "train" in data.sources and data.digest(["train"]) == digest:
         return data.fingerprints("train")
     return recall(digest)
 
 
 def _split_as_trained(data: DataModule, cli: CommandLine, trained: dict[str, object]) -> DataModule | None:
-    """The data with all its splits, if they are those of the training."""
+    """Return the data with all its splits, if they are those of the training; else None."""
     whole = make_data(cli)
     whole.use_processor(data.fixed_processor)
     try:
         whole.prepare_once()
-    except UserError:  # such as a file of tests alone: other data
+    except UserError:  # such as a test file alone: other data
         return None
     return whole if whole.split_digest == trained.get("split_digest") else None

@@ -1,4 +1,4 @@
-"""The command line for tasks that classify nothing: masks and captions, of a module outside of the package."""
+"""The command line for tasks other than classification: masks and captions, from a module outside the package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The folder of a run of each model."""
+    """Train a run of each model, and return its folder by model."""
     folder = tmp_path_factory.mktemp("trained")
     for model in HEADLINE:
         command("--model", model, *RUN, cwd=folder).ok()
@@ -146,14 +146,14 @@ def test_the_commands_that_come_next_import_a_persons_module_too(
     with registered():
         said = command(*own, cwd=tmp_path).ok().out
     monkeypatch.delitem(sys.modules, "tasks_of_mine")
-    for line in (r"^go on +python .*?((?:--import|--model) .*)$", r"^ask +python .*?(predict .*)$"):
+    for line in (r"^resume +python .*?((?:--import|--model) .*)$", r"^predict +python .*?(predict .*)$"):
         found = re.search(line, said, re.M)
         assert found and "--import tasks_of_mine.py" in found[1], said
     with registered():
         done = command(*shlex.split(found[1].replace("PICTURE", "0.png")), cwd=tmp_path).ok()
     monkeypatch.delitem(sys.modules, "tasks_of_mine")
     assert done.out.splitlines()[0] == "input,caption,log_probability"
-    assert len(done.err.strip().splitlines()) == 1, "all that predict says is which checkpoint it takes"
+    assert len(done.err.strip().splitlines()) == 1, "predict only names the checkpoint that it loads"
 
 
 @pytest.mark.parametrize("splits", ["train,val", "train,test", "train"])

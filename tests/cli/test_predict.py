@@ -1,4 +1,4 @@
-"""Asking a trained model, from its checkpoint alone: a text, a file, standard input; a table, a page, a terminal."""
+"""Predictions from a checkpoint alone: of a text, a file, standard input; as a table, a page, terminal lines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GOOD, BAD = "质量很好，非常满意。", "质量太差，非常失望。"
 
 @pytest.fixture(scope="module")
 def han(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained run and nothing else: the corpus is gone."""
+    """Train a run, delete its corpus, and return the folder."""
     cwd = tmp_path_factory.mktemp("han")
     write_reviews(cwd / "reviews.csv", rows=200)
     command(*HAN, cwd=cwd).ok()
@@ -139,7 +139,7 @@ def test_a_million_lines_stream_in_constant_memory(han: Path, tmp_path: Path) ->
 
 
 def peak_memory(han: Path, tmp_path: Path, lines: int) -> int:
-    """Most bytes that Python held while a file of so many lines was answered."""
+    """Return the peak of Python's memory in bytes while a file of so many lines is predicted."""
     with (tmp_path / "new.txt").open("w", encoding="utf-8") as file:
         file.writelines(f"{line:07}{GOOD}\n" for line in range(lines))
     tracemalloc.start()

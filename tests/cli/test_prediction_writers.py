@@ -1,4 +1,4 @@
-"""Predictions of any fields, written to a terminal, a table, JSON lines, image files and a page."""
+"""Predictions with any fields, written to a terminal, a table, JSON lines, image files and a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Going on with a run: stopped anywhere, resumed in a new process, it ends as if nothing had happened."""
+"""Resuming a run: stopped anywhere, resumed in a new process, it ends as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """For each model, the folder in which an uninterrupted run `r` was made."""
+    """Train an uninterrupted run `r` of each model, and return its folder by model."""
     made = {}
     for model, options in MODELS.items():
         cwd = made[model] = tmp_path_factory.mktemp(model)
@@ -47,12 +47,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
-    """A copy of the finished run of softmax."""
+    """Copy the finished run of softmax."""
     return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
-    """Ctrl-C at the given call of a hook of the model."""
+    """Press Ctrl-C at the given call of a hook of the model."""
     calls = 0
     original = getattr(Classifier, hook)
 
@@ -97,7 +97,7 @@ def test_stopped_by_ctrl_c_and_resumed_ends_with_the_same_bits(
         assert steps == call, f"stopped in step {call}, saved after {steps}"
     else:
         assert steps in (9, 18), "stopped after the validation"
-    shown = re.search(r"^go on with: (python train\.py .*)$", stopped.err, re.M)
+    shown = re.search(r"^resume with: (python train\.py .*)$", stopped.err, re.M)
     assert shown, stopped.err
     command(*shlex.split(shown[1])[2:], cwd=tmp_path).ok()
     assert same_bits(tmp_path / last, whole[model] / last), "the resumed run ended elsewhere"
@@ -164,12 +164,12 @@ def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) 
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130, f"{run.returncode}\n{out}\n{err}"
     assert "Traceback" not in err
-    assert f"go on with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
+    assert f"resume with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
     epoch = torch.load(last, weights_only=True)["epoch"]
     command("--ckpt_path", "last", "--trainer.max_epochs", str(epoch + 2), cwd=tmp_path).ok()
 
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- resume
 
 
 def test_a_finished_run_says_so_and_how_to_go_on(copy: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_run_that_was_moved_keeps_its_best(tmp_path: Path) -> None:
     last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     for key, state in last["callbacks"].items():
         if key.startswith("BestCheckpoint"):
-            state["best_model_score"] = torch.tensor(2.0)  # nothing to come is better
+            state["best_model_score"] = torch.tensor(2.0)  # no later epoch is better
             state["best_k_models"] = {state["best_model_path"]: torch.tensor(2.0)}
     torch.save(last, run / "checkpoints/last.ckpt")
     before = (run / "checkpoints/best.ckpt").read_bytes()
@@ -257,7 +257,7 @@ def test_a_best_checkpoint_that_was_deleted_is_not_missed_for_ever(copy: Path) -
     last = torch.load(best.with_name("last.ckpt"), weights_only=True)
     for key, state in last["callbacks"].items():
         if key.startswith("BestCheckpoint"):
-            state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)  # nothing to come is better
+            state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)  # no later epoch is better
     torch.save(last, best.with_name("last.ckpt"))
     best.unlink()
     command("--ckpt_path", "last", "--trainer.max_epochs", "5", cwd=copy).ok()
@@ -309,7 +309,7 @@ def test_training_accuracy_of_the_epoch_after_a_resume_is_its_own(copy: Path, tm
 
 
 def scalars(run: Path, tag: str) -> list[float]:
-    """What TensorBoard has of a run under a name."""
+    """Return the values that TensorBoard has of a run under a name."""
     events = EventAccumulator(str(run))
     events.Reload()
     return [event.value for event in events.Scalars(tag)]
@@ -359,7 +359,7 @@ def test_a_corpus_that_grew_is_not_tested_on_what_was_trained(tmp_path: Path) ->
 def test_a_train_file_that_changed_is_not_gone_on_with_in_mid_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where all splits are given, too: positions in an epoch are of the samples that there were."""
+    """This holds even if all splits are given: a position in an epoch refers to the samples of that time."""
     header, *lines = write_reviews(tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
     (tmp_path / "parts").mkdir()
     for split, some in {"train": lines[:40], "val": lines[40:50], "test": lines[50:]}.items():

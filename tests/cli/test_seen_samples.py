@@ -1,4 +1,4 @@
-"""Tests on what a model was trained on: found by contents, whatever its file is called; told, refused where many."""
+"""Training samples in an evaluation: found by contents under any file name, reported, and refused if many."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEADER = "text,label"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a run `r` was made on reviews.csv; its cache beside it."""
+    """Train a run `r` on reviews.csv, and return its folder; its cache is beside it."""
     cwd = tmp_path_factory.mktemp("seen")
     write_reviews(cwd / "reviews.csv")
     with pytest.MonkeyPatch.context() as patch:
@@ -38,19 +38,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder."""
+    """Copy that folder."""
     monkeypatch.setenv("LIGHTNING_NN_CACHE", str(tmp_path / "copy/cache"))
     return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
 def figures(out: str) -> dict[str, Any]:
-    """What a test prints, but for the checkpoint's path."""
+    """Return what a test prints, without the path of the checkpoint."""
     printed: dict[str, Any] = json.loads(out)
     return {name: value for name, value in printed.items() if name != "checkpoint"}
 
 
 def rows_of(file: Path, split: str) -> list[str]:
-    """The lines of a CSV file that are in a split."""
+    """Return the lines of a CSV file that are in a split."""
     data = TextData(str(file), segmenter="chars")
     data.prepare_once()
     lines = file.read_text(encoding="utf-8").splitlines()[1:]
@@ -67,7 +67,7 @@ NEW = [f"从来没有见过的第{i}句话。,{('好评', '差评')[i % 2]}" for
 
 
 def spelling(name: str, cwd: Path) -> str:
-    """Another path of the file that the model was trained on, or of a copy of it."""
+    """Make another path of the training file, or of a copy of it."""
     reviews = cwd / "reviews.csv"
     if name == "absolute":
         return str(reviews)
@@ -118,7 +118,7 @@ def test_all_of_it_is_tested_where_that_is_asked_for(copy: Path) -> None:
         "test", "--ckpt_path", "best", "--data.path", "./reviews.csv", "--data.allow_seen", "true", cwd=copy
     ).ok()
     assert figures(tested.out)["samples"] == 60
-    assert "48 of 60 test samples (80.0%) stand in what logs/lstm/r/checkpoints/best.ckpt was trained on" in tested.err
+    assert "48 of 60 test samples (80.0%) are training samples of logs/lstm/r/checkpoints/best.ckpt" in tested.err
 
 
 @pytest.mark.parametrize("verb, split", [("test", "test"), ("validate", "val")])
@@ -127,7 +127,7 @@ def test_the_share_that_was_trained_on_is_told_and_refused_above_a_twentieth(ver
     for count, share in ((0, "0.0%"), (1, "5.0%"), (2, "10.0%")):
         other = write(copy / "other.csv", [*NEW[: 20 - count - 3], *seen[:count], *test[:3]])
         argv = (verb, "--ckpt_path", "best", "--data.path", other)
-        told = f"{count} of 20 {split} samples ({share}) stand in what {BEST} was trained on"
+        told = f"{count} of 20 {split} samples ({share}) are training samples of {BEST}"
         if count == 2:
             command(*argv, cwd=copy).refused(told, "--data.allow_seen true")
             argv = (*argv, "--data.allow_seen", "true")
@@ -136,13 +136,13 @@ def test_the_share_that_was_trained_on_is_told_and_refused_above_a_twentieth(ver
 
 
 def test_the_training_data_otherwise_split_is_refused(copy: Path) -> None:
-    """Rows permuted within their label, more rows, a label turned round: all of it would be tested."""
+    """Rows permuted within their label, more rows, a changed label: all samples would be tested on."""
     lines = (copy / "reviews.csv").read_text(encoding="utf-8").splitlines()[1:]
     swapped = [lines[i + 2 if i % 4 < 2 else i - 2] for i in range(60)]
     turned = [lines[0].replace("好评", "差评"), lines[1].replace("差评", "好评"), *lines[2:]]
     for other in (swapped, [*lines, *NEW], turned):
         path = write(copy / "other.csv", other)
-        command("test", "--ckpt_path", "best", "--data.path", path, cwd=copy).refused("of", "stand in what")
+        command("test", "--ckpt_path", "best", "--data.path", path, cwd=copy).refused("of", "are training samples of")
 
 
 def test_without_the_hashes_a_line_says_that_it_was_not_checked(copy: Path) -> None:
@@ -150,7 +150,7 @@ def test_without_the_hashes_a_line_says_that_it_was_not_checked(copy: Path) -> N
     other = write(copy / "other.csv", rows_of(copy / "reviews.csv", "train")[:8])
     tested = command("test", "--ckpt_path", "best", "--data.path", other, cwd=copy).ok()
     assert figures(tested.out)["samples"] == 8
-    assert f"not checked whether test samples stand in what {BEST} was trained on" in tested.err
+    assert f"not checked whether test samples are training samples of {BEST}" in tested.err
     own = command("test", "--ckpt_path", "best", cwd=copy).ok()
     assert "not checked" not in own.err
     same = command("test", "--ckpt_path", "best", "--data.path", "./reviews.csv", cwd=copy).ok()
@@ -159,7 +159,7 @@ def test_without_the_hashes_a_line_says_that_it_was_not_checked(copy: Path) -> N
 
 @pytest.fixture
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run on a folder where all splits are given, tested."""
+    """Train and test a run on a folder in which all splits are given."""
     monkeypatch.setenv("LIGHTNING_NN_CACHE", str(tmp_path / "cache"))
     lines = write_reviews(tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()[1:]
     for split, some in {"train": lines[:40], "val": lines[40:50], "test": lines[50:]}.items():
@@ -176,7 +176,7 @@ def test_a_test_on_a_replaced_file_is_not_the_runs(parts: Path) -> None:
     assert figures(tested.out)["samples"] == 20 and "1 of 20 test samples (5.0%)" in tested.err
     assert results(parts / RUN) == kept
     write(parts / "parts/test.csv", trained[:10])
-    for cache in (parts / "cache", parts / "empty"):  # its train split is there, and unchanged
+    for cache in (parts / "cache", parts / "empty"):  # its train split is available and unchanged
         os.environ["LIGHTNING_NN_CACHE"] = str(cache)
         command("test", "--ckpt_path", "best", cwd=parts).refused("10 of 10 test samples (100.0%)")
     write(parts / "parts/train.csv", trained[10:])
