@@ -60,7 +60,7 @@ PROCESSORS: dict[str, str | type] = {
 def register(
     name: str, cls: str | type, batch_types: str | tuple[str, ...], line: str = "", data: str | None = None
 ) -> None:
-    """Adds a model or a data set of your own, so that the command line knows it.
+    """Add a model or a data set of your own, so that the command line knows it.
 
     Write it into a module and name that module: `python -m lightning_nn --import mine.py --model mine`.
 
@@ -97,7 +97,7 @@ def register(
 
 
 def register_processor(kind: str, cls: str | type) -> None:
-    """Adds a processor of your own, so that checkpoints that hold its state can be read.
+    """Add a processor of your own, so that checkpoints that hold its state can be read.
 
     Args:
         kind: its `kind`.

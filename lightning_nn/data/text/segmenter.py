@@ -220,7 +220,7 @@ def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Keeps Ctrl-C, which a terminal sends to all, from the workers that start here: they end with the pool."""
+    """Keep Ctrl-C, which a terminal sends to all, from the workers that start here: they end with the pool."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
