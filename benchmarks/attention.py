@@ -1,4 +1,4 @@
-"""Where HAN looks: the share of test bulletins whose heaviest sentence is one that decides the category."""
+"""HAN's attention: the share of test bulletins whose heaviest sentence is one that decides the category."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from report import Report, parser, run_main
 from lightning_nn import HAN, Bulletins
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import read_checkpoint
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
+from lightning_nn.runs.saved_settings import trusted
 
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
+    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; adds to its results.json")
     args = made.parse_args(argv)
     best = args.run / "checkpoints" / "best.ckpt"
-    checkpoint = read_checkpoint(best)
-    if checkpoint["lightning_nn"]["data"] != "bulletins":
+    checkpoint = Checkpoint.open(best)
+    if checkpoint.data != "bulletins":
         raise UserError(f"{best} was not trained on bulletins, of which alone it is known which sentences decide")
-    model = HAN.load_from_checkpoint(best)
-    data = Bulletins(**checkpoint["datamodule_hyper_parameters"])
+    model = HAN.from_checkpoint(checkpoint)
+    data = Bulletins(**trusted([{"data": checkpoint.data_arguments}], {"data": Bulletins}).group("data"))
     data.use_processor(model.processor)
     share, accuracy = looked_at(model, data)
     figures = {"test/attention_on_deciding": share, "test/acc": accuracy, "bayes": BAYES_ACCURACY}
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
 @torch.inference_mode()
 def looked_at(model: HAN, data: Bulletins) -> tuple[float, float]:
-    """Share of test documents that were judged by a deciding sentence, and test accuracy, both 0 to 1."""
+    """Compute the share of test documents whose heaviest sentence decides, and test accuracy, both 0 to 1."""
     data.prepare_once()
     source, deciding = data.sources["test"], data.deciding("test")
     looked = right = 0

@@ -51,7 +51,7 @@ def test_a_model_of_the_catalog_is_public_and_fits_its_data(name: str) -> None:
     cls = entry.load()
     assert cls.name == name
     assert getattr(lightning_nn, cls.__name__) is cls
-    assert catalog.DATA[entry.data].reads == entry.reads
+    assert entry.fits(catalog.DATA[entry.data])
     assert len(entry.line) <= 45
 
 
@@ -60,7 +60,7 @@ def test_a_data_set_of_the_catalog_is_public_and_its_reader_known(name: str) -> 
     entry = catalog.DATA[name]
     cls = entry.load()
     assert getattr(lightning_nn, cls.__name__) is cls
-    assert entry.reads in catalog.PROCESSORS
+    assert set(entry.batch_types) <= catalog.PROCESSORS.keys()
     assert "num_classes" in cls.describes
     assert len(entry.line) <= 45
 

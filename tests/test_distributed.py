@@ -7,18 +7,18 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.commands import command, environment, process, results, weights, write_reviews
+from tests.commands import command, environment, free_port, process, results, weights, write_reviews
+from tests.tiny.register import registered
 
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
 COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
@@ -28,9 +28,21 @@ HAN = shlex.split(
     "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
     "--optimizer.name sgd"
 )
-MODELS = {"softmax": SOFTMAX, "han": HAN}
-SAMPLES = {"softmax": 1079, "han": 80}
-BATCH = {"softmax": 32, "han": 8}  # an even number of batches, so that two of them are one of twice the size
+SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
+SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)
+ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
+MODELS = {
+    "softmax": SOFTMAX,
+    "accumulated": ACCUMULATED,
+    "han": HAN,
+    "tiny_segmenter": SEGMENTER,
+    "tiny_captioner": CAPTIONER,
+}
+METRICS = dict.fromkeys(MODELS, ("acc", "f1")) | {"tiny_segmenter": ("miou",), "tiny_captioner": ("exact",)}
+SAMPLES = {"softmax": 1079, "accumulated": 1079, "han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
+# An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
+# epoch make a step with longer ones.
+BATCH = {"softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
 
 SPY = """
 import json, os, sys
@@ -51,18 +63,22 @@ sys.exit(main())
 """
 
 
+@pytest.fixture
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
+
+
 def prepare(cwd: Path) -> Path:
     write_reviews(cwd / "reviews.csv", rows=100)
     (cwd / "spy.py").write_text(SPY, encoding="utf-8")
+    (cwd / "mine.py").write_text("from tests.tiny.register import register\n\nregister()\n", encoding="utf-8")
     return cwd
 
 
 def two_nodes(argv: list[str], cwd: Path) -> None:
     """torchrun on two nodes of one process, both on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
+    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {free_port()}".split()
     nodes = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", *launch, "--node_rank", str(node), "spy.py", *argv],
@@ -87,34 +103,38 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
     ("model", "launcher"),
     [
         ("softmax", "devices"),
+        ("accumulated", "devices"),
         ("han", "torchrun"),
+        ("tiny_captioner", "devices"),
+        pytest.param("tiny_segmenter", "devices", marks=pytest.mark.slow),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("_registered")
 def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> None:
     cwd, one = prepare(tmp_path), tmp_path / "one"
     one.mkdir()
     prepare(one)
     argv = [*MODELS[model], "--data.batch_size", str(BATCH[model]), *COMMON]
     if launcher == "devices":
-        process(*argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
+        process("--import", "mine.py", *argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
     else:
         alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
         two_nodes([*argv, *alone, "--trainer.strategy", "ddp"], cwd)
-    (run,) = (cwd / "logs" / model).iterdir()  # one folder, named by the first process
+    (run,) = (cwd / "logs" / MODELS[model][1]).iterdir()  # one folder, named by the first process
     each_sample_once_an_epoch(cwd, SAMPLES[model])
 
     kept = results(run)
     assert kept["processes"] == 2
     tested = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=cwd).ok()
     figures = json.loads(tested.out[tested.out.index("{") :])
-    same = [f"test/{name}" for name in ("acc", "f1")]
+    same = [f"test/{name}" for name in METRICS[model]]
     assert [kept[name] for name in same] == [figures[name] for name in same], "two processes, other figures"
     assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
     command(*MODELS[model], "--data.batch_size", str(2 * BATCH[model]), *COMMON, cwd=one).ok()
-    (other,) = (one / "logs" / model).iterdir()
+    (other,) = (one / "logs" / MODELS[model][1]).iterdir()
     a, b = (weights(folder / "checkpoints/last.ckpt") for folder in (run, other))
     apart = {name: float((a[name] - b[name]).abs().max()) for name in a if a[name].is_floating_point()}
     worst = max(apart, key=lambda name: apart[name])

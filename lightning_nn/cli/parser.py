@@ -1,9 +1,7 @@
-"""The arguments of a model, its data and their training: parsed, explained, and turned into the three objects."""
+"""Parser and help of the options of a model, its data and its training."""
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import asdict
 from functools import cached_property
 from inspect import signature
@@ -14,40 +12,64 @@ import lightning_nn.compat  # noqa: F401  isort: skip
 
 import torch
 import yaml
-from jsonargparse import ArgumentError, Namespace
-from pytorch_lightning import Trainer
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import TensorBoardLogger
+from jsonargparse import (
+    SUPPRESS,
+    ActionConfigFile,
+    ArgumentError,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+)
+from jsonargparse.typing import register_type
+from pytorch_lightning import Trainer, seed_everything
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
-from lightning_nn.callbacks.progress import Progress
-from lightning_nn.callbacks.run_statistics import RunStatistics
-from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.callbacks.tensorboard import TensorBoardCallback
-from lightning_nn.cli.parser_errors import config_files, explain
-from lightning_nn.cli.request import Request
+from lightning_nn.cli.parser_errors import Explainer
+from lightning_nn.cli.recipes import find_recipes
+from lightning_nn.cli.request import Request, config_files
+from lightning_nn.cli.usage import program, short_program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
-from lightning_nn.runs.checkpoint import PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
-from lightning_nn.runs.saved_settings import overlap
-from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer, better
+from lightning_nn.runs.saved_settings import NAMES, overlap
+from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
-from lightning_nn.tasks.classification import Classifier
+
+# Groups of settings that are attributes of a task; a task without the attribute lacks the options.
+TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
+RUN_SETTINGS: dict[str, type] = {"checkpoint": CheckpointSettings, "early_stopping": EarlyStoppingSettings}
+SETTINGS = {**TASK_SETTINGS, **RUN_SETTINGS}
+TRAINER_DEFAULTS = {
+    "max_epochs": 10,
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # the loader shards the data itself
+    "enable_model_summary": False,  # TensorBoard has it
+}
+# jsonargparse 4.49 renamed both, and 5 drops the old names.
+_RENAMED = hasattr(ArgumentParser, "instantiate")
+_INSTANTIATE, _SKIP = ("instantiate", "skip_unset") if _RENAMED else ("instantiate_classes", "skip_none")
 
 
-class CommandLine(LightningCLI):
-    """LightningCLI for one model and one data set, with what the data decides left out of the arguments.
+class CommandLine:
+    """Settings of one model on one data set, without the arguments that the data decides.
+
+    The command line overrides files given by -c, which override recipes, then `defaults`, then the code's defaults.
 
     Args:
         request: the command line.
-        model: name in the catalog.
-        data: likewise.
-        recipes: files whose settings come before the command line's.
-        defaults: settings that come before those of the recipes, by dotted name.
+        model: name of the model in the catalog.
+        data: name of the data set, likewise.
+        recipes: files of settings; None for the recipes of the model and the data set.
+        defaults: settings that the recipes override, by dotted name.
+
+    Attributes:
+        task: class of the model.
+        data_module: class of the data module.
+        config: the settings, by group.
+
+    Raises:
+        UserError: a setting is unknown, or its value is invalid.
     """
 
     def __init__(
@@ -59,235 +81,186 @@ class CommandLine(LightningCLI):
         defaults: dict[str, Any] | None = None,
     ) -> None:
         self.request, self.model_name, self.data_name = request, model, data
-        self.topic: type[Task] = catalog.find(catalog.MODELS, model, "model").load()
+        self.task: type[Task] = catalog.find(catalog.MODELS, model, "model").load()
         self.data_module: type[DataModule] = catalog.find(catalog.DATA, data, "data set").load()
-        self.defaults = defaults or {}
         files = find_recipes(model, data) if recipes is None else recipes
-        super().__init__(
-            self.topic,
-            self.data_module,
-            save_config_callback=None,
-            trainer_defaults={
-                "max_epochs": 10,
-                "log_every_n_steps": 10,
-                "use_distributed_sampler": False,  # the loader shards by itself
-                "enable_model_summary": False,  # TensorBoard has it
-            },
-            seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, "default_config_files": [str(file) for file in files]},
-            args=request.rest,
-            run=False,
-            auto_configure_optimizers=False,
+        self.parser = self._build(files, defaults or {})
+        self.config = self._parse()
+
+    def _build(self, files: list[Path], defaults: dict[str, Any]) -> ArgumentParser:
+        parser = ArgumentParser(
+            exit_on_error=False,
+            allow_abbrev=False,
+            print_config=None,
+            default_config_files=[str(file) for file in files],
+            formatter_class=_formatter(lambda option: True),
         )
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the groups: model, data, optimizer, lr_scheduler, loss, checkpoint, early_stopping, trainer."""
+        register_type(torch.device, fail_already_registered=False)  # Lightning's callbacks put it in config.yaml
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="settings from a YAML file")
+        parser.add_argument(
+            "--seed_everything",
+            type=bool | int,
+            default=0,
+            help="seed of the random number generators; true: PL_GLOBAL_SEED, or 0; false: no seeding",
+        )
+        for name, value in zip(NAMES, (self.model_name, self.data_name), strict=True):
+            parser.add_argument(f"--{name}", type=str, default=value, help=SUPPRESS)
         decided = set(self.data_module.describes)
-        parser.add_class_arguments(self.topic, "model", skip=decided, instantiate=False)
+        parser.add_class_arguments(self.task, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
-        parser.add_class_arguments(Optimizer, "optimizer")
-        parser.add_class_arguments(LRScheduler, "lr_scheduler")
-        if issubclass(self.topic, Classifier):
-            parser.add_class_arguments(Loss, "loss")
-        parser.add_class_arguments(CheckpointSettings, "checkpoint")
-        parser.add_class_arguments(EarlyStoppingSettings, "early_stopping")
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.allow_abbrev = False
-        topic_defaults = {
-            **{f"trainer.{key}": value for key, value in self.trainer_defaults.items()},
-            **{f"optimizer.{key}": value for key, value in asdict(self.topic.optimizer).items()},
-            **{f"lr_scheduler.{key}": value for key, value in asdict(self.topic.lr_scheduler).items()},
-            **{f"{group}.monitor": self.topic.monitor for group in ("checkpoint", "early_stopping")},
-        }
-        known = {action.dest for action in parser._actions}
-        parser.set_defaults({k: v for k, v in {**topic_defaults, **self.defaults}.items() if k in known})
+        if self.request.verb in ("validate", "test"):  # no setting of a training, so in no checkpoint
+            parser.add_argument(
+                "--data.allow_seen", type=bool, default=False, help="Evaluate on training samples, too."
+            )
+        for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
+            parser.add_class_arguments(cls, group)
+        parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
+        own: dict[str, Any] = {f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()}
+        for group in self._in_task:
+            own |= {f"{group}.{key}": value for key, value in asdict(getattr(self.task, group)).items()}
+        if self.task.monitor is not None:
+            own |= dict.fromkeys([f"{group}.monitor" for group in RUN_SETTINGS], self.task.monitor)
+        known = {name for name, _ in parser.get_defaults().items()}
+        parser.set_defaults({name: value for name, value in {**own, **defaults}.items() if name in known})
+        return parser
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses, and says in a line what is wrong."""
-        program, sys.argv = sys.argv, sys.argv[:1]  # Lightning warns of arguments it is not given
+    def _parse(self) -> Namespace:
+        explainer = Explainer(self.parser, self.request.rest, self.model_name, self.classes)
+        explainer.check_names()
         try:
-            self._arguments = [_recipe(argument) for argument in args]
-            self.config = parser.parse_args(self._arguments)
-        except ArgumentError as error:
-            reads = catalog.MODELS[self.model_name].reads
-            raise UserError(explain(str(error), parser, self.request.rest, reads)) from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"can't read {config_files(self.request.rest)}: {error}") from None
-        finally:
-            sys.argv = program
-        seed = self.config.seed_everything
-        if not isinstance(seed, bool) and seed is not None and not 0 <= seed < 2**32:
+            config = self.parser.parse_args(self.request.rest)
+        except (ArgumentError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise explainer.explain(error) from None
+        for name, value in zip(NAMES, (self.model_name, self.data_name), strict=True):
+            if config[name] != value:
+                kind = name.partition("_")[0]
+                files = " or ".join(config_files(self.request.rest)) or "the command line"
+                raise UserError(f"{files} has settings for --{kind} {config[name]}, not for --{kind} {value}")
+        seed = config.seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
-        chosen, default = self.config.optimizer, parser.get_defaults().optimizer
-        if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
-            chosen.momentum = 0.0  # the topic's, for sgd
+        self.allow_seen: bool = config.data.pop("allow_seen", False)
+        if "optimizer" in config:
+            chosen, default = config.optimizer, self.parser.get_defaults().optimizer
+            if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
+                chosen.momentum = 0.0  # the task's default is for sgd
+        return config
 
-    def instantiate_classes(self) -> None:
-        """Makes the small settings; data, model and trainer are made one after another by the verbs."""
-        self.config_init = self.parser.instantiate_classes(self.config)
+    @property
+    def _in_task(self) -> dict[str, type]:
+        return {group: cls for group, cls in TASK_SETTINGS.items() if isinstance(getattr(self.task, group, None), cls)}
+
+    @property
+    def classes(self) -> dict[str, type]:
+        """Class whose constructor takes the options of a group, by group."""
+        return {"model": self.task, "data": self.data_module, **self._in_task, **RUN_SETTINGS, "trainer": Trainer}
+
+    @cached_property
+    def objects(self) -> Namespace:
+        """Settings with the objects that they name: the groups of settings, and the trainer's arguments.
+
+        Raises:
+            UserError: an object can't be built.
+        """
+        try:
+            return getattr(self.parser, _INSTANTIATE)(self.config)
+        except (ValueError, TypeError, RuntimeError, ImportError, AttributeError) as error:
+            raise UserError(f"an object in the settings can't be built: {' '.join(str(error).split())}") from None
+
+    def seed(self) -> None:
+        """Seed the random number generators of the whole process."""
+        seed = self.config.seed_everything
+        if seed is not False:
+            self.config.seed_everything = seed_everything(None if seed is True else seed, workers=True)
 
     def text(self) -> str:
-        """All settings, as a run's config.yaml has them."""
-        return str(self.parser.dump(self.config, skip_none=False))
+        """Return the text of a run's config.yaml: all settings, and model and data by name, so that it starts a run.
+
+        Raises:
+            UserError: a setting can't be written as YAML.
+        """
+        config = self.config.clone()
+        for name in NAMES:
+            config.pop(name, None)
+        try:
+            settings = str(self.parser.dump(config, **{_SKIP: False}))
+        except (ValueError, TypeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"these settings can't be written to the run's config.yaml: {reason[:300]}") from None
+        return f"model_name: {self.model_name}\ndata_name: {self.data_name}\n{settings}"
 
     def save(self, run: Run) -> None:
-        """Writes all settings to the run's config.yaml."""
+        """Write all settings to the run's config.yaml."""
         write_text(run.config, self.text())
 
     def keep_form(self, form: dict[str, Any]) -> None:
-        """Gives the model the form of a checkpoint's, but for what the command line says.
+        """Set the model's arguments to those of a checkpoint, except for those that the command line sets.
 
         Args:
-            form: the arguments of its model, as far as they are trusted.
+            form: the trusted arguments of the checkpoint's model.
         """
-        parameters = signature(self.topic).parameters.items()
+        parameters = signature(self.task).parameters.items()
         in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
-        for name, value in {**in_code, **form}.items():  # older ones lack newer arguments
+        for name, value in {**in_code, **form}.items():  # a checkpoint may lack newer arguments
             if name in self.config.model and not self.gives(f"model.{name}"):
                 self.config.model[name] = value
 
     def gives(self, option: str) -> bool:
-        """Whether the command line, or a file that it names with -c, says what an option is."""
+        """Return whether the command line, or a file that it names with -c, sets an option."""
         return "." in option and any(overlap(name, option) for name in self._given)
 
     @cached_property
     def _given(self) -> list[str]:
-        return list(_flat(self.parser.parse_args(self._arguments, defaults=False)))
+        return list(_flat(self.parser.parse_args(self.request.rest, defaults=False)))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
-        """What the command line says otherwise than the recipes: (before, now) by dotted name."""
+        """Return the settings that differ from the recipes and `defaults`: (before, now) by dotted name."""
         before = _flat(self.parser.get_defaults())
         now = _flat(self.config)
         return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
 
-    def make_data(self) -> DataModule:
-        """The data module."""
-        return self.data_module(**self.config.data.as_dict())
-
-    def make_model(self, data: DataModule) -> Task:
-        """The model, fitted to the data and with the settings of the command line."""
-        described = data.describe()
-        parameters = set(_parameters(self.topic))
-        arguments = {**self.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters}}
-        try:
-            model = self.topic(**arguments)
-        except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # what torch says of sizes, probabilities
-            reason = "they need more memory than there is" if "alloc" in str(error).lower() else error
-            raise UserError(f"{self.topic.__name__} can't be made with these --model. arguments: {reason}") from None
-        model.data_name, model.config = self.data_name, self.text()
-        for group in ("optimizer", "lr_scheduler", "loss"):
-            if group in self.config_init:
-                setattr(model, group, self.config_init[group])
-        if isinstance(model, Classifier):
-            model.loss.check(model.num_classes)
-            if model.loss.r_drop and not model.has_dropout:
-                remedy = "raise --model.dropout, or say " * ("dropout" in parameters) + "--loss.r_drop 0"
-                raise UserError(
-                    f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
-                    f"{self.topic.__name__} has none: {remedy}"
-                )
-        return model
-
-    def check(self) -> None:
-        """Looks at the settings of the training before the data is read.
-
-        Raises:
-            UserError: one makes no sense.
-        """
-        self.config_init.optimizer.check()
-        self.config_init.lr_scheduler.check()
-        trainer, stop = self.config.trainer, self.config.early_stopping
-        for name in ("max_epochs", "max_steps", "limit_train_batches"):
-            if trainer[name] == 0:
-                raise UserError(f"--trainer.{name} is 0: there is nothing to train")
-        if stop.patience < 0:
-            raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
-        cores = os.cpu_count() or 1
-        asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()
-        if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
-            raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use as many at most")
-
-    def make_trainer(self, run: Run | None, record: RunStatistics | None = None) -> Trainer:
-        """The trainer.
-
-        Args:
-            run: where a training is kept; None for an evaluation, which keeps nothing.
-            record: the callback that keeps what the run did.
-        """
-        config = dict(self.config_init.trainer.items())
-        callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
-        config["enable_progress_bar"] = bool(callbacks)
-        if config.get("plugins") is None:
-            config["plugins"] = [PlainCheckpointIO()]
-        if run is None:
-            config["logger"] = False
-            return self._start(config, callbacks)
-        best, stop = self.config_init.checkpoint, self.config_init.early_stopping
-        watched = {"checkpoint": best.monitor, **({"early_stopping": stop.monitor} if stop.patience > 0 else {})}
-        callbacks += [MonitorCheck(watched), StepSeed(self.config.seed_everything), TensorBoardCallback()]
-        if record is not None:
-            callbacks.append(record)
-        if stop.patience > 0:
-            callbacks.append(ResumableEarlyStopping(stop))
-        if config.get("enable_checkpointing") is not False:
-            callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
-            callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
-        if config.get("logger") in (None, True):
-            folder = run.folder
-            config["logger"] = TensorBoardLogger(
-                str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
-            )
-        return self._start(config, callbacks)
-
-    def _start(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
-        try:
-            return self._instantiate_trainer(config, callbacks)
-        except (ValueError, TypeError, RuntimeError, ImportError) as error:
-            raise UserError(f"the trainer can't be made as asked: {str(error).strip()}") from None
-
     def help(self) -> str:
-        """The arguments with their text and defaults: of model, data and training, or of the trainer."""
-        parser, own = self.parser, self.request.help != "trainer"
-        parser.usage = f"train.py [command] --model {self.model_name} --data {self.data_name} [--GROUP.NAME VALUE ...]"
-        parser.description = self.topic.__doc__.split("\n", 1)[0] if own and self.topic.__doc__ else None
-        if own:
-            parser.epilog = f"The trainer's arguments (--trainer.…): train.py --model {self.model_name} --help trainer"
-        groups = [group for group in parser._action_groups if any("." in a.dest for a in group._group_actions)]
-        for group in groups:  # `--model FILE` and the like: a file for a single group, of no use beside -c
-            group._group_actions = [action for action in group._group_actions if "." in action.dest]
-        general = [group for group in parser._action_groups if group not in groups]
-        parser._action_groups = [group for group in groups if _is_trainers(group) != own] + (general if own else [])
-        return parser.format_help()
+        """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.
+
+        `validate` and `test` load the options of model and training from the checkpoint, so only the data's are shown.
+        """
+        verb, trainer = self.request.verb, self.request.help == "trainer"
+        evaluates = verb in ("validate", "test")
+        shown = {"data"} if evaluates else {"model", "data", *SETTINGS}
+        decided = {f"data.{name}" for name in self.data_module.reading} if evaluates else set()
+
+        def heeded(option: str) -> bool:
+            group, dot, _ = option.partition(".")
+            if trainer:
+                return group == "trainer" and bool(dot)
+            # `--model FILE` and the like read a single group from a file: redundant beside -c
+            return option not in decided and (group in shown if dot else group not in {*self.classes, *SETTINGS})
+
+        self.parser.formatter_class = _formatter(heeded)
+        command = " ".join(filter(None, [short_program(), verb or "[command]"]))
+        where = f"--ckpt_path last|best|FILE --data {self.data_name}" if evaluates else ""
+        where = where or f"--model {self.model_name} --data {self.data_name}"
+        self.parser.usage = f"{command} {where} [--GROUP.NAME VALUE ...]"
+        self.parser.description = None if trainer or not self.task.__doc__ else self.task.__doc__.split("\n", 1)[0]
+        again = f"{program()} {f'{verb} ' if verb else ''}--model {self.model_name} --help trainer"
+        ending = "" if trainer else f"\nThe trainer's arguments (--trainer.…): {again}\n"
+        return f"{self.parser.format_help()}{ending}"
 
 
-def recipe_folder() -> Path:
-    """Where the recipes are: beside the code in a wheel, one folder up in a checkout."""
-    package = Path(__file__).parent.parent
-    beside = package / "conf"
-    return beside if beside.is_dir() else package.parent / "conf"
+def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
+    """Return a help formatter that hides options.
 
+    Args:
+        shown: function that tells for an option's dotted name whether it is shown.
+    """
 
-def find_recipes(model: str, data: str) -> list[Path]:
-    """The recipes of a model on a data set, later ones over earlier ones: MODEL.yaml, MODEL-DATA.yaml."""
-    return [file for name in (model, f"{model}-{data}") if (file := recipe_folder() / f"{name}.yaml").is_file()]
+    class Formatter(DefaultHelpFormatter):
+        def add_argument(self, action: Any) -> None:
+            if shown(action.dest):
+                super().add_argument(action)
 
-
-def _recipe(argument: str) -> str:
-    """A recipe's file where only its name is given: `-c han-text-long.yaml`."""
-    name = argument.removeprefix("conf/")
-    if Path(argument).exists() or Path(name).name != name or not name.endswith(".yaml"):
-        return argument
-    file = recipe_folder() / name
-    return str(file) if file.is_file() else argument
-
-
-def _is_trainers(group: Any) -> bool:
-    return any(action.dest.startswith("trainer.") for action in group._group_actions)
+    return Formatter
 
 
 def _flat(config: Namespace) -> dict[str, Any]:
     return {key: value for key, value in config.items() if not isinstance(value, Namespace)}
-
-
-def _parameters(topic: type[Task]) -> list[str]:
-    return [name for name in topic.__init__.__annotations__ if name != "return"]

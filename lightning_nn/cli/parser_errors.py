@@ -1,81 +1,192 @@
-"""What the argument parser complains of, in a line that says what to do."""
+"""Errors in the options of a command line, each explained in a line that says what to do.
+
+Explanations come from the parser and the classes behind it, not from the wording of the parser's messages.
+"""
 
 from __future__ import annotations
 
-import itertools
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_nn import catalog
-from lightning_nn.errors import nearest
+from lightning_nn.cli.hints import option_hint
+from lightning_nn.cli.recipes import read
+from lightning_nn.cli.request import OPTIONS, config_files
+from lightning_nn.cli.usage import program
+from lightning_nn.errors import UserError, nearest
 
-if TYPE_CHECKING:
-    from pytorch_lightning.cli import LightningArgumentParser
+_LONGEST = 300  # characters of the parser's own message
 
 
-def explain(message: str, parser: LightningArgumentParser, argv: list[str], reads: str) -> str:
-    """jsonargparse's complaint in a line, with the nearest option there is, or the data sets that have it.
+class _Said(NamedTuple):
+    """A setting as the user gave it.
+
+    Attributes:
+        name: dotted name.
+        value: a text from the command line, or any value from a file.
+        file: the file; empty for the command line.
+    """
+
+    name: str
+    value: Any
+    file: str = ""
+
+
+class Explainer:
+    """Explanations of what a parser refuses.
 
     Args:
-        message: the complaint.
-        parser: whose it is.
-        argv: what was given.
-        reads: the kind of data that the model reads.
+        parser: parser of the options of a model and its data.
+        argv: the arguments to parse.
+        model: name of the model.
+        classes: class whose constructor takes the options of a group, by group.
     """
-    if message.startswith("Problems parsing config"):
-        message = f"{config_files(argv)}: {message}"
-    options = [o for action in parser._actions for o in action.option_strings if o.startswith("--")]
-    unknown = re.search(r"[Uu]nrecognized arguments: (\S+)", message) or re.search(r"Option '(\S+)' is not", message)
-    if unknown:
-        name = unknown[1].partition("=")[0]
-        others = " or ".join(_data_with(name, reads))
-        return f"unknown option {name}{f'; it belongs to --data {others}' if others else nearest(name, options)}"
-    ours = [action.dest for action in parser._actions]
-    inside = re.search(r"Group '([\w.]+)' does not accept (?:option|nested key) '([\w.]+)'", message)
-    if inside:
-        name = f"{inside[1]}.{inside[2]}"
-        return f"{config_files(argv) or 'the configuration'}: unknown option {name}{nearest(name, ours)}"
-    if message.startswith("Unexpected config"):
-        return f"{config_files(argv)}: expected settings by group, such as trainer: {{max_epochs: 3}}"
-    missing = re.search(r'Key "([\w.]+)" is required', message)
-    if missing:
-        return f"--{missing[1]} is required"
-    message = " ".join(line.strip() for line in message.splitlines() if line.strip())
-    message = re.sub(r'^Parser key "([\w.]+)": ', r"--\1: ", message)
-    message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    message = _of_choices(message) or _of_union(message) or message
-    about = re.match(r"--[\w.]+", message)
-    said = about is None or any(argument.partition("=")[0] == about[0] for argument in argv)
-    return message if said else f"{config_files(argv) or 'the configuration'}: {message}"
 
+    def __init__(self, parser: ArgumentParser, argv: list[str], model: str, classes: Mapping[str, type]) -> None:
+        self.parser, self.argv, self.model, self.classes = parser, argv, model, classes
+        self.known = [name for name, _ in parser.get_defaults().items() if not name.startswith("_")]
 
-def config_files(argv: list[str]) -> str:
-    """The files that were given by -c, for errors."""
-    return " or ".join(file for option, file in itertools.pairwise(argv) if option in ("-c", "--config"))
+    def check_names(self) -> None:
+        """Refuse unknown options on the command line and in its files.
 
+        Raises:
+            UserError: an option is unknown; the message names the nearest one, or the data sets that have it.
+        """
+        for said in [*self._on_the_line(), *self._in_files()]:
+            if not self._knows(said.name):
+                raise UserError(self._unknown(said))
 
-def _of_choices(message: str) -> str | None:
-    """jsonargparse's complaint about a value that is none of several names, with the nearest and all."""
-    found = re.search(r"^(?:.*: )?--([\w.]+): Expected a typing\.Literal\[(.*?)\]\.? Got value: (\S+)", message)
-    if not found:
+    def explain(self, error: Exception) -> UserError:
+        """Return a user error that explains an error of the parser in a line.
+
+        Args:
+            error: the exception that the parser raised.
+        """
+        files = " or ".join(config_files(self.argv))
+        if not isinstance(error, ArgumentError):
+            return UserError(f"can't read {files}: {error}")
+        for said in [*self._on_the_line(), *self._in_files()]:
+            reason = self._refused(said)
+            if reason is not None:
+                return UserError(self._misfit(said, reason))
+        given = {said.name for said in [*self._on_the_line(), *self._in_files()]}
+        for group in ("model", "data"):
+            for name, each in signature(self.classes[group]).parameters.items():
+                option = f"{group}.{name}"
+                if each.default is each.empty and option in self.known and option not in given:
+                    return UserError(f"--{option} is required")
+        return UserError(_shortened(error))
+
+    def _on_the_line(self) -> Iterator[_Said]:
+        for position, token in enumerate(self.argv):
+            if token.startswith("--") and len(token) > 2:
+                name, equals, value = token.partition("=")
+                behind = self.argv[position + 1 : position + 2]
+                yield _Said(name[2:], value if equals else " ".join(behind))
+
+    def _in_files(self) -> Iterator[_Said]:
+        for file in config_files(self.argv):
+            for group, values in read(file).items():
+                if group in self.classes and values is not None:
+                    if not isinstance(values, dict):
+                        raise UserError(f"{file}: {group} is {values}; expected its settings by name")
+                    yield from (_Said(f"{group}.{name}", value, file) for name, value in values.items())
+                else:
+                    yield _Said(group, values, file)
+
+    def _knows(self, name: str) -> bool:
+        name = name.removesuffix("+")
+        if name in self.known or name in self.classes or name in ("config", "help"):
+            return True
+        return any(name.startswith(f"{each}.") for each in self.known)  # an argument of the object that an option takes
+
+    def _unknown(self, said: _Said) -> str:
+        where, dashes = (f"{said.file}: ", "") if said.file else ("", "--")
+        if others := " or ".join(self._data_with(said.name)):
+            return f"{where}unknown option {dashes}{said.name}; it belongs to --data {others}"
+        options = [f"--{name}" for name in self.known if name not in ("model_name", "data_name")]
+        hint = option_hint(f"--{said.name}", [*options, *OPTIONS])
+        if hint is not None and hint in OPTIONS and said.file:
+            return f"{where}unknown option {said.name}; give it on the command line: {hint}"
+        if hint is None:
+            listed = f"{program()} --model {self.model} --help"
+            return f"{where}unknown option {dashes}{said.name}; this lists the options: {listed}"
+        return f"{where}unknown option {dashes}{said.name}; did you mean {hint if dashes else hint[2:]!r}?"
+
+    def _data_with(self, option: str) -> list[str]:
+        """Return the data sets that fit the model and have an option that the current one lacks."""
+        group, _, name = option.partition(".")
+        rows = catalog.DATA.items() if group == "data" and name else ()
+        fits = catalog.MODELS[self.model].fits
+        return [data for data, row in rows if fits(row) and name in signature(row.load()).parameters]
+
+    def _refused(self, said: _Said) -> str | None:
+        """Return why the parser refuses a setting alone; None if it accepts it."""
+        head, _, last = said.name.removesuffix("+").rpartition(".")
+        if said.name in self.classes:
+            return "" if not said.file else None
+        if said.name.removesuffix("+") not in self.known:
+            return None
+        try:
+            if said.file:
+                self.parser.parse_object({head: {last: said.value}} if head else {last: said.value}, defaults=False)
+            else:
+                self.parser.parse_args([f"--{said.name}={said.value}"], defaults=False)
+        except ArgumentError as error:
+            # Required arguments are missing here, which is not this setting's fault.
+            return None if said.name.removesuffix("+") not in str(error) else _shortened(error)
         return None
-    choices = [choice.strip(" '") for choice in found[2].split(",")]
-    near = nearest(found[3], choices) if len(choices) > 1 else ""
-    return f"--{found[1]} is {found[3]!r}, not one of {', '.join(choices)}{near if 'did you mean' in near else ''}"
+
+    def _misfit(self, said: _Said, reason: str) -> str:
+        where, option = (f"{said.file}: ", said.name) if said.file else ("", f"--{said.name}")
+        if said.name in self.classes:
+            options = [f"--{name}" for name in self.known if name.startswith(f"{said.name}.")]
+            hint = next((each for each in options if each.endswith(".name")), options[0])
+            return f"{option} is a group of options, such as {hint}; settings from a file: -c FILE"
+        kinds = _alternatives(self._kind(said.name.removesuffix("+")))
+        if not kinds or any(kind is None for kind in kinds):  # an object is possible: only the parser knows the reason
+            return f"{where}{option} is {said.value}: {reason}"
+        texts = [str(kind) for kind in kinds]
+        choices = [text[1:-1] for text in texts if text.startswith("'")]
+        if choices and {*texts} <= {"null", *(f"'{each}'" for each in choices)}:
+            near = nearest(str(said.value), choices) if len(choices) > 1 else ""
+            ending = near if "did you mean" in near else ""
+            return f"{where}{option} is {said.value!r}, not one of {', '.join(choices)}{ending}"
+        must = f"one of: {', '.join(texts)}" if len(texts) > 1 else f"of type {texts[0]}"
+        return f"{where}{option} is {said.value}; it must be {must}"
+
+    def _kind(self, name: str) -> Any:
+        group, _, last = name.rpartition(".")
+        if name == "seed_everything":
+            return bool | int
+        try:
+            return get_type_hints(self.classes[group].__init__).get(last, Any)  # type: ignore[misc]
+        except (KeyError, NameError, TypeError):
+            return Any
 
 
-def _of_union(message: str) -> str | None:
-    """The same where the value may be of several types: what fits, without the story of each attempt."""
-    pattern = r"--([\w.]+): .*?[Ss]ubtypes:? \[(.*)\] Errors:.*Given value type: \w+ Given value: (.*)$"
-    found = re.search(pattern, message)
-    if not found:
-        return None
-    kinds = found[2].replace("NoneType", "null").replace("typing.Literal", "").replace("list", "list of ")
-    return f"--{found[1]} is {found[3]}; it must be one of: {re.sub(r'[][]', '', kinds)}"
+def _alternatives(kind: Any) -> list[str | None]:
+    """Return what a type accepts, each alternative as a word; None stands for an object."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return [each for one in inner for each in _alternatives(one)]
+    if origin is Literal:
+        return [f"'{choice}'" if isinstance(choice, str) else str(choice) for choice in inner]
+    if origin is list:
+        return [f"list of {' or '.join(str(each) for each in _alternatives(inner[0]))}"] if _plain(inner) else [None]
+    if kind in (None, NoneType):
+        return ["null"]
+    return [kind.__name__] if kind in (bool, int, float, str) else [None]
 
 
-def _data_with(option: str, reads: str) -> list[str]:
-    """The data sets of a kind that have such an option, where the one at hand has not."""
-    group, _, name = option.removeprefix("--").partition(".")
-    rows = catalog.DATA.items() if group == "data" and name else ()
-    return [data for data, row in rows if row.reads == reads and name in row.load().__init__.__annotations__]
+def _plain(kinds: Iterable[Any]) -> bool:
+    return all(each is not None for kind in kinds for each in _alternatives(kind))
+
+
+def _shortened(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

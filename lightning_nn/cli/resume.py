@@ -1,159 +1,60 @@
-"""What a checkpoint decides: model, data, settings; and what a run that goes on from it can't do."""
+"""Checks of a run before it is resumed, and the errors and notes about it."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from inspect import signature
 from pathlib import Path
-from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
+from lightning_nn.callbacks.run_end import longer_time
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import VERBS, Request
+from lightning_nn.cli.saved import saved_digest, say_left_out
+from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import read_checkpoint
-from lightning_nn.runs.run_folder import Run, find_checkpoint, is_first_process, program
-from lightning_nn.runs.saved_settings import PATHS, Saved, names, overlap, read_config, trusted
-from lightning_nn.sanitize import sanitize
-from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.saved_settings import names, overlap
 
-SETTINGS: dict[str, type] = {
-    "optimizer": Optimizer,
-    "lr_scheduler": LRScheduler,
-    "loss": Loss,
-    "checkpoint": CheckpointSettings,
-    "early_stopping": EarlyStoppingSettings,
-}
-_ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # take no part in training
+_ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # without effect on training
 _OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
 
 
-def open_checkpoint(request: Request, which: str) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint that `last`, `best` or a path means: its file and what it holds.
-
-    Raises:
-        UserError: there is none, or it is not one of ours.
-    """
-    path = find_checkpoint(request.folder, request.model, which)
-    return path, read_checkpoint(path)
-
-
-def as_saved(request: Request, path: Path, checkpoint: dict[str, Any]) -> Request:
-    """The request with model and data as the checkpoint has them.
-
-    Raises:
-        UserError: another model was asked for, or data that does not fit.
-    """
-    model, data = saved_model(request, path, checkpoint), request.data or checkpoint["lightning_nn"]["data"]
-    if data is None:  # saved by a Trainer without the command line
-        raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
-    if catalog.find(catalog.DATA, data, "data set").reads != catalog.MODELS[model].reads:
-        raise UserError(f"{path} reads {catalog.MODELS[model].reads}, which --data {data} does not give")
-    return request._replace(model=model, data=data)
-
-
-def saved_model(request: Request, path: Path, checkpoint: dict[str, Any]) -> str:
-    """The name of the model that a checkpoint holds.
-
-    Raises:
-        UserError: another one was asked for, or there is no such model here.
-    """
-    model = checkpoint["lightning_nn"]["model"]
-    if request.model not in (None, model):
-        raise UserError(f"{path} holds the model {model!r}, not {request.model!r}: leave --model out")
-    catalog.find(catalog.MODELS, model, "model")
-    return str(model)
-
-
-def saved_processor(checkpoint: dict[str, Any]) -> Any:
-    """How raw input is read, as the checkpoint's model was trained; None if it kept no reader.
-
-    Raises:
-        UserError: the checkpoint's reader is damaged.
-    """
-    processor = checkpoint["lightning_nn"]["processor"]
-    return None if processor is None else catalog.processor(processor["kind"], processor["state"])
-
-
-def saved_settings(checkpoint: dict[str, Any], data: str | None = None) -> Saved:
-    """The settings of a checkpoint that are trusted: of its model, its training and the data.
+def resume_command(path: Path, model: str, request: Request) -> str:
+    """Return the command that resumes a run.
 
     Args:
-        checkpoint: as read.
-        data: the data set to be read; None for none.
+        path: its checkpoint.
+        model: name of the model.
+        request: request of the command that trained it.
     """
-    return trusted(_said(checkpoint, data), _classes(checkpoint, data))
+    return f"{program()}{_imports(request)} --model {model} --ckpt_path {shlex.quote(str(path))}"
 
 
-def run_settings(checkpoint: dict[str, Any], data: str, run: Run | None) -> Saved:
-    """The same with those of the run that wrote it: its trainer, its seed, when it stops.
-
-    Args:
-        checkpoint: as read.
-        data: the data set to be read.
-        run: whose folder the checkpoint is in; its config.yaml counts for more than the checkpoint.
-
-    Raises:
-        UserError: they can't be read.
-    """
-    kept = checkpoint["lightning_nn"].get("config") or ""
-    sources = [read_config(kept, "the checkpoint's copy of its run's config.yaml"), *_said(checkpoint, data)]
-    if run is not None:
-        try:
-            sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"can't read {run.config}: {error}") from None
-    trainer = {name: each.default for name, each in signature(Trainer).parameters.items()}
-    return trusted(sources, _classes(checkpoint, data), trainer)
+def predict_command(path: Path, model: str, request: Request) -> str:
+    """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
+    raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
+    return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
 
 
-def _said(checkpoint: dict[str, Any], data: str | None) -> list[dict[str, Any]]:
-    mine, of_data = checkpoint["lightning_nn"], checkpoint.get("datamodule_hyper_parameters", {})
-    if data is None:
-        of_data = {}
-    elif data != mine["data"]:  # other data has other options
-        taken = signature(catalog.DATA[data].load()).parameters
-        of_data = {name: value for name, value in of_data.items() if name in taken}
-    return [mine["settings"], {"model": checkpoint["hyper_parameters"], "data": of_data}]
-
-
-def _classes(checkpoint: dict[str, Any], data: str | None) -> dict[str, type]:
-    model = catalog.find(catalog.MODELS, checkpoint["lightning_nn"]["model"], "model").load()
-    return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
-
-
-def say_left_out(left_out: list[str], path: Path) -> None:
-    """Says in a line which settings of a checkpoint are not taken.
-
-    Args:
-        left_out: their names.
-        path: the checkpoint.
-    """
-    if left_out and is_first_process():
-        run = Run.of(path)
-        trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
-        what = f"{names(left_out)} of {'the run' if run else path}"
-        print(
-            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not taken from its file{sanitize(trust)}",
-            file=sys.stderr,
-        )
+def _imports(request: Request) -> str:
+    return "".join(f" --import {shlex.quote(module)}" for module in request.imports)
 
 
 def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
-    """Goes on without the settings of a run that are not taken from its file, if they take no part in training.
+    """Refuse to resume without settings that affect training; note the others that are not loaded from the run's file.
 
     Args:
-        cli: the command line, which can say them itself.
-        left_out: their names.
+        cli: the command line, which may set them itself.
+        left_out: names of the settings that are not loaded.
         path: the checkpoint.
 
     Raises:
-        UserError: they do; with the command that takes them.
+        UserError: a setting affects training; the message has the command that loads it.
     """
     left_out = [name for name in left_out if not cli.gives(name)]
     options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
@@ -165,32 +66,24 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     without = [f"--{name} null" for name in needed if name in _OBJECTS]
     ways = []
     if run is not None:
-        first, *rest = shlex.split(cli.request.command)[1:] or [""]
+        first, *rest = cli.request.argv or [""]
         argv = [first, "-c", str(run.config), *rest] if first in VERBS else ["-c", str(run.config), first, *rest]
         ways.append(f"If you trust it: {program()} {shlex.join(argv)}")
     if len(without) == len(needed):
-        ways.append(f"To go on without: {' '.join(without)}")
+        ways.append(f"To resume without: {' '.join(without)}")
     raise UserError(
         "\n".join(
             [
-                f"{names(needed)} of {run.folder if run else path} {'takes' if one else 'take'} part in training and "
-                f"{'is' if one else 'are'} not taken from its file, which anyone may have written",
+                f"{names(needed)} of {run.folder if run else path} {'affects' if one else 'affect'} training and "
+                f"{'is' if one else 'are'} not loaded from its file, which anyone may have written",
                 *(ways or ["Use another checkpoint, or start a new run from these weights: --finetune"]),
             ]
         )
     )
 
 
-def say_paths(cli: CommandLine, saved: Saved, checkpoint: dict[str, Any], path: Path) -> None:
-    """Says which files are read because a checkpoint names them, before they are."""
-    known = cli.data_module.reading if checkpoint["lightning_nn"]["processor"] is not None else ()
-    for option in PATHS if is_first_process() else ():
-        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
-            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {path}"), file=sys.stderr)
-
-
 def refuse_ignored(cli: CommandLine) -> None:
-    """A resumed run goes on as it was; what it would ignore is refused.
+    """Refuse options that a resumed run, which keeps its settings, would ignore.
 
     Raises:
         UserError: names the option and its value in the run.
@@ -199,63 +92,61 @@ def refuse_ignored(cli: CommandLine) -> None:
     for key, (before, now) in cli.changes().items():
         if key.split(".")[0] != "trainer" and key not in free:
             raise UserError(
-                f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
+                f"--{key} {now}: a resumed run keeps {before}, so this would be ignored or contradict the "
                 f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
             )
 
 
-def refuse_other_parts(data: DataModule, checkpoint: dict[str, Any], path: Path) -> None:
-    """Refuses data whose parts are cut otherwise than when the model was trained.
+def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
+    """Refuse data whose splits are not those that the model was trained with.
 
     Raises:
-        UserError: what it was trained on would be validated or tested.
+        UserError: the splits differ, so training samples would be validated or tested on.
     """
-    saved = checkpoint["lightning_nn"].get("split_digest")
+    saved = saved_digest(data, checkpoint)
     if saved is not None and data.split_digest != saved:
         raise UserError(
-            f"the data is not what {path} was trained on: it has changed, or is cut otherwise, so what the model was "
-            "trained on would be tested. Bring the old data back; new samples belong in a file of their own, for "
-            "--data.path, or into a new run: --finetune"
+            f"the data is not what {checkpoint.path} was trained on: it has changed, or is split differently, so "
+            "training samples would be tested on. Restore the old data; put new samples into a file of their own, for "
+            "--data.path, or train a new run on them: --finetune"
         )
 
 
-def refuse_finished(cli: CommandLine, checkpoint: dict[str, Any], model: str, path: Path) -> None:
-    """A run that has nothing left to do says so.
+def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
+    """Refuse to resume a run that has nothing left to do.
 
     Raises:
-        UserError: with what to set.
+        UserError: names the option to set.
     """
-    if "loops" not in checkpoint:
-        raise UserError(f"{cli.request.ckpt_path} holds weights only, no run to go on with: --finetune FILE")
-    try:
-        loop = checkpoint["loops"]["fit_loop"]
-        epoch, through = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
-        # The epoch in hand is done where its last batch is, and is not counted yet.
-        epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
-    except (KeyError, TypeError):
-        raise UserError(f"{path} is not whole: it does not say how far its run was; use another checkpoint") from None
+    epochs, steps = checkpoint.progress
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
+    go_on = resume_command(checkpoint.path, checkpoint.model, cli.request)
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(
-            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {program()} --model {model} "
-            f"--ckpt_path {shlex.quote(str(path))} --trainer.max_epochs {2 * epochs}"
+            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To resume: {go_on} "
+            f"--trainer.max_epochs {2 * epochs}"
         )
-    patience, waited = cli.config.early_stopping.patience, ResumableEarlyStopping.impatience(checkpoint)
-    if 0 < patience <= waited:
+    trainer, early_stopping = cli.config.trainer, cli.config.early_stopping
+    enough = epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
+    waited = ResumableEarlyStopping.impatience(checkpoint.content)
+    if enough and 0 < early_stopping.patience <= waited:
         raise UserError(
-            f"this run stopped early: {waited} validations without a better {cli.config.early_stopping.monitor}. To go "
-            f"on: {program()} --model {model} --ckpt_path {shlex.quote(str(path))} "
-            f"--early_stopping.patience {2 * patience}"
+            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To resume: "
+            f"{go_on} --early_stopping.patience {2 * waited}"
         )
-    if max_steps not in (None, -1) and checkpoint["global_step"] >= max_steps:
+    timer = Timer(trainer.max_time)
+    timer.load_state_dict(checkpoint.callback_state(timer.state_key))
+    if enough and (longer := longer_time(timer)):
+        raise UserError(f"this run has used up its --trainer.max_time. To resume: {go_on} --trainer.max_time {longer}")
+    if max_steps not in (None, -1) and steps >= max_steps:
         raise UserError(
-            f"this run is finished: it has done {checkpoint['global_step']} of {max_steps} steps. "
-            "To go on, set a larger --trainer.max_steps"
+            f"this run is finished: it has done {steps} of {max_steps} steps. To resume, set a larger "
+            "--trainer.max_steps"
         )
 
 
 def say_schedule(cli: CommandLine) -> None:
-    """A rate that was to fall over the epochs there were rises again with more of them."""
+    """Print a note that the learning rate follows the new number of epochs: with more of them it may rise again."""
     if cli.config.lr_scheduler.name != "constant":
         epochs = cli.config.trainer.max_epochs
-        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as if over {epochs} epochs from the start")
+        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as in a run of {epochs} epochs")

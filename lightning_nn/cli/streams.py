@@ -1,4 +1,4 @@
-"""Standard streams that can't break a training: closed, full, without a reader, or in another encoding."""
+"""Standard streams that can't break a training if they are closed, full, without a reader or in another encoding."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lightning_nn.errors import UserError
 
 
 class LastingFile(io.FileIO):
-    """File of a standard stream; once it can't be written any more, what is written goes nowhere.
+    """File of a standard stream; once a write fails, later output is discarded.
 
     Args:
         descriptor: 1 or 2.
 
     Attributes:
-        essential: whether the first failure ends the command: the output is what it was called for.
+        essential: whether the first failure ends the command, because its output is its purpose.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -28,18 +28,18 @@ class LastingFile(io.FileIO):
         self.essential = False
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        """Writes some of the bytes, and waits where a descriptor that does not block has no room.
+        """Write some of the bytes; wait while a non-blocking descriptor has no room.
 
         Raises:
-            BrokenPipeError: nobody reads any more, and the output is essential.
-            UserError: it can't be written for another reason, and is essential.
+            BrokenPipeError: the reader has gone, and the output is essential.
+            UserError: the write fails for another reason, and the output is essential.
         """
         try:
             while (written := super().write(data)) is None:
                 select.select([], [self], [])
             return written
         except OSError as error:
-            _open_nothing(self.fileno())  # for later writes, those of other code and at the end of the process too
+            _open_nothing(self.fileno())  # for later writes, also of other code and at exit
             if not self.essential:
                 return len(data)
             if isinstance(error, BrokenPipeError):
@@ -49,13 +49,13 @@ class LastingFile(io.FileIO):
 
 @contextmanager
 def lasting_streams() -> Iterator[LastingFile | None]:
-    """Makes the standard streams last while a command runs: descriptors that are closed are opened on nothing.
+    """Replace the standard streams by lasting ones while a command runs; closed descriptors are opened on os.devnull.
 
-    A character that the encoding of a stream lacks is written as its number, as in \\u597d. Streams that were put in
-    the place of the process's own (by a notebook, or to capture them) stay.
+    A character that a stream's encoding lacks is written as its number, as in \\u597d. Streams that have replaced the
+    process's own (in a notebook, or to capture output) are kept.
 
     Yields:
-        The file of standard output; None where it is not the process's own.
+        The file of standard output; None if the stream is not the process's own.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     for descriptor in (0, 1, 2):
@@ -77,13 +77,13 @@ def lasting_streams() -> Iterator[LastingFile | None]:
         if output is not None:
             output.essential = False
         for stream in (sys.stdout, sys.stderr):
-            with suppress(ValueError):  # someone has closed it
+            with suppress(ValueError):  # other code has closed it
                 stream.flush()
         sys.stdin, sys.stdout, sys.stderr = before
 
 
 def _text(file: LastingFile, before: TextIO | None) -> TextIO:
-    """A text stream like the one before, or like Python's where there was none."""
+    """Return a text stream like the one before, or like Python's default if there was none."""
     if before is not None:
         with suppress(OSError, ValueError):
             before.flush()

@@ -1,53 +1,58 @@
-"""Batches by index: seeded, grouped by length, shared between processes, resumable in the middle of an epoch."""
+"""Loading of batches by index: seeded, bucketed by length, sharded over processes, resumable within an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
 from lightning_nn.errors import UserError
+
+Fingerprints = NDArray[np.uint64]
 
 
 class Source(Protocol):
     """Samples in memory or in a memory map, fetched a batch at a time.
 
     Attributes:
-        labels: int64 (N,), the class of each sample.
-        lengths: int64 (N,), what each sample costs (words); None where all cost the same.
+        lengths: int64 (N,), length of each sample (words); None if all have the same.
     """
 
-    labels: Index
     lengths: Index | None
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Index) -> Batch: ...
 
-    def join(self, other: Any) -> Source:
-        """The samples of this source and of another over the same data, one after another."""
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the contents of each sample, without its label."""
         ...
 
 
-class Loader:
-    """An iterable of batches that Lightning shards, saves and resumes without further help.
+class LabeledSource(Source, Protocol):
+    """Samples that belong to classes.
 
-    Args:
-        source: where the samples are.
-        order: which of them make a batch.
-        transform: applied to each batch with a generator that depends on (seed, epoch, position) alone: augmentation.
+    Attributes:
+        labels: int64 (N,), the class of each sample.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        order: BatchSampler,
-        transform: Callable[[Batch, np.random.Generator], Batch] | None = None,
-    ) -> None:
-        self.source, self.transform = source, transform
+    labels: Index
+
+
+class Loader:
+    """Iterable of batches whose position Lightning saves and restores.
+
+    Args:
+        source: the samples.
+        order: sampler of the batches.
+    """
+
+    def __init__(self, source: Source, order: BatchSampler) -> None:
+        self.source = source
         self.batch_sampler = order  # Lightning calls `batch_sampler.sampler.set_epoch`
         self._position = 0
         self._resumed: tuple[int, int] | None = None
@@ -65,29 +70,27 @@ class Loader:
             if position < self._position:
                 continue
             batch = self.source[index]
-            if self.transform is not None:
-                batch = self.transform(batch, np.random.default_rng((order.seed, epoch, order.rank, position)))
             self._position = position + 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch, how many of its batches have been given out, of how many, and to how many processes."""
+        """Return the position: seed, epoch, batches yielded in it, batches per epoch, and number of processes."""
         order = self.batch_sampler
         place = {"batch": self._position, "batches": len(self), "processes": order.world_size}
         return {"seed": order.seed, "epoch": order.epoch, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order.
+        """Resume after the last batch yielded, in the saved order, at the next iteration over the saved epoch.
 
         Raises:
-            UserError: in the middle of an epoch with another number of processes, which share it otherwise.
+            UserError: the epoch is unfinished and the number of processes differs, so it would be sharded differently.
         """
         now = self.batch_sampler.world_size
         before = state.get("processes", now)
         if before != now and 0 < state["batch"] < state["batches"]:
             raise UserError(
-                f"this run was stopped in the middle of an epoch that {before} process{'es' * (before != 1)} shared: "
-                f"{now} would leave samples of it out or take them twice. Go on with {before} to its end"
+                f"this run stopped in the middle of an epoch shared by {before} process{'es' * (before != 1)}; "
+                f"{now} would skip or repeat samples. Resume with {before} until the epoch ends"
             )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])

@@ -1,184 +1,288 @@
-"""What all data sets share: splits behind sources, loaders over them, and what a model needs to know of them."""
+"""Base class of data sets: splits, loaders, and the facts about the data that a model needs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
 import numpy as np
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
-from lightning_nn.data.loader import Loader, Source
+from lightning_nn.data.batches import Batch, Index
+from lightning_nn.data.loader import Fingerprints, Loader, Source
+from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
+from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]
 
+SPLITS = ("train", "val", "test")
 
-class DataModule(pl.LightningDataModule):
-    """A data set with a train, a val and a test split.
 
-    A subclass says what it is in `prepare`, which fills `sources`, `processor` and `summary`. Construction does no
-    work.
-
-    Args:
-        batch_size: samples in a batch of one process; 1 is gradient descent by single samples, "all" by the whole set.
-        balanced: show each class as often as the largest one in training, repeating samples.
+@runtime_checkable
+class Learner(Protocol):
+    """A model to which the data module passes facts about the data; any other LightningModule gets none.
 
     Attributes:
-        describes: arguments of models that this data decides (the keys of `describe()`).
-        reading: arguments of its own that a trained model's reader decides.
-        sources: "train", "val" and "test", once prepared.
-        processor: turns raw input into batches, once prepared.
-        summary: rows of the table shown when a run starts, the first one its header, once prepared.
-        notes: lines shown below that table: what was skipped, warnings, once prepared.
+        batch_type: type of its batches.
+        processor: the one it was trained with, or None.
+        train_batches: batches per epoch on each process.
     """
 
-    describes: ClassVar[tuple[str, ...]]
+    batch_type: type[Batch]
+    processor: Processor | None
+    train_batches: int | None
+
+
+class DataModule(pl.LightningDataModule):
+    """A data set with a train, a val and a test split, any of which may be missing.
+
+    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`. The constructor reads
+    nothing.
+
+    Args:
+        batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
+
+    Attributes:
+        describes: model arguments that the data determines (the keys of `describe()`).
+        reading: arguments of the data module that a trained model's processor determines.
+        max_length: maximum sum of the source's lengths in a batch; None for no limit.
+        sources: sources of the existing splits by name, once prepared.
+        processor: converter of raw input to batches, once prepared.
+        summary: rows of the table shown when a run starts, header first, once prepared.
+        notes: lines shown below that table, such as skipped files and warnings, once prepared.
+        provided_splits: splits that the data itself provides, once prepared; the others are split off.
+        fixed_processor: processor of a trained model, which determines how raw input is read; None for the data's own.
+        evaluation_split: the only split to load; None for all.
+        batch_type: type of the model's batches, for a data set that can give several; set before it is prepared.
+    """
+
+    describes: ClassVar[tuple[str, ...]] = ()
     reading: ClassVar[tuple[str, ...]] = ()
+    max_length: int | None = None
     sources: dict[str, Source]
     processor: Processor
     summary: list[tuple[str, ...]]
     notes: list[str]
+    provided_splits: Sequence[str] = SPLITS
 
-    def __init__(self, batch_size: BatchSize, balanced: bool) -> None:
+    def __init__(self, batch_size: BatchSize) -> None:
         super().__init__()
         if batch_size != "all" and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; it must be 'all' or at least 1")
-        self.batch_size, self.balanced = batch_size, balanced
+        self.batch_size = batch_size
         self.fixed_processor: Processor | None = None
         self.evaluation_split: str | None = None
+        self.batch_type: type[Batch] | None = None
         self._prepared = False
+        self._digests: dict[str, str] = {}
+        self._fingerprints: dict[str, Fingerprints] = {}
+
+    # ------------------------------------------------------------------ preparing
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Build or open the cache and fill `sources`, `processor`, `summary` and `notes`.
+
+        Called once per process, before the model is made and before the processes are connected, so every write is
+        under a file lock. With `evaluation_split`, only that split is loaded, or all samples if the data has no such
+        split.
+
+        Raises:
+            UserError: the data can't be used; names file, line and remedy.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return the model arguments that the data determines: `num_classes`, `vocabulary_size`, `channels`, ..."""
+
+    def prepare_once(self) -> None:
+        """Call `prepare`, on the first call only.
+
+        Raises:
+            UserError: see `prepare`; also if a trained model's processor does not fit.
+        """
+        if self._prepared:
+            return
+        self.prepare()
+        self.check_processor()
+        self._digests, self._fingerprints = {}, {}
+        self._prepared = True
+        if (only := self.evaluation_split) is not None:
+            self.sources = {only: self.sources[only]}
+            if only not in self.provided_splits:
+                self.notes.append(f"{only}: all {len(self.sources[only]):,} samples, as the data has no {only} split")
+        elif found := duplicates({split: self.fingerprints(split) for split in self.sources}, self.place):
+            self.notes.append(found)
+
+    def check_processor(self) -> None:
+        """Refuse a trained model's processor that does not fit this data."""
 
     def use_processor(self, processor: Processor | None) -> None:
-        """Reads as a trained model does: its vocabulary and categories instead of those the data would give.
+        """Use a trained model's processor, with its vocabulary and categories, instead of the data's own.
 
         Args:
             processor: the model's; None changes nothing.
 
         Raises:
-            UserError: see `prepare_once`, which is called again if it was before.
+            UserError: see `prepare_once`, which runs again if the data was already prepared.
         """
         if processor is not None:
             self.fixed_processor = processor
-            if self._prepared:
-                self._prepared = False
-                self.prepare_once()
-
-    @abstractmethod
-    def prepare(self) -> None:
-        """Builds or opens the cache and fills `sources`, `processor`, `summary` and `notes`.
-
-        Called once a process, before the model is made and before processes know of each other, so anything that is
-        written is written under a file lock.
-
-        Raises:
-            UserError: the data can't be used; names the file, the line and the remedy.
-        """
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """Arguments of models that the data decides, by name: `classes`, `vocabulary`, `channels`, ..."""
-
-    def prepare_once(self) -> None:
-        """Calls `prepare` the first time.
-
-        Raises:
-            UserError: see `prepare`; also if an adopted reader knows other categories.
-        """
-        if self._prepared:
-            return
-        self.prepare()
-        if self.fixed_processor is not None and self.fixed_processor.categories != self.processor.categories:
-            raise UserError(
-                f"the model's categories are {', '.join(self.fixed_processor.categories)}; "
-                f"this data has {', '.join(self.processor.categories)}"
-            )
-        if self.evaluation_split is not None and self.evaluation_split not in self.provided_splits:
-            self._take_whole(self.evaluation_split)
-        self._prepared = True
-
-    def prepare_data(self) -> None:
-        """Lightning's hook: once a node."""
-        self.prepare_once()
-
-    def setup(self, stage: str) -> None:
-        """Lightning's hook: on each process."""
-        self.prepare_once()
-
-    provided_splits: Sequence[str] = ("train", "val", "test")  # the splits that stand apart in the data, once prepared
+            self._prepare_again()
 
     def evaluate_only(self, split: str) -> None:
-        """Gives one part alone, for a model that is tested on other data than its own: all samples where none is given.
+        """Load a single split, to evaluate a trained model on a new data set; without such a split, all samples.
 
         Args:
             split: "val" or "test".
 
         Raises:
-            UserError: see `prepare_once`, which is called again if it was before.
+            UserError: see `prepare_once`, which runs again if the data was already prepared.
         """
         self.evaluation_split = split
+        self._prepare_again()
+
+    def _prepare_again(self) -> None:
         if self._prepared:
             self._prepared = False
             self.prepare_once()
 
-    def _take_whole(self, split: str) -> None:
-        whole = self.sources["train"]
-        for other in ("val", "test"):
-            if other not in self.provided_splits:
-                whole = whole.join(self.sources[other])
-        self.sources[split] = whole
-        self.notes.append(f"{split} here is all {len(whole):,} samples: no such part is given")
+    # ------------------------------------------------------------------ Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Prepare the data; Lightning calls this once per node."""
+        self._learner()
+        self.prepare_once()
+
+    def setup(self, stage: str) -> None:
+        """Give model and data the same processor: the trained model's, or else the data's.
+
+        Lightning calls this on each process, before the model's `setup`.
+
+        Raises:
+            UserError: the model was trained on data that this data does not fit.
+        """
+        model = self._learner()
+        self.prepare_once()
+        if model is not None:
+            if model.processor is not None and model.processor.state_dict() != self.processor.state_dict():
+                self.use_processor(model.processor)
+            model.processor = self.processor
+            model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
+        if stage == "fit" and "train" in self.sources:
+            keep(self.digest(["train"]), self.fingerprints("train"))
+
+    def _learner(self) -> Learner | None:
+        """Return the model of the run if it is a `Learner`; its `batch_type` determines what `prepare` makes."""
+        model = getattr(self.trainer, "lightning_module", None)
+        if not isinstance(model, Learner):
+            return None
+        if not self._prepared:
+            self.batch_type = model.batch_type
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint stores of the data: the digests of all splits and of train."""
+        return {"split_digest": self.split_digest, "train_digest": self.digest(["train"])}
+
+    # ------------------------------------------------------------------ contents
 
     @property
-    def split_digest(self) -> str | None:
-        """A digest of what its parts hold, where some of them are cut from others; None where all are given.
+    def split_digest(self) -> str:
+        """Hash of the contents of all splits, in order.
 
-        Data that has grown since a model was trained is cut otherwise: samples it was trained on would be tested.
+        Compared with the checkpoint's before testing: if the file has grown, a new random split would put training
+        samples into the test split.
+        """
+        return self.digest(SPLITS)
+
+    def digest(self, splits: Iterable[str]) -> str:
+        """Hash the contents of some splits, in order; missing ones add nothing."""
+        self.prepare_once()
+        whole = hashlib.blake2b(digest_size=16)
+        for split in splits:
+            if split in self.sources:
+                whole.update(f"{split} {self._digest(split)} ".encode())
+        return whole.hexdigest()
+
+    def _digest(self, split: str) -> str:
+        if split not in self._digests:
+            digest = hashlib.blake2b(f"{len(self.sources[split])} ".encode(), digest_size=16)
+            for numbers in self.contents(split):
+                digest.update(np.ascontiguousarray(numbers).data)
+            self._digests[split] = digest.hexdigest()
+        return self._digests[split]
+
+    def contents(self, split: str) -> Iterator[NDArray[Any]]:
+        """Yield the arrays that the digest of an existing split hashes: the fingerprints of its samples."""
+        yield self.fingerprints(split)
+
+    def fingerprints(self, split: str) -> Fingerprints:
+        """Return a hash of the contents of each sample of an existing split, uint64 (N,), computed once."""
+        self.prepare_once()
+        if split not in self._fingerprints:
+            self._fingerprints[split] = self.sources[split].fingerprints()
+        return self._fingerprints[split]
+
+    def place(self, split: str, number: int) -> str:
+        """Name the place of sample `number` (from 0) of an existing split, for a note."""
+        return f"sample {number + 1:,} of {split}"
+
+    # ------------------------------------------------------------------ loaders
+
+    def require_split(self, split: str) -> None:
+        """Refuse a split that is missing.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Raises:
+            UserError: names the splits that exist.
         """
         self.prepare_once()
-        if set(self.provided_splits) >= {"train", "val", "test"}:
-            return None
-        digest = hashlib.blake2b(digest_size=16)
-        for split in ("train", "val", "test"):
-            digest.update(f"{split} {len(self.sources[split])} ".encode())
-            digest.update(np.ascontiguousarray(self.sources[split].labels, np.int64).data)
-        return digest.hexdigest()
-
-    @property
-    def class_counts(self) -> list[int]:
-        """Training samples of each class."""
-        self.prepare_once()
-        counts = np.bincount(self.sources["train"].labels, minlength=len(self.processor.categories))
-        return [int(n) for n in counts]
+        if split not in self.sources:
+            raise UserError(f"there is no {split} split in this data, only {' and '.join(self.sources)}")
 
     def train_dataloader(self) -> Loader:
-        """Shuffled, each sample once an epoch (unless balanced)."""
+        """Return a loader of train: shuffled, each sample once per epoch unless balanced.
+
+        Raises:
+            UserError: there is no train split.
+        """
+        self.require_split("train")
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return self._loader("train", shuffle=not overfit)
 
-    def val_dataloader(self) -> Loader:
-        """Each sample once."""
-        return self._loader("val", shuffle=False)
+    def val_dataloader(self) -> Loader | list[Loader]:
+        """Return a loader of val, each sample once; an empty list if there is no such split."""
+        return self._loader_or_none("val")
 
-    def test_dataloader(self) -> Loader:
-        """Each sample once."""
-        return self._loader("test", shuffle=False)
+    def test_dataloader(self) -> Loader | list[Loader]:
+        """Return a loader of test, each sample once; an empty list if there is no such split."""
+        return self._loader_or_none("test")
 
-    def predict_dataloader(self) -> Loader:
-        """The test split in its own order: answer i is about sample i."""
-        return self._loader("test", shuffle=False, keep_order=True)
+    def predict_dataloader(self) -> Loader | list[Loader]:
+        """Return a loader of test in data-set order, so that prediction i is for sample i; an empty list without it."""
+        return self._loader_or_none("test", keep_order=True)
 
-    max_length: int | None = None  # sum of the source's lengths in a batch, at most
+    def balanced_labels(self, split: str) -> Index | None:
+        """Return the labels of an existing split if its classes are to be balanced by repeating samples, or None."""
+        return None
+
+    def _loader_or_none(self, split: str, *, keep_order: bool = False) -> Loader | list[Loader]:
+        self.prepare_once()
+        return self._loader(split, shuffle=False, keep_order=keep_order) if split in self.sources else []
 
     def _loader(self, split: str, *, shuffle: bool, keep_order: bool = False) -> Loader:
-        self.prepare_once()
         source = self.sources[split]
         order = BatchSampler(
             len(source),
@@ -190,6 +294,6 @@ class DataModule(pl.LightningDataModule):
             world_size=self.trainer.world_size if self.trainer is not None else 1,
             lengths=None if self.batch_size == "all" else source.lengths,
             max_length=self.max_length,
-            labels=source.labels if self.balanced and split == "train" else None,
+            labels=self.balanced_labels(split),
         )
         return Loader(source, order)

@@ -1,4 +1,4 @@
-"""What predict needs of the data: raw input to batches and back."""
+"""Interface of processors, which convert raw input to batches for prediction."""
 
 from __future__ import annotations
 
@@ -8,31 +8,45 @@ from typing import Any, Protocol
 from lightning_nn.data.batches import Batch, Index
 
 
-class Processor(Protocol):
-    """What predict needs of the data: raw input to batches, class numbers to names. A checkpoint carries its state.
+class InputOptions(Protocol):
+    """The --data options of predict, which name the raw inputs.
 
     Attributes:
-        kind: its name in `lightning_nn.catalog.PROCESSORS`.
-        categories: name of each class, in the order of the labels.
+        text: texts given one by one; None for none.
+        file: a file or folder, "-" for standard input; None for none.
+        encoding: encoding of a text file.
+        max_pixels: maximum number of pixels of an image; a larger one is refused.
+    """
+
+    text: list[str] | None
+    file: str | None
+    encoding: str
+    max_pixels: int
+
+
+class Processor(Protocol):
+    """Converter of raw input to batches, the way a model was trained. A checkpoint stores its state.
+
+    Attributes:
+        kind: name in `lightning_nn.catalog.PROCESSORS`.
     """
 
     kind: str
-    categories: list[str]
 
     def encode(self, raw: list[Any]) -> Batch:
-        """A batch without labels from raw inputs: texts, or pictures (paths or PIL images).
+        """Make a batch without labels from raw inputs: texts, or images (paths or PIL images).
 
         Raises:
-            UserError: an input that cannot be read.
+            UserError: an input can't be read.
         """
         ...
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, Batch]]:
-        """Batches without labels, of inputs of like length and bounded in all, each with the numbers of its inputs.
+        """Yield batches of bounded size without labels, inputs of similar length together, each with their indices.
 
         Args:
             raw: any number of inputs.
-            batch_size: inputs in a batch, at most.
+            batch_size: maximum number of inputs in a batch.
 
         Raises:
             UserError: see `encode`.
@@ -40,9 +54,27 @@ class Processor(Protocol):
         ...
 
     def row_labels(self) -> dict[str, list[str]]:
-        """Names of what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
+        """Return the labels of the rows of a model's weight tables by kind: "categories", "words", ..."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
+        """Return the constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
         ...
+
+    def inputs(self, options: InputOptions) -> Iterator[Any]:
+        """Yield the raw inputs that the options of predict name.
+
+        Raises:
+            UserError: an option does not apply to this kind of input, or points to nothing.
+        """
+        ...
+
+
+class LabeledProcessor(Processor, Protocol):
+    """A processor of labelled data.
+
+    Attributes:
+        categories: name of each class, in the order of the labels.
+    """
+
+    categories: list[str]

@@ -1,51 +1,86 @@
-"""Loss and accuracy of an epoch, added up sample by sample."""
+"""Epoch means, accumulated step by step."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-class RunningMeans:
-    """Sums of an epoch on this process, which do not wait for the device.
+class Totals(NamedTuple):
+    """Sums of an epoch.
 
     Attributes:
-        sums: loss, hits and samples, (3,), float64 where the device has it; None before the epoch's first step.
+        sums: sums by name.
+        weight: number of samples (pixels, words) in the sums.
+    """
+
+    sums: dict[str, float | Tensor]
+    weight: float | Tensor
+
+
+class RunningMeans:
+    """Sums of an epoch on this process, by name, accumulated on the device without waiting for it.
+
+    Attributes:
+        names: names of the sums, in the order of the epoch's first step.
+        sums: (names + 1,), the weight last; float64 if the device has it; None before the epoch's first step.
     """
 
     def __init__(self) -> None:
+        self.names: list[str] = []
         self.sums: Tensor | None = None
-        self._resumed: tuple[int, list[float]] | None = None
+        self._resumed: tuple[int, Totals] | None = None
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Reset the sums."""
         self.sums = self._resumed = None
 
-    def resume(self, epoch: int, sums: list[float]) -> None:
-        """Goes on from sums over all processes, if the next step is of their epoch.
+    def resume(self, epoch: int, totals: Totals) -> None:
+        """Resume from saved sums, if the next step belongs to their epoch.
 
         Args:
-            epoch: that had begun.
-            sums: of it.
+            epoch: number of the unfinished epoch.
+            totals: its sums so far, over all processes.
         """
-        self._resumed = (epoch, sums)
+        self._resumed = (epoch, totals)
 
-    def add(self, losses: Tensor, correct: Tensor, epoch: int, *, keeps_resumed: bool) -> None:
-        """Adds a step.
+    def add(self, sums: Mapping[str, Tensor], weight: int | Tensor, epoch: int, *, keeps_resumed: bool) -> None:
+        """Add the sums of a step.
 
         Args:
-            losses: (B,).
-            correct: bool (B,).
-            epoch: of the step.
-            keeps_resumed: whether it is on this process that resumed sums are gone on from.
+            sums: scalars by name; the same names in each step.
+            weight: number of samples in the sums.
+            epoch: epoch of the step.
+            keeps_resumed: add the resumed sums on this process; True on exactly one.
+
+        Raises:
+            ValueError: the names differ from those of the steps before.
         """
-        exact = torch.float32 if losses.device.type == "mps" else torch.float64
-        samples = torch.full((), len(losses), dtype=exact, device=losses.device)
-        step = torch.stack([losses.sum(dtype=exact), correct.sum(dtype=exact), samples])
+        values = [value.detach() for value in sums.values()]
+        device = values[0].device
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        count = torch.as_tensor(weight, dtype=exact, device=device).detach()
+        step = torch.stack([*(value.to(exact) for value in values), count])
         if self.sums is None:
-            self.sums = torch.zeros_like(step)
-            begun, sums = self._resumed or (-1, [])
-            if begun == epoch and keeps_resumed:
-                self.sums += step.new_tensor(sums)
+            self.names, self.sums = list(sums), torch.zeros_like(step)
+            begun, totals = self._resumed or (-1, Totals({}, 0.0))
+            if begun == epoch and keeps_resumed and totals.sums.keys() == sums.keys():
+                self.sums += step.new_tensor([*(totals.sums[name] for name in self.names), totals.weight])
             self._resumed = None
+        elif list(sums) != self.names:
+            raise ValueError(f"sums of a step are {', '.join(sums)}; those before were {', '.join(self.names)}")
         self.sums += step
+
+    def totals(self, over_processes: Callable[[Tensor], Tensor]) -> Totals | None:
+        """Return the sums of the epoch so far over all processes; None before its first step.
+
+        Args:
+            over_processes: function that sums a tensor over the processes.
+        """
+        if self.sums is None:
+            return None
+        *sums, weight = over_processes(self.sums)
+        return Totals(dict(zip(self.names, sums, strict=True)), weight)

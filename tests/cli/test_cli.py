@@ -1,4 +1,4 @@
-"""The command line as a person meets it: help, settings, what a run leaves behind, and what is said about slips."""
+"""The command line as a user meets it: help, settings, what a run leaves behind, and messages about user errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_pr
 
 
 class Trained:
-    """A finished run of softmax on digits, and the folder it was started in."""
+    """A finished run of softmax on digits, and the folder in which it was started."""
 
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd
@@ -80,7 +80,7 @@ def test_help_of_a_model_is_its_own_and_its_datas(argv: tuple[str, ...], tmp_pat
         assert option in text, f"{option} is not in the help"
     assert not re.search(r"--trainer\.[a-z]", text), "the trainer's arguments are a help of their own"
     assert "--model softmax --help trainer" in text, "it does not say how to get the trainer's"
-    assert "neurons of each hidden layer" in text
+    assert "number of neurons in each hidden layer" in " ".join(text.split())
     assert not (tmp_path / "logs").exists(), "help left a folder"
 
 
@@ -111,7 +111,7 @@ def test_help_of_predict(tmp_path: Path) -> None:
         assert option in text, option
 
 
-# ---------------------------------------------------------------------- slips
+# ---------------------------------------------------------------------- user errors
 
 SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown command": ("tset --model softmax", ("tset", "'test'")),
@@ -119,7 +119,7 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown model, none near": ("--model zzzz", ("zzzz", "logistic", "softmax", "lstm", "han")),
     "unknown data": ("--model softmax --data digit", ("digit", "'digits'")),
     "unknown data without a model": ("predict --data digit", ("digit", "'digits'")),
-    "a pair that does not fit": ("--model han --data digits", ("han", "text", "digits", "pictures", "bulletins")),
+    "a pair that does not fit": ("--model han --data digits", ("han", "text", "digits", "image", "bulletins")),
     "no model": ("--trainer.max_epochs 3", ("--model", "softmax", "han")),
     "no model in fit": ("fit", ("--model", "softmax")),
     "misspelt --model": ("--modle softmax", ("--model",)),
@@ -196,7 +196,7 @@ def test_slips_are_said_in_a_line(slip: str, tmp_path: Path) -> None:
 def test_passes_that_are_the_same_are_found_before_a_run_is_made(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     silent = "--model han --data text --data.path reviews.csv --model.dropout 0 --model.word_dropout 0"
-    command(*silent.split(), cwd=tmp_path).refused("--loss.r_drop", "raise --model.dropout, or say --loss.r_drop 0")
+    command(*silent.split(), cwd=tmp_path).refused("--loss.r_drop", "raise --model.dropout, or set --loss.r_drop 0")
     assert not (tmp_path / "logs").exists()
 
 
@@ -220,7 +220,7 @@ def test_broken_configuration_files(tmp_path: Path) -> None:
 
 
 def test_logs_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a user meets it who may not write there; root, who may everywhere, can't."""
+    """A user without write permission meets this; root can write everywhere, so `mkdir` refuses here."""
 
     mkdir = Path.mkdir
 
@@ -248,7 +248,7 @@ def test_a_run_is_never_overwritten(trained: Trained) -> None:
 
 
 def settings(*argv: str, cwd: Path) -> dict[str, Any]:
-    """What --print_config says of a command line."""
+    """Return the settings that --print_config prints."""
     out: dict[str, Any] = yaml.safe_load(command("--model", "softmax", *argv, "--print_config", cwd=cwd).ok().out)
     return out
 
@@ -325,7 +325,9 @@ def test_the_next_commands_work_as_they_are_shown(trained: Trained, tmp_path: Pa
         shlex.split(line[line.index(c) :]) for line in trained.said.out.splitlines() for c in COMMANDS if c in line
     ]
     kinds = {"predict" if "predict" in argv else argv[0] for argv in shown}
-    assert kinds == {"tensorboard", "python", "predict"}, f"look, go on and predict are promised; shown: {shown}"
+    assert kinds == {"tensorboard", "python", "predict"}, (
+        f"tensorboard, resume and predict are promised; shown: {shown}"
+    )
     picture = tmp_path / "three.png"
     save_picture(picture)
     cwd = Path(shutil.copytree(trained.cwd, tmp_path / "copy"))
@@ -398,7 +400,7 @@ def test_figures_are_shown_where_they_cannot_be_kept(trained: Trained, tmp_path:
     run = Path(shutil.copytree(trained.run, tmp_path / "r"))
     (run / "results.json").write_text("{", encoding="utf-8")
     said = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path).ok()
-    assert "written anew" in said.err
+    assert "could not be read and is replaced" in said.err
     assert results(run)["test/acc"] == json.loads(said.out)["test/acc"]
     (run / "results.json").unlink()
     (run / "results.json").mkdir()
@@ -416,9 +418,30 @@ def test_a_checkpoint_is_named_from_its_own_folder(trained: Trained, tmp_path: P
     assert not (run / "checkpoints/logs").exists(), "a run of its own was begun"
 
 
-@pytest.mark.parametrize("verb", ["test", "validate", "fit"])
-def test_help_of_a_verb_alone_is_the_general_one(verb: str, tmp_path: Path) -> None:
-    assert command(verb, "--help", cwd=tmp_path).ok().out == command("--help", cwd=tmp_path).ok().out
+@pytest.mark.parametrize(
+    ("verb", "heeded", "not_heeded"),
+    [
+        ("fit", ("--finetune", "--name", "--seed_everything"), ("--data.text",)),
+        ("validate", ("--ckpt_path", "--trainer.limit_val_batches"), ("--finetune", "--name", "--optimizer")),
+        ("test", ("--ckpt_path", "--trainer.limit_test_batches"), ("--finetune", "--name", "--optimizer")),
+    ],
+)
+def test_help_of_a_verb_names_what_it_heeds(
+    verb: str, heeded: tuple[str, ...], not_heeded: tuple[str, ...], tmp_path: Path
+) -> None:
+    text = command(verb, "--help", cwd=tmp_path).ok().out
+    assert f"train.py {verb} " in text.splitlines()[0]
+    assert max(map(len, text.splitlines())) <= 80, max(text.splitlines(), key=len)
+    assert not [option for option in heeded if option not in text]
+    assert not [option for option in not_heeded if f"{option} " in text]
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_help_of_an_evaluation_shows_no_options_of_training(verb: str, tmp_path: Path) -> None:
+    text = command(verb, "--model", "lstm", "--data", "text", "--help", cwd=tmp_path).ok().out
+    assert "--data.path" in text and "--trainer.…" in text
+    for option in ("--model.", "--optimizer.", "--loss.", "--early_stopping.", "--data.segmenter", "--data.min_count"):
+        assert option not in text, f"{option} has no effect on {verb}"
 
 
 def test_nothing_is_logged_of_steps_where_that_is_asked(tmp_path: Path) -> None:
@@ -450,7 +473,7 @@ def test_predict_pictures(trained: Trained, tmp_path: Path) -> None:
     assert row.split(",")[1] in "0123456789"
     folder = command("predict", "--ckpt_path", "best", "--data.file", str(tmp_path), cwd=trained.cwd).ok()
     assert len(folder.out.splitlines()) == 3, folder.out
-    command("predict", "--data.text", "三", cwd=trained.cwd).refused("pictures", "--data.file")
+    command("predict", "--data.text", "三", cwd=trained.cwd).refused("reads images", "--data.file")
     command("predict", "--data.file", "nothere.png", cwd=trained.cwd).refused("nothere.png")
     (tmp_path / "no.png").write_text("not a picture", encoding="utf-8")
     command("predict", "--data.file", str(tmp_path / "no.png"), cwd=trained.cwd).refused("no.png")
@@ -464,7 +487,7 @@ def test_predict_writes_where_it_can(trained: Trained, tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("input,category,probability\n")
 
 
-# ---------------------------------------------------------------------- checkpoints that are not
+# ---------------------------------------------------------------------- unusable checkpoints
 
 USES = {
     "resume": ("--ckpt_path",),
@@ -477,7 +500,7 @@ USES = {
 
 
 class Evil:
-    """Leaves a file where it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -501,13 +524,13 @@ def test_a_live_pickle_is_refused_and_not_run(form: str, use: str, trained: Trai
         "evil.ckpt", "damaged or no checkpoint" if form == "pickle 4" else "could run code"
     )
     assert not mark.exists(), "the pickle ran"
-    with file.open("rb") as stream:  # it is a live one
+    with file.open("rb") as stream:  # proof that the pickle is live
         (pickle.load if form.startswith("pickle") else partial(torch.load, weights_only=False))(stream)
     assert mark.exists()
 
 
 def spoil(form: str, good: Path, file: Path) -> tuple[str, ...]:
-    """Writes a checkpoint that can't be used to a file; what the message must say."""
+    """Write an unusable checkpoint to a file, and return words that the message must contain."""
     checkpoint = torch.load(good, weights_only=True)
     mine = checkpoint["lightning_nn"]
     if form == "missing":
@@ -533,7 +556,7 @@ def spoil(form: str, good: Path, file: Path) -> tuple[str, ...]:
     changed: dict[str, Any] = {
         "foreign": {"state_dict": checkpoint["state_dict"], "pytorch-lightning_version": "2.0"},
         "tensor": torch.zeros(3),
-        "newer": {**checkpoint, "lightning_nn": {**mine, "version": 99}},
+        "newer": {**checkpoint, "lightning_nn": {**mine, "format": 99}},
         "unknown model": {**checkpoint, "lightning_nn": {**mine, "model": "resnet"}},
         "hollow": {**checkpoint, "lightning_nn": {}},
         "no weights": {k: v for k, v in checkpoint.items() if k != "state_dict"},
@@ -550,7 +573,7 @@ FORMS = ["missing", "empty", "half", "text", "folder", "flipped", "foreign", "te
 FORMS += ["hollow", "no weights"]
 
 
-# Weights that fit can be taken from any model.
+# Weights that fit can be loaded from any model.
 BROKEN = [(form, use) for form in FORMS for use in USES if (form, use) != ("unknown model", "finetune")]
 
 
@@ -605,13 +628,15 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "part",
     [
-        {"lightning_nn": {"version": "x"}},
+        {"lightning_nn": {"format": "x"}},
         {"lightning_nn": {"processor": {"kind": "nope", "state": {}}}},
         {"lightning_nn": {"processor": "text"}},
         {"lightning_nn": {"settings": None}},
         {"lightning_nn": {"settings": {"optimizer": 3}}},
-        {"lightning_nn": {"config": "just text"}},
-        {"lightning_nn": {"config": "model: [1, 2"}},
+        {"lightning_nn": {"run": "just text"}},
+        {"lightning_nn": {"run": {"data": 3}}},
+        {"lightning_nn": {"run": {"data": "digits", "trainer": "just text"}}},
+        {"lightning_nn": {"run": {"data": {"class_path": "os.system"}}}},
         {"hyper_parameters": 3},
         {"loops": {}},
     ],

@@ -1,4 +1,4 @@
-"""Every recipe of conf/ parses, says something, and runs; every model overfits a batch from the command line."""
+"""Every recipe in conf/ parses, changes something, and runs; every model overfits a batch from the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from lightning_nn import catalog
-from lightning_nn.cli.parser import CommandLine, find_recipes
+from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.recipes import find_recipes
 from lightning_nn.cli.request import parse
 from lightning_nn.data.images.cifar10 import CATEGORIES
 from tests.commands import ROOT, command, write_reviews
@@ -26,7 +27,7 @@ TINY = {
 
 
 def write_pictures(folder: Path) -> None:
-    """Three pictures of each class of CIFAR-10 to train on, one to test."""
+    """Write three training images and one test image of each class of CIFAR-10."""
     for split, name, number in itertools.product(("train", "test"), CATEGORIES, range(3)):
         if split == "train" or number == 0:
             file = folder / split / name / f"{number}.png"
@@ -35,7 +36,7 @@ def write_pictures(folder: Path) -> None:
 
 
 def pair(recipe: Path) -> tuple[str, str]:
-    """Model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
+    """Return model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
     model, data, *_ = [*recipe.stem.split("-"), ""]
     return model, data or catalog.MODELS[model].data
 
@@ -76,7 +77,7 @@ def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
     argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
     argv += ["--trainer.limit_val_batches", "0"]
-    if catalog.MODELS[model].reads == "text":
+    if "text" in catalog.MODELS[model].batch_types:
         argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
         argv += ["--optimizer.lr", "0.01"]
     command("fit", *argv, cwd=tmp_path).ok()

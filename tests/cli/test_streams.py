@@ -110,7 +110,7 @@ def test_help_whose_reader_went_away_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_does_not_block_gets_everything(tmp_path: Path) -> None:
-    """Some programs make the pipe of a process they start so; a slow reader must not break the writer."""
+    """Some programs start processes with such a pipe; a slow reader must not break the writer."""
     reader, end = os.pipe()
     os.set_blocking(end, False)
     code = (
@@ -128,7 +128,7 @@ def test_a_pipe_that_does_not_block_gets_everything(tmp_path: Path) -> None:
 def test_a_character_that_the_output_cannot_show_is_replaced(tmp_path: Path) -> None:
     write_reviews(tmp_path / "评论.csv", rows=40)
     small = "--model lstm --data text --data.segmenter chars --model.embedding_size 4 --model.hidden_size 4"
-    trained = [*small.split(), "--data.path", "评论.csv", "--trainer.max_epochs", "1", "--trainer.logger", "false"]
+    trained = [*small.split(), "--data.path", "评论.csv", "--trainer.max_epochs", "1"]
     asked = ["predict", "--ckpt_path", "best", "--data.text", "很好"]
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
     for argv, variables in ((trained, plain), (asked, {"PYTHONIOENCODING": "cp1252"})):
@@ -145,7 +145,7 @@ def test_ctrl_c_ends_with_its_code_and_no_traceback(where: str, tmp_path: Path) 
     if where == "test":
         command(*SOFTMAX, "--trainer.enable_progress_bar", "false", cwd=tmp_path).ok()
     else:
-        write_reviews(tmp_path / "a.csv", rows=400_000)  # half a minute in several processes
+        write_reviews(tmp_path / "a.csv", rows=400_000)  # takes half a minute in several processes
         argv, reached = ["--model", "lstm", "--data", "text", "--data.path", "a.csv"], "cache/*.partial/words"
     started = subprocess.Popen(
         [sys.executable, "slow.py", *argv],
@@ -160,7 +160,7 @@ def test_ctrl_c_ends_with_its_code_and_no_traceback(where: str, tmp_path: Path) 
         assert started.poll() is None, started.communicate()[1]
         time.sleep(0.05)
     time.sleep(1)
-    os.killpg(started.pid, signal.SIGINT)  # as a terminal sends it: to the processes it started as well
+    os.killpg(started.pid, signal.SIGINT)  # like a terminal: also to its child processes
     said = started.communicate(timeout=60)[1]
     assert started.returncode == 130, said
     assert "Traceback" not in said

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lightning_nn import Digits, ImageBatch, LogisticRegression, Loss, Optimizer, UserError
-from lightning_nn.layers.normalize import pixels
+from lightning_nn import Digits, LogisticRegression, Loss, Optimizer, UserError
+from lightning_nn.layers.normalize import normalize
 from tests.contract import one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -65,7 +65,7 @@ def test_where_sure_and_wrong_mse_gives_no_gradient_and_bce_all_of_it() -> None:
 
 def test_mse_cannot_leave_a_wrong_start_that_bce_leaves() -> None:
     batch = one_batch(Digits(classes=[3, 8]))
-    x, label = pixels(batch, torch.float32).flatten(1), batch.label
+    x, label = normalize(batch.image, torch.float32).flatten(1), batch.label
     right = {}
     for criterion in ("bce", "mse"):
         model = LogisticRegression(features=64, criterion=criterion)
@@ -114,4 +114,4 @@ def test_batch_size_is_a_choice_of_gradient_descent(tmp_path: Path, size: Any) -
 
 def test_an_image_is_read_as_numbers_from_minus_one_to_one() -> None:
     image = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
-    torch.testing.assert_close(pixels(ImageBatch(image), torch.float64).flatten(), torch.tensor([-1, -0.6, 1]).double())
+    torch.testing.assert_close(normalize(image, torch.float64).flatten(), torch.tensor([-1, -0.6, 1]).double())

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
-from lightning_nn.runs.checkpoint import FORMAT, PlainCheckpointIO, read_checkpoint
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, PlainCheckpointIO
 
 
 def checkpoint(**more: Any) -> dict[str, Any]:
-    mine = {"version": FORMAT, "model": "softmax", "data": None, "processor": None, "settings": {}}
+    mine = {"format": FORMAT, "model": "softmax", "processor": None, "settings": {}}
     weights = {"w": torch.arange(1000.0)}
     return {"state_dict": weights, "hyper_parameters": {}, "lightning_nn": mine, **more}
 
@@ -31,8 +31,18 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read(saved: Path) -> None:
-    for read in (read_checkpoint, PlainCheckpointIO().load_checkpoint):
-        assert torch.equal(read(saved)["state_dict"]["w"], torch.arange(1000.0))
+    assert torch.equal(Checkpoint.open(saved).state_dict["w"], torch.arange(1000.0))
+    assert torch.equal(PlainCheckpointIO().load_checkpoint(saved)["state_dict"]["w"], torch.arange(1000.0))
+
+
+def test_an_open_checkpoint_is_given_out_once_and_for_its_own_file(saved: Path, tmp_path: Path) -> None:
+    opened = Checkpoint.open(saved)
+    read = PlainCheckpointIO(opened)
+    assert read.load_checkpoint(saved) is opened.content
+    assert read.load_checkpoint(saved) is not opened.content
+    other = tmp_path / "other.ckpt"
+    PlainCheckpointIO().save_checkpoint(checkpoint(epoch=3), other)
+    assert PlainCheckpointIO(opened).load_checkpoint(other)["epoch"] == 3
 
 
 # ---------------------------------------------------------------------- what is refused
@@ -59,7 +69,7 @@ def test_a_pickle_with_live_code_is_refused_and_not_run(tmp_path: Path, protocol
     reason = (
         "holds more than plain data and could run code when loaded: refused" if protocol in (None, 2) else "damaged"
     )
-    for load in (read_checkpoint, lambda p: PlainCheckpointIO().load_checkpoint(p, weights_only=False)):
+    for load in (Checkpoint.open, lambda p: PlainCheckpointIO().load_checkpoint(p, weights_only=False)):
         with pytest.raises(UserError, match=rf"evil.ckpt (is )?{reason}"):
             load(path)
     assert not touched.exists()
@@ -75,7 +85,7 @@ def test_a_file_cut_off_is_damaged(saved: Path, kept: float) -> None:
     whole = saved.read_bytes()
     saved.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
     with pytest.raises(UserError, match=r"is damaged or no checkpoint .*; use another one"):
-        read_checkpoint(saved)
+        Checkpoint.open(saved)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
@@ -87,7 +97,7 @@ def test_damaged_bytes_are_an_error_of_ours_or_none(tmp_path_factory: pytest.Tem
         content[int(place * len(content))] = byte
     path.write_bytes(content)
     with contextlib.suppress(UserError):
-        read_checkpoint(path)
+        Checkpoint.open(path)
 
 
 @pytest.mark.parametrize("content", ["not a checkpoint\n", "{'a': 1}", "\x80\x04.", "PK\x03\x04 and so on"])
@@ -95,48 +105,48 @@ def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path, content: str) -
     path = tmp_path / "notes.ckpt"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match="is damaged or no checkpoint"):
-        read_checkpoint(path)
+        Checkpoint.open(path)
 
 
 @pytest.mark.parametrize("value", [{"state_dict": {}}, [1, 2], torch.ones(3), {"lightning_nn": 3}])
 def test_a_checkpoint_of_another_project_is_foreign(tmp_path: Path, value: Any) -> None:
     torch.save(value, tmp_path / "foreign.ckpt")
     with pytest.raises(UserError, match="was not written by lightning_nn"):
-        read_checkpoint(tmp_path / "foreign.ckpt")
+        Checkpoint.open(tmp_path / "foreign.ckpt")
 
 
 def test_plain_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "linear.pt")
     with pytest.raises(UserError, match=r"written by lightning_nn: .*holds 2 tensors.*load_state_dict[^\n]*$"):
-        read_checkpoint(tmp_path / "linear.pt")
+        Checkpoint.open(tmp_path / "linear.pt")
 
 
 @pytest.mark.parametrize("weights", [3, [torch.zeros(2)]], ids=["number", "list"])
-def test_weights_without_names_are_not_whole(tmp_path: Path, weights: Any) -> None:
+def test_weights_without_names_are_damaged(tmp_path: Path, weights: Any) -> None:
     torch.save({**checkpoint(), "state_dict": weights}, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match="is not whole"):
-        read_checkpoint(tmp_path / "odd.ckpt")
+    with pytest.raises(UserError, match="is damaged: "):
+        Checkpoint.open(tmp_path / "odd.ckpt")
 
 
-def test_a_checkpoint_that_lacks_a_part_says_which(tmp_path: Path) -> None:
-    torch.save(checkpoint(lightning_nn={"version": FORMAT, "model": "han", "settings": {}}), tmp_path / "part.ckpt")
-    with pytest.raises(UserError, match="is not whole: it lacks data, processor; use another checkpoint"):
-        read_checkpoint(tmp_path / "part.ckpt")
+def test_a_checkpoint_that_lacks_a_key_says_which(tmp_path: Path) -> None:
+    torch.save(checkpoint(lightning_nn={"format": FORMAT, "model": "han"}), tmp_path / "part.ckpt")
+    with pytest.raises(UserError, match="is damaged: it lacks processor, settings; use another checkpoint"):
+        Checkpoint.open(tmp_path / "part.ckpt")
 
 
 def test_a_newer_format_is_named_with_the_remedy(tmp_path: Path) -> None:
-    torch.save(checkpoint(lightning_nn={"version": FORMAT + 1}), tmp_path / "new.ckpt")
+    torch.save(checkpoint(lightning_nn={"format": FORMAT + 1}), tmp_path / "new.ckpt")
     with pytest.raises(UserError, match=rf"format {FORMAT + 1}, newer than this lightning_nn reads.*pip install -U"):
-        read_checkpoint(tmp_path / "new.ckpt")
+        Checkpoint.open(tmp_path / "new.ckpt")
 
 
 def test_a_missing_file_says_what_is_there(saved: Path) -> None:
     with pytest.raises(UserError, match=r"no checkpoint at .*best.ckpt; there are: last.ckpt"):
-        read_checkpoint(saved.with_name("best.ckpt"))
+        Checkpoint.open(saved.with_name("best.ckpt"))
     with pytest.raises(UserError, match=r"is a folder; name a file, such as .*last.ckpt"):
-        read_checkpoint(saved.parent)
+        Checkpoint.open(saved.parent)
     with pytest.raises(UserError, match=r"no checkpoint at .*nowhere/last.ckpt$"):
-        read_checkpoint(saved.parent / "nowhere" / "last.ckpt")
+        Checkpoint.open(saved.parent / "nowhere" / "last.ckpt")
 
 
 # ---------------------------------------------------------------------- whole or not at all
@@ -174,7 +184,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
 ) -> None:
     before = saved.read_bytes()
     monkeypatch.setattr(torch, "save", full_after(size, torch.save, error))
-    with pytest.raises(UserError, match=rf"can't write .*last.ckpt: .*{reason}.*before is kept; free space"):
+    with pytest.raises(UserError, match=rf"can't write .*last.ckpt: .*{reason}.*the existing file is kept; free space"):
         PlainCheckpointIO().save_checkpoint(checkpoint(), saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["last.ckpt"]

@@ -22,7 +22,7 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from lightning_nn import HAN, SoftmaxClassifier, TextData, UserError, catalog
-from lightning_nn.cli.resume import SETTINGS
+from lightning_nn.cli.parser import SETTINGS
 from lightning_nn.runs.saved_settings import TRAINER, names, read_config, trusted
 from tests.commands import Result, command, environment, write_reviews
 
@@ -91,7 +91,7 @@ FORMS: dict[str, Any] = {
     "nested": {"init_args": {"callbacks": [{"x": CLASS}]}, **CLASS},
     "key": {f"{MODULE}.Touch" + "x" * 100_000: CLASS},
 }
-DOORS = ("settings", "config", "config.yaml")
+DOORS = ("settings", "run", "config.yaml")
 
 
 def shell(mark: Path) -> dict[str, Any]:
@@ -107,9 +107,9 @@ def through(trap: Trap, door: str, groups: dict[str, Any]) -> None:
     merged = {**kept, **{k: {**kept.get(k, {}), **v} if isinstance(v, dict) else v for k, v in groups.items()}}
     if door == "config.yaml":
         trap.stranger(lambda c: None, yaml.safe_dump(merged))
-    elif door == "config":
+    elif door == "run":
         (trap.cwd / RUN / "config.yaml").unlink()
-        trap.stranger(lambda c: c["lightning_nn"].update(config=yaml.safe_dump(merged)))
+        trap.stranger(lambda c: c["lightning_nn"].update(run={**merged, "data": "digits"}))
     else:
         (trap.cwd / RUN / "config.yaml").unlink()  # which counts for more
         trap.stranger(lambda c: c["lightning_nn"]["settings"].update(groups))
@@ -138,7 +138,7 @@ def test_no_class_that_a_file_names_is_made(door: str, verb: str, form: str, opt
     said = command(*VERBS[verb], cwd=trap.cwd)
     trap.shut()
     if option == "profiler":
-        assert "trainer.profiler" in said.ok().err, "it takes no part in training"
+        assert "trainer.profiler" in said.ok().err, "it does not affect training"
     else:
         assert f"trainer.{option}" in done(said, verb).err
 
@@ -167,13 +167,13 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
         checkpoint["hyper_parameters"].update({"init": evil, f"x{form}": evil})
         checkpoint["datamodule_hyper_parameters"].update(groups["data"])
         checkpoint["lightning_nn"]["settings"].update({k: v for k, v in groups.items() if isinstance(v, dict)})
-        checkpoint["lightning_nn"]["config"] = yaml.safe_dump(groups)
+        checkpoint["lightning_nn"]["run"] = {**groups, "data": "digits"}
 
     trap.stranger(change, yaml.safe_dump(groups))
     said = command(*VERBS[verb], cwd=trap.cwd)
     trap.shut()
     done(said, verb if verb == "finetune" else "resume")  # a model can't be made without its own arguments
-    assert ("more of the run are not taken" in said.err) == (verb in ("finetune", "predict", "test", "validate"))
+    assert ("more of the run are not loaded" in said.err) == (verb in ("finetune", "predict", "test", "validate"))
 
 
 @pytest.mark.parametrize("group", ["hyper_parameters", "datamodule_hyper_parameters"])
@@ -181,7 +181,7 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
 def test_load_from_checkpoint_takes_no_class(form: str, group: str, trap: Trap) -> None:
     trap.stranger(lambda c: c[group].update(hidden=FORMS[form]))
     if group == "hyper_parameters":
-        with pytest.raises(UserError, match=r"model\.hidden can't be taken"):
+        with pytest.raises(UserError, match=r"model\.hidden can't be loaded"):
             SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST)
         SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST, hidden=[4])
     else:
@@ -207,15 +207,9 @@ RAW = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("door", ["config", "config.yaml"])
 @pytest.mark.parametrize("raw", RAW)
-def test_yaml_is_plain_data_or_refused(raw: str, door: str, trap: Trap) -> None:
-    text = RAW[raw].format(mark=trap.mark, module=MODULE)
-    if door == "config":
-        (trap.cwd / RUN / "config.yaml").unlink()
-        trap.stranger(lambda c: c["lightning_nn"].update(config=text))
-    else:
-        trap.stranger(lambda c: None, text)
+def test_yaml_is_plain_data_or_refused(raw: str, trap: Trap) -> None:
+    trap.stranger(lambda c: None, RAW[raw].format(mark=trap.mark, module=MODULE))
     done(command(*VERBS["resume"], cwd=trap.cwd), "resume")
     trap.shut()
 
@@ -326,11 +320,11 @@ def test_a_run_with_ordinary_options_goes_on_with_all_of_them(tmp_path: Path) ->
     config = tmp_path / RUN / "config.yaml"
     before = yaml.safe_load(config.read_text(encoding="utf-8"))
     on = command("fit", "--ckpt_path", "last", "--trainer.max_epochs", "2", cwd=tmp_path).ok()
-    assert "not taken" not in on.err, on.err
+    assert "not loaded" not in on.err, on.err
     before["trainer"]["max_epochs"] = 2
     assert yaml.safe_load(config.read_text(encoding="utf-8")) == before
     config.unlink()
-    assert "not taken" not in command("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok().err
+    assert "not loaded" not in command("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok().err
 
 
 @pytest.mark.parametrize(
@@ -351,9 +345,9 @@ def test_a_run_that_began_with_an_object_goes_on_when_its_person_says_so(
     command(*shlex.split(shown[1]), cwd=tmp_path).ok()
     kept = yaml.safe_load((tmp_path / RUN / "config.yaml").read_text(encoding="utf-8"))["trainer"]
     assert "class_path" in str(kept[option.partition(".")[2]]) and kept["max_epochs"] == 2
-    assert "not taken" not in command(*on, "3", *began.split(), cwd=tmp_path).ok().err
-    assert "not taken" not in command("test", "--ckpt_path", "last", cwd=tmp_path).ok().err
-    assert "not taken" not in command(*on, "4", f"--{option}", "null", cwd=tmp_path).ok().err
+    assert "not loaded" not in command(*on, "3", *began.split(), cwd=tmp_path).ok().err
+    assert "not loaded" not in command("test", "--ckpt_path", "last", cwd=tmp_path).ok().err
+    assert "not loaded" not in command(*on, "4", f"--{option}", "null", cwd=tmp_path).ok().err
     command(*on, "5", cwd=tmp_path).ok()
 
 

@@ -25,8 +25,8 @@ from lightning_nn import (
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.layers import symmetric_kl
-from lightning_nn.runs.checkpoint import read_checkpoint
-from tests.contract import pick, trainer
+from lightning_nn.runs.checkpoint import Checkpoint
+from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*"
@@ -156,7 +156,7 @@ def test_settings_and_reader_come_back(tmp_path: Path) -> None:
     assert model.require_processor().categories == ["0", "1", "2"]
     assert model.loss.label_smoothing == 0.1
     assert model.class_weights == run.lightning_module.class_weights
-    saved = read_checkpoint(tmp_path / "one.ckpt")["lightning_nn"]["settings"]
+    saved = Checkpoint.open(tmp_path / "one.ckpt").settings
     assert saved["optimizer"] == asdict(SoftmaxClassifier.optimizer)
 
 
@@ -164,7 +164,7 @@ def test_weights_that_fit_are_taken_for_fine_tuning_and_the_others_named(tmp_pat
     trained, _, run = fitted(tmp_path)
     run.save_checkpoint(tmp_path / "one.ckpt")
     model = SoftmaxClassifier(features=64, num_classes=5, hidden=[8])
-    loaded, kept = model.load_weights(read_checkpoint(tmp_path / "one.ckpt"))
+    loaded, kept = model.load_weights(Checkpoint.open(tmp_path / "one.ckpt"))
     assert list(loaded) == ["layers.0.weight", "layers.0.bias"]
     assert kept["layers.2.weight"] == "shape [5, 8] here, [3, 8] in the checkpoint"
     assert torch.equal(model.layers[0].weight, trained.layers[0].weight)  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def test_weights_that_fit_are_taken_for_fine_tuning_and_the_others_named(tmp_pat
 
 def test_predict_answers_in_order_whatever_the_batch_size(tmp_path: Path) -> None:
     model, data, _ = fitted(tmp_path)
-    batch = pick(next(iter(data.test_dataloader())), range(10))
+    batch = next(iter(data.test_dataloader())).select(range(10))
     raw = [picture[0].numpy() for picture in batch.image]
     model.train()
     answers = model.predict(raw)
@@ -221,7 +221,7 @@ def test_rows_go_to_the_same_word_and_category_wherever_they_stand() -> None:
     source.on_save_checkpoint(checkpoint)
     model = HAN(5, 2, embedding_size=3, hidden_size=2, attention_size=2)
     begun = model.embedding.table.weight.detach().clone()
-    loaded, kept = model.load_weights(checkpoint, new)
+    loaded, kept = model.load_weights(Checkpoint.of(checkpoint, "one.ckpt"), new)
     table, given = model.embedding.table.weight, source.embedding.table.weight
     for here, there in ((0, 0), (1, 3), (3, 1)):
         assert torch.equal(table[here], given[there]), f"row {here} is not row {there} of the checkpoint"
@@ -240,7 +240,7 @@ def test_rows_of_characters_go_to_the_same_character(tmp_path: Path) -> None:
     source.processor = old
     checkpoint: dict[str, Any] = {"state_dict": source.state_dict()}
     source.on_save_checkpoint(checkpoint)
-    loaded, _ = model.load_weights(checkpoint, new)
+    loaded, _ = model.load_weights(Checkpoint.of(checkpoint, "one.ckpt"), new)
     assert model.embedding.characters is not None and source.embedding.characters is not None
     own, given = model.embedding.characters.weight, source.embedding.characters.weight
     for here, there in ((0, 0), (1, 3), (3, 1)):  # none, z, x
@@ -306,7 +306,7 @@ def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
     checkpoint: dict[str, Any] = {"state_dict": {"other": torch.zeros(1)}, "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match=r"odd\.ckpt does not fit HAN"):
+    with pytest.raises(UserError, match=r"odd\.ckpt does not fit this HAN"):
         HAN.load_from_checkpoint(tmp_path / "odd.ckpt")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_nn import HAN, UserError
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.classification import Classifier
 
 
@@ -52,7 +53,7 @@ STATISTICS = ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked
 
 def test_statistics_of_a_batch_norm_arrive(trained: Normed) -> None:
     model = Normed()
-    loaded, kept = model.load_weights(saved(trained))
+    loaded, kept = model.load_weights(Checkpoint.of(saved(trained), "mine.ckpt"))
     assert not kept
     assert loaded.keys() == model.state_dict().keys() >= {*STATISTICS, "steps"}
     assert int(model.norm.num_batches_tracked or 0) == 3
@@ -62,7 +63,7 @@ def test_statistics_of_a_batch_norm_arrive(trained: Normed) -> None:
 
 def test_buffers_of_another_shape_are_named(trained: Normed) -> None:
     model = Normed(width=5, steps=9)
-    loaded, kept = model.load_weights(saved(trained))
+    loaded, kept = model.load_weights(Checkpoint.of(saved(trained), "mine.ckpt"))
     assert list(loaded) == ["output.bias"]
     assert kept["steps"] == "shape [9] here, [2] in the checkpoint"
     assert kept["norm.running_var"] == "shape [5] here, [3] in the checkpoint"
@@ -75,7 +76,7 @@ def test_buffers_that_are_missing_or_only_there_are_named(trained: Normed) -> No
     for name in ("steps", *STATISTICS):
         del checkpoint["state_dict"][name]
     checkpoint["state_dict"]["norm.median"] = torch.zeros(3)
-    loaded, kept = Normed().load_weights(checkpoint)
+    loaded, kept = Normed().load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
     assert {kept[name] for name in ("steps", *STATISTICS)} == {"not in the checkpoint"}
     assert kept["norm.median"] == "only in the checkpoint"
     assert loaded.keys().isdisjoint(kept)
@@ -84,7 +85,7 @@ def test_buffers_that_are_missing_or_only_there_are_named(trained: Normed) -> No
 def test_an_entry_that_is_no_tensor_is_named(trained: Normed) -> None:
     checkpoint = saved(trained)
     checkpoint["state_dict"].update({"first.weight": [1.0, 2.0], "steps": None})
-    loaded, kept = Normed().load_weights(checkpoint)
+    loaded, kept = Normed().load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
     assert kept == {
         "first.weight": "a list in the checkpoint, not a tensor",
         "steps": "a NoneType in the checkpoint, not a tensor",
@@ -92,13 +93,18 @@ def test_an_entry_that_is_no_tensor_is_named(trained: Normed) -> None:
     assert "first.bias" in loaded
 
 
-@pytest.mark.parametrize("part", ["state_dict", "lightning_nn"])
-def test_a_dictionary_that_is_no_checkpoint_of_ours_is_refused(trained: Normed, part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("state_dict", "mine.ckpt is damaged: "), ("lightning_nn", r"mine.ckpt was not written by lightning_nn")],
+)
+def test_a_dictionary_that_is_no_checkpoint_of_ours_is_refused(trained: Normed, part: str, message: str) -> None:
     checkpoint = saved(trained)
     del checkpoint[part]
-    for foreign in (checkpoint, {**checkpoint, part: 3}, dict(trained.state_dict())):
-        with pytest.raises(UserError, match=r"no checkpoint of lightning_nn.*load_state_dict"):
-            Normed().load_weights(foreign)
+    for foreign in (checkpoint, {**checkpoint, part: 3}):
+        with pytest.raises(UserError, match=message):
+            Normed().load_weights(Checkpoint.of(foreign, "mine.ckpt"))
+    with pytest.raises(UserError, match=r"not written by lightning_nn.*load_state_dict"):
+        Normed().load_weights(Checkpoint.of(dict(trained.state_dict()), "mine.ckpt"))
 
 
 def test_a_parameter_under_two_names_is_loaded_once() -> None:
@@ -110,7 +116,7 @@ def test_a_parameter_under_two_names_is_loaded_once() -> None:
         han.tied = nn.Linear(3, 3, bias=False)
         han.tied.weight = han.embedding.table.weight
     source.processor = old
-    model.load_weights(saved(source), new)
+    model.load_weights(Checkpoint.of(saved(source), "mine.ckpt"), new)
     assert torch.equal(model.embedding.table.weight, source.embedding.table.weight[[0, 2, 1]])
 
 
@@ -120,7 +126,7 @@ def test_rows_that_are_fewer_than_their_names_are_left(words: list[str]) -> None
     new = TextProcessor(["a", "b"], ["<unk>", "y", "x"], "chars", [], 9, 9)
     source, model = (HAN(3, 2, embedding_size=3, hidden_size=2, attention_size=2) for _ in range(2))
     source.processor = TextProcessor(["a", "b"], words, "chars", [], 9, 9)
-    loaded, kept = model.load_weights(saved(source), new)
+    loaded, kept = model.load_weights(Checkpoint.of(saved(source), "mine.ckpt"), new)
     if len(words) > 3:
         assert kept == {"embedding.table.weight": "3 rows in the checkpoint for 4 words"}
     else:
@@ -133,7 +139,7 @@ def test_spelling_is_that_of_the_new_words(tmp_path: Path) -> None:
     sizes = {"embedding_size": 3, "hidden_size": 2, "attention_size": 2, "character_vectors": True, "num_characters": 4}
     source, model = HAN(3, 2, **sizes), HAN(3, 2, **sizes)  # type: ignore[arg-type]
     source.processor = old
-    loaded, kept = model.load_weights(saved(source), new)
+    loaded, kept = model.load_weights(Checkpoint.of(saved(source), "mine.ckpt"), new)
     assert "embedding.word_characters" not in {**loaded, **kept}, "it is no weight"
     assert not model.embedding.word_characters.any()
     model.processor = new

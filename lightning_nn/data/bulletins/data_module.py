@@ -1,33 +1,31 @@
-"""The bulletins of `bulletins` as a data set."""
+"""Data module of the generated bulletins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lightning_nn.data.bulletins import generator, lexicon
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
-from lightning_nn.data.module import BatchSize
-from lightning_nn.data.text.corpus import SPLITS
+from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 
 
 class Bulletins(Documents):
-    """Chinese bulletins in ten categories, made on the spot: one or two sentences decide, the others mislead.
+    """Chinese bulletins in ten categories, generated on demand: one or two sentences decide, the others mislead.
 
     Args:
-        train_size: documents to train on.
-        val_size: documents to choose by.
-        test_size: documents to test on.
-        seed: of the documents; the same on every machine. The splits share none of their randomness.
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
+        train_size: documents in the training split.
+        val_size: documents in the validation split.
+        test_size: documents in the test split.
+        seed: of the documents, which are the same on every machine; the splits are generated independently.
+        batch_size: most documents in a batch of one process; "all" is the whole set.
         segmenter: "jieba", Chinese words, or "chars", each character a word.
         min_count: words that occur less often in train are unknown.
-        max_batch_words: words in a batch of one process, at most.
+        max_batch_words: most words in a batch of one process.
     """
 
     def __init__(
@@ -59,13 +57,13 @@ class Bulletins(Documents):
         self._sizes, self.seed = sizes, seed
 
     def deciding(self, split: str) -> list[tuple[int, ...]]:
-        """Positions of the sentences that decide the category of each document, ascending.
+        """Return the positions of the sentences that decide the category of each document, ascending.
 
         Args:
             split: "train", "val" or "test".
 
         Returns:
-            One tuple for each document, in the order of `sources[split]`.
+            One tuple per document, in the order of `sources[split]`.
         """
         return [bulletin.deciding for bulletin in self._bulletins(split)]
 
@@ -73,15 +71,15 @@ class Bulletins(Documents):
         number = SPLITS.index(split)
         return generate(self._sizes[number], len(SPLITS) * self.seed + number)
 
-    def _files(self) -> Iterable[Path]:
-        return [Path(str(module.__file__)) for module in (generator, lexicon)]
-
-    def _settings(self) -> dict[str, Any]:
-        return {"sizes": self._sizes, "seed": self.seed}
-
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        records = {split: self._split(split) for split in SPLITS}
-        return records, list(CATEGORIES), [f"the best possible accuracy is {BAYES_ACCURACY:.1%}"]
+    def read(self) -> TextSet:
+        """Names the generator's own files, and what it is to make."""
+        return TextSet(
+            records={split: self._split(split) for split in SPLITS},
+            files=[Path(str(module.__file__)) for module in (generator, lexicon)],
+            settings={"sizes": self._sizes, "seed": self.seed},
+            order=list(CATEGORIES),
+            notes=[f"the best possible accuracy is {BAYES_ACCURACY:.1%}"],
+        )
 
     def _split(self, split: str) -> Iterator[LabeledText]:
         for i, bulletin in enumerate(self._bulletins(split)):

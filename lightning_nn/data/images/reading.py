@@ -1,4 +1,4 @@
-"""One picture of any kind to uint8 (C, H, W), in bounded memory whatever its file claims."""
+"""Reading of one image as uint8 (C, H, W), in bounded memory whatever size its file claims."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from lightning_nn.errors import UserError
 Pixels = NDArray[np.uint8]
 RawImage = str | Path | Image.Image | NDArray[Any]
 
-MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61, and decoding takes up to 16 bytes a pixel, so 1 GB
-_BAND = 1 << 20  # pixels whose 64-bit values are in memory at once
+MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
+_BAND = 1 << 20  # pixels held in memory as 64-bit values at once
 
 
 class ImageForm(NamedTuple):
-    """What every picture is brought to.
+    """The form to which every image is converted.
 
     Attributes:
         channels: 1 for gray, 3 for red, green, blue.
-        height: in pixels.
-        width: in pixels.
-        fit: "crop" scales the picture until it covers height x width and cuts off what sticks out, the same on both
-            sides; "squash" stretches it.
+        height: height in pixels.
+        width: width in pixels.
+        fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
+            stretches it.
     """
 
     channels: int
@@ -41,15 +41,15 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
 
 class PixelLimit:
-    """Bound on the pixels that are decoded: in one picture, and at once in all threads that share this object.
+    """Bound on decoded pixels, in one image and at once in all threads that share this object.
 
     Args:
-        pixels: the bound; a few kilobytes may claim any number of them.
+        pixels: the bound; without it, a file of a few kilobytes may claim any number of pixels.
     """
 
     def __init__(self, pixels: int = MAX_PIXELS) -> None:
@@ -58,10 +58,10 @@ class PixelLimit:
         self._changed = threading.Condition()
 
     def check(self, width: int, height: int) -> None:
-        """Looks at the size that a file claims before it is decoded.
+        """Check the size that a file claims before it is decoded.
 
         Raises:
-            ValueError: it is above the bound.
+            ValueError: the size is above the bound.
         """
         if width * height > self.pixels:
             raise ValueError(
@@ -70,7 +70,7 @@ class PixelLimit:
 
     @contextmanager
     def decoding(self, pixels: int) -> Iterator[None]:
-        """Waits until so many pixels may be decoded beside those of other threads."""
+        """Reserve some pixels, waiting until other threads have released enough."""
         with self._changed:
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
@@ -83,37 +83,37 @@ class PixelLimit:
 
 
 def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None) -> Pixels:
-    """One picture, upright (EXIF), on white where it is transparent, the first frame where it is animated.
+    """Read an image: EXIF orientation applied, transparent pixels on white, the first frame of an animation.
 
     Args:
         picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
-        form: what it is brought to; resized bilinearly over the whole area that makes a pixel.
-        limit: how many pixels may be decoded; threads that share it wait for one another.
+        form: form to which the image is converted; resizing is bilinear with antialiasing.
+        limit: bound on decoded pixels; threads that share it wait for one another.
 
     Returns:
         uint8 (C, H, W).
 
     Raises:
-        UserError: it cannot be read, or has more pixels than `limit` allows.
+        UserError: the image can't be read, or has more pixels than `limit` allows.
     """
     limit = limit or PixelLimit()
-    name = picture if isinstance(picture, str | Path) else f"a picture ({type(picture).__name__})"
+    name = picture if isinstance(picture, str | Path) else f"an image ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path):
             return _read_file(Path(picture), form, limit)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
-            raise UserError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
+            raise UserError(f"an image is a path, a PIL image or an array, not {type(picture).__name__}")
         limit.check(*picture.size)
         with limit.decoding(picture.width * picture.height):
-            return _bring_to(picture, form)
+            return _convert(picture, form)
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name}: there is no such file") from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
+        raise UserError(f"{name}: no such file") from None
+    except Exception as error:  # on a damaged file, Pillow's decoders may raise any exception
+        raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
 def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
@@ -122,37 +122,37 @@ def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
         limit.check(*image.size)
         limit.check(*_tile_size(image))
         claimed = image.size
-        # JPEG alone can be decoded at a half, a quarter or an eighth; twice the size wanted keeps it sharp.
+        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, other formats can't; twice the target size stays sharp.
         side = 2 * max(form.height, form.width)
         image.draft(None, (side, side))
-        # A progressive one is held at full size all the same.
+        # A progressive JPEG is held at full size all the same.
         width, height = claimed if "progressive" in image.info else image.size
         with limit.decoding(width * height):
-            return _bring_to(image, form)
+            return _convert(image, form)
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
-    """`Image.open` without its bound, which is one for the whole process and comes before that of this picture."""
+    """Do what `Image.open` does, without its process-wide bound, which would be checked before that of this image."""
     prefix = file.read(16)
     for known in _formats():
         factory, accepts = Image.OPEN[known]
         accepted = accepts is None or accepts(prefix)
         if accepted and not isinstance(accepted, str):
             file.seek(0)
-            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # by which a decoder says no
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # raised by a decoder that refuses
                 return factory(file, name)
     raise UnidentifiedImageError
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of a tile of a TIFF file, which is decoded whole, whatever the size of the picture."""
+    """Return the width and height of the tiles of a TIFF file; a tile is decoded whole, even in a smaller image."""
     tags = getattr(image, "tag_v2", {})
     return int(tags.get(322, 0)), int(tags.get(323, 0))
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Formats of pictures alone: Pillow would hand PostScript under any suffix to an interpreter."""
+    """List the image formats to open; Pillow would pass PostScript under any suffix to an interpreter."""
     Image.init()
     known = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
     return tuple(name for name in known if name in Image.OPEN)
@@ -160,27 +160,27 @@ def _formats() -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no known format"
+        return "unknown format"
     return str(error).split("\n")[0] or type(error).__name__
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape = array.shape
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        raise UserError(f"a picture as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
+        raise UserError(f"an image as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
     if 0 in shape:
-        raise UserError(f"a picture as an array has no pixels: {shape}")
+        raise UserError(f"an image as an array has no pixels: {shape}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
-def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
-    """Upright, opaque, 8 bits a channel, in the colours and the size asked for."""
-    with suppress(Exception):  # a damaged EXIF block; what is wrong with the pixels shows when they are loaded
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow copies one that is upright
+def _convert(image: Image.Image, form: ImageForm) -> Pixels:
+    """Convert to upright, opaque, 8 bits a channel, and the colours and size of the form."""
+    with suppress(Exception):  # a damaged EXIF block; damaged pixels raise when they are loaded
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow would copy an upright image
             image = ImageOps.exif_transpose(image)
     image = _opaque(_eight_bits(image))
     if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")  # Pillow knows a way from every mode to RGB, not to L
+        image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
     if image.size != (form.width, form.height):
         image = _resize(image, form)
@@ -196,7 +196,7 @@ def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Integers of 16 bits and floats of 0 to 1 become 0 to 255; Pillow would cut them off at 255."""
+    """Scale 16-bit integers and floats of 0 to 1 to 0 to 255; Pillow would clip at 255."""
     if not image.mode.startswith("I") and image.mode != "F":
         return image
     values = np.asarray(image)

@@ -1,7 +1,8 @@
-"""Pictures of any kind to one uint8 array: decoded once into the cache, memory-mapped from then on."""
+"""Images as one uint8 array, decoded once into the cache and memory-mapped from then on."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,101 +19,123 @@ from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, read_image
-from lightning_nn.data.loader import Source
+from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
 
 _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
-_FORMAT = 1  # of the cache
-_CHUNK = 256  # pictures in memory at a time while a folder is decoded, but for
-_CHUNK_BYTES = 1 << 26  # of them together
+_FORMAT = 2  # of the cache
+_CHUNK = 256  # maximum number of decoded images in memory
+_CHUNK_BYTES = 1 << 26  # their maximum size
 
 
 class ImageSource:
-    """Pictures of one split, fetched a batch at a time.
+    """Images of one split, fetched a batch at a time.
 
     Args:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,).
-        indices: which of the N are in this split; None for all.
+        indices: int64, indices of the images in this split; None for all.
+        fingerprints: uint64 (N,), hash of each image, if already known.
     """
 
     lengths: Index | None = None
 
-    def __init__(self, images: Pixels, labels: Index, indices: Index | None = None) -> None:
+    def __init__(
+        self, images: Pixels, labels: Index, indices: Index | None = None, fingerprints: Fingerprints | None = None
+    ) -> None:
         self.images = images
+        self._fingerprints = fingerprints
         self.indices = np.arange(len(images)) if indices is None else indices
         self.labels: Index = labels[self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def join(self, other: ImageSource) -> ImageSource:
-        """The pictures of both splits, one after another."""
-        labels = np.empty(len(self.images), np.int64)
-        labels[self.indices], labels[other.indices] = self.labels, other.labels
-        return ImageSource(self.images, labels, np.concatenate([self.indices, other.indices]))
-
     def __getitem__(self, index: Index) -> ImageBatch:
         images = np.asarray(self.images[self.indices[index]])
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
 
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the pixels of each image, uint64 (N,)."""
+        if self._fingerprints is not None:
+            return self._fingerprints[self.indices]
+        return np.fromiter((fingerprint_image(self.images[i]) for i in self.indices), np.uint64, len(self.indices))
+
+
+def fingerprint_image(image: Pixels) -> int:
+    """Hash the pixels of an image to 64 bits.
+
+    Args:
+        image: (C, H, W).
+    """
+    return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "little")
+
 
 def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, in the order of their names.
+    """List all files below a folder, in the order of their names.
 
-    Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
+    Hidden files and what macOS adds to archives are skipped; no folder is read twice, even if links lead there.
 
     Args:
         folder: searched to any depth.
 
     Returns:
-        Pictures, by their suffix, and the other files.
+        The images, by their suffix, and the other files.
     """
     return files_below(folder, SUFFIXES)
 
 
-def decode(
-    files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS
-) -> tuple[Pixels, dict[int, str]]:
-    """All pictures as one array, decoded the first time and memory-mapped ever after.
+class Decoded(NamedTuple):
+    """Decoded images of files.
 
-    The cache knows a file by its name below `root`, its size and the times of its last change.
+    Attributes:
+        images: uint8 (N, C, H, W), in the order of the files.
+        broken: reason for each file that can't be read, by its index; its row of the array is zero.
+        fingerprints: uint64 (N,), hash of each image.
+    """
+
+    images: Pixels
+    broken: dict[int, str]
+    fingerprints: Fingerprints
+
+
+def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode images into one array in the cache, or memory-map it if it is already there.
+
+    The cache identifies a file by its name below `root`, its size, modification time and inode change time.
 
     Args:
-        files: at least one.
-        root: the folder all of them are in.
-        form: what each is brought to.
-        max_pixels: of a file; one with more is not read. Threads together decode no more at once, so that memory is
-            bounded.
-
-    Returns:
-        uint8 (N, C, H, W), in the order of the files, and why not for each file that could not be read, by its
-        number; its row of the array is zero.
+        files: at least one file.
+        root: the folder that all files are below.
+        form: form to which images are converted.
+        max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
+            at once, so that memory is bounded.
     """
     stamps = [_stamp(file, root) for file in files]
     settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "files": stamps}
-    # Threads pay where a picture takes longer than the handing over: measured, 64 KB gain and 2 KB lose.
+    # Threads pay off if decoding takes longer than passing an image on: measured, 64 KB files gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
     workers = (os.cpu_count() or 1) if large else 1
     build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels))
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
-    return images, {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
+    reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
+    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"))
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
-    """Rows of the table shown when a run starts: pictures and classes of each split.
+    """Build the rows of the table shown at the start of a run: images and classes of each split.
 
     Args:
-        sources: the splits.
-        form: of their pictures.
+        sources: sources of the splits, by name.
+        form: form of the images.
     """
-    rows: list[tuple[str, ...]] = [("split", "pictures", "classes", "pictures a class", "channels x height x width")]
+    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images per class", "channels x height x width")]
     for split, source in sources.items():
-        counts = np.unique(source.labels, return_counts=True)[1]
+        counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
         least, most = int(counts.min()), int(counts.max())
         spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
@@ -119,39 +143,42 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
 
 
 def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
-    name = str(file)[len(str(root)) :]  # tens of thousands of times what `relative_to` takes is felt
+    name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
-    except OSError:  # a link to nowhere, which reading will report
+    except OSError:  # a broken link; reading reports it
         return name, 0, 0, 0
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit) -> None:
-    """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
+    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map."""
     broken: dict[int, str] = {}
+    fingerprints = np.empty(len(files), np.uint64)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
         chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
         for start in _progress(range(0, len(files), chunk)):
-            part = files[start : start + chunk]
+            some = files[start : start + chunk]
             read = partial(_try_read, form=form, limit=limit)
-            for number, result in enumerate(pool.map(read, part) if workers > 1 else map(read, part), start):
+            for number, result in enumerate(pool.map(read, some) if workers > 1 else map(read, some), start):
                 if isinstance(result, str):
                     broken[number] = result.removeprefix(str(files[number]))
                     result = np.zeros(form.shape, np.uint8)
                 stream.write(result.tobytes())
+                fingerprints[number] = fingerprint_image(result)
+    np.save(folder / "fingerprints.npy", fingerprints)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
 
 
 def _progress(steps: range) -> Iterator[int]:
-    """A bar on standard error where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
+    return iter(track(steps, "decoding images", console=console, transient=True, disable=not console.is_terminal))
 
 
 def _try_read(file: Path, form: ImageForm, limit: PixelLimit) -> Pixels | str:

@@ -1,17 +1,13 @@
-"""A person's own documents, from their files."""
+"""Data module of the user's own documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.text.corpus import Corpus
-from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.corpus_summary import shorten
-from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.places import CLASS_NAMES
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
@@ -24,22 +20,22 @@ class TextData(Documents):
 
     Args:
         path: a TSV, CSV, JSONL or JSON file (a list of objects); a folder with train, val (or dev) and test files of
-            these kinds; or a folder of .txt files for each category, directly or in folders train, val and test. Parts
-            that are not there are cut from train.
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
-        text_column: name of the text column, or its number from 1 where there is no header; guessed if not given.
+            these kinds; or a folder of .txt files per category, directly or below train, val and test. Missing splits
+            are split off from train.
+        batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
+        text_column: name of the text column, or its number from 1 if there is no header; guessed if not given.
         label_column: name of the label column, or its number; guessed if not given.
-        encoding: of the files, such as utf-8 or gb18030.
-        segmenter: "jieba", Chinese words, or "chars", each character a word.
-        user_dict: file of words that jieba must know, one a line, as WORD or WORD FREQUENCY; in UTF-8.
+        encoding: encoding of the files, such as utf-8 or gb18030.
+        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
+        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD or WORD FREQUENCY.
         min_count: words that occur less often in train are unknown.
-        max_size: words in the vocabulary, at most.
-        max_sentences: of a document; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
-        max_batch_words: words in a batch of one process, at most; long documents come in smaller batches.
-        val_fraction: of the documents that become the validation part where there is none, above 0 and below 1.
-        test_fraction: of the documents that become the test part where there is none, above 0 and below 1.
-        balanced: show each class as often as the largest one in training, repeating documents.
+        max_size: maximum number of words in the vocabulary.
+        max_sentences: number of sentences to which a document is truncated.
+        max_words: number of words to which a sentence is truncated.
+        max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
+        val_fraction: fraction of the documents to split off for validation if there is no val split; above 0, below 1.
+        test_fraction: fraction of the documents to split off for testing if there is no test split; above 0, below 1.
+        balanced: train on each class as often as on the largest one, repeating documents.
     """
 
     def __init__(
@@ -68,46 +64,29 @@ class TextData(Documents):
                 raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
         if val_fraction + test_fraction >= 1:
             raise UserError(
-                f"val_fraction and test_fraction are {val_fraction + test_fraction:g} together: none is left"
+                f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
             )
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.user_dict = path, encoding, user_dict
         self.text_column, self.label_column = text_column, label_column
         self._fractions = val_fraction, test_fraction
 
-    def prepare(self) -> None:
-        """Opens the corpus in the cache, building it from the files if it is not there."""
+    def read(self) -> TextSet:
+        """Find the files and the columns in them."""
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
-        self._text_files = TextFiles(
-            Path(self.path).expanduser(),
-            self.encoding,
-            self.text_column,
-            self.label_column,
-            trains=self.evaluation_split is None,
-        )
+        place, trains = Path(self.path).expanduser(), self.evaluation_split is None
+        files = TextFiles(place, self.encoding, self.text_column, self.label_column, trains=trains)
+        user_words: list[str] = []
         if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
-            self._user_words = read_words(Path(self.user_dict).expanduser())
-        super().prepare()
-
-    def _files(self) -> Iterable[Path]:
-        return self._text_files.paths
-
-    def _settings(self) -> dict[str, Any]:
-        return {"columns": self._text_files.columns[:3], "encoding": self.encoding}
-
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        return self._text_files.records(), self._text_files.names, []
-
-    def _open(self, corpus: Corpus, notes: list[str]) -> None:
-        """Notes on the files are made anew: the cache serves any folder and any options that give these documents."""
-        notes = list(self._text_files.notes)
-        if unused := [name for name in self._text_files.names if name not in corpus.categories]:
-            notes.append(f"class.txt names what no document has: {shorten(', '.join(unused))}")
-        if self.evaluation_split is not None and self.evaluation_split not in self._text_files.splits:
-            notes.append(f"{self.evaluation_split} here is all {len(corpus.labels):,} samples: no such part is given")
-        elif self.evaluation_split is None and (
-            cut := [split for split in ("val", "test") if split not in corpus.provided_splits]
-        ):
-            notes.append(f"{' and '.join(cut)} cut from train, by category: no such file is given")
-        super()._open(corpus, notes)
+            user_words = read_words(Path(self.user_dict).expanduser())
+        return TextSet(
+            records=files.records(),
+            files=files.paths,
+            settings={"columns": files.columns[:3], "encoding": self.encoding},
+            order=files.names,
+            order_from=CLASS_NAMES,
+            notes=files.notes,
+            fractions=self._fractions,
+            user_words=user_words,
+        )

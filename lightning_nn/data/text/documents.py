@@ -1,22 +1,22 @@
-"""What every data set of documents shares: the corpus in the cache, the reader, the table at the start."""
+"""Base class of data sets of documents: the cached corpus, the processor, and the table shown at the start."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
-import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.fingerprints import remembered_fingerprint
-from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.data.text.corpus import FORMAT, SPLITS, Corpus, TextSource
+from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.corpus_summary import remarks, shorten, summary_table
 from lightning_nn.data.text.processor import TextProcessor
@@ -24,18 +24,42 @@ from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.errors import UserError
 
 
-class Documents(DataModule):
-    """What data sets of documents share. A subclass says where the documents come from.
+class TextSet(NamedTuple):
+    """Documents of a data set before they are read, and everything that determines the corpus made of them.
+
+    Attributes:
+        records: documents of each provided split; read only if the corpus is not in the cache.
+        files: files whose contents determine the documents.
+        settings: plain data that also determines them.
+        order: class names in the order of their labels; sorted if empty.
+        order_from: source of these names, for a note on classes without documents; "" for no such note.
+        notes: remarks on how the documents are read, for the user.
+        fractions: fractions of all documents to split off as val and test where these are not provided.
+        user_words: words added to jieba's dictionary.
+    """
+
+    records: Mapping[str, Iterable[LabeledText]]
+    files: list[Path]
+    settings: dict[str, Any]
+    order: list[str]
+    order_from: str = ""
+    notes: Sequence[str] = ()
+    fractions: tuple[float, float] = (0.0, 0.0)
+    user_words: Sequence[str] = ()
+
+
+class Documents(LabeledDataModule):
+    """A data set of documents; a subclass defines `read`, which names their source.
 
     Args:
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
-        segmenter: "jieba", Chinese words, or "chars", each character a word.
+        batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
+        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
         min_count: words that occur less often in train are unknown.
-        max_size: words in the vocabulary, at most.
-        max_sentences: of a document; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
-        max_batch_words: words in a batch of one process, at most; long documents come in smaller batches.
-        balanced: show each class as often as the largest one in training, repeating documents.
+        max_size: maximum number of words in the vocabulary.
+        max_sentences: number of sentences to which a document is truncated.
+        max_words: number of words to which a sentence is truncated.
+        max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
+        balanced: train on each class as often as on the largest one, repeating documents.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
@@ -76,91 +100,74 @@ class Documents(DataModule):
         self.max_sentences, self.max_words, self.max_length = max_sentences, max_words, max_batch_words
 
     @abstractmethod
-    def _files(self) -> Iterable[Path]:
-        """Files whose contents decide what the documents are."""
+    def read(self) -> TextSet:
+        """Find the documents and determine how they are read, without reading them yet.
 
-    @abstractmethod
-    def _settings(self) -> dict[str, Any]:
-        """What else decides it, plain data."""
-
-    @abstractmethod
-    def _records(self) -> tuple[Mapping[str, Iterable[LabeledText]], list[str], list[str]]:
-        """Documents of each split, names of the classes in order (none: sorted), and notes on how they were read."""
-
-    _fractions = (0.0, 0.0)  # for val and test, where not given
-    _user_words: list[str] = []  # noqa: RUF012
+        Raises:
+            UserError: nothing is there, or not in a known form.
+        """
 
     def prepare(self) -> None:
-        """Opens the corpus in the cache, building it if it is not there."""
-        if isinstance(self.fixed_processor, TextProcessor):
-            self.segmenter, self._user_words = self.fixed_processor.segmenter.name, self.fixed_processor.user_words
-            self.max_sentences, self.max_words = self.fixed_processor.max_sentences, self.fixed_processor.max_words
+        """Open the corpus in the cache, building it first if it is missing."""
+        texts, fixed = self.read(), self.fixed_processor
+        self._user_words = list(texts.user_words)
+        if isinstance(fixed, TextProcessor):
+            self.segmenter, self._user_words = fixed.segmenter.name, fixed.user_words
+            self.max_sentences, self.max_words = fixed.max_sentences, fixed.max_words
         segmenter = Segmenter(self.segmenter, self._user_words)
         settings = {
             "format": FORMAT,
             "segmenter": self.segmenter,
             "jieba": importlib.metadata.version("jieba") if self.segmenter == "jieba" else None,
             "user_words": self._user_words,
-            "fractions": self._fractions,
+            "fractions": texts.fractions,
             **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
-            **self._settings(),
+            **texts.settings,
         }
-        key = remembered_fingerprint(list(self._files()), settings)
-        folder = entry(f"text-{key}", lambda path: self._build(path, segmenter))
-        self._open(Corpus(folder), json.loads((folder / "notes.json").read_text(encoding="utf-8")))
+        key = remembered_fingerprint(texts.files, settings)
+        corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter)))
+        self._open(corpus, texts)
 
-    def _build(self, folder: Path, segmenter: Segmenter) -> None:
-        records, order, notes = self._records()
-        val, test = self._fractions
-        if self.evaluation_split is not None:  # kept as if it were train
-            chosen = [records[self.evaluation_split]] if self.evaluation_split in records else records.values()
+    def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
+        only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
+        if only is not None:  # stored as train
+            chosen = [records[only]] if only in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
-        whole = self.evaluation_split is not None
-        build(folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=order, whole=whole)
-        (folder / "notes.json").write_text(json.dumps(notes, ensure_ascii=False), encoding="utf-8")
-
-    def _open(self, corpus: Corpus, notes: list[str]) -> None:
-        self.processor, ids = (
-            self._adopt(corpus) if isinstance(self.fixed_processor, TextProcessor) else self._read(corpus)
+        whole = only is not None
+        build(
+            folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=texts.order, whole=whole
         )
+
+    def _open(self, corpus: Corpus, texts: TextSet) -> None:
+        fixed, only = self.fixed_processor, self.evaluation_split
+        self.processor, ids = self._encode(corpus, fixed) if isinstance(fixed, TextProcessor) else self._learn(corpus)
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
-        part_of = (
-            {split: split for split in SPLITS} if self.evaluation_split is None else {self.evaluation_split: "train"}
-        )
-        indices = {split: corpus.indices(part) for split, part in part_of.items()}
-        self.provided_splits = corpus.provided_splits if self.evaluation_split is None else [self.evaluation_split]
+        stored_as = {split: split for split in SPLITS} if only is None else {only: "train"}
+        indices = {split: corpus.indices(stored) for split, stored in stored_as.items()}
+        self.provided_splits = list(texts.records)
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in indices.items()
         }
-        unknown = {split: corpus.share(part, ids == 0) for split, part in part_of.items()}
-        origin = (
-            "the checkpoint's"
-            if self.fixed_processor
-            else f"{self.segmenter}, at least {self.min_count} times in train"
-        )
+        unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
+        origin = "the checkpoint's" if fixed else f"{self.segmenter}, at least {self.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
+        limits = (self.max_sentences, self.max_words)
         self.notes = [
             f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
-            *notes,
-            *remarks(
-                corpus,
-                sizes,
-                unknown,
-                self.max_sentences,
-                self.max_words,
-                fixed_processor=self.fixed_processor is not None,
-            ),
+            *texts.notes,
+            *_on_splits(corpus, texts, splits_off=only is None),
+            *remarks(corpus, sizes, unknown, *limits, fixed_processor=fixed is not None),
         ]
 
-    def _read(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
-        """A reader with the vocabulary of train, and the id of each word of the corpus."""
+    def _learn(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
+        """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
-            raise UserError(f"no word occurs {self.min_count} times in train: lower it, --data.min_count 1")
+            raise UserError(f"no word occurs {self.min_count} times in train: lower --data.min_count, for example to 1")
         processor = TextProcessor(
             corpus.categories, vocabulary.words, self.segmenter, self._user_words, self.max_sentences, self.max_words
         )
@@ -168,19 +175,23 @@ class Documents(DataModule):
         ids[len(vocabulary) :] = 0
         return processor, ids
 
-    def _adopt(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
-        """The adopted reader, and the id in its vocabulary of each word of the corpus."""
-        processor = cast(TextProcessor, self.fixed_processor)
-        strange = [name for name in corpus.categories if name not in processor.categories]
-        if strange:
+    def _encode(self, corpus: Corpus, processor: TextProcessor) -> tuple[TextProcessor, Index]:
+        """Return a trained model's processor with the id of each word of the corpus in its vocabulary."""
+        unknown = [name for name in corpus.categories if name not in processor.categories]
+        if unknown:
             raise UserError(
-                f"the data has the category {strange[0]!r}, which the checkpoint lacks; "
+                f"the data has the category {unknown[0]!r}, which the checkpoint lacks; "
                 f"it knows: {shorten(', '.join(processor.categories))}"
             )
         return processor, processor.vocabulary.ids(corpus.vocabulary(0, None).words)
 
+    def place(self, split: str, number: int) -> str:
+        """Return the file and line of a document."""
+        source = self.sources[split]
+        return source.corpus.place(int(source.indices[number]))
+
     def describe(self) -> dict[str, Any]:
-        """Numbers of words, of the characters they are made of (and one more for none), and of classes."""
+        """Return the numbers of words, of their distinct characters plus one for padding, and of classes."""
         self.prepare_once()
         vocabulary = self.processor.vocabulary
         return {
@@ -188,3 +199,13 @@ class Documents(DataModule):
             "num_characters": len(vocabulary.characters),
             "num_classes": len(self.processor.categories),
         }
+
+
+def _on_splits(corpus: Corpus, texts: TextSet, *, splits_off: bool) -> Iterator[str]:
+    """Yield notes on classes without documents and on splits that are not provided."""
+    unused = [name for name in texts.order if name not in corpus.categories]
+    if texts.order_from and unused:
+        yield f"{texts.order_from} names classes without documents: {shorten(', '.join(unused))}"
+    missing = [split for split in ("val", "test") if split not in texts.records]
+    if splits_off and missing:
+        yield f"{' and '.join(missing)} split off from train, stratified by category: no such file"

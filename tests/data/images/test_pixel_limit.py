@@ -188,7 +188,7 @@ def test_in_a_folder_it_is_skipped_and_counted_and_an_option_raises_the_bound(
     few = Images(str(tmp_path / "pictures"), 8, max_pixels=400)
     few.prepare_once()
     assert sum(map(len, few.sources.values())) == 10
-    assert any("2 of 12 pictures can't be read" in note and "40 x 40 pixels" in note for note in few.notes), few.notes
+    assert any("2 of 12 images can't be read" in note and "40 x 40 pixels" in note for note in few.notes), few.notes
     every = Images(str(tmp_path / "pictures"), 8, max_pixels=1600)
     every.prepare_once()
     assert sum(map(len, every.sources.values())) == 12

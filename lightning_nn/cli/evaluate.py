@@ -1,0 +1,79 @@
+"""`validate` and `test`: the metrics of a checkpoint, as JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from lightning_nn.cli.console import show_data
+from lightning_nn.cli.factory import check_processes, make_data, make_trainer
+from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
+from lightning_nn.cli.request import Request, refuse_training_options
+from lightning_nn.cli.resume import refuse_other_splits
+from lightning_nn.cli.saved import as_saved, open_checkpoint, saved_digest, saved_settings, say_left_out, say_paths
+from lightning_nn.cli.seen_samples import compare_with_training
+from lightning_nn.errors import UserError
+from lightning_nn.runs.results import save_results
+from lightning_nn.runs.run_folder import Run, is_first_process
+
+
+def evaluate(request: Request) -> int:
+    """Run `validate` or `test`; the test metrics of a run's best checkpoint are also written to its results.json.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: there is no checkpoint, or it does not fit the options.
+    """
+    if not request.ckpt_path:
+        raise UserError(f"{request.verb} needs a checkpoint: --ckpt_path last, best or FILE")
+    refuse_training_options(request)
+    checkpoint = open_checkpoint(request, request.ckpt_path)
+    path = checkpoint.path
+    request = as_saved(request, checkpoint)
+    assert request.model and request.data
+    settings = saved_settings(checkpoint, request.data)
+    cli = CommandLine(request, request.model, request.data, [], settings.taken)
+    say_left_out([name for name in settings.left_out if not cli.gives(name)], path)
+    changes = cli.changes()
+    decided = {f"data.{name}" for name in cli.data_module.reading}
+    contradicted = [k for k in changes if k.split(".")[0] in ("model", *TASK_SETTINGS)]
+    contradicted += [k for k in changes if k in decided]
+    if contradicted:
+        raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
+    say_paths(cli, settings, checkpoint)
+    check_processes(cli)
+    cli.seed()
+    data = make_data(cli)
+    data.use_processor(checkpoint.processor())
+    split = "val" if request.verb == "validate" else "test"
+    if "data.path" in changes:
+        data.evaluate_only(split)
+    data.require_split(split)
+    if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
+        refuse_other_splits(data, checkpoint)
+    data = compare_with_training(data, split, cli, checkpoint)
+    if data.evaluation_split is None:  # the training data may be under another path
+        changes.pop("data.path", None)
+    if is_first_process():
+        show_data(data, sys.stderr)
+    model = cli.task.from_checkpoint(checkpoint)
+    trainer = make_trainer(cli, None)
+    run_split = trainer.validate if split == "val" else trainer.test
+    (metrics,) = run_split(model, datamodule=data, verbose=False)
+    if trainer.is_global_zero:
+        answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
+        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+        run = Run.of(path)
+        same = request.data == checkpoint.data and not any(map(_decides_metrics, changes))
+        same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
+        if request.verb == "test" and run is not None and path.name == run.best.name and same:
+            save_results(run.results, dict(metrics))
+    return 0
+
+
+def _decides_metrics(option: str) -> bool:
+    """Return whether this option makes metrics that are not the run's own."""
+    free = ("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.enable_progress_bar")
+    return option.startswith(("data.", "trainer.")) and option not in free

@@ -1,0 +1,166 @@
+"""Construction of data, model and trainer from the settings of a command line."""
+
+from __future__ import annotations
+
+import os
+from inspect import signature
+from typing import Any
+
+import lightning_nn.compat  # noqa: F401  isort: skip
+
+import torch
+import yaml
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
+from lightning_nn.callbacks.exact_resume import ExactResume
+from lightning_nn.callbacks.progress import Progress
+from lightning_nn.callbacks.run_settings import RunSettings
+from lightning_nn.callbacks.run_statistics import RunStatistics
+from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback
+from lightning_nn.cli.parser import RUN_SETTINGS, TASK_SETTINGS, CommandLine
+from lightning_nn.data.module import DataModule
+from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
+from lightning_nn.runs.run_folder import Run
+from lightning_nn.settings import better
+from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.classification import Classifier
+
+_FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
+
+
+def make_data(cli: CommandLine) -> DataModule:
+    """Build the data module."""
+    data = cli.data_module(**cli.config.data.as_dict())
+    data.batch_type = cli.task.batch_type
+    return data
+
+
+def make_model(cli: CommandLine, data: DataModule) -> Task:
+    """Build the model, with the sizes of the data and the settings of the command line.
+
+    Raises:
+        UserError: its arguments make no sense together.
+    """
+    described = data.describe()
+    parameters = signature(cli.task).parameters
+    arguments = {**cli.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters}}
+    try:
+        model = cli.task(**arguments)
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's errors about sizes and probabilities
+        reason = "they need more memory than this machine has" if "alloc" in str(error).lower() else error
+        raise UserError(f"{cli.task.__name__} can't be built with these --model. arguments: {reason}") from None
+    for group in TASK_SETTINGS:
+        if group in cli.objects:
+            setattr(model, group, cli.objects[group])
+    if isinstance(model, Classifier):
+        model.loss.check(model.num_classes)
+        if model.loss.r_drop and not model.has_dropout:
+            remedy = "raise --model.dropout, or set " * ("dropout" in parameters) + "--loss.r_drop 0"
+            raise UserError(
+                f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
+                f"{cli.task.__name__} has none: {remedy}"
+            )
+    return model
+
+
+def check_training(cli: CommandLine) -> None:
+    """Check the settings of a training before the data is read.
+
+    Raises:
+        UserError: a setting makes no sense.
+    """
+    if "optimizer" in cli.objects:
+        cli.objects.optimizer.check()
+        cli.objects.lr_scheduler.check()
+    trainer, stop = cli.config.trainer, cli.config.early_stopping
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trainer[name] == 0:
+            raise UserError(f"--trainer.{name} is 0: there is nothing to train")
+    if trainer.accumulate_grad_batches < 1:
+        raise UserError(f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}; it must be 1 or more")
+    if stop.patience < 0:
+        raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
+    check_processes(cli)
+
+
+def check_processes(cli: CommandLine) -> None:
+    """Check the number of processes and the way they are started.
+
+    Raises:
+        UserError: there are too few cores, or the command can't use the strategy.
+    """
+    trainer, cores = cli.config.trainer, os.cpu_count() or 1
+    asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()
+    if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
+        raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use at most as many")
+    if isinstance(trainer.strategy, str) and trainer.strategy.startswith(_FROM_WITHIN):
+        started = next(name for name in _FROM_WITHIN if trainer.strategy.startswith(name))
+        other = trainer.strategy.replace(started, "ddp", 1)
+        raise UserError(
+            f"--trainer.strategy {trainer.strategy} starts processes that return nothing to the command, which "
+            f"could then not test or finish the run: use --trainer.strategy {other}"
+        )
+
+
+def make_trainer(
+    cli: CommandLine, run: Run | None, record: RunStatistics | None = None, checkpoint: Checkpoint | None = None
+) -> Trainer:
+    """Build the trainer.
+
+    Args:
+        cli: the settings.
+        run: the run to train; None for an evaluation, which saves nothing.
+        record: the callback that records what the run did.
+        checkpoint: the checkpoint that the run resumes from.
+
+    Raises:
+        UserError: Lightning refuses the options.
+    """
+    config = dict(cli.objects.trainer.items())
+    callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
+    config["enable_progress_bar"] = bool(callbacks)
+    if config.get("plugins") is None:
+        config["plugins"] = [PlainCheckpointIO(checkpoint)]
+    if run is None:
+        config["logger"] = False
+    else:
+        callbacks += _training_callbacks(cli, run, record)
+        if config.get("logger") in (None, True):
+            folder = run.folder
+            config["logger"] = TensorBoardLogger(
+                str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
+            )
+    own = config.get("callbacks")
+    config["callbacks"] = [*(own if isinstance(own, list) else [] if own is None else [own]), *callbacks]
+    try:
+        return Trainer(**config)
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise UserError(f"the trainer can't be built from these options: {str(error).strip()}") from None
+
+
+def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None) -> list[Any]:
+    best, stop = cli.objects.checkpoint, cli.objects.early_stopping
+    validates = cli.task.monitor is not None
+    stops = validates and stop.patience > 0
+    watched = {"checkpoint": best.monitor} if validates else {}
+    watched |= {"early_stopping": stop.monitor} if stops else {}
+    kept = {key: each for key, each in yaml.safe_load(cli.text()).items() if key in (*RUN_SETTINGS, *_KEPT)}
+    callbacks: list[Any] = [RunSettings(cli.data_name, kept), MonitorCheck(watched)]
+    callbacks += [StepSeed(cli.config.seed_everything), TensorBoardCallback(), ExactResume()]
+    if record is not None:
+        callbacks.append(record)
+    if stops:
+        callbacks.append(ResumableEarlyStopping(stop))
+    if cli.config.trainer.enable_checkpointing is not False:
+        if validates:
+            callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
+        callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
+    return callbacks
+
+
+_KEPT = ("seed_everything", "trainer")  # saved in a checkpoint by neither the model nor the data module

@@ -1,0 +1,158 @@
+"""Model, data and trusted settings that a checkpoint decides."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Trainer
+
+from lightning_nn import catalog
+from lightning_nn.cli.parser import SETTINGS, CommandLine
+from lightning_nn.cli.request import Request
+from lightning_nn.cli.usage import program
+from lightning_nn.data.module import DataModule
+from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.saved_settings import PATHS, Saved, names, read_config, trusted
+from lightning_nn.sanitize import sanitize
+
+
+def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
+    """Find the file that `last`, `best` or a path means.
+
+    Args:
+        logs: folder of all runs.
+        model: search the runs of this model; None for all models.
+        which: last or best (of the newest run that has one), or a file.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if which not in ("last", "best"):
+        return Path(which)
+    found = list(Path(logs).glob(f"{model or '*'}/*/checkpoints/{which}.ckpt"))
+    if not found:
+        where = Path(logs) / (model or "")
+        raise UserError(
+            f"no run with a {which}.ckpt in {where}; train one first: {program()} --model {model or 'NAME'}"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def open_checkpoint(request: Request, which: str) -> Checkpoint:
+    """Open the checkpoint that `last`, `best` or a path means.
+
+    Raises:
+        UserError: there is no such file, or it is not a checkpoint of lightning_nn.
+    """
+    return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
+
+
+def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
+    """Return the request with model and data as the checkpoint has them.
+
+    Raises:
+        UserError: the command line names another model, or data that does not fit.
+    """
+    model, data, path = saved_model(request, checkpoint), request.data or checkpoint.data, checkpoint.path
+    if data is None:  # saved by a Trainer in Python
+        raise UserError(f"{path} does not say which data its model was trained on: name it with --data NAME")
+    entry = catalog.MODELS[model]
+    if not entry.fits(catalog.find(catalog.DATA, data, "data set")):
+        raise UserError(f"{path} reads {' or '.join(entry.batch_types)}, which --data {data} does not give")
+    return request._replace(model=model, data=data)
+
+
+def saved_model(request: Request, checkpoint: Checkpoint) -> str:
+    """Return the name of the model that a checkpoint holds.
+
+    Raises:
+        UserError: the command line names another model, or the catalog has no such model.
+    """
+    model = checkpoint.model
+    if request.model not in (None, model):
+        raise UserError(f"{checkpoint.path} holds the model {model!r}, not {request.model!r}: leave --model out")
+    catalog.find(catalog.MODELS, model, "model")
+    return model
+
+
+def saved_settings(checkpoint: Checkpoint, data: str | None = None) -> Saved:
+    """Return the trusted settings of a checkpoint: those of its model, its training and the data.
+
+    Args:
+        checkpoint: the open file.
+        data: name of the data set to read, if any.
+    """
+    return trusted(_said(checkpoint, data), _classes(checkpoint, data))
+
+
+def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
+    """Return these settings and those of the run that wrote the checkpoint: trainer, seed, and when it stops.
+
+    Args:
+        checkpoint: the open file.
+        data: name of the data set to read.
+        run: run in whose folder the checkpoint is, if any; its config.yaml overrides the checkpoint.
+
+    Raises:
+        UserError: its config.yaml can't be read.
+    """
+    sources = [checkpoint.run, *_said(checkpoint, data)]
+    if run is not None:
+        try:
+            sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"can't read {run.config}: {error}") from None
+    trainer = {name: each.default for name, each in signature(Trainer).parameters.items()}
+    return trusted(sources, _classes(checkpoint, data), trainer)
+
+
+def _said(checkpoint: Checkpoint, data: str | None) -> list[dict[str, Any]]:
+    if data is None:
+        return [checkpoint.settings, {"model": checkpoint.arguments}]
+    of_data = checkpoint.data_arguments
+    if data != checkpoint.data:  # another data set has other options
+        taken = signature(catalog.DATA[data].load()).parameters
+        of_data = {name: value for name, value in of_data.items() if name in taken}
+    return [checkpoint.settings, {"model": checkpoint.arguments, "data": of_data}]
+
+
+def _classes(checkpoint: Checkpoint, data: str | None) -> dict[str, type]:
+    model = catalog.find(catalog.MODELS, checkpoint.model, "model").load()
+    return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
+
+
+def say_left_out(left_out: list[str], path: Path) -> None:
+    """Print a line that names the settings of a checkpoint that are not loaded.
+
+    Args:
+        left_out: names of the settings.
+        path: the checkpoint.
+    """
+    if left_out and is_first_process():
+        run = Run.of(path)
+        trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
+        what = f"{names(left_out)} of {'the run' if run else path}"
+        print(
+            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not loaded from its file{sanitize(trust)}",
+            file=sys.stderr,
+        )
+
+
+def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
+    """Print which files are read because a checkpoint names them, before they are read."""
+    known = cli.data_module.reading if checkpoint.reads else ()
+    for option in PATHS if is_first_process() else ():
+        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
+            print(sanitize(f"reading {saved.taken[option]}, the --{option} of {checkpoint.path}"), file=sys.stderr)
+
+
+def saved_digest(data: DataModule, checkpoint: Checkpoint) -> str | None:
+    """Return the digest of the splits that a checkpoint's model was trained with; None if it has none."""
+    digest = checkpoint.data_state(type(data)).get("split_digest")
+    return digest if isinstance(digest, str) else None

@@ -1,0 +1,92 @@
+"""Base class of data sets with labelled samples: classes, their counts, and balancing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.loader import LabeledSource
+from lightning_nn.data.module import BatchSize, DataModule
+from lightning_nn.data.processor import LabeledProcessor
+from lightning_nn.errors import UserError
+
+
+@runtime_checkable
+class ClassLearner(Protocol):
+    """A model to which the data module passes the class counts of train.
+
+    Attributes:
+        class_counts: number of training samples per class.
+    """
+
+    class_counts: list[int] | None
+
+
+class LabeledDataModule(DataModule):
+    """A data set whose samples belong to classes; see `DataModule`.
+
+    Args:
+        batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
+        balanced: train on each class as often as on the largest one, repeating samples.
+    """
+
+    processor: LabeledProcessor
+
+    def __init__(self, batch_size: BatchSize, balanced: bool) -> None:
+        super().__init__(batch_size)
+        self.balanced = balanced
+
+    @property
+    def categories(self) -> list[str]:
+        """Name of each class, in the order of the labels."""
+        self.prepare_once()
+        return self.processor.categories
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Number of training samples per class; zeros if there is no train split."""
+        self.prepare_once()
+        labels = self.labels("train") if "train" in self.sources else np.empty(0, np.int64)
+        return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
+
+    def labels(self, split: str) -> Index:
+        """Return the class of each sample of a split, int64 (N,).
+
+        Args:
+            split: name of an existing split.
+        """
+        self.prepare_once()
+        return cast(LabeledSource, self.sources[split]).labels
+
+    def setup(self, stage: str) -> None:
+        """Also pass the class counts of train to the model."""
+        super().setup(stage)
+        model = getattr(self.trainer, "lightning_module", None)
+        if isinstance(model, ClassLearner) and "train" in self.sources:
+            model.class_counts = self.class_counts
+
+    def check_processor(self) -> None:
+        """Refuse a trained model with other classes.
+
+        Raises:
+            UserError: names the classes of both.
+        """
+        fixed = getattr(self.fixed_processor, "categories", None)
+        if self.fixed_processor is not None and fixed != self.processor.categories:
+            raise UserError(
+                f"the model's categories are {', '.join(fixed or [])}; "
+                f"this data has {', '.join(self.processor.categories)}"
+            )
+
+    def contents(self, split: str) -> Iterator[NDArray[Any]]:
+        """Also yield the labels."""
+        yield from super().contents(split)
+        yield np.asarray(self.labels(split), np.int64)
+
+    def balanced_labels(self, split: str) -> Index | None:
+        """Return the labels of train if it is to be balanced."""
+        return self.labels(split) if self.balanced and split == "train" else None
