@@ -157,7 +157,6 @@ class Run:
 
 def is_first_process() -> bool:
     """Return whether this is the main process, which writes: rank 0, also before Lightning assigns ranks."""
-    return all(
-        int(os.environ.get(name, "0")) == 0
-        for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-    )
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    values = [os.environ.get(name, "") for name in names]
+    return not any(value.isdecimal() and int(value) > 0 for value in values)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lightning_nn.errors import UserError
-from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.run_folder import Run, is_first_process
 from tests.commands import command, environment
 
 HOLD = """
@@ -97,3 +97,12 @@ def test_a_rehearsal_leaves_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b", ".."])
 def test_a_name_is_one_folder(name: str, tmp_path: Path) -> None:
     command(*SOFTMAX, "--name", name, cwd=tmp_path).refused("--name", name)
+
+
+@pytest.mark.parametrize(("value", "first"), [("0", True), ("3", False), ("", True), ("x", True), ("-1", True)])
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID"])
+def test_a_rank_that_is_no_number_is_nobodys(
+    name: str, value: str, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert is_first_process() is first
