@@ -240,7 +240,7 @@ class Classifier(Task):
         predicted = self.probabilities(logits).argmax(1)
         update = self._update_metrics
         if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics
-            update = torch.compiler.disable(update)
+            update = torch.compiler.disable(update)  # type: ignore[no-untyped-call]
         update(split, losses, predicted, batch.label)
 
     def _update_metrics(self, split: str, losses: Tensor, predicted: Tensor, label: Tensor) -> None:
