@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.settings import EarlyStoppingSettings, better
 
 
 class MonitorCheck(pl.Callback):
-    """Refuses a metric that validation does not give: at the check before the first step, not after the first epoch.
+    """Refuses what validation can't give: before the first step, not after the first epoch.
 
     Args:
         monitors: name of each metric, by the group of the option that names it.
@@ -21,17 +21,38 @@ class MonitorCheck(pl.Callback):
     def __init__(self, monitors: dict[str, str]) -> None:
         self.monitors = monitors
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Look at the interval of validation.
+
+        Raises:
+            UserError: it is longer than an epoch.
+        """
+        every, data = trainer.val_check_interval, getattr(trainer, "datamodule", None)
+        within_epoch = trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches > 0
+        if stage != "fit" or data is None or not isinstance(every, int) or not within_epoch:
+            return
+        batches, limit = len(data.train_dataloader()), trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        if every > batches:
+            raise UserError(
+                f"--trainer.val_check_interval {every}: an epoch has {batches} batches; use as many at most, or count "
+                "over all epochs: --trainer.check_val_every_n_epoch null"
+            )
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks for them.
+        """Look for the metrics, also those of a person's own callbacks.
 
         Raises:
             UserError: one is not there; with the nearest.
         """
         there = [name for name in trainer.callback_metrics if name.startswith("val/")]
-        for group, monitor in self.monitors.items():
+        monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping | ModelCheckpoint) and str(callback.monitor).startswith("val/"):
+                monitors.append((f"--trainer.callbacks, {type(callback).__name__}: monitor", str(callback.monitor)))
+        for where, monitor in monitors:
             if monitor not in there:
-                hint = nearest(monitor, there)
-                raise UserError(f"--{group}.monitor {monitor}: validation gives no such metric{hint}")
+                raise UserError(f"{where} {monitor}: validation gives no such metric{nearest(monitor, there)}")
 
 
 class ResumableEarlyStopping(EarlyStopping):

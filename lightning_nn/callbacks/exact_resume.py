@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import StochasticWeightAveraging
@@ -74,7 +74,7 @@ class ExactResume(pl.Callback):
         self._gradients = {}
         if self._averaging:
             rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
-            for callback in cast(Any, trainer).callbacks:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 if isinstance(callback, StochasticWeightAveraging):
                     callback.on_train_epoch_start(trainer, pl_module)
             for optimizer, saved in zip(trainer.optimizers, rates, strict=True):

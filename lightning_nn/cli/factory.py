@@ -81,7 +81,9 @@ def check_training(cli: CommandLine) -> None:
         if trainer[name] == 0:
             raise UserError(f"--trainer.{name} is 0: there is nothing to train")
     if trainer.accumulate_grad_batches < 1:
-        raise UserError(f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}; it must be 1 or more")
+        raise UserError(
+            f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}; it must be 1 or above"
+        )
     if stop.patience < 0:
         raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
     check_processes(cli)

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
+import torch
 import yaml
 from jsonargparse import (
     SUPPRESS,
@@ -274,6 +275,8 @@ def _written(value: Any) -> Any:
         return [_written(each) for each in value]
     if isinstance(value, Enum):
         return _written(value.value)
+    if isinstance(value, torch.device):
+        return str(value)
     if isinstance(value, timedelta):
         return {"seconds": int(value.total_seconds())}
     return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else value

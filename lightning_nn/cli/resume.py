@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from pathlib import Path
 
 from pytorch_lightning.callbacks import Timer
 
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
+from lightning_nn.callbacks.run_end import longer_time
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import VERBS, Request
 from lightning_nn.cli.saved import saved_digest, say_left_out
@@ -133,19 +133,6 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
             f"this run is finished: it has done {steps} of {max_steps} steps. To go on, set a larger "
             "--trainer.max_steps"
         )
-
-
-def longer_time(timer: Timer) -> str | None:
-    """Return twice the time that a run has taken, as `--trainer.max_time` takes it; None if it has time left.
-
-    Args:
-        timer: of the run.
-    """
-    left = timer.time_remaining()
-    if left is None or left > 0:
-        return None
-    minutes, seconds = divmod(math.ceil(2 * timer.time_elapsed()), 60)
-    return f"{minutes // 1440:02}:{minutes // 60 % 24:02}:{minutes % 60:02}:{seconds:02}"
 
 
 def say_schedule(cli: CommandLine) -> None:

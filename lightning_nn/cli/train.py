@@ -9,18 +9,16 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
+from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
-    longer_time,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
@@ -104,6 +102,10 @@ def _fit(setup: TrainingSetup) -> int:
     except (KeyboardInterrupt, SystemExit):
         if not trainer.interrupted:
             raise
+    except RuntimeError as error:
+        if "conditioned on metric" not in str(error):
+            raise
+        raise UserError(f"--trainer.callbacks: {error}") from None
     except UserError as error:
         kept = f"\nThe last good checkpoint is {run.last}" if run.last.is_file() else ""
         raise UserError(f"{error}{kept}") from error
@@ -208,23 +210,10 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        resume = f"{resume_command(run.last, cli.model_name, request)} {_more(cli, trainer)}"
+        resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
         show_results(run, results, cli.model_name, resume)
         if request.verb == "" and not run.best.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
-
-
-def _more(cli: CommandLine, trainer: Trainer) -> str:
-    """Return the option that lets a run that has ended go on."""
-    stop = trainer.early_stopping_callback
-    if isinstance(stop, ResumableEarlyStopping) and stop.stopping:
-        return f"--early_stopping.patience {2 * max(stop.patience, stop.wait_count)}"
-    if 0 < trainer.max_steps <= trainer.global_step:
-        return f"--trainer.max_steps {2 * trainer.max_steps}"
-    for timer in cast(Any, trainer).callbacks:
-        if isinstance(timer, Timer) and cli.config.trainer.max_time and (longer := longer_time(timer)):
-            return f"--trainer.max_time {longer}"
-    return f"--trainer.max_epochs {2 * trainer.current_epoch}"
 
 
 def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:

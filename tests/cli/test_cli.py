@@ -190,7 +190,7 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a group": ("--model softmax --optimizer adam", ("--optimizer", "--optimizer.name", "-c FILE")),
     "no accumulation": (
         "--model softmax --trainer.accumulate_grad_batches 0",
-        ("accumulate_grad_batches", "1 or more"),
+        ("accumulate_grad_batches", "1 or above"),
     ),
     "a name of files alone": ("--model softmax --data_name digits", ("--data_name", "'--data'")),
     "a logger that is not installed": ("--model softmax --trainer.logger WandbLogger", ("wandb",)),

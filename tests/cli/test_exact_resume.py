@@ -14,7 +14,7 @@ import yaml
 from lightning_nn.data.loader import Loader
 from lightning_nn.tasks.classification import Classifier
 from tests.cli.test_resume import interrupt_at, scalars
-from tests.commands import command, results, same_bits, weights
+from tests.commands import command, process, results, same_bits, weights
 
 RUN = Path("logs/softmax/r")
 LAST, BEST = RUN / "checkpoints/last.ckpt", RUN / "checkpoints/best.ckpt"
@@ -35,15 +35,15 @@ def options_of(text: str) -> list[str]:
     return [f"--{word}" if i % 2 == 0 else word for i, word in enumerate(words)]
 
 
-@pytest.mark.parametrize("steps", [25, 27])
+@pytest.mark.parametrize("more", ["", "limit_val_batches 0", "val_check_interval 4"])
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_steps_are_counted_on_from_the_end_of_an_epoch(steps: int, epochs: int, tmp_path: Path) -> None:
+def test_steps_are_counted_on_from_the_end_of_an_epoch(more: str, epochs: int, tmp_path: Path) -> None:
     first, whole = tmp_path / "first", tmp_path / "whole"
-    for folder, stop in ((first, 9 * epochs), (whole, steps)):
+    for folder, steps in ((first, 9 * epochs), (whole, 25)):
         folder.mkdir()
-        command("fit", *SOFTMAX, "--trainer.max_steps", str(stop), "--trainer.max_epochs", "-1", cwd=folder).ok()
-    command("fit", "--ckpt_path", "last", "--trainer.max_steps", str(steps), cwd=first).ok()
-    assert torch.load(first / LAST, weights_only=True)["global_step"] == steps
+        command("fit", *SOFTMAX, *options(f"max_steps {steps} max_epochs 3 {more}"), cwd=folder).ok()
+    command("fit", "--ckpt_path", "last", "--trainer.max_steps", "25", cwd=first).ok()
+    assert torch.load(first / LAST, weights_only=True)["global_step"] == 25
     assert same_bits(first / LAST, whole / LAST)
 
 
@@ -252,3 +252,14 @@ def test_weight_averaging_goes_on(call: int, tmp_path: Path, monkeypatch: pytest
     command("fit", "--ckpt_path", "last", *given, cwd=first).ok()
     ours, theirs = weights(first / LAST), weights(whole / LAST)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_gradients_of_each_process_are_kept(tmp_path: Path) -> None:
+    """Every validation falls within an optimizer step, and so does the best checkpoint."""
+    two = options("accelerator cpu devices 2 strategy ddp accumulate_grad_batches 4 val_check_interval 5 max_epochs 2")
+    process("fit", *SOFTMAX, *two, "--data.batch_size", "64", cwd=tmp_path, timeout=400).ok()
+    held = torch.load(tmp_path / BEST, weights_only=True)["lightning_nn_gradients"]
+    assert all(len(each) == 2 and not torch.equal(each[0], each[1]) for each in held.values())
+    process("fit", "--ckpt_path", "best", "--name", "again", cwd=tmp_path, timeout=400).ok()
+    assert same_bits(tmp_path / "logs/softmax/again/checkpoints/last.ckpt", tmp_path / LAST)

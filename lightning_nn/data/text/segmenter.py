@@ -99,6 +99,10 @@ class Segmenter:
         self.user_words = [user_word(line) for line in user_words or []]
         self._jieba: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave jieba's tokenizer out of a copy: it holds a lock, and is made again where it is needed."""
+        return {**self.__dict__, "_jieba": None}
+
     def __call__(self, sentence: str) -> list[str]:
         """The words of a sentence; white space is none, a run of more than 32 characters is several."""
         if self.name == "chars":
