@@ -23,9 +23,12 @@ HAN = shlex.split(
     "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
     "--optimizer.name sgd"
 )
-MODELS = {"softmax": SOFTMAX, "han": HAN}
-SAMPLES = {"softmax": 1079, "han": 80}
-BATCH = {"softmax": 32, "han": 8}  # an even number of batches, so that two of them are one of twice the size
+ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
+MODELS = {"softmax": SOFTMAX, "han": HAN, "accumulated": ACCUMULATED}
+SAMPLES = {"softmax": 1079, "han": 80, "accumulated": 1079}
+# An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
+# epoch make a step with longer ones.
+BATCH = {"softmax": 32, "han": 8, "accumulated": 32}
 
 SPY = """
 import json, os, sys
@@ -82,6 +85,7 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
     ("model", "launcher"),
     [
         ("softmax", "devices"),
+        ("accumulated", "devices"),
         ("han", "torchrun"),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),
@@ -97,7 +101,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     else:
         alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
         two_nodes([*argv, *alone, "--trainer.strategy", "ddp"], cwd)
-    (run,) = (cwd / "logs" / model).iterdir()  # one folder, named by the first process
+    (run,) = (cwd / "logs" / MODELS[model][1]).iterdir()  # one folder, named by the first process
     each_sample_once_an_epoch(cwd, SAMPLES[model])
 
     kept = results(run)
@@ -109,7 +113,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
     command(*MODELS[model], "--data.batch_size", str(2 * BATCH[model]), *COMMON, cwd=one).ok()
-    (other,) = (one / "logs" / model).iterdir()
+    (other,) = (one / "logs" / MODELS[model][1]).iterdir()
     a, b = (weights(folder / "checkpoints/last.ckpt") for folder in (run, other))
     apart = {name: float((a[name] - b[name]).abs().max()) for name in a if a[name].is_floating_point()}
     worst = max(apart, key=lambda name: apart[name])

@@ -59,6 +59,7 @@ class LabeledDataModule(DataModule):
         Args:
             split: one that is there.
         """
+        self.prepare_once()
         return cast(LabeledSource, self.sources[split]).labels
 
     def setup(self, stage: str) -> None:

@@ -39,7 +39,7 @@ class RunningMeans:
         self.sums = self._resumed = None
 
     def resume(self, epoch: int, totals: Totals) -> None:
-        """Goes on from sums over all processes, if what comes next is of their epoch.
+        """Goes on from sums over all processes, if the next step is of their epoch.
 
         Args:
             epoch: that had begun.
@@ -74,17 +74,13 @@ class RunningMeans:
             raise ValueError(f"sums of a step are {', '.join(sums)}; those before were {', '.join(self.names)}")
         self.sums += step
 
-    def totals(self, epoch: int, over_processes: Callable[[Tensor], Tensor]) -> Totals | None:
-        """Sums of an epoch over all processes.
+    def totals(self, over_processes: Callable[[Tensor], Tensor]) -> Totals | None:
+        """Sums of the epoch so far over all processes; None before its first step.
 
         Args:
-            epoch: that is asked about.
             over_processes: sums a tensor over the processes.
-
-        Returns:
-            The sums so far; those that were resumed where no step followed; None where there are none.
         """
-        if self.sums is not None:
-            *sums, weight = over_processes(self.sums)
-            return Totals(dict(zip(self.names, sums, strict=True)), weight)
-        return self._resumed[1] if self._resumed is not None and self._resumed[0] == epoch else None
+        if self.sums is None:
+            return None
+        *sums, weight = over_processes(self.sums)
+        return Totals(dict(zip(self.names, sums, strict=True)), weight)

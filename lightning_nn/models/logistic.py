@@ -72,10 +72,11 @@ class LogisticRegression(Classifier):
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=1)
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Cross-entropy or squared error of each sample, (B,)."""
+        """Cross-entropy or squared error of each sample, (B,); labels int64 (B,), or float (B, 2), a share of each."""
         logits, smooth = at_least_float32(logits), self.loss.label_smoothing
-        y = label.to(logits.dtype) * (1 - smooth) + smooth / 2
+        second_share = (label[:, 1] if label.is_floating_point() else label).to(logits.dtype)
+        y = second_share * (1 - smooth) + smooth / 2
         first, second = logits.new_tensor(self.class_weights or [1.0, 1.0])
         if self.criterion == "mse":
-            return (logits.sigmoid() - y) ** 2 * torch.where(label == 1, second, first)
+            return (logits.sigmoid() - y) ** 2 * (second * second_share + first * (1 - second_share))
         return second * y * F.softplus(-logits) + first * (1 - y) * F.softplus(logits)  # -log p and -log(1 - p)

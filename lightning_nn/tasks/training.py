@@ -178,7 +178,7 @@ class Training(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the means of the epoch over its samples, each as it was met: train/loss and the like."""
-        totals = self._totals.totals(self.trainer.current_epoch, self._sum_over_processes)
+        totals = self._totals.totals(self._sum_over_processes)
         if totals is not None:
             weight = _at_least_one(totals.weight)
             # The values are the same on every process; sync_dist says so to Lightning.
@@ -208,7 +208,7 @@ class Training(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the sums of the epoch that has begun, over all processes."""
-        totals = self._totals.totals(checkpoint.get("epoch", -1), self._sum_over_processes)
+        totals = self._totals.totals(self._sum_over_processes)
         if totals is not None:
             sums = {name: float(value) for name, value in totals.sums.items()}
             checkpoint.setdefault("lightning_nn", {})["totals"] = {"sums": sums, "weight": float(totals.weight)}
