@@ -80,9 +80,9 @@ def check_training(cli: CommandLine) -> None:
     for name in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer[name] == 0:
             raise UserError(f"--trainer.{name} is 0: there is nothing to train")
-    if trainer.accumulate_grad_batches < 1:
+    if (batches := trainer.accumulate_grad_batches) < 1:
         raise UserError(
-            f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}; it must be 1 or above"
+            f"--trainer.accumulate_grad_batches is {batches}; it must be 1 or above"
         )
     if stop.patience < 0:
         raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
