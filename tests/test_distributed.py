@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -157,3 +161,63 @@ def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> 
     one, two = (json.loads(re.sub(r"(?s)^[^{]*", "", text)) for text in (alone, both))
     assert (one["test/acc"], one["test/f1"]) == (two["test/acc"], two["test/f1"])
     assert one["test/loss"] == pytest.approx(two["test/loss"], rel=1e-5)
+
+
+FAILS = """
+import os, sys, time
+from lightning_nn.cli.entry import main
+from lightning_nn.errors import UserError
+from lightning_nn.tasks.classification import Classifier
+
+step, second = Classifier.validation_step, os.environ.get("LOCAL_RANK") == "1"
+
+def validation_step(self, *args):
+    if second and not self.trainer.sanity_checking:
+        if sys.argv[1] == "raise":
+            raise UserError("this sample of rank 1 is no good")
+        with open("asleep", "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+    return step(self, *args)
+
+Classifier.validation_step = validation_step
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_an_error_on_one_rank_ends_all_with_its_text(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS, encoding="utf-8")
+    failed = process("raise", *SOFTMAX, *COMMON, *TWO, cwd=tmp_path, script=tmp_path / "fails.py", timeout=90)
+    assert failed.code in (1, -signal.SIGKILL), failed  # Lightning kills the first process after the others
+    assert failed.err.count("error: this sample of rank 1 is no good") == 1, failed.err
+    assert "Traceback" not in failed.err, failed.err
+
+
+def test_a_process_that_waits_for_a_stuck_one_hears_the_second_signal_and_both_end(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS, encoding="utf-8")
+    argv = [sys.executable, "fails.py", "sleep", *SOFTMAX, *COMMON, *TWO]
+    started = subprocess.Popen(argv, cwd=tmp_path, env=environment(), start_new_session=True)
+    try:
+        wait_until((tmp_path / "asleep").is_file, 120)
+        time.sleep(2)
+        started.terminate()
+        time.sleep(1)
+        started.terminate()
+        assert started.wait(60) == 130
+        other = int((tmp_path / "asleep").read_text(encoding="utf-8"))
+        wait_until(lambda: not is_alive(other), 60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def is_alive(number: int) -> bool:
+    status = Path(f"/proc/{number}/status")
+    return status.exists() and "State:\tZ" not in status.read_text(encoding="utf-8")

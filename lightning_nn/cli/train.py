@@ -17,6 +17,7 @@ from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
     predict_command,
@@ -46,11 +47,17 @@ def execute(request: Request) -> int:
     Raises:
         UserError: something that the user can fix.
     """
-    with quiet_lightning():
+    with quiet_lightning(), one_fate():
         try:
             code = _do(request)
         except MisconfigurationException as error:  # Lightning's user error
             raise UserError(str(error).strip()) from None
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            if is_first_process():
+                print("error: another process of this run has ended; its own message says why", file=sys.stderr)
+            return 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
     return code

@@ -1,0 +1,71 @@
+"""Processes of one run end together, and none is deaf: what one says when it fails is the last word of all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning_nn.runs.run_folder import is_first_process
+
+ALONE = 10.0  # seconds that a process may outlive the one that started it, to end by itself
+STUCK = 20.0  # seconds from the second Ctrl-C or SIGTERM until a process that has not heard it is ended
+
+_LOST = re.compile(r"Connection (closed|reset) by peer|Connection refused|Socket Timeout|remote process has terminated")
+
+
+@contextmanager
+def one_fate() -> Iterator[None]:
+    """Ends this process where others could only wait for it to.
+
+    A process that another one started ends when that one is gone, however it went. A process that waits for another
+    inside a collective runs no Python signal handler; the second signal ends it all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    done = threading.Event()
+    if not is_first_process():
+        threading.Thread(target=_end_with, args=(os.getppid(), done), name="end-with-parent", daemon=True).start()
+    ours, handlers = socket.socketpair()
+    handlers.setblocking(False)
+    before = signal.set_wakeup_fd(handlers.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_count_signals, args=(ours, done), name="count-signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        signal.set_wakeup_fd(before)
+        handlers.close()  # which ends the thread that reads
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error of a collective says only that another process has ended."""
+    return isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
+
+
+def _end_with(parent: int, done: threading.Event) -> None:
+    """Ends this process some time after its parent."""
+    while os.getppid() == parent:
+        if done.wait(1):
+            return
+    if not done.wait(ALONE):
+        os._exit(1)
+
+
+def _count_signals(signals: socket.socket, done: threading.Event) -> None:
+    """Ends this process if it is still there some time after the second signal to stop."""
+    heard = 0
+    with signals:
+        while received := signals.recv(16):
+            heard += sum(number in (signal.SIGINT, signal.SIGTERM) for number in received)
+            if heard >= 2:
+                break
+        else:
+            return
+    if not done.wait(STUCK):
+        os._exit(130)
