@@ -10,7 +10,6 @@ counts, so nothing in it is padding:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Self
 
+from lightning_nn.data.batch_checks import FLOATS, check_counts, check_image, check_labels, check_range, require
 from lightning_nn.errors import UserError
 
 Index = NDArray[np.int64]
@@ -78,8 +78,8 @@ class ImageBatch(NamedTuple):
         Raises:
             UserError: empty, or of another type or shape.
         """
-        _check_image(self.image, limits)
-        _check_labels(self.label, self.size, limits.get("num_classes"))
+        check_image(self.image, limits)
+        check_labels(self.label, self.size, limits.get("num_classes"))
 
     def select(self, index: Iterable[int]) -> ImageBatch:
         """Return some samples, in the order of their numbers in this batch."""
@@ -113,10 +113,10 @@ class MaskBatch(NamedTuple):
         Raises:
             UserError: empty, of another type or shape, or a class beyond the model's.
         """
-        _check_image(self.image, limits)
+        check_image(self.image, limits)
         if self.mask is None:
             return
-        _require("mask", self.mask, (torch.uint8,), "(B, H, W)", "the number of each pixel's class")
+        require("mask", self.mask, (torch.uint8,), "(B, H, W)", "the number of each pixel's class")
         if self.mask.shape != (self.size, *self.image.shape[2:]):
             raise UserError(f"a batch of images {tuple(self.image.shape)} has masks {tuple(self.mask.shape)}")
         classes = limits.get("num_classes", IGNORED)
@@ -159,13 +159,13 @@ class TextBatch(NamedTuple):
             UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
         """
         for name, shape in (("documents", "(D,)"), ("sentences", "(S,)"), ("words", "(W,)")):
-            _require(name, getattr(self, name), (torch.int64,), shape, "see TextBatch")
-        _check_labels(self.label, self.size, limits.get("num_classes"))
+            require(name, getattr(self, name), (torch.int64,), shape, "see TextBatch")
+        check_labels(self.label, self.size, limits.get("num_classes"))
         if self.words.device.type != "cpu":  # looking at values would wait for the device
             return
-        _check_counts("documents", self.documents, "sentences", len(self.sentences))
-        _check_counts("sentences", self.sentences, "words", len(self.words))
-        _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
+        check_counts("documents", self.documents, "sentences", len(self.sentences))
+        check_counts("sentences", self.sentences, "words", len(self.words))
+        check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
     def select(self, index: Iterable[int]) -> TextBatch:
         """Return some samples, in the order of their numbers in this batch."""
@@ -211,24 +211,24 @@ class CaptionBatch(NamedTuple):
             UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
         """
         if self.image.dim() == 2:
-            _require("image", self.image, _FLOATS, "(B, F)", "features of images")
+            require("image", self.image, FLOATS, "(B, F)", "features of images")
             if limits.get("features", self.image.shape[1]) != self.image.shape[1]:
                 raise UserError(f"{self.image.shape[1]} features; this model was made for {limits['features']}")
         else:
-            _check_image(self.image, limits)
+            check_image(self.image, limits)
         if self.words is None or self.length is None or self.image_index is None:
             return
         for name, shape in (("image_index", "(N,)"), ("length", "(N,)"), ("words", "(W,)")):
-            _require(name, getattr(self, name), (torch.int64,), shape, "see CaptionBatch")
+            require(name, getattr(self, name), (torch.int64,), shape, "see CaptionBatch")
         if len(self.length) != len(self.image_index):
             raise UserError(f"{len(self.length)} captions belong to {len(self.image_index)} images")
         if self.words.device.type != "cpu":
             return
-        _check_counts("length", self.length, "words", len(self.words))
+        check_counts("length", self.length, "words", len(self.words))
         steps = self.image_index.diff(prepend=self.image_index.new_zeros(1))
         if steps.min() < 0 or self.image_index[-1] >= self.size:
             raise UserError(f"image_index of a batch must ascend from 0 to at most {self.size - 1}, its last image")
-        _check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
+        check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
     def select(self, index: Iterable[int]) -> CaptionBatch:
         """Return some images with their captions, in the order of their numbers in this batch."""
@@ -246,55 +246,6 @@ class CaptionBatch(NamedTuple):
         )
 
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
 def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:
     chosen = list(index)
     return [None if field is None else field[chosen] for field in fields]
-
-
-def _require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: str, remedy: str) -> None:
-    """Check one field of a batch: its type, its number of dimensions, and that there is something in it."""
-    if not isinstance(values, Tensor) or values.dtype not in dtypes or values.dim() != len(shape.split()):
-        got = f"{values.dtype} {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise UserError(f"{name} of a batch is {got}; expected {dtypes[0]} {shape}: {remedy}")
-    if not values.numel():
-        raise UserError(f"{name} of a batch is empty, {tuple(values.shape)}: leave empty batches out")
-
-
-def _check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
-    _require("image", image, (torch.uint8, *_FLOATS), "(B, C, H, W)", "pixels are 0 to 255, not yet normalised")
-    shape = tuple(image.shape[1:])
-    if limits.get("features", math.prod(shape)) != math.prod(shape):
-        raise UserError(f"images of {shape}; this model was made for {limits['features']} numbers each")
-    if limits.get("channels", shape[0]) != shape[0]:
-        raise UserError(f"images of {shape}; this model was made for {limits['channels']} channels")
-
-
-def _check_labels(label: Tensor | None, size: int, num_classes: int | None) -> None:
-    if label is None:
-        return
-    shares = isinstance(label, Tensor) and label.is_floating_point()
-    dtypes, shape = (_FLOATS, "(B, K)") if shares else ((torch.int64,), "(B,)")
-    _require("label", label, dtypes, shape, "the number of each sample's class, or a share of each class")
-    if len(label) != size:
-        raise UserError(f"a batch of {size} samples has {len(label)} labels")
-    if shares and num_classes is not None and label.shape[1] != num_classes:
-        raise UserError(f"labels give shares of {label.shape[1]} classes; this model was made for {num_classes}")
-    if not shares and num_classes is not None and label.device.type == "cpu":
-        _check_range("labels", label, num_classes, "num_classes")
-
-
-def _check_counts(name: str, counts: Tensor, of: str, total: int) -> None:
-    if counts.min() < 1 or counts.sum() != total:
-        raise UserError(
-            f"{name} counts the {of} of each, at least 1; its sum is {int(counts.sum())}, its least "
-            f"{int(counts.min())}, and there are {total} {of}"
-        )
-
-
-def _check_range(name: str, values: Tensor, limit: int, argument: str) -> None:
-    least, most = (int(v) for v in values.aminmax())
-    if least < 0 or most >= limit:
-        raise UserError(f"{name} go from {least} to {most}; this model was made for 0 to {limit - 1} ({argument})")
