@@ -20,7 +20,7 @@ _LOST = re.compile(r"Connection (closed|reset) by peer|Connection refused|Socket
 
 @contextmanager
 def one_fate() -> Iterator[None]:
-    """Ends this process where others could only wait for it to.
+    """End this process where others could only wait for it to.
 
     A process that another one started ends when that one is gone, however it went. A process that waits for another
     inside a collective runs no Python signal handler; the second signal ends it all the same.
@@ -49,7 +49,7 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def _end_with(parent: int, done: threading.Event) -> None:
-    """Ends this process some time after its parent."""
+    """End this process some time after its parent."""
     while os.getppid() == parent:
         if done.wait(1):
             return
@@ -58,7 +58,7 @@ def _end_with(parent: int, done: threading.Event) -> None:
 
 
 def _count_signals(signals: socket.socket, done: threading.Event) -> None:
-    """Ends this process if it is still there some time after the second signal to stop."""
+    """End this process if it is still there some time after the second signal to stop."""
     heard = 0
     with signals:
         while received := signals.recv(16):
