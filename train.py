@@ -1,4 +1,4 @@
-"""Trains, tests and asks the course's models: `python train.py --help`."""
+"""Command line of the course: train, test and predict; see `python train.py --help`."""
 
 from lightning_nn.cli.entry import main
 

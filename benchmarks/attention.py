@@ -1,4 +1,4 @@
-"""Where HAN looks: the share of test bulletins whose heaviest sentence is one that decides the category."""
+"""HAN's attention: the share of test bulletins whose heaviest sentence is one that decides the category."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_nn.runs.saved_settings import trusted
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; its results.json is added to")
+    made.add_argument("run", type=Path, help="run folder of `train.py --model han`; adds to its results.json")
     args = made.parse_args(argv)
     best = args.run / "checkpoints" / "best.ckpt"
     checkpoint = Checkpoint.open(best)
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
 @torch.inference_mode()
 def looked_at(model: HAN, data: Bulletins) -> tuple[float, float]:
-    """Share of test documents that were judged by a deciding sentence, and test accuracy, both 0 to 1."""
+    """Compute the share of test documents whose heaviest sentence decides, and test accuracy, both 0 to 1."""
     data.prepare_once()
     source, deciding = data.sources["test"], data.deciding("test")
     looked = right = 0

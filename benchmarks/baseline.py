@@ -1,7 +1,7 @@
-"""A classical baseline on the very documents and splits that a model is given: TF-IDF and logistic regression.
+"""A classical baseline on the same documents and splits as a model: TF-IDF and logistic regression.
 
-Characters (one and two in a row) and jieba's words (likewise), each a run of its own beside those of the models:
-LOGS/baseline/NAME/results.json. One class against the rest, trained on train; C is chosen on val; test is read once.
+Characters and jieba's words, each with their bigrams, are two runs beside those of the models:
+LOGS/baseline/NAME/results.json. One-vs-rest classifiers are fitted on train; C is chosen on val; test is read once.
 
     python benchmarks/baseline.py --data text --data.path PATH --data.label_column category
     python benchmarks/baseline.py                     # the bulletins
@@ -44,7 +44,7 @@ _MODELS = {"chars": "tfidf-chars", "jieba": "tfidf-words"}
 
 
 class Split(NamedTuple):
-    """Documents of a split: their words, separated by spaces, and their classes."""
+    """Documents of a split, as words separated by spaces, and their classes."""
 
     documents: list[str]
     labels: NDArray[np.int64]
@@ -55,8 +55,8 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--data", default="bulletins", help="data set of documents: bulletins (default) or text")
     made.add_argument("--logs", default="logs", help="folder of the runs; default logs")
     made.add_argument("--units", nargs="+", choices=sorted(_MODELS), default=list(_MODELS), help="default: both")
-    made.add_argument("--C", nargs="+", type=float, default=list(C), help="tried on val; default %(default)s")
-    made.add_argument("--max_iter", type=at_least(1), default=1000, help="steps of the solver, at most")
+    made.add_argument("--C", nargs="+", type=float, default=list(C), help="values tried on val; default %(default)s")
+    made.add_argument("--max_iter", type=at_least(1), default=1000, help="most steps of the solver")
     args, rest = made.parse_known_args(argv)
     command = public_command(sys.argv if argv is None else [__file__, *argv])
     options = data_options(args.data, rest)
@@ -73,10 +73,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def data_options(name: str, rest: list[str]) -> dict[str, Any]:
-    """Arguments of a data set from its part of the command line.
+    """Parse the arguments of a data set from its options on the command line.
 
     Raises:
-        UserError: it has no documents, or an option is wrong.
+        UserError: the data set has no documents, or an option is wrong.
     """
     if catalog.find(catalog.DATA, name, "data set").batch_types != ("text",):
         raise UserError(f"--data {name} has no documents; there are: bulletins, text")
@@ -92,11 +92,11 @@ def data_options(name: str, rest: list[str]) -> dict[str, Any]:
 
 
 def measure(args: Namespace, options: dict[str, Any], units: str) -> dict[str, Any]:
-    """Reads, trains, chooses, tests once."""
+    """Read the data, fit, choose C on val, and test once."""
     start = time.perf_counter()
     splits = read(args.data, options, units)
     train, val, test = (splits[split] for split in SPLITS)
-    # Words hold no white space, so splitting gives back what the segmenter cut.
+    # Words contain no white space, so splitting recovers the segmenter's words.
     tfidf = TfidfVectorizer(
         tokenizer=str.split, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32
     )
@@ -125,7 +125,7 @@ def measure(args: Namespace, options: dict[str, Any], units: str) -> dict[str, A
 
 
 def read(name: str, options: dict[str, Any], units: str) -> dict[str, Split]:
-    """The documents that a model with these options is given, whole and with every word."""
+    """Read the documents of a model with these options, not truncated and with every word."""
     made = catalog.DATA[name].load()
     uncut = {argument: value for argument, value in _UNCUT.items() if argument in made.__init__.__annotations__}
     data: Documents = made(**options, segmenter=units, **uncut)
@@ -135,7 +135,7 @@ def read(name: str, options: dict[str, Any], units: str) -> dict[str, Split]:
 
 
 def _texts(source: Any, words: NDArray[np.object_]) -> Any:
-    """The words of each document, separated by spaces."""
+    """Yield the words of each document, separated by spaces."""
     for first in range(0, len(source), 256):
         batch = source[np.arange(first, min(first + 256, len(source)))]
         ends = batch.sentences.cumsum(0)[batch.documents.cumsum(0) - 1].tolist()
@@ -147,10 +147,10 @@ def _texts(source: Any, words: NDArray[np.object_]) -> Any:
 def choose(
     features: Any, labels: Any, val_features: Any, val_labels: Any, strengths: list[float], max_iter: int
 ) -> tuple[OneVsRestClassifier, float, float]:
-    """The model with the best accuracy on val, its C, and that accuracy; of equals the more regularised one."""
+    """Choose the model with the best accuracy on val (at a tie the more regularized), its C, and that accuracy."""
     best: tuple[OneVsRestClassifier, float, float] | None = None
     for strength in sorted(strengths):
-        # The dual has a variable a document, not a feature: on a million features ten times as fast as lbfgs.
+        # The dual has a variable per document, not per feature: ten times as fast as lbfgs on a million features.
         one = LogisticRegression(solver="liblinear", dual=True, C=strength, max_iter=max_iter, random_state=0)
         model = OneVsRestClassifier(one)
         with warnings.catch_warnings():
@@ -166,12 +166,12 @@ def choose(
         if best is None or accuracy > best[2]:
             best = model, strength, accuracy
     if best is None:
-        raise UserError("--C needs a number")
+        raise UserError("--C needs at least one number")
     return best
 
 
 def keep(logs: Path, results: dict[str, Any], options: dict[str, Any]) -> None:
-    """Writes the folder of a run: its settings and what came of it."""
+    """Write a run folder: settings and results."""
     name = f"{results['model']}-{datetime.now():%Y%m%d-%H%M%S}"
     folder = logs / "baseline" / name
     settings = {"data": options, "model": {"ngram_range": [1, 2], "sublinear_tf": True}}

@@ -1,4 +1,4 @@
-"""A callback that the command loads by `--trainer.callbacks clock.Clock`: when steps began and ended, and memory."""
+"""Callback for `--trainer.callbacks clock.Clock` that records times of steps and memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lightning_nn.callbacks.run_statistics import peak_memory
 
 
 class Clock(pl.Callback):
-    """Writes down the first step and the last, then ends the process: what follows is not measured.
+    """Callback that records the first and last step, then ends the process: what follows is not measured.
 
     Args:
-        path: JSON file to write: begin, first (end of the first step), end (of the last), as seconds since 1970;
-            peak_mb, the most memory so far; parameters of the model.
-        steps: how many.
+        path: JSON file to write: begin, first (end of the first step), end (of the last), in seconds since 1970;
+            peak_mb, peak memory so far; parameters, the number of the model's.
+        steps: number of steps.
     """
 
     def __init__(self, path: str, steps: int = 1) -> None:
@@ -29,13 +29,13 @@ class Clock(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes the first one."""
+        """Record the beginning of the first step."""
         self.times.setdefault("begin", time.time())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Notes the first one and ends with the last."""
+        """Record the end of the first step, and end the process after the last one."""
         self.times.setdefault("first", time.time())
         if trainer.global_step >= self.steps:
             parameters = sum(parameter.numel() for parameter in pl_module.parameters())

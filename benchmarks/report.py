@@ -1,4 +1,4 @@
-"""What every benchmark leaves behind: a table in Markdown, and the same as JSON with all that a figure needs."""
+"""Reports of benchmarks: a table in Markdown, and the same as JSON with all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILE = re.compile(r"^(~|\.\.?)?[/\\]|^[A-Za-z]:[/\\]")
 
 
 class Spread(NamedTuple):
-    """A measured figure: the median of n, the least and the most."""
+    """A measured value: median, minimum and maximum."""
 
     median: float
     least: float
@@ -36,20 +36,20 @@ class Spread(NamedTuple):
         return cls(statistics.median(values), min(values), max(values))
 
     def text(self, form: str = ".2f") -> str:
-        """`1.23 (1.20 to 1.31)`."""
+        """Format as `1.23 (1.20 to 1.31)`."""
         return f"{self.median:{form}} ({self.least:{form}} to {self.most:{form}})"
 
 
 @dataclass
 class Report:
-    """A table with what it takes to read and repeat it.
+    """A table with all that is needed to read and repeat it.
 
     Args:
         title: what was compared.
-        columns: heads of the table.
-        rows: cells, already written out.
-        notes: sentences below it.
-        n: measurements behind each figure.
+        columns: headers of the table.
+        rows: cells, already formatted.
+        notes: sentences below the table.
+        n: number of measurements behind each value.
         figures: the numbers themselves, by name.
     """
 
@@ -66,7 +66,7 @@ class Report:
     finished: str = field(default_factory=lambda: datetime.now().isoformat(timespec="seconds"))
 
     def markdown(self) -> str:
-        """The table and what stands below it."""
+        """Return the table, the notes and the provenance as Markdown."""
         measured = [f"n = {self.n}", self.hardware, *(f"{name} {number}" for name, number in self.versions.items())]
         if self.commit:
             measured.append(f"commit {self.commit}")
@@ -75,7 +75,7 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def show(self, file: Path | None) -> None:
-        """Prints it, and writes it to a JSON file where one is named.
+        """Print the report, and write it to a JSON file if one is named.
 
         Raises:
             UserError: the file can't be written.
@@ -86,17 +86,17 @@ class Report:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; the first column to the left, the others to the right."""
+    """Return a Markdown table; the first column is left-aligned, the others right-aligned."""
     escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in [columns, *rows]]
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "".join(f"| {' | '.join(row)} |\n" for row in [escaped[0], rule, *escaped[1:]])
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes a file, its folder made where there is none.
+    """Write a file, creating its folder if there is none.
 
     Raises:
-        UserError: it can't be written.
+        UserError: the file can't be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,11 +106,11 @@ def write_text(file: Path, text: str) -> None:
 
 
 def public_command(argv: Sequence[str], paths: Sequence[str] = ()) -> str:
-    """A command without the places of one machine: each file or folder of the person's own is called PATH.
+    """Return a command without paths of one machine: PATH replaces each file or folder of the user.
 
     Args:
         argv: the program and its arguments.
-        paths: what else is called PATH, wherever it stands.
+        paths: further arguments to replace by PATH, anywhere.
     """
     program = Path(argv[0]).name
     shown = [f"benchmarks/{program}" if (ROOT / "benchmarks" / program).is_file() else program]
@@ -128,7 +128,7 @@ def public_command(argv: Sequence[str], paths: Sequence[str] = ()) -> str:
 
 
 def hardware() -> str:
-    """Processor, cores this process may use, memory, and the GPU where there is one."""
+    """Describe the processor, the cores this process may use, memory, and the GPU if there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [f"{_processor()}, {cores} core{'s' * (cores != 1)}"]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -163,30 +163,30 @@ def _commit() -> str | None:
 
 
 def parser(doc: str, **formats: Any) -> argparse.ArgumentParser:
-    """A command line that says what the script is for, with `--json`.
+    """Build a parser that shows the script's docstring, with `--json`.
 
     Args:
         doc: the docstring of the script.
         formats: further arguments of ArgumentParser.
     """
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **formats)
-    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    made.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
     return made
 
 
 def at_least(least: int) -> Any:
-    """An argparse type: a whole number, at least this."""
+    """Return an argparse type: a whole number of at least `least`."""
 
     def number(text: str) -> int:
         if not text.lstrip("-").isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
         return int(text)
 
     return number
 
 
 def run_main(main: Any) -> None:
-    """Runs a script: what a person can mend is a line on standard error and exit code 2."""
+    """Run a script; a user error becomes a line on standard error and exit code 2."""
     try:
         main()
     except UserError as error:
@@ -195,6 +195,6 @@ def run_main(main: Any) -> None:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables of a process that finds this checkout and these scripts."""
+    """Return environment variables for a process that finds this checkout and these scripts."""
     path = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **(extra or {})}

@@ -1,11 +1,11 @@
-"""docs/results.md from the folders of runs: a table a data set, never by hand.
+"""Generator of docs/results.md from run folders: one table per data set, never written by hand.
 
-A row is all runs with the same settings but the seed (mean and standard deviation where there are several), a baseline
-of benchmarks/baseline.py, or a published figure. Test is what the epoch that was best on val gave. Reports that the
-other benchmarks wrote with --json follow. What was read is kept in a file beside the page, so that figures of several
-machines come together: the same run made again, with the same options and seed, replaces the old one.
+A row is all runs that differ in the seed alone (mean and standard deviation if there are several), a baseline of
+benchmarks/baseline.py, or a published result. Test metrics are those of the epoch that was best on val. The reports
+that other benchmarks wrote with --json follow. All inputs are kept in a file beside the page, so that results of
+several machines can be combined: a repeated run, with the same options and seed, replaces the old one.
 
-    python benchmarks/results.py                      # all below logs/, and docs/results.json
+    python benchmarks/results.py                      # everything below logs/, and docs/results.json
     python benchmarks/results.py logs/han/20260101-120000 logs/baseline --out docs/results.md
 """
 
@@ -32,7 +32,7 @@ PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 _HEAD = "# Results\n\n"
 _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
 _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
-_KEPT = ("data.path", "data.label_column", "data.text_column")  # what says which data set a run is about
+_KEPT = ("data.path", "data.label_column", "data.text_column")  # these identify the data set of a run
 _COLUMNS = [
     *("", "model", "variant", "test accuracy", "test macro-F1", "val accuracy", "best epoch / epochs", "seconds"),
     *("samples/s", "memory MB", "parameters", "seeds", "n"),
@@ -41,11 +41,11 @@ _COLUMNS = [
 
 @dataclass
 class Run:
-    """A run's folder as read.
+    """A run folder.
 
     Attributes:
-        results: of results.json.
-        settings: of config.yaml, by dotted name.
+        results: contents of results.json.
+        settings: contents of config.yaml, by dotted name.
     """
 
     results: dict[str, Any]
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The data set: its folder or file, with the column of the label where that was chosen; else its name."""
+        """The data set: its folder or file, with the label column if one was chosen; else its name."""
         path, column = self.settings.get("data.path"), self.settings.get("data.label_column")
         if not path or self.results["data"] not in ("text", "images"):
             return str(self.results["data"])
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def command(self) -> str:
-        """As it was given, without this machine's places."""
+        """The command without paths of this machine."""
         given = [self.settings.get(key) for key in ("data.path", "data.user_dict")]
         words = shlex.split(str(self.results.get("command", "")))
         words = words[1:] if words[:1] == ["python"] else words
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def variant(self) -> str:
-        """What differs from the recipe: the options of its command that are not the data's, the run's or the seed's."""
+        """Differences from the recipe: options of the command except those of the data set, the run and the seed."""
         if "variant" in self.results:
             return str(self.results["variant"])
         words = [word.partition("=") for word in self.command.split()[2:]]
@@ -86,26 +86,26 @@ class Run:
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """The same for a run and its repetition."""
+        """Key that a run shares with its repetitions."""
         return self.title, str(self.results["model"]), self.variant, str(self.results.get("seed"))
 
     def record(self) -> dict[str, Any]:
-        """Both as plain data, without this machine's places."""
+        """Return results and settings as plain data, without paths of this machine."""
         settings = {key: value for key, value in self.settings.items() if value is not None and key in _KEPT}
         settings |= {key: Path(str(settings[key])).name for key in settings if key == "data.path"}
         return {"results": {**self.results, "command": self.command}, "settings": settings}
 
     @property
     def key(self) -> str:
-        """The same for runs that differ in nothing but the seed."""
+        """Key that runs share if they differ in the seed alone."""
         return json.dumps(self.identity[:3])
 
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("folders", nargs="*", type=Path, help="runs or folders of runs; default logs")
+    made.add_argument("folders", nargs="*", type=Path, help="run folders, or folders of them; default logs")
     made.add_argument("--out", type=Path, default=Path("docs/results.md"), help="file to write; default %(default)s")
-    made.add_argument("--published", type=Path, default=PUBLISHED, help="figures of others")
+    made.add_argument("--published", type=Path, default=PUBLISHED, help="published results of others")
     args = made.parse_args(argv)
     folders = args.folders or [Path("logs")]
     kept = args.out.with_suffix(".json")
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def load_kept(file: Path) -> tuple[list[Run], list[Report]]:
-    """The runs and reports of earlier calls."""
+    """Load the runs and reports of earlier calls."""
     if not file.is_file():
         return [], []
     kept = read_json(file)
@@ -134,7 +134,7 @@ def load_kept(file: Path) -> tuple[list[Run], list[Report]]:
 
 
 def load(folder: Path) -> Iterator[Run]:
-    """The runs at or below a folder.
+    """Yield the runs in or below a folder.
 
     Raises:
         UserError: there is no such folder, or a file in it is damaged.
@@ -150,7 +150,7 @@ def load(folder: Path) -> Iterator[Run]:
 
 
 def load_reports(folder: Path) -> Iterator[Report]:
-    """What other benchmarks wrote with --json at or below a folder."""
+    """Yield the reports that other benchmarks wrote with --json below a folder."""
     for file in sorted(folder.rglob("*.json")):
         if file.name == "results.json":
             continue
@@ -174,7 +174,7 @@ def read_yaml(file: Path) -> Any:
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name."""
+    """Yield settings by dotted name."""
     for key, value in settings.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")
@@ -183,14 +183,14 @@ def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def page(runs: list[Run], published: list[dict[str, Any]], reports: list[Report]) -> str:
-    """All tables."""
+    """Build the page: all tables."""
     by_title: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_title[run.title].append(run)
     parts = [
-        "Made by `python benchmarks/results.py` from the folders of runs. Chosen on val, test read once. Accuracy "
-        "and F1 in percent; ± is the standard deviation over seeds, se the standard error that the size of the test "
-        "part leaves.\n"
+        "Made by `python benchmarks/results.py` from run folders. Chosen on val, test read once. Accuracy and F1 in "
+        "percent; ± is the standard deviation over seeds, se the standard error due to the size of the test "
+        "split.\n"
     ]
     for title in sorted(by_title):
         parts.append(section(title, by_title[title], [row for row in published if row["title"] == title]))
@@ -199,7 +199,7 @@ def page(runs: list[Run], published: list[dict[str, Any]], reports: list[Report]
 
 
 def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str:
-    """The tables of a data set: figures, then how each row came about."""
+    """Build the section of a data set: the table, then the provenance of each row."""
     groups: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.key].append(run)
@@ -216,7 +216,7 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
 
 
 def row(number: int, group: list[Run], sizes: list[int]) -> list[str]:
-    """The figures of runs that differ in the seed alone."""
+    """Build the row of runs that differ in the seed alone."""
     accuracy = percent(group, "test/acc")
     value = mean(group, "test/acc")
     if value is not None and sizes:
@@ -244,7 +244,7 @@ def mean(group: list[Run], key: str) -> float | None:
 
 
 def percent(group: list[Run], key: str) -> str:
-    """Mean, and standard deviation where there are several."""
+    """Format the mean in percent, with the standard deviation if there are several values."""
     found = [100 * value for value in values(group, key)]
     if not found:
         return "–"
@@ -252,7 +252,7 @@ def percent(group: list[Run], key: str) -> str:
 
 
 def spread(group: list[Run], key: str, form: Callable[[float], str]) -> str:
-    """A value, or the least and the most."""
+    """Format the value, or the least and the greatest if there are several."""
     found = sorted({form(value) for value in sorted(values(group, key))}, key=lambda text: (len(text), text))
     if not found:
         return "–"
@@ -260,7 +260,7 @@ def spread(group: list[Run], key: str, form: Callable[[float], str]) -> str:
 
 
 def provenance(group: list[Run]) -> str:
-    """Command, hardware, versions and commit of a row; of several runs those of the first."""
+    """Describe command, hardware, versions and commit of a row; of several runs, those of the first."""
     results = group[0].results
     hardware = str(results.get("device", ""))
     if results.get("processes", 1) != 1:
@@ -271,10 +271,10 @@ def provenance(group: list[Run]) -> str:
 
 
 def within(file: Path, text: str) -> str:
-    """The file with the text between its markers; with none, or no file, the text is the whole page.
+    """Replace the text between the markers of the file; without markers or file, the text is the whole page.
 
     Raises:
-        UserError: one marker without the other.
+        UserError: one marker without the other, or in the wrong order.
     """
     before = file.read_text(encoding="utf-8") if file.is_file() else ""
     if (BEGIN in before) != (END in before) or before.find(BEGIN) > before.find(END):

@@ -1,10 +1,10 @@
-"""A corpus repeated to more and more documents: is the time to build linear, and memory bounded by the batch?
+"""A corpus repeated to more and more documents: checks that build time is linear and memory bounded by the batch.
 
     python benchmarks/scale.py --corpus PATH --sizes 1000 10000 100000 1000000
 
-PATH is what --data.path takes. Each size is built, opened again, and trained on for some steps, each in a process of
-its own, with a cache of its own that is deleted afterwards. The vocabulary is bounded, so that the model is the same
-size throughout: a larger one makes steps slower, however many documents there are. Further options are train.py's.
+PATH is a value of --data.path. For each size the corpus is built, reopened, and trained on for some steps, each in a
+separate process, with a separate cache that is deleted afterwards. The vocabulary is bounded, so that the model always
+has the same size: a larger one makes steps slower whatever the number of documents. Further options are train.py's.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--text_column", help="as --data.text_column")
     made.add_argument("--label_column", help="as --data.label_column")
     made.add_argument("--sizes", type=at_least(10), nargs="+", default=[10**3, 10**4, 10**5, 10**6], metavar="N")
-    made.add_argument("--steps", type=at_least(2), default=30, help="of training; default 30")
-    made.add_argument("--vocabulary", type=at_least(2), default=5000, metavar="V", help="words at most; default 5000")
-    made.add_argument("--folder", type=Path, help="for corpora and caches while they are measured; default temporary")
+    made.add_argument("--steps", type=at_least(2), default=30, help="training steps; default 30")
+    made.add_argument("--vocabulary", type=at_least(2), default=5000, metavar="V", help="most words; default 5000")
+    made.add_argument("--folder", type=Path, help="for corpora and caches during measurement; default temporary")
     args, options = made.parse_known_args(argv)
     options = options if "--model" in options else ["--model", "han", *options]
     options += ["--data.max_size", str(args.vocabulary)]
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def read(corpus: Path, text_column: str | None, label_column: str | None) -> list[str]:
-    """The training documents as lines of JSON.
+    """Read the training documents as lines of JSON.
 
     Raises:
         UserError: they can't be read.
@@ -75,7 +75,7 @@ def read(corpus: Path, text_column: str | None, label_column: str | None) -> lis
 
 
 def measure(folder: Path, texts: list[str], size: int, steps: int, options: list[str]) -> dict[str, float]:
-    """Figures of a corpus of `size` documents."""
+    """Measure a corpus of `size` documents."""
     corpus = folder / "corpus.jsonl"
     with corpus.open("w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in itertools.islice(itertools.cycle(texts), size))
@@ -95,7 +95,7 @@ def measure(folder: Path, texts: list[str], size: int, steps: int, options: list
 
 
 def open_corpus(corpus: Path) -> dict[str, Any]:
-    """Seconds to prepare the data in a process of its own, imports aside, and the most memory of any process of it."""
+    """Measure the seconds to prepare the data in a new process, imports aside, and the peak memory of any process."""
     command = [sys.executable, "-c", _OPEN, str(corpus)]
     done = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
@@ -105,7 +105,7 @@ def open_corpus(corpus: Path) -> dict[str, Any]:
 
 
 def report(measured: dict[int, dict[str, float]], steps: int) -> Report:
-    """The table, and how time and memory grow."""
+    """Build the table, with notes on the growth of time and memory."""
     columns = ["documents", "file MB", "cache MB", "build s", "build s a 1,000", "build peak MB", "open again s"]
     columns += ["parameters", "ms a step", "training peak MB"]
     rows = [
@@ -118,7 +118,7 @@ def report(measured: dict[int, dict[str, float]], steps: int) -> Report:
     ]
     notes = [f"{steps} training steps; build and open without imports, peak memory with them, of the largest process."]
     if len(measured) > 1:
-        (least, first), (most, last) = sorted(measured.items())[-2:]  # a fixed cost stands out in small ones
+        (least, first), (most, last) = sorted(measured.items())[-2:]  # a fixed cost dominates small sizes
         power = math.log(last["build"] / first["build"]) / math.log(most / least)
         notes.append(
             f"From {least:,} to {most:,} documents the time to build grows with the power {power:.2f} of their number "

@@ -1,12 +1,12 @@
-"""How fast HAN trains: an epoch of the command against a plain loop, and the flat step against the usual ones.
+"""Training speed of HAN: an epoch of the command against a plain loop, and the flat step against the usual ones.
 
     python benchmarks/speed.py epoch --rounds 5 --model han          # and any other options of train.py
     python benchmarks/speed.py step --rounds 5
 
 epoch   `train.py fit` as it is, with TensorBoard, checkpoints and bar, against a plain PyTorch loop over the same
-        model, weights, batches, optimizer and validation. In turns, in one process. The goal is a ratio of 1.10.
+        model, weights, batches, optimizer and validation. Alternating, in one process. The goal is a ratio of 1.10.
 step    forward and backward of one batch after another, on the bulletins and on documents as long as a news archive's,
-        against a loop over sentences and against padding. Answers are checked to agree first.
+        against a loop over sentences and against padding. Logits are first checked to agree.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from lightning_nn.errors import UserError
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("--rounds", type=at_least(1), default=5, help="n: times that each side is measured; default 5")
+    made.add_argument("--rounds", type=at_least(1), default=5, help="n: measurements of each side; default 5")
     kinds = made.add_subparsers(dest="what", required=True)
     epoch = kinds.add_parser("epoch", help="the command against a plain loop; further options are train.py's")
     step = kinds.add_parser("step", help="the flat step against padding and a loop over sentences")
     for one in (epoch, step):
         one.add_argument("--rounds", type=at_least(1), default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         one.add_argument("--json", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    epoch.add_argument("--epochs", type=at_least(1), default=1, help="in a round; default 1")
-    step.add_argument("--batches", type=at_least(1), default=4, help="of each kind of documents; default 4")
-    step.add_argument("--vocabulary", type=at_least(2), default=20_000, help="words; default %(default)s")
+    epoch.add_argument("--epochs", type=at_least(1), default=1, help="epochs in a round; default 1")
+    step.add_argument("--batches", type=at_least(1), default=4, help="batches of each kind of documents; default 4")
+    step.add_argument("--vocabulary", type=at_least(2), default=20_000, help="size in words; default %(default)s")
     step.add_argument("--hidden_size", type=at_least(1), default=50)
     step.add_argument("--embedding_size", type=at_least(1), default=200)
     args, rest = made.parse_known_args(argv)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 class Setup(NamedTuple):
-    """What both sides start from."""
+    """The state from which both sides start."""
 
     data: Any
     model: Any
@@ -71,13 +71,13 @@ class Setup(NamedTuple):
 
 
 def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
-    """Seconds of an epoch on both sides."""
+    """Measure the seconds of an epoch on both sides."""
     options = [*options] if "--model" in options else ["--model", "han", *options]
     options += ["--trainer.max_epochs", str(epochs), "--checkpoint.minutes", "3"]
     setup = prepare(options)
     sides: dict[str, list[float]] = {"train.py": [], "plain loop": []}
     with tempfile.TemporaryDirectory() as logs:
-        run_plain(setup, 1)  # what a first pass allocates and reads counts for neither side
+        run_plain(setup, 1)  # warm-up: first allocations and reads count for neither side
         for number in range(rounds):
             for side in sorted(sides, reverse=number % 2 == 0):
                 if side == "train.py":
@@ -106,13 +106,13 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
 
 
 def prepare(options: list[str]) -> Setup:
-    """Data and model as the command makes them."""
+    """Build data and model as the command does."""
     from lightning_nn.cli.factory import make_data, make_model
     from lightning_nn.cli.parser import CommandLine
 
     request = parse(["fit", *options])
     if not request.model:
-        raise UserError("say which model: --model NAME")
+        raise UserError("no model: give --model NAME")
     line = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     line.seed()
     data = make_data(line)
@@ -124,7 +124,7 @@ def prepare(options: list[str]) -> Setup:
 
 
 def run_command(options: list[str], logs: Path, name: str) -> float:
-    """Seconds of training by its own record."""
+    """Run the command and return its own record of training seconds."""
     with contextlib.redirect_stdout(sys.stderr):
         code = cli.main(["fit", *options, "--folder", str(logs), "--name", name])
     if code:
@@ -134,7 +134,7 @@ def run_command(options: list[str], logs: Path, name: str) -> float:
 
 
 def run_plain(setup: Setup, epochs: int) -> float:
-    """Seconds of the same training, by hand."""
+    """Measure the seconds of the same training in a plain loop."""
     data, model, weights, clip = setup
     model.load_state_dict(weights)
     batches, checks = data.train_dataloader(), data.val_dataloader()
@@ -167,7 +167,7 @@ def run_plain(setup: Setup, epochs: int) -> float:
 
 
 def measure_steps(args: argparse.Namespace) -> Report:
-    """Words a second of each way on each kind of documents."""
+    """Measure the words per second of each way on each kind of documents."""
     torch.manual_seed(0)
     rows, notes, figures = [], [], {}
     for kind, batches in {
@@ -199,10 +199,10 @@ def measure_steps(args: argparse.Namespace) -> Report:
 
 
 def disagreement(model: HAN, batches: list[TextBatch]) -> float:
-    """Largest difference between the logits of any way and the default's.
+    """Compute the largest difference between the logits of any way and the default's.
 
     Raises:
-        UserError: they are not the same network.
+        UserError: they differ by more than 1e-5, so are not the same network.
     """
     model.eval()
     worst = 0.0
@@ -218,7 +218,7 @@ def disagreement(model: HAN, batches: list[TextBatch]) -> float:
 
 
 def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, list[float]]:
-    """Seconds of forward and backward over all batches, the ways in turns."""
+    """Measure the seconds of forward and backward over all batches, alternating between the ways."""
     model.train()
     seconds: dict[str, list[float]] = {name: [] for name in WAYS}
 
@@ -229,7 +229,7 @@ def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, li
 
     for number in range(rounds):
         for name, way in WAYS.items():
-            for batch in batches[:1] * 2:  # the memory that the way before has left in pieces counts for none
+            for batch in batches[:1] * 2:  # warm-up: memory fragmented by the previous way counts for none
                 step(way, batch)
             start = time.perf_counter()
             for batch in batches:
@@ -240,7 +240,7 @@ def time_ways(model: HAN, batches: list[TextBatch], rounds: int) -> dict[str, li
 
 
 def bulletins(count: int, vocabulary_size: int) -> list[TextBatch]:
-    """Batches of the default data, words beyond the vocabulary unknown."""
+    """Load batches of the default data, with words beyond the vocabulary unknown."""
     data = catalog.DATA["bulletins"].load()()
     data.prepare_once()
     return [
@@ -250,10 +250,10 @@ def bulletins(count: int, vocabulary_size: int) -> list[TextBatch]:
 
 
 def long_documents(count: int, vocabulary_size: int) -> list[TextBatch]:
-    """Batches of random documents as long as those of a news archive, grouped as the loader groups documents.
+    """Build batches of random documents as long as those of a news archive, grouped as by the loader.
 
-    Half have at most 19 sentences and 820 characters, about 500 words; the longest has dozens of times as many, of
-    which as many sentences and words are kept as by default.
+    Half have at most 19 sentences and 820 characters, about 500 words; the longest has dozens of times as many and is
+    truncated to the default numbers of sentences and words.
     """
     random = np.random.default_rng(0)
     documents = np.clip(np.rint(19 * np.exp(0.95 * random.standard_normal(2048))), 1, 60).astype(np.int64)
@@ -275,7 +275,7 @@ def _random_batch(documents: list[Index], vocabulary_size: int, random: np.rando
 
 
 def describe(batches: list[TextBatch]) -> str:
-    """How many documents, how long."""
+    """Describe the number and the lengths of the documents."""
     documents, sentences = (torch.cat([batch[i] for batch in batches]).double() for i in (0, 1))  # type: ignore[misc]
     return (
         f"{len(documents)} documents in {len(batches)} batches, sentences of a document {_range(documents)}, words "

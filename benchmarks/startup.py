@@ -1,8 +1,8 @@
-"""From a command to its first training step on a corpus it has seen before, beside `import pytorch_lightning` alone.
+"""Time from a command to its first training step on a cached corpus, compared with `import pytorch_lightning` alone.
 
     python benchmarks/startup.py --rounds 5 --model han --data text --data.path PATH
 
-Both in processes of their own, in turns, after one start that builds the cache. The goal is under 2 s more.
+Both run in new processes, alternating, after one start that builds the cache. The goal is less than 2 s more.
 Further options are train.py's.
 """
 
@@ -24,7 +24,7 @@ _IMPORT = "import time, pytorch_lightning; print(time.time())"
 
 def main(argv: list[str] | None = None) -> None:
     made = parser(__doc__ or "")
-    made.add_argument("--rounds", type=at_least(1), default=5, help="n: times that each side is measured; default 5")
+    made.add_argument("--rounds", type=at_least(1), default=5, help="n: measurements of each side; default 5")
     args, options = made.parse_known_args(argv)
     options = options if "--model" in options else ["--model", "han", *options]
     imports, begins, firsts = [], [], []
@@ -52,17 +52,17 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def import_lightning() -> float:
-    """Seconds from the start of a process until Lightning is imported."""
+    """Measure the seconds from the start of a process until Lightning is imported."""
     start = time.time()
     done = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True)
     return float(done.stdout) - start
 
 
 def start_training(options: list[str], steps: int = 1) -> tuple[float, dict[str, float]]:
-    """Runs the command until some steps are done.
+    """Run the command for some steps.
 
     Returns:
-        When the process was started, in seconds since 1970, and what `clock.Clock` wrote.
+        Start of the process, in seconds since 1970, and the record of `clock.Clock`.
 
     Raises:
         UserError: the command failed.

@@ -1,6 +1,6 @@
-"""The same HAN, same weights, computed in the ways that others compute it: padded, and sentence by sentence.
+"""The usual ways to compute the same HAN with the same weights: padded, and sentence by sentence.
 
-Each takes a trained `HAN` and a flat batch and gives its logits, so that speed is compared at equal answers.
+Each function computes the logits of a trained `HAN` on a flat batch, so that speed is compared at equal logits.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Way = Callable[[HAN, TextBatch], Tensor]
 
 
 def flat(model: HAN, batch: TextBatch) -> Tensor:
-    """As the package does it."""
+    """Compute the logits as the package does, on the flat batch: (D, K)."""
     return model(batch)
 
 
 def by_sentence(model: HAN, batch: TextBatch) -> Tensor:
-    """A Python loop over documents and, within each, over sentences: (D, K)."""
+    """Compute the logits in a Python loop over documents and their sentences: (D, K)."""
     vectors = model.embedding(batch.words).split(batch.sentences.tolist())  # S times (T, E)
     logits, first = [], 0
     for count in batch.documents.tolist():
@@ -38,12 +38,12 @@ def by_sentence(model: HAN, batch: TextBatch) -> Tensor:
 
 
 def padded(model: HAN, batch: TextBatch) -> Tensor:
-    """Padded to the longest document and sentence, masked, the GRUs run over the padding as well: (D, K)."""
+    """Compute the logits padded to the longest document and sentence and masked; GRUs run over padding: (D, K)."""
     return _padded(model, batch, _run_padding)
 
 
 def padded_packed(model: HAN, batch: TextBatch) -> Tensor:
-    """Padded likewise, but the GRUs are given packed sequences: (D, K)."""
+    """Compute the logits padded likewise, but with packed sequences for the GRUs: (D, K)."""
     return _padded(model, batch, _run_packed)
 
 
@@ -56,12 +56,12 @@ WAYS: dict[str, Way] = {
 
 
 def padded_words(batch: TextBatch) -> int:
-    """Places for words in the padded batch, padding included."""
+    """Count the words of the padded batch, padding included."""
     return len(batch.documents) * int(batch.documents.max()) * int(batch.sentences.max())
 
 
 def _attend(attention: ContextAttention, h: Tensor) -> Tensor:
-    """The summary of one segment, (2H,) of (T, 2H)."""
+    """Summarize one segment, (T, 2H) to (2H,)."""
     weights = attention.context(attention.projection(h).tanh()).softmax(0)  # (T, 1)
     return (weights * h).sum(0)
 
@@ -84,16 +84,16 @@ def _padded(model: HAN, batch: TextBatch, run: Callable[[nn.RNNBase, Tensor, Ten
 
 
 def _attend_masked(attention: ContextAttention, h: Tensor, lengths: Tensor) -> Tensor:
-    """Summaries (N, 2H) of (N, T, 2H); zero where a length is 0."""
+    """Summarize rows, (N, T, 2H) to (N, 2H); zero if a length is 0."""
     there = torch.arange(h.shape[1]) < lengths.unsqueeze(1)  # (N, T)
     scores = attention.context(attention.projection(h).tanh()).squeeze(2)  # (N, T)
-    # A row without any word would be 0 / 0: the smallest number instead of -inf, and the mask once more.
+    # A row without words would be 0 / 0: hence the smallest number instead of -inf, and the mask once more.
     weights = scores.masked_fill(~there, torch.finfo(scores.dtype).min).softmax(1) * there
     return (weights.unsqueeze(1) @ h).squeeze(1)
 
 
 def _run_padding(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> Tensor:
-    """Both directions over (N, T, E), padding included; the second reads each row from its own last word."""
+    """Run both directions over (N, T, E), padding included; the second starts at each row's own last word."""
     N, T, _ = x.shape
     step = torch.arange(T)
     turned = (lengths.unsqueeze(1) - 1 - step).where(step < lengths.unsqueeze(1), step)  # (N, T)
@@ -104,7 +104,7 @@ def _run_padding(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _direction(rnn: nn.RNNBase, x: Tensor, suffix: str) -> Tensor:
-    """One direction of a bidirectional GRU with its own weights: (N, T, H)."""
+    """Run one direction of a bidirectional GRU with its weights: (N, T, H)."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     weights = [getattr(rnn, name + suffix) for name in names]
     start = x.new_zeros(1, len(x), rnn.hidden_size)
@@ -113,6 +113,6 @@ def _direction(rnn: nn.RNNBase, x: Tensor, suffix: str) -> Tensor:
 
 
 def _run_packed(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> Tensor:
-    """Over (N, T, E), packed; rows of length 0 are run for a step."""
+    """Run the GRU over (N, T, E), packed; rows of length 0 run for one step."""
     packed = pack_padded_sequence(x.transpose(0, 1), lengths.clamp(min=1), enforce_sorted=False)
     return pad_packed_sequence(rnn(packed)[0], total_length=x.shape[1])[0].transpose(0, 1)

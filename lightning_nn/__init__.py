@@ -1,6 +1,6 @@
 """A course on neural networks as PyTorch Lightning modules: `from lightning_nn import HAN`.
 
-Importing this package loads nothing heavy; each name is loaded when it is first used.
+Importing this package imports nothing heavy; each name is imported on first use.
 """
 
 from importlib import import_module

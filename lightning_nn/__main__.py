@@ -1,4 +1,4 @@
-"""`python -m lightning_nn`: the command line, as train.py has it."""
+"""The command line as `python -m lightning_nn`; the same as train.py."""
 
 from lightning_nn.cli.entry import main
 

@@ -1,4 +1,4 @@
-"""The one table of models and data sets: a new topic is one row here. Imports nothing heavy."""
+"""The table of models and data sets; a new topic is one row here. Importing it loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lightning_nn.errors import UserError, nearest
 
 
 class Entry(NamedTuple):
-    """A row: where the class is and what it is for.
+    """A row of the catalog.
 
     Attributes:
         path: module and class, "module:Class", or the class itself.
-        batch_types: of its batches: "image", "mask", "text", "caption" or "style". A model has one, a data set gives
-            one or several; they fit if they share one.
-        line: what it is, in a line.
-        data: for a model, the data set it trains on if none is named.
+        batch_types: kinds of batch: "image", "mask", "text", "caption" or "style". A model reads one, a data set gives
+            one or several; they fit if they have one in common.
+        line: description in one line.
+        data: default data set of a model.
     """
 
     path: str | type
@@ -26,11 +26,11 @@ class Entry(NamedTuple):
     data: str = ""
 
     def load(self) -> Any:
-        """The class, imported now."""
+        """Import the class."""
         return _load(self.path)
 
     def fits(self, other: Entry) -> bool:
-        """Whether a model and a data set, this and the other, share a kind of batch."""
+        """Tell whether a model and a data set have a kind of batch in common."""
         return not set(self.batch_types).isdisjoint(other.batch_types)
 
 
@@ -44,12 +44,10 @@ MODELS: dict[str, Entry] = {
 }
 
 DATA: dict[str, Entry] = {
-    "digits": Entry("lightning_nn.data.images.digits:Digits", ("image",), "1,797 handwritten digits, 8x8, embedded"),
-    "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", ("image",), "60,000 pictures, 32x32, 10 classes"),
-    "images": Entry("lightning_nn.data.images.data_module:Images", ("image",), "your folders of pictures, one a class"),
-    "bulletins": Entry(
-        "lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, made on the spot"
-    ),
+    "digits": Entry("lightning_nn.data.images.digits:Digits", ("image",), "1,797 handwritten digits, 8x8, included"),
+    "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", ("image",), "60,000 images, 32x32, 10 classes"),
+    "images": Entry("lightning_nn.data.images.data_module:Images", ("image",), "your images, one folder per class"),
+    "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
 }
 
@@ -62,7 +60,7 @@ PROCESSORS: dict[str, str | type] = {
 def register(
     name: str, cls: str | type, batch_types: str | tuple[str, ...], line: str = "", data: str | None = None
 ) -> None:
-    """Adds a model or a data set of your own, so that the command line knows it.
+    """Add a model or a data set of your own, so that the command line knows it.
 
     Write it into a module and name that module: `python -m lightning_nn --import mine.py --model mine`.
 
@@ -99,7 +97,7 @@ def register(
 
 
 def register_processor(kind: str, cls: str | type) -> None:
-    """Adds a processor of your own, so that checkpoints that hold its state can be read.
+    """Add a processor of your own, so that checkpoints that hold its state can be read.
 
     Args:
         kind: its `kind`.
@@ -121,15 +119,15 @@ def _load(path: str | type) -> Any:
 
 
 def find(table: dict[str, Entry], name: str, what: str) -> Entry:
-    """The row of a name.
+    """Return the row of a name.
 
     Args:
         table: MODELS or DATA.
-        name: what to look for.
-        what: how an error calls it, "model" or "data set".
+        name: name of the row.
+        what: noun for the error, "model" or "data set".
 
     Raises:
-        UserError: there is no such name; the nearest one is named.
+        UserError: there is no such name; the error suggests the nearest one.
     """
     if name not in table:
         raise UserError(f"unknown {what} {name!r}{nearest(name, table)}")
@@ -137,18 +135,18 @@ def find(table: dict[str, Entry], name: str, what: str) -> Entry:
 
 
 def processor(kind: str, state: dict[str, Any]) -> Any:
-    """Make a processor from what a checkpoint holds of it.
+    """Make a processor from its state in a checkpoint.
 
     Args:
         kind: a name in PROCESSORS.
-        state: its constructor's arguments.
+        state: arguments of its constructor.
 
     Raises:
-        UserError: there is no such processor, or it takes other arguments.
+        UserError: there is no such processor, or it has other arguments.
     """
     if kind not in PROCESSORS:
-        raise UserError(f"the checkpoint was trained on data of the kind {kind!r}{nearest(str(kind), PROCESSORS)}")
+        raise UserError(f"the checkpoint has the unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
     try:
         return _load(PROCESSORS[kind])(**state)
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"what the checkpoint says of its data can't be read: {error}") from None
+        raise UserError(f"the checkpoint's processor can't be loaded: {error}") from None

@@ -1,8 +1,8 @@
-"""Lets a CPU build of torch work beside the registry's torchvision.
+"""Compatibility of a CPU build of torch with the registry's torchvision.
 
-There torchvision's compiled operators do not load, and `import torchvision`, which torchmetrics does on import, dies
-with `operator torchvision::nms does not exist`. Nothing here uses a compiled operator, so their names are enough.
-Imported before Lightning by the packages that need Lightning.
+With both installed, torchvision's compiled operators do not load, and `import torchvision`, which torchmetrics does on
+import, fails with `operator torchvision::nms does not exist`. This project uses no compiled operator, so declaring
+their names is enough. Packages that need Lightning import this module before it.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ import torch
 
 
 def heal_torchvision() -> bool:
-    """Declares the operators that torchvision asks for on import, if its own cannot be loaded.
+    """Declare the operators that torchvision needs on import, if its compiled ones can't be loaded.
 
     Returns:
         True if they had to be declared.
@@ -29,7 +29,7 @@ def heal_torchvision() -> bool:
     try:
         torch.library.define("torchvision::nms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         torch.library.define("torchvision::qnms", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    except RuntimeError:  # declared before
+    except RuntimeError:  # declared already
         return False
     return True
 

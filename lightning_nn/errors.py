@@ -1,4 +1,4 @@
-"""What a person can mend: one clear message, exit code 2, never a stack trace."""
+"""User errors: one clear message, exit code 2, never a stack trace."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,19 +6,19 @@ from typing import Any, get_args
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can put right.
+    """An error that the user can fix.
 
-    The message says what was got, where, and what to do: one or two lines. The command line prints it on standard
+    The message says in one or two lines what was got, where, and what to do. The command line prints it on standard
     error and exits with code 2; in Python it is raised like any exception.
     """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the end of an error about an unknown name.
+    """Return the end of an error message about an unknown name.
 
     Args:
-        name: what was given.
-        known: the names there are.
+        name: as given.
+        known: all valid names.
 
     Returns:
         `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
@@ -32,15 +32,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def choose(what: str, value: str, choices: Any) -> None:
-    """Refuses a value that is none of the choices; type checkers do that too, but research code need not run one.
+    """Refuse a value that is none of the choices.
 
     Args:
         what: the argument's name.
-        value: what was given.
+        value: as given.
         choices: a `Literal` type.
 
     Raises:
-        UserError: names the nearest choice.
+        UserError: the value is unknown; the message names the nearest choice.
     """
     if value not in get_args(choices):
         raise UserError(f"{what} is {value!r}{nearest(str(value), get_args(choices))}")

@@ -1,19 +1,19 @@
-"""Untrusted text made safe to show: texts, labels and file names come from anyone."""
+"""Sanitizing of untrusted text (texts, labels, file names), so that it is safe to show."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# Colours and sequences for a terminal (CSI ... letter, OSC ... bell or ST), before their control characters go.
+# Terminal sequences (CSI ... letter, OSC ... bell or ST), removed before their control characters are.
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 
 
 def sanitize(text: str) -> str:
-    """Text with everything removed that a terminal or a page would act on.
+    """Remove everything from a text that a terminal or a page would act on.
 
-    Terminal sequences, control characters, invisible format characters (reversed writing among them) and lone
-    surrogates are dropped; line breaks become spaces.
+    Terminal sequences, control characters, invisible format characters (such as those that reverse the direction of
+    writing) and lone surrogates are removed; line breaks become spaces.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""How a topic is optimised: two small sets of settings that recipes and the command line replace."""
+"""The groups of options that every training shares, as dataclasses: recipes and the command line fill them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ class Optimizer:
     """Optimizer and its settings.
 
     Args:
-        name: sgd (by single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and
-            Ba 2015) or adamw (Loshchilov and Hutter 2019: weight decay apart from the gradient).
+        name: sgd (single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and Ba
+            2015) or adamw (Loshchilov and Hutter 2019: decoupled weight decay).
         lr: learning rate, above 0.
-        momentum: of sgd, 0 to 1: how much of the last step is in the next one.
-        nesterov: sgd with momentum looks ahead (Sutskever et al. 2013).
-        weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms are never
-            decayed.
+        momentum: for sgd, 0 or above and below 1: the share of the last step in the next one.
+        nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
+        weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
     """
 
     name: OptimizerName = "adam"
@@ -36,7 +35,7 @@ class Optimizer:
     weight_decay: float = 0.0
 
     def check(self) -> None:
-        """Looks at the settings before anything is made of them.
+        """Check the settings before anything is built from them.
 
         Raises:
             UserError: an unknown name, a value out of its range, or settings that contradict each other.
@@ -54,7 +53,7 @@ class Optimizer:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimizer over parameter groups; a group's `scale` multiplies the learning rate.
+        """Build the optimizer over parameter groups; a group's `scale` multiplies the learning rate.
 
         Raises:
             UserError: see `check`.
@@ -68,15 +67,14 @@ class Optimizer:
 
 @dataclass
 class LRScheduler:
-    """How the learning rate moves, step by step.
+    """Schedule of the learning rate, step by step.
 
     Args:
         name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); one_cycle, up from a 25th of
             `lr` over 30% of the steps, unless `warmup` says otherwise, then half a wave down to nothing (Smith 2018;
-            momentum stays as it is). A wave ends where a step after the last one would be.
-        warmup: the first steps, over which the rate rises evenly: a number of steps (1 or more) or a fraction of all
-            steps (below 1).
-        floor: of cosine, what it falls to as a fraction of `lr`, 0 to 1.
+            momentum is left alone). A wave reaches its end one step after the last.
+        warmup: length of the linear warm-up: a number of steps (1 or more) or a fraction of all steps (below 1).
+        floor: final rate of cosine as a fraction of `lr`, 0 to 1.
     """
 
     name: LRSchedulerName = "constant"
@@ -84,7 +82,7 @@ class LRScheduler:
     floor: float = 0.0
 
     def check(self) -> None:
-        """Looks at the settings before anything is made of them.
+        """Check the settings before anything is built from them.
 
         Raises:
             UserError: an unknown name, or a value out of its range.
@@ -96,7 +94,7 @@ class LRScheduler:
             raise UserError(f"--lr_scheduler.floor is {self.floor}; it must be 0 to 1")
 
     def factor(self, total: float) -> Callable[[int], float]:
-        """What the learning rate is multiplied by at each step, counted from 0.
+        """Return the function from a step, counted from 0, to the factor on the learning rate.
 
         Args:
             total: steps of the whole run; infinity where it has no end.
@@ -127,17 +125,17 @@ class LRScheduler:
 
 @dataclass
 class Loss:
-    """What a classifier's cross-entropy adds to the plain one.
+    """Options of a classifier's cross-entropy.
 
     Args:
-        label_smoothing: share of the truth spread over all classes, 0 or above and below 1 (Szegedy et al. 2016).
+        label_smoothing: share of the label spread over all classes, 0 or above and below 1 (Szegedy et al. 2016).
         class_weights: weight of each class in the loss, above 0, in the order of the labels; balanced: N / (K n_k), so
             that each class counts the same however many samples it has. The loss is the mean over samples of what
             each costs, so weights whose mean over the samples is 1, as the balanced ones, keep its scale.
         r_drop: 0 or above. Each batch goes through the network twice, under other dropout, for twice the time and
-            memory; the loss is the mean of both, plus `r_drop` times how far the answers are apart, (KL(p|q) +
+            memory; the loss is the mean of both, plus `r_drop` times the distance of the two predictions, (KL(p|q) +
             KL(q|p)) / 2 (R-Drop, Liang et al. 2021; the paper's alpha is twice as large for the same effect, because it
-            adds both losses up). Class weights do not weigh that distance. It is part of train/loss and not of
+            adds both losses up). Class weights do not apply to it. It is part of train/loss, not of
             val/loss.
     """
 
@@ -146,7 +144,7 @@ class Loss:
     r_drop: float = 0.0
 
     def check(self, num_classes: int) -> None:
-        """Looks at the settings before anything is made of them.
+        """Check the settings before anything is built from them.
 
         Args:
             num_classes: K.
@@ -170,11 +168,11 @@ class Loss:
 
 @dataclass
 class CheckpointSettings:
-    """Which checkpoints are kept.
+    """Options of the checkpoints that a run keeps.
 
     Args:
-        monitor: the metric of validation by which the best epoch is chosen.
-        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        monitor: the validation metric that selects the best epoch.
+        mode: min or max; null: min for a name that ends in loss, max for any other.
         minutes: longest time between two saves of last.ckpt, above 0.
     """
 
@@ -185,12 +183,12 @@ class CheckpointSettings:
 
 @dataclass
 class EarlyStoppingSettings:
-    """When to stop before the last epoch.
+    """Options of early stopping.
 
     Args:
         patience: stop after this many validations without improvement; 0: never.
-        monitor: the metric of validation that is watched.
-        mode: whether lower or higher is better; null: lower for a name that ends in loss, higher for any other.
+        monitor: the validation metric that is watched.
+        mode: min or max; null: min for a name that ends in loss, max for any other.
         min_delta: smallest change that counts as improvement.
     """
 
@@ -201,5 +199,5 @@ class EarlyStoppingSettings:
 
 
 def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
-    """Whether lower or higher is better, told from a metric's name where it is not said."""
+    """Return whether lower (min) or higher (max) is better; told by the metric's name if `mode` is None."""
     return mode or ("min" if monitor.endswith("loss") else "max")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -74,6 +75,13 @@ def process(
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def free_port() -> str:
+    """A port of this machine that nothing listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -14,29 +14,30 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import StochasticWeightAveraging
 
-from lightning_nn import catalog
+from lightning_nn import TextData, catalog
 from lightning_nn.data.module import DataModule
 from lightning_nn.tasks.classification import Classifier
+from tests.cases import CASES
 from tests.commands import ROOT, environment
-from tests.contract import differing, small_data, small_model, trainer, write_tsv
+from tests.contract import differing, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
 
 def data_of(name: str, folder: Path) -> DataModule:
     """Small data; texts are segmented by jieba, whose tokenizer holds a lock."""
-    if catalog.MODELS[name].reads != "text":
-        return small_data(name, folder)
-    from lightning_nn.data.text.data_module import TextData
-
-    return TextData(path=str(write_tsv(folder / "documents.tsv")), segmenter="jieba", batch_size=8)
+    data = CASES[name].data(folder)
+    if isinstance(data, TextData):
+        assert data.path is not None
+        return TextData(path=data.path, segmenter="jieba", batch_size=8)
+    return data
 
 
 def trained(name: str, data: DataModule, folder: Path) -> Classifier:
     """A model that has been trained and has predicted."""
-    model = small_model(name, data)
+    model: Classifier = CASES[name].model(catalog.MODELS[name].load(), data)
     trainer(folder, max_epochs=1).fit(model, datamodule=data)
-    if catalog.MODELS[name].reads == "text":
+    if isinstance(data, TextData):
         model.predict(["球队昨晚赢了比赛。"])
     return model
 
@@ -53,7 +54,7 @@ def test_a_model_that_has_predicted_is_copied(
     batch = next(iter(data.test_dataloader()))
     with torch.no_grad():
         torch.testing.assert_close(other.eval().predict_step(batch), model.eval().predict_step(batch), rtol=0, atol=0)
-    if catalog.MODELS[name].reads == "text":
+    if isinstance(data, TextData):
         assert other.predict(["央行公布了利率。"]) == model.predict(["央行公布了利率。"])
 
 
@@ -71,10 +72,12 @@ import sys
 from pathlib import Path
 import torch
 from tests.commands import ROOT, environment
-from tests.contract import differing, small_data, small_model, trainer
+from lightning_nn import catalog
+from tests.cases import CASES
+from tests.contract import differing, trainer
 name, folder = sys.argv[1], Path(sys.argv[2])
-data = small_data(name, folder)
-model = small_model(name, data)
+data = CASES[name].data(folder)
+model = CASES[name].model(catalog.MODELS[name].load(), data)
 before = {key: value.clone() for key, value in model.state_dict().items()}
 run = trainer(folder, max_epochs=1, limit_train_batches=2, limit_val_batches=1)
 run.fit(torch.compile(model, backend="eager"), datamodule=data)

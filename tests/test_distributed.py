@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-import socket
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.commands import command, environment, process, results, weights, write_reviews
+from tests.commands import command, environment, free_port, process, results, weights, write_reviews
+from tests.tiny.register import registered
 
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
 COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
@@ -23,12 +28,21 @@ HAN = shlex.split(
     "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
     "--optimizer.name sgd"
 )
+SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
+SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)
 ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
-MODELS = {"softmax": SOFTMAX, "han": HAN, "accumulated": ACCUMULATED}
-SAMPLES = {"softmax": 1079, "han": 80, "accumulated": 1079}
+MODELS = {
+    "softmax": SOFTMAX,
+    "accumulated": ACCUMULATED,
+    "han": HAN,
+    "tiny_segmenter": SEGMENTER,
+    "tiny_captioner": CAPTIONER,
+}
+METRICS = dict.fromkeys(MODELS, ("acc", "f1")) | {"tiny_segmenter": ("miou",), "tiny_captioner": ("exact",)}
+SAMPLES = {"softmax": 1079, "accumulated": 1079, "han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
 # An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
 # epoch make a step with longer ones.
-BATCH = {"softmax": 32, "han": 8, "accumulated": 32}
+BATCH = {"softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
 
 SPY = """
 import json, os, sys
@@ -49,18 +63,22 @@ sys.exit(main())
 """
 
 
+@pytest.fixture
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
+
+
 def prepare(cwd: Path) -> Path:
     write_reviews(cwd / "reviews.csv", rows=100)
     (cwd / "spy.py").write_text(SPY, encoding="utf-8")
+    (cwd / "mine.py").write_text("from tests.tiny.register import register\n\nregister()\n", encoding="utf-8")
     return cwd
 
 
 def two_nodes(argv: list[str], cwd: Path) -> None:
     """torchrun on two nodes of one process, both on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {port}".split()
+    launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {free_port()}".split()
     nodes = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", *launch, "--node_rank", str(node), "spy.py", *argv],
@@ -87,17 +105,20 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
         ("softmax", "devices"),
         ("accumulated", "devices"),
         ("han", "torchrun"),
+        ("tiny_captioner", "devices"),
+        pytest.param("tiny_segmenter", "devices", marks=pytest.mark.slow),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("_registered")
 def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> None:
     cwd, one = prepare(tmp_path), tmp_path / "one"
     one.mkdir()
     prepare(one)
     argv = [*MODELS[model], "--data.batch_size", str(BATCH[model]), *COMMON]
     if launcher == "devices":
-        process(*argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
+        process("--import", "mine.py", *argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
     else:
         alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
         two_nodes([*argv, *alone, "--trainer.strategy", "ddp"], cwd)
@@ -108,7 +129,7 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     assert kept["processes"] == 2
     tested = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=cwd).ok()
     figures = json.loads(tested.out[tested.out.index("{") :])
-    same = [f"test/{name}" for name in ("acc", "f1")]
+    same = [f"test/{name}" for name in METRICS[model]]
     assert [kept[name] for name in same] == [figures[name] for name in same], "two processes, other figures"
     assert kept["test/loss"] == pytest.approx(figures["test/loss"], rel=1e-5)
 
@@ -140,3 +161,63 @@ def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> 
     one, two = (json.loads(re.sub(r"(?s)^[^{]*", "", text)) for text in (alone, both))
     assert (one["test/acc"], one["test/f1"]) == (two["test/acc"], two["test/f1"])
     assert one["test/loss"] == pytest.approx(two["test/loss"], rel=1e-5)
+
+
+FAILS = """
+import os, sys, time
+from lightning_nn.cli.entry import main
+from lightning_nn.errors import UserError
+from lightning_nn.tasks.classification import Classifier
+
+step, second = Classifier.validation_step, os.environ.get("LOCAL_RANK") == "1"
+
+def validation_step(self, *args):
+    if second and not self.trainer.sanity_checking:
+        if sys.argv[1] == "raise":
+            raise UserError("this sample of rank 1 is no good")
+        with open("asleep", "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(600)
+    return step(self, *args)
+
+Classifier.validation_step = validation_step
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_an_error_on_one_rank_ends_all_with_its_text(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS, encoding="utf-8")
+    failed = process("raise", *SOFTMAX, *COMMON, *TWO, cwd=tmp_path, script=tmp_path / "fails.py", timeout=90)
+    assert failed.code in (1, -signal.SIGKILL), failed  # Lightning kills the first process after the others
+    assert failed.err.count("error: this sample of rank 1 is no good") == 1, failed.err
+    assert "Traceback" not in failed.err, failed.err
+
+
+def test_a_process_that_waits_for_a_stuck_one_hears_the_second_signal_and_both_end(tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS, encoding="utf-8")
+    argv = [sys.executable, "fails.py", "sleep", *SOFTMAX, *COMMON, *TWO]
+    started = subprocess.Popen(argv, cwd=tmp_path, env=environment(), start_new_session=True)
+    try:
+        wait_until((tmp_path / "asleep").is_file, 120)
+        time.sleep(2)
+        started.terminate()
+        time.sleep(1)
+        started.terminate()
+        assert started.wait(60) == 130
+        other = int((tmp_path / "asleep").read_text(encoding="utf-8"))
+        wait_until(lambda: not is_alive(other), 60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def is_alive(number: int) -> bool:
+    status = Path(f"/proc/{number}/status")
+    return status.exists() and "State:\tZ" not in status.read_text(encoding="utf-8")

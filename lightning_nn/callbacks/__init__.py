@@ -1,3 +1,3 @@
-"""What a run shows and keeps."""
+"""Callbacks: progress, checkpoints, early stopping, exact resume and logging of a run."""
 
 import lightning_nn.compat  # noqa: F401

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: the best by validation, and the last, often enough to lose only minutes."""
+"""The checkpoints that a run keeps: the best by validation, and the last, often enough to lose only minutes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from lightning_nn.callbacks.lightning_internals import validation_follows
 from lightning_nn.errors import UserError
 
-ASK_EVERY = 8  # steps; processes that ask each other wait for one another
+ASK_EVERY = 8  # steps; processes wait for each other to agree
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """best.ckpt: the epoch with the best validation.
+    """Checkpoint of the epoch with the best validation, best.ckpt.
 
     Args:
-        folder: where it is written.
+        folder: folder of the file.
         monitor: the metric.
         mode: min or max.
     """
@@ -35,11 +35,11 @@ class BestCheckpoint(ModelCheckpoint):
             mode=mode,
             save_top_k=1,
             enable_version_counter=False,
-            save_on_train_epoch_end=False,  # right after the validation, so that last.ckpt knows which is the best
+            save_on_train_epoch_end=False,  # right after validation, so that last.ckpt holds the best score
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from the best score of the run, also where its folder was moved; Lightning would forget it there."""
+        """Restore the best score of the run, even if its folder was moved; Lightning would forget the score then."""
         best = str(Path(str(self.dirpath)) / "best.ckpt")
         if Path(best).is_file() and state_dict["best_model_score"] is not None:
             place = {"dirpath": self.dirpath, "best_model_path": best, "kth_best_model_path": best}
@@ -56,14 +56,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """last.ckpt: after each validation, at the end of each epoch, every few minutes within one, and on Ctrl-C.
+    """Checkpoint last.ckpt, saved after each validation and epoch, every few minutes within one, and on Ctrl-C.
 
-    The first Ctrl-C (or SIGTERM) ends the run after the optimizer step it is in and the validation that belongs to it,
-    so that what is saved is whole; a second one ends it at once.
+    The first Ctrl-C (or SIGTERM) ends the run after the current optimizer step and the validation that belongs to it,
+    so that the checkpoint is whole; a second one ends the run at once.
 
     Args:
         path: the file.
-        minutes: at most so long between two writings.
+        minutes: longest time between two saves, above 0.
+
+    Raises:
+        UserError: `minutes` is not above 0.
     """
 
     def __init__(self, path: Path, minutes: float) -> None:
@@ -76,35 +79,35 @@ class LastCheckpoint(Checkpoint):
         self._handlers: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock, and note who listens for signals now."""
+        """Start the clock, and keep the present signal handlers to restore them later."""
         self._saved_at = time.monotonic()
         self.interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen for signals, in place of Lightning, which would end a run at SIGTERM without saving it."""
+        """Handle signals instead of Lightning, which would end a run at SIGTERM without saving it."""
         for number in self._handlers:
             signal.signal(number, self._on_signal)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the former signal handlers."""
         self._restore_signals()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End an interrupted run between two epochs, after the metrics of the one that is over were written."""
+        """End an interrupted run between two epochs, after the metrics of the last one were written."""
         if self._agree(trainer, self.interrupted):
             raise KeyboardInterrupt
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if it is time to or the last step is done; end an interrupted run."""
+        """Save if `minutes` have passed or the last step is done; end an interrupted run."""
         if trainer.is_last_batch or validation_follows(trainer):
-            return  # what comes now saves; a run resumed from here would go on behind its validation
+            return  # saved after the validation that follows; a run resumed from here would skip it
         end = _ends_here(trainer)
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not end:
-            return  # an optimizer step that lacks batches
+            return  # an incomplete optimizer step
         if trainer.world_size > 1 and trainer.global_step % ASK_EVERY and not end:
             return
         due = time.monotonic() - self._saved_at > self.seconds
@@ -114,25 +117,25 @@ class LastCheckpoint(Checkpoint):
                 raise KeyboardInterrupt
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save within an epoch, after the best checkpoint was chosen; end an interrupted run that would go on."""
+        """Save within an epoch, after the best checkpoint was chosen; end an interrupted run that is not over."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or trainer.is_last_batch:
-            return  # the end of the epoch saves
+            return  # saved at the end of the epoch
         self._save(trainer)
         if not _ends_here(trainer) and self._agree(trainer, self.interrupted):
             raise KeyboardInterrupt
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end of an epoch; one that was broken off was saved in its last step."""
+        """Save at the end of an epoch; an epoch that ended early was saved after its last step."""
         if trainer.is_last_batch:
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what was not saved yet."""
+        """Save if the last step is not saved yet."""
         if trainer.global_step != self._saved_step:
             self._save(trainer)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the former signal handlers."""
         self._restore_signals()
 
     def _save(self, trainer: pl.Trainer) -> None:
@@ -141,7 +144,7 @@ class LastCheckpoint(Checkpoint):
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
 
     def _agree(self, trainer: pl.Trainer, wish: bool) -> bool:
-        """Whether any process wishes it, so that all save together."""
+        """Return whether any process wishes it, so that all save together."""
         if trainer.world_size == 1:
             return wish
         return trainer.strategy.reduce_boolean_decision(wish, all=False)
@@ -150,7 +153,7 @@ class LastCheckpoint(Checkpoint):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        print("\nstopping after this step or validation; again to stop at once", file=sys.stderr, flush=True)
+        print("\nstopping after this step or validation; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
@@ -159,6 +162,6 @@ class LastCheckpoint(Checkpoint):
 
 
 def _ends_here(trainer: pl.Trainer) -> bool:
-    """Return whether the run ends after this batch and its validation, within an epoch."""
+    """Return whether the run ends after this batch and its validation, before the end of the epoch."""
     enough = trainer.current_epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     return (trainer.should_stop and enough) or trainer.global_step == trainer.max_steps

@@ -1,4 +1,4 @@
-"""When a run ends before its last epoch, and on what metric."""
+"""Early stopping that survives a resume, and a check of the metrics that a run monitors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_nn.settings import EarlyStoppingSettings, better
 
 
 class MonitorCheck(pl.Callback):
-    """Refuses what validation can't give: before the first step, not after the first epoch.
+    """A check that validation yields the monitored metrics, done before the first step, not after the first epoch.
 
     Args:
         monitors: name of each metric, by the group of the option that names it.
@@ -22,10 +22,10 @@ class MonitorCheck(pl.Callback):
         self.monitors = monitors
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Look at the interval of validation.
+        """Check the interval between validations.
 
         Raises:
-            UserError: it is longer than an epoch.
+            UserError: the interval is longer than an epoch.
         """
         every, data = trainer.val_check_interval, getattr(trainer, "datamodule", None)
         within_epoch = trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches > 0
@@ -35,15 +35,15 @@ class MonitorCheck(pl.Callback):
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         if every > batches:
             raise UserError(
-                f"--trainer.val_check_interval {every}: an epoch has {batches} batches; use as many at most, or count "
-                "over all epochs: --trainer.check_val_every_n_epoch null"
+                f"--trainer.val_check_interval {every}: an epoch has only {batches} batches; give at most that, or "
+                "count over all epochs: --trainer.check_val_every_n_epoch null"
             )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look for the metrics, also those of a person's own callbacks.
+        """Check that validation gave each monitored metric, those of a user's own callbacks included.
 
         Raises:
-            UserError: one is not there; with the nearest.
+            UserError: a metric is missing; the error names the nearest.
         """
         there = [name for name in trainer.callback_metrics if name.startswith("val/")]
         monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
@@ -56,10 +56,10 @@ class MonitorCheck(pl.Callback):
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """Ends a run whose validation no longer gets better.
+    """Early stopping: ends a run whose validation no longer improves.
 
     Args:
-        settings: which metric, and for how long.
+        settings: the metric and the patience.
     """
 
     def __init__(self, settings: EarlyStoppingSettings) -> None:
@@ -71,32 +71,32 @@ class ResumableEarlyStopping(EarlyStopping):
             check_on_train_epoch_end=False,  # a resumed run ends its epoch without a validation
         )
 
-        self.stopping = False  # whether it has asked for the end, which --trainer.min_epochs may put off
+        self.stopping = False  # whether the end was requested, which --trainer.min_epochs may put off
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ask for the end again in a run that was resumed before its `min_epochs`."""
+        """Request the end again in a run that was resumed before its `min_epochs`."""
         trainer.should_stop = trainer.should_stop or self.stopping
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare with the best value so far."""
+        """Compare the metric with its best value so far."""
         super().on_validation_end(trainer, pl_module)
         self.stopping = self.stopping or self.wait_count >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the count, the best value, and whether the end was asked for."""
+        """Return the count, the best value, and whether the end was requested."""
         return {**super().state_dict(), "stopping": self.stopping}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting, with the patience asked for now."""
+        """Restore the count; the patience is the present run's."""
         self.stopping = state_dict["stopping"] and state_dict["patience"] == self.patience
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     @staticmethod
     def impatience(checkpoint: dict[str, Any]) -> int:
-        """Return how many validations without a better value a checkpoint has counted; 0 where nobody counted.
+        """Return how many validations without improvement a checkpoint has counted; 0 without early stopping.
 
         Args:
-            checkpoint: as read.
+            checkpoint: Lightning's dictionary, as loaded.
         """
         for key, state in checkpoint.get("callbacks", {}).items():
             if key.startswith("ResumableEarlyStopping"):

@@ -1,4 +1,4 @@
-"""A resumed run goes on as if it had never been stopped."""
+"""Exact resume: a resumed run ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from lightning_nn.callbacks.lightning_internals import set_max_steps, settle_pro
 
 
 class ExactResume(pl.Callback):
-    """Resumes from any checkpoint that was written between two batches, to the bit.
+    """Exact resume from any checkpoint that was written between two batches, to the bit.
 
-    - Gradients: a validation may come before an optimizer step has all its batches (`accumulate_grad_batches`). A
-      checkpoint written there holds the gradients so far, those of each process.
+    It does what Lightning leaves out:
+
+    - Gradients: validation may run before an optimizer step has all its batches (`accumulate_grad_batches`). A
+      checkpoint written then holds the gradients so far, those of each process.
     - Progress: see `lightning_internals.settle_progress`.
-    - `max_steps`: Lightning takes a run that is limited by steps for one that stopped within an epoch, even at its
-      end. The limit is not told before the first batch.
-    - Precision: Lightning loads weights before it gives a model the precision that they were trained in.
-    - Weight averaging: Lightning sets up its schedule at the start of an epoch only, and changes the rate by it.
+    - `max_steps`: Lightning treats a run that is limited by steps as one that stopped within an epoch, even at its
+      end. The limit is therefore hidden until the first batch.
+    - Precision: Lightning loads weights before it converts the model to the precision that they were trained in.
+    - Weight averaging: Lightning sets up its schedule only at the start of an epoch, and changes the learning rate
+      by doing so.
     """
 
     def __init__(self) -> None:
@@ -29,14 +32,14 @@ class ExactResume(pl.Callback):
         self._averaging = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the model the precision of the run."""
+        """Convert the model to the precision of the run."""
         if stage == "fit":
             trainer.precision_plugin.convert_module(pl_module)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the gradients of an optimizer step that lacks batches."""
+        """Add the gradients of an incomplete optimizer step to the checkpoint."""
         done = trainer.fit_loop.batch_idx + 1
         if done % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch:
             return
@@ -48,7 +51,7 @@ class ExactResume(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the gradients, and settle where the run is."""
+        """Load the gradients, and settle the progress."""
         if trainer.state.fn != "fit" or "loops" not in checkpoint:
             return
         settle_progress(checkpoint["loops"]["fit_loop"], trainer.accumulate_grad_batches)
@@ -57,13 +60,13 @@ class ExactResume(pl.Callback):
         self._averaging = averaging.get("scheduler_state") is not None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hide the limit of steps from what restores the progress."""
+        """Hide the limit of steps while Lightning restores the progress."""
         if trainer.ckpt_path is not None:
             self._max_steps = trainer.max_steps
             set_max_steps(trainer, -1)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the limit of steps, the gradients and the schedule of weight averaging."""
+        """Restore the limit of steps, the gradients and the schedule of weight averaging."""
         if self._max_steps is not None:
             set_max_steps(trainer, self._max_steps)
             self._max_steps = None

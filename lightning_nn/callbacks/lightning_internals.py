@@ -1,6 +1,6 @@
-"""The private names of Lightning that the project stands on, each in a function of its own.
+"""The private names of Lightning that the project relies on, each in a function of its own.
 
-A test calls each of them by the name that it needs, so that a version of Lightning that renames one fails there first.
+A test calls each function, so that a version of Lightning that renames one of these names fails there first.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ COUNTS = ("ready", "started", "processed", "completed")
 
 
 def validation_follows(trainer: pl.Trainer) -> bool:
-    """Return whether validation comes right after the training batch in hand.
+    """Return whether validation follows the current training batch.
 
-    Lightning decides by interval, epoch, time and whether the run was asked to stop; no public name tells.
+    Lightning decides by interval, epoch, time and a requested stop; no public name tells.
 
     Args:
-        trainer: in `on_train_batch_end`.
+        trainer: as passed to `on_train_batch_end`.
     """
     loop: Any = trainer.fit_loop
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))
 
 
 def settle_progress(loop: dict[str, Any], accumulate: int) -> int:
-    """Rewrite the saved progress of a fit into the form that Lightning resumes exactly.
+    """Rewrite the saved progress of a fit into a form that Lightning resumes exactly.
 
-    Lightning has six forms of a checkpoint between two batches, according to the hook that wrote it, and resumes some
-    of them with a batch too many, an epoch counted twice, or not at all. Two are left: within an epoch, as if written
-    after a training batch without validation; and between two epochs.
+    Lightning writes six forms of a checkpoint between two batches, one for each hook that saves, and resumes some
+    of them with a batch too many, an epoch counted twice, or not at all. This function maps them to two: within an
+    epoch, as if written after a training batch without validation; and between two epochs.
 
     Args:
         loop: state of the fit loop, `checkpoint["loops"]["fit_loop"]`; changed in place.
         accumulate: batches of an optimizer step.
 
     Returns:
-        Batches of the epoch that are done; 0 between two epochs. A state that was written within a batch is left as
-        it is.
+        Batches of the epoch that are done; 0 between two epochs. A state that was written within a batch stays
+        unchanged.
 
     Raises:
-        KeyError: Lightning has renamed what is looked for.
+        KeyError: Lightning has renamed a key.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     inner = loop["epoch_loop.state_dict"]
@@ -65,10 +65,10 @@ def settle_progress(loop: dict[str, Any], accumulate: int) -> int:
 
 
 def set_max_steps(trainer: pl.Trainer, max_steps: int) -> None:
-    """Set the number of steps after which a fit ends; -1 for no such end. `Trainer.max_steps` can't be set.
+    """Set the number of steps after which a fit ends; `Trainer.max_steps` itself can't be set.
 
     Args:
-        trainer: whose fit it is.
-        max_steps: the number.
+        trainer: trainer of the fit.
+        max_steps: number of optimizer steps; -1 for no limit.
     """
     trainer.fit_loop.epoch_loop.max_steps = max_steps

@@ -1,4 +1,4 @@
-"""The option that lets a run go on that has ended."""
+"""The option with which a run that has ended can be resumed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 
 
 def option_to_go_on(trainer: pl.Trainer) -> str:
-    """Return the option that lets a run that has ended go on, with a value.
+    """Return the option, with a value, that lets a run that has ended train further.
 
     Args:
         trainer: after `fit`.
@@ -28,7 +28,7 @@ def option_to_go_on(trainer: pl.Trainer) -> str:
 
 
 def longer_time(timer: Timer) -> str | None:
-    """Return twice the time that a run has taken, as `--trainer.max_time` takes it; None if it has time left.
+    """Return twice the time that a run has used, in the form of `--trainer.max_time`; None if it has time left.
 
     Args:
         timer: of the run.

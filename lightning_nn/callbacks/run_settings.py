@@ -1,4 +1,4 @@
-"""What only the command line knows of a run, kept in its checkpoints."""
+"""Settings that only the command line knows, stored in each checkpoint of a run."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytorch_lightning as pl
 
 
 class RunSettings(pl.Callback):
-    """Adds to each checkpoint the name of its data set, the trainer's settings and the seed.
+    """The name of the data set, the trainer's settings and the seed, added to each checkpoint.
 
-    So a checkpoint that was moved away from its run's folder goes on as the run would.
+    A checkpoint that was moved out of its run's folder can thus be resumed as the run itself.
 
     Args:
         data: name of the data set.
-        settings: of the run by group, as plain data; what the model and the data module keep by themselves left out.
+        settings: of the run by group, as plain data, without those that the model and the data module save
+            themselves.
     """
 
     def __init__(self, data: str, settings: Mapping[str, Any]) -> None:
@@ -24,5 +25,5 @@ class RunSettings(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Lightning's hook, called before the model's."""
+        """Add them; Lightning calls this hook before the model's."""
         checkpoint.setdefault("lightning_nn", {})["run"] = self.run

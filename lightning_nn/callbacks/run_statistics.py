@@ -1,4 +1,4 @@
-"""What a run did: seconds, samples, the best validation."""
+"""Statistics of a run: seconds, samples, the best validation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lightning_nn.runs.results import commit, versions
 
 
 class RunStatistics(pl.Callback):
-    """Keeps what a run did, for results.json.
+    """Statistics of a run, for results.json.
 
     Attributes:
-        seconds: spent in training, validation included.
-        samples: seen in training by this process.
+        seconds: time of training, validation included.
+        samples: training samples that this process has used, repeats counted.
         best: the best validation.
     """
 
@@ -33,33 +33,33 @@ class RunStatistics(pl.Callback):
         self._mark = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clocks; a resumed run has no start of its first epoch."""
+        """Start both clocks; a resumed run calls no hook at the start of its first epoch."""
         self._start = self._mark = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock of the steps."""
+        """Start the clock of the steps."""
         self._mark = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts samples."""
+        """Count samples."""
         self.samples += batch.size
         now = time.perf_counter()
         self._train_seconds, self._mark = self._train_seconds + now - self._mark, now
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remembers the metrics of the best epoch."""
+        """Keep the metrics of the best epoch."""
         self._mark = time.perf_counter()  # validation is not training
         self.best.update(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops the clock."""
+        """Stop the clock."""
         self.seconds += time.perf_counter() - self._start
         self._start = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the statistics so far, for a resumed run."""
         elapsed = time.perf_counter() - self._start if self._start else 0.0
         return {
             "seconds": self.seconds + elapsed,
@@ -69,16 +69,16 @@ class RunStatistics(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Restore the statistics so far."""
         self.seconds, self._train_seconds = state_dict["seconds"], state_dict["train_seconds"]
         self.samples = state_dict["samples"]
         self.best.load_state_dict(state_dict["best"])
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
-        """Everything but the metrics of the test."""
+        """Return all of results.json but the test metrics."""
         return {
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
-            "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted as the bar does
+            "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted from 1, as the bar does
             "epochs": trainer.current_epoch,
             "seconds": round(self.seconds, 2),
             "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
@@ -95,7 +95,7 @@ class RunStatistics(pl.Callback):
 
 
 def peak_memory() -> int:
-    """Most bytes this process has held: on the GPU if it used one, else in memory."""
+    """Return the most bytes this process has held: on the GPU if it used one, else in memory; 0 on Windows."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     if sys.platform == "win32":
@@ -107,7 +107,7 @@ def peak_memory() -> int:
 
 
 def device_name(trainer: pl.Trainer) -> str:
-    """What the run computed on."""
+    """Return the name of the device that the run computed on."""
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

@@ -1,1 +1,1 @@
-"""From a command line to an exit code; a verb a file."""
+"""The way from a command line to an exit code; each verb has a file."""

@@ -1,4 +1,7 @@
-"""Lightning without its advertisement, and without the messages nobody can act on: by name, never all."""
+"""Tables on the terminal, and a filter for Lightning's advertisements and messages nobody can act on.
+
+The filter names each message; all others pass.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,6 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from lightning_nn.catalog import MODELS
-from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.sanitize import sanitize
@@ -31,7 +32,7 @@ _CHATTER = re.compile(
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Holds them back while a command runs."""
+    """Filter Lightning's messages while a command runs."""
     names = ("utilities.rank_zero", "utilities.seed", "trainer.connectors.checkpoint_connector")
     roots = ("pytorch_lightning", "lightning_fabric")
     loggers = [logging.getLogger(f"{root}.{name}") for root in roots for name in names]
@@ -45,11 +46,11 @@ def quiet_lightning() -> Iterator[None]:
                 ".*Checkpoint directory .* exists and is not empty.*",
                 ".*module\\(s\\) in eval mode.*",
                 ".*is not a multiple of.*",
-                ".*Total length of `list` across ranks is zero.*",  # a data set without such a split
+                ".*Total length of `list` across ranks is zero.*",  # a data set without this split
                 ".*overridden `on_before_batch_transfer`.*",
-                ".*could not find the monitored key.*",  # before the first validation; later it is an error
-                ".*The dirpath has changed from.*",  # a checkpoint from elsewhere begins a run here
-                r"(?s).*(Jsonargparse|v5\.0\.0).*",  # names that the next jsonargparse drops, used by Lightning too
+                ".*could not find the monitored key.*",  # before the first validation; an error later on
+                ".*The dirpath has changed from.*",  # a run starts from a checkpoint of another folder
+                r"(?s).*(Jsonargparse|v5\.0\.0).*",  # deprecated names, which Lightning uses too
             ):
                 warnings.filterwarnings("ignore", message)
             yield
@@ -63,11 +64,11 @@ def _worth_saying(record: logging.LogRecord) -> bool:
 
 
 def show_data(data: DataModule, stream: TextIO) -> None:
-    """Prints the table of the data and what is to be said of it.
+    """Print the table of the data and its notes.
 
     Args:
-        data: prepared.
-        stream: where to.
+        data: the prepared data.
+        stream: where to print.
     """
     header, *rows = data.summary
     table = Table(*header, box=None, pad_edge=False)
@@ -79,14 +80,14 @@ def show_data(data: DataModule, stream: TextIO) -> None:
     stream.flush()
 
 
-def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> None:
-    """Prints the closing table and the commands that come next.
+def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:
+    """Print the closing table and the commands that may come next.
 
     Args:
-        run: where it is kept.
-        results: what is in its results.json.
-        model: the model's name.
-        resume: the command that resumes it for longer.
+        run: the finished run.
+        results: contents of its results.json.
+        resume: the command that resumes the run and trains longer.
+        predict: the command that predicts with its best checkpoint.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -97,13 +98,12 @@ def show_results(run: Run, results: dict[str, Any], model: str, resume: str) -> 
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
-    print(f"\nrun       {run.folder}")
-    print(f"look      tensorboard --logdir {shlex.quote(str(run.folder))}")
+    print(f"\nrun          {run.folder}")
+    print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():
-        print(f"go on     {resume}")
+        print(f"resume       {resume}")
     if run.best.is_file():
-        ask = '--data.text "……"' if "text" in MODELS[model].batch_types else "--data.file PICTURE"
-        print(f"ask       {program()} predict --ckpt_path {shlex.quote(str(run.best))} {ask}")
+        print(f"predict      {predict}")
 
 
 def _figure(value: float) -> str:

@@ -1,50 +1,62 @@
-"""The command line: the general help, errors and exit codes, without torch until a model is named."""
+"""The command line: general help, errors and exit codes; torch is imported only once a model is named."""
 
 from __future__ import annotations
 
-import os
 import sys
 
 from lightning_nn import catalog
 from lightning_nn.cli.hints import option_hint
 from lightning_nn.cli.request import OPTIONS, parse
+from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.usage import overview, verb_help
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line.
+    """Run a command line.
 
     Args:
-        argv: without the program's name; those of the process by default.
+        argv: arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0; 2 for what a person can mend, said on standard error; 130 after Ctrl-C.
+        The exit code: 0; 2 after a user error, which is printed on standard error; 130 after Ctrl-C.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    with lasting_streams() as output:
+        return _main(sys.argv[1:] if argv is None else argv, output)
+
+
+def _main(argv: list[str], output: LastingFile | None) -> int:
     try:
+        if output is not None:
+            output.essential = True
         request = parse(argv)
         alone = ("predict",) if request.help else ("predict", "test", "validate")
         if not request.model and not request.ckpt_path and request.verb not in alone:
             if argv and not request.help:
                 raise UserError(_no_model(request.rest))
-            print(verb_help(request.verb) if request.verb else overview())
+            print(verb_help(request.verb) if request.verb else overview(), flush=True)
             return 0
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.train import execute
 
-        return execute(request)
+        if output is not None:  # a training outlives the reader of its output
+            output.essential = request.verb not in ("", "fit") or bool(request.help)
+        code = execute(request)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print("\n".join(map(sanitize, f"error: {error}".splitlines())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except SystemExit as done:  # --trainer.logger.help CLASS
-        return int(done.code or 0)
+    except SystemExit as done:
+        if isinstance(done.__context__, KeyboardInterrupt):  # Lightning ends a test like this
+            print("stopped", file=sys.stderr)
+            return 130
+        return int(done.code or 0)  # --trainer.logger.help CLASS
     except BrokenPipeError:  # `... | head` closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.filename is None:
@@ -59,4 +71,4 @@ def _no_model(rest: list[str]) -> str:
     if hints:
         name, hint = hints[0]
         return f"unknown option {name}; did you mean {hint!r}?"
-    return f"say which model: --model NAME; there are: {', '.join(catalog.MODELS)}"
+    return f"choose a model with --model NAME: {', '.join(catalog.MODELS)}"

@@ -11,22 +11,23 @@ from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import refuse_other_splits
 from lightning_nn.cli.saved import as_saved, open_checkpoint, saved_digest, saved_settings, say_left_out, say_paths
+from lightning_nn.cli.seen_samples import compare_with_training
 from lightning_nn.errors import UserError
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
 
 
 def evaluate(request: Request) -> int:
-    """Runs `validate` or `test`; the test of a run's best goes to its results.json as well.
+    """Run `validate` or `test`; the test metrics of a run's best checkpoint are also written to its results.json.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: no checkpoint, or one that does not fit what is asked for.
+        UserError: there is no checkpoint, or it does not fit the options.
     """
     if not request.ckpt_path:
-        raise UserError(f"say what to {request.verb}: --ckpt_path last, best or FILE")
+        raise UserError(f"{request.verb} needs a checkpoint: --ckpt_path last, best or FILE")
     refuse_training_options(request)
     checkpoint = open_checkpoint(request, request.ckpt_path)
     path = checkpoint.path
@@ -49,9 +50,12 @@ def evaluate(request: Request) -> int:
     split = "val" if request.verb == "validate" else "test"
     if "data.path" in changes:
         data.evaluate_only(split)
-    data.prepare_once()
+    data.require_split(split)
     if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
         refuse_other_splits(data, checkpoint)
+    data = compare_with_training(data, split, cli, checkpoint)
+    if data.evaluation_split is None:  # the training data may be under another path
+        changes.pop("data.path", None)
     if is_first_process():
         show_data(data, sys.stderr)
     model = cli.task.from_checkpoint(checkpoint)
@@ -70,6 +74,6 @@ def evaluate(request: Request) -> int:
 
 
 def _decides_metrics(option: str) -> bool:
-    """Whether metrics under this option are not the run's own."""
+    """Return whether this option makes metrics that are not the run's own."""
     free = ("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.enable_progress_bar")
     return option.startswith(("data.", "trainer.")) and option not in free

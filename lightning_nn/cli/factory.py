@@ -1,4 +1,4 @@
-"""Data, model and trainer, made from the settings of a command line."""
+"""Construction of data, model and trainer from the settings of a command line."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
 def make_data(cli: CommandLine) -> DataModule:
-    """The data module."""
+    """Build the data module."""
     data = cli.data_module(**cli.arguments("data"))
     data.batch_type = cli.task.batch_type
     return data
 
 
 def make_model(cli: CommandLine, data: DataModule) -> Task:
-    """The model, fitted to the data and with the settings of the command line.
+    """Build the model, with the sizes of the data and the settings of the command line.
 
     Raises:
         UserError: its arguments make no sense together.
@@ -50,16 +50,16 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     arguments = {**cli.arguments("model"), **{k: v for k, v in described.items() if k in parameters}}
     try:
         model = cli.task(**arguments)
-    except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # what torch says of sizes, probabilities
-        reason = "they need more memory than there is" if "alloc" in str(error).lower() else error
-        raise UserError(f"{cli.task.__name__} can't be made with these --model. arguments: {reason}") from None
+    except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's errors about sizes and probabilities
+        reason = "they need more memory than this machine has" if "alloc" in str(error).lower() else error
+        raise UserError(f"{cli.task.__name__} can't be built with these --model. arguments: {reason}") from None
     for group in TASK_SETTINGS:
         if group in cli.objects:
             setattr(model, group, cli.objects[group])
     if isinstance(model, Classifier):
         model.loss.check(model.num_classes)
         if model.loss.r_drop and not model.has_dropout:
-            remedy = "raise --model.dropout, or say " * ("dropout" in parameters) + "--loss.r_drop 0"
+            remedy = "raise --model.dropout, or set " * ("dropout" in parameters) + "--loss.r_drop 0"
             raise UserError(
                 f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
                 f"{cli.task.__name__} has none: {remedy}"
@@ -68,10 +68,10 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
 
 
 def check_training(cli: CommandLine) -> None:
-    """Looks at the settings of a training before the data is read.
+    """Check the settings of a training before the data is read.
 
     Raises:
-        UserError: one makes no sense.
+        UserError: a setting makes no sense.
     """
     if "optimizer" in cli.objects:
         cli.objects.optimizer.check()
@@ -81,46 +81,44 @@ def check_training(cli: CommandLine) -> None:
         if trainer[name] == 0:
             raise UserError(f"--trainer.{name} is 0: there is nothing to train")
     if (batches := trainer.accumulate_grad_batches) < 1:
-        raise UserError(
-            f"--trainer.accumulate_grad_batches is {batches}; it must be 1 or above"
-        )
+        raise UserError(f"--trainer.accumulate_grad_batches is {batches}; it must be 1 or above")
     if stop.patience < 0:
         raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
     check_processes(cli)
 
 
 def check_processes(cli: CommandLine) -> None:
-    """Looks at how many processes are asked for, and how they are to be started.
+    """Check the number of processes and the way they are started.
 
     Raises:
-        UserError: they can't be had.
+        UserError: there are too few cores, or the command can't use the strategy.
     """
     trainer, cores = cli.config.trainer, os.cpu_count() or 1
     asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()
     if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
-        raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use as many at most")
+        raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use at most as many")
     if isinstance(trainer.strategy, str) and trainer.strategy.startswith(_FROM_WITHIN):
         started = next(name for name in _FROM_WITHIN if trainer.strategy.startswith(name))
         other = trainer.strategy.replace(started, "ddp", 1)
         raise UserError(
-            f"--trainer.strategy {trainer.strategy} starts processes that give nothing back to the command, which "
-            f"could not test or finish the run: use --trainer.strategy {other}"
+            f"--trainer.strategy {trainer.strategy} starts processes that return nothing to the command, which "
+            f"could then not test or finish the run: use --trainer.strategy {other}"
         )
 
 
 def make_trainer(
     cli: CommandLine, run: Run | None, record: RunStatistics | None = None, checkpoint: Checkpoint | None = None
 ) -> Trainer:
-    """The trainer.
+    """Build the trainer.
 
     Args:
         cli: the settings.
-        run: where a training is kept; None for an evaluation, which keeps nothing.
-        record: the callback that keeps what the run did.
-        checkpoint: that the run resumes from.
+        run: the run to train; None for an evaluation, which saves nothing.
+        record: the callback that records what the run did.
+        checkpoint: the checkpoint that the run resumes from.
 
     Raises:
-        UserError: it can't be made as asked.
+        UserError: Lightning refuses the options.
     """
     config = dict(cli.objects.trainer.items())
     callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
@@ -141,7 +139,7 @@ def make_trainer(
     try:
         return Trainer(**config)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise UserError(f"the trainer can't be made as asked: {str(error).strip()}") from None
+        raise UserError(f"the trainer can't be built from these options: {str(error).strip()}") from None
 
 
 def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None) -> list[Any]:
@@ -164,4 +162,4 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     return callbacks
 
 
-_KEPT = ("seed_everything", "trainer")  # what neither the model nor the data module keeps in a checkpoint by itself
+_KEPT = ("seed_everything", "trainer")  # saved in a checkpoint by neither the model nor the data module

@@ -1,11 +1,11 @@
-"""The option that a person may have meant, by what it is called elsewhere or by a slip of the hand."""
+"""The option that a user may have meant by a name of another program or by a misspelling."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-# What options are called in other programs, by the last part of their name.
+# Names of options in other programs, and ours; of each the last part.
 ELSEWHERE = {
     "learning_rate": "lr",
     "epochs": "max_epochs",
@@ -41,15 +41,15 @@ ELSEWHERE = {
     "logdir": "folder",
     "log_dir": "folder",
 }
-_LIKE = 0.67  # share of signs in common, above which two names are alike
+_LIKE = 0.67  # share of characters in common from which on two names are similar
 
 
 def option_hint(name: str, options: Iterable[str]) -> str | None:
-    """The option that is meant by a name that is none; None where nothing is like it.
+    """Return the option that an unknown name may mean; None if no option is similar.
 
     Args:
-        name: as it was given, "--group.name" or "--name".
-        options: those that there are, in the same form.
+        name: the name as given, "--group.name" or "--name".
+        options: the known options, in the same form.
     """
     known = list(options)
     group, _, last = name.lstrip("-").replace("-", "_").lower().rpartition(".")

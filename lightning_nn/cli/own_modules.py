@@ -1,4 +1,4 @@
-"""A person's own models and data sets on the command line: `--import MODULE`, which registers them."""
+"""The user's own models and data sets on the command line: `--import MODULE` registers them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from lightning_nn.errors import UserError
 
 
 def import_own(module: str) -> None:
-    """Imports a module that calls `catalog.register`.
+    """Import a module that calls `catalog.register`.
 
-    Only the command line names one; no checkpoint, no file of settings and no variable of the environment does.
+    Only the command line can name it; no checkpoint, file of settings or environment variable can.
 
     Args:
-        module: a file, `mine.py`, or the name of a module that Python finds, also in the folder one is in.
+        module: a file, `mine.py`, or the name of a module that Python finds, also in the current folder.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such module, or another one has its name.
     """
     file = Path(module)
     if file.suffix == ".py":
         if not file.is_file():
-            raise UserError(f"--import {module}: there is no such file")
+            raise UserError(f"--import {module}: no such file")
         spec = importlib.util.spec_from_file_location(file.stem, file)
-        assert spec is not None and spec.loader is not None  # of a .py file there always are
+        assert spec is not None and spec.loader is not None  # a .py file always has both
         if file.stem in sys.modules:
             if getattr(sys.modules[file.stem], "__file__", None) == str(file.absolute()):
                 return
-            raise UserError(f"--import {module}: there is a module {file.stem} already; rename the file")
+            raise UserError(f"--import {module}: another module is called {file.stem}; rename the file")
         own = importlib.util.module_from_spec(spec)
         own.__file__ = str(file.absolute())
         sys.modules[file.stem] = own
@@ -41,7 +41,7 @@ def import_own(module: str) -> None:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # one that theirs imports
+            raise  # a module that the user's module imports
         raise UserError(f"--import {module}: no module {error.name!r} here or installed; a file ends in .py") from None
     finally:
         sys.path.remove(str(Path.cwd()))

@@ -1,4 +1,4 @@
-"""The arguments of a model, its data and their training: parsed and explained."""
+"""Parser and help of the options of a model, its data and its training."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
 
-# Groups of settings that a task holds; one that has no such attribute has no such options.
+# Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
 RUN_SETTINGS: dict[str, type] = {"checkpoint": CheckpointSettings, "early_stopping": EarlyStoppingSettings}
 SETTINGS = {**TASK_SETTINGS, **RUN_SETTINGS}
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
     "log_every_n_steps": 10,
-    "use_distributed_sampler": False,  # the loader shards by itself
+    "use_distributed_sampler": False,  # the loader shards the data itself
     "enable_model_summary": False,  # TensorBoard has it
 }
-# As jsonargparse calls it from 4.49 on; before, by a name that 5 will no longer know.
+# jsonargparse 4.49 renamed it, and 5 drops the old name.
 _INSTANTIATE = "instantiate" if hasattr(ArgumentParser, "instantiate") else "instantiate_classes"
 
 
 class CommandLine:
-    """The settings of one model on one data set, with what the data decides left out of the arguments.
+    """Settings of one model on one data set, without the arguments that the data decides.
 
-    Command line over files given by -c over recipes over `defaults` over code.
+    The command line overrides files given by -c, which override recipes, then `defaults`, then the code's defaults.
 
     Args:
         request: the command line.
-        model: name in the catalog.
-        data: likewise.
-        recipes: files whose settings come before the command line's.
-        defaults: settings that come before those of the recipes, by dotted name.
+        model: name of the model in the catalog.
+        data: name of the data set, likewise.
+        recipes: files of settings; None for the recipes of the model and the data set.
+        defaults: settings that the recipes override, by dotted name.
 
     Attributes:
         task: class of the model.
-        data_module: class of the data.
+        data_module: class of the data module.
         config: the settings, by group.
 
     Raises:
-        UserError: a setting is unknown, or has a value that it can't have.
+        UserError: a setting is unknown, or its value is invalid.
     """
 
     def __init__(
@@ -101,13 +101,17 @@ class CommandLine:
             "--seed_everything",
             type=bool | int,
             default=0,
-            help="what chance starts from; true: from a random number, false: from nothing in particular",
+            help="seed of the random number generators; true: PL_GLOBAL_SEED, or 0; false: no seeding",
         )
         for name, value in zip(NAMES, (self.model_name, self.data_name), strict=True):
             parser.add_argument(f"--{name}", type=str, default=value, help=SUPPRESS)
         decided = set(self.data_module.describes)
         parser.add_class_arguments(self.task, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
+        if self.request.verb in ("validate", "test"):  # no setting of a training, so in no checkpoint
+            parser.add_argument(
+                "--data.allow_seen", type=bool, default=False, help="Evaluate on training samples, too."
+            )
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
@@ -124,7 +128,7 @@ class CommandLine:
         named = names_in(files := config_files(self.request.rest))
         for kind, own, other in zip(("model", "data"), (self.model_name, self.data_name), named, strict=True):
             if other not in (None, own):
-                raise UserError(f"{' or '.join(files)}: the settings are of --{kind} {other}, not of --{kind} {own}")
+                raise UserError(f"{' or '.join(files)} has settings for --{kind} {other}, not for --{kind} {own}")
         explainer = Explainer(self.parser, self.request.rest, self.model_name, self.classes)
         explainer.check_names()
         try:
@@ -134,10 +138,11 @@ class CommandLine:
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
+        self.allow_seen: bool = config.data.pop("allow_seen", False) if "data" in config else False
         if "optimizer" in config:
             chosen, default = config.optimizer, self.parser.get_defaults().optimizer
             if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
-                chosen.momentum = 0.0  # the task's, for sgd
+                chosen.momentum = 0.0  # the task's default is for sgd
         return config
 
     @property
@@ -146,23 +151,23 @@ class CommandLine:
 
     @property
     def classes(self) -> dict[str, type]:
-        """The class whose constructor takes the options of a group."""
+        """Class whose constructor takes the options of a group, by group."""
         return {"model": self.task, "data": self.data_module, **self._in_task, **RUN_SETTINGS, "trainer": Trainer}
 
     @cached_property
     def objects(self) -> Namespace:
-        """The settings with the objects that they name: the small groups and what the trainer is made of.
+        """Settings with the objects that they name: the groups of settings, and the trainer's arguments.
 
         Raises:
-            UserError: one can't be made.
+            UserError: an object can't be built.
         """
         try:
             return getattr(self.parser, _INSTANTIATE)(self.config)
         except (ValueError, TypeError, RuntimeError, ImportError, AttributeError) as error:
-            raise UserError(f"what the settings name can't be made: {innermost(error)}") from None
+            raise UserError(f"an object in the settings can't be built: {innermost(error)}") from None
 
     def arguments(self, group: str) -> dict[str, Any]:
-        """What the settings say of the arguments of a constructor; empty where it has none that can be set.
+        """Return the settings of the arguments of a constructor; empty if it has none that can be set.
 
         Args:
             group: "model" or "data".
@@ -170,39 +175,39 @@ class CommandLine:
         return dict(self.config[group].as_dict()) if group in self.config else {}
 
     def seed(self) -> None:
-        """Sets what chance starts from, for all of the process."""
+        """Seed the random number generators of the whole process."""
         seed = self.config.seed_everything
         if seed is not False:
             self.config.seed_everything = seed_everything(None if seed is True else seed, workers=True)
 
     def settings(self) -> dict[str, Any]:
-        """All settings by group, as plain data.
+        """Return all settings by group, as plain data.
 
         Raises:
-            UserError: one is more than that.
+            UserError: a setting is more than that.
         """
         groups = {name: value for name, value in self.config.as_dict().items() if name not in (*NAMES, "config")}
-        plain: dict[str, Any] = to_plain_data(_written(groups), "--")
+        plain: dict[str, Any] = to_plain_data(_written(groups), "the setting")
         return plain
 
     def text(self) -> str:
-        """All settings, as a run's config.yaml has them: with the names of model and data a file that starts a run.
+        """Return the text of a run's config.yaml: all settings, and model and data by name, so that it starts a run.
 
         Raises:
-            UserError: one can't be written down.
+            UserError: a setting can't be written as YAML.
         """
         names = dict(zip(NAMES, (self.model_name, self.data_name), strict=True))
         return str(yaml.safe_dump({**names, **self.settings()}, sort_keys=False, allow_unicode=True))
 
     def save(self, run: Run) -> None:
-        """Writes all settings to the run's config.yaml."""
+        """Write all settings to the run's config.yaml."""
         write_text(run.config, self.text())
 
     def keep_form(self, form: dict[str, Any]) -> None:
-        """Gives the model the form of a checkpoint's, but for what the command line says.
+        """Set the model's arguments to those of a checkpoint, except for those that the command line sets.
 
         Args:
-            form: the arguments of its model, as far as they are trusted.
+            form: the trusted arguments of the checkpoint's model.
         """
         parameters = signature(self.task).parameters.items()
         in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
@@ -211,7 +216,7 @@ class CommandLine:
                 self.config.model[name] = value
 
     def gives(self, option: str) -> bool:
-        """Whether the command line, or a file that it names with -c, says what an option is."""
+        """Return whether the command line, or a file that it names with -c, sets an option."""
         return "." in option and any(overlap(name, option) for name in self._given)
 
     @cached_property
@@ -219,15 +224,15 @@ class CommandLine:
         return list(_flat(self.parser.parse_args(self.request.rest, defaults=False)))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
-        """What the command line says otherwise than the recipes: (before, now) by dotted name."""
+        """Return the settings that differ from the recipes and `defaults`: (before, now) by dotted name."""
         before = _flat(self.parser.get_defaults())
         now = _flat(self.config)
         return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
 
     def help(self) -> str:
-        """The arguments that the verb heeds, with their text and defaults: of model, data and training, or the trainer.
+        """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.
 
-        A verb that evaluates takes the model's and the training's from the checkpoint, so it shows the data's alone.
+        `validate` and `test` load the options of model and training from the checkpoint, so only the data's are shown.
         """
         verb, trainer = self.request.verb, self.request.help == "trainer"
         evaluates = verb in ("validate", "test")
@@ -238,7 +243,7 @@ class CommandLine:
             group, dot, _ = option.partition(".")
             if trainer:
                 return group == "trainer" and bool(dot)
-            # `--model FILE` and the like give a file for a single group: of no use beside -c
+            # `--model FILE` and the like read a single group from a file: redundant beside -c
             return option not in decided and (group in shown if dot else group not in {*self.classes, *SETTINGS})
 
         self.parser.formatter_class = _formatter(heeded)
@@ -253,10 +258,10 @@ class CommandLine:
 
 
 def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
-    """A formatter of help that leaves options out.
+    """Return a help formatter that hides options.
 
     Args:
-        shown: whether an option, by its dotted name, is shown.
+        shown: function that tells for an option's dotted name whether it is shown.
     """
 
     class Formatter(DefaultHelpFormatter):
@@ -268,7 +273,7 @@ def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
 
 
 def _written(value: Any) -> Any:
-    """A setting as a file says it: a choice by its value, a function by where it is; without the parser's notes."""
+    """Return a setting as YAML holds it: a choice by its value, a function by its name, without the parser's notes."""
     if isinstance(value, dict):
         return {name: _written(each) for name, each in value.items() if not str(name).startswith("__")}
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""What is wrong with a command line's options, in a line that says what to do.
+"""Errors in the options of a command line, each explained in a line that says what to do.
 
-Every answer is had from the parser or from the classes behind it, not from the parser's sentences.
+Explanations come from the parser and the classes behind it, not from the wording of the parser's messages.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from lightning_nn.cli.usage import program
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.saved_settings import NAMES
 
-_LONGEST = 300  # characters of what the parser itself says
+_LONGEST = 300  # characters of the parser's own message
 
 
 class _Said(NamedTuple):
-    """A setting that was given.
+    """A setting as the user gave it.
 
     Attributes:
-        name: dotted.
-        value: a text from the command line, anything from a file.
+        name: dotted name.
+        value: a text from the command line, or any value from a file.
         file: the file; empty for the command line.
     """
 
@@ -38,13 +38,13 @@ class _Said(NamedTuple):
 
 
 class Explainer:
-    """Explains what a parser refuses.
+    """Explanations of what a parser refuses.
 
     Args:
-        parser: with the options of a model and its data.
-        argv: what it was given.
-        model: the model's name.
-        classes: for each group, the class whose constructor takes its options.
+        parser: parser of the options of a model and its data.
+        argv: the arguments to parse.
+        model: name of the model.
+        classes: class whose constructor takes the options of a group, by group.
     """
 
     def __init__(self, parser: ArgumentParser, argv: list[str], model: str, classes: Mapping[str, type]) -> None:
@@ -52,20 +52,20 @@ class Explainer:
         self.known = [name for name, _ in parser.get_defaults().items() if not name.startswith("_")]
 
     def check_names(self) -> None:
-        """Refuses options that there are not, on the command line and in its files.
+        """Refuse unknown options on the command line and in its files.
 
         Raises:
-            UserError: with the nearest option, or the data sets that have it.
+            UserError: an option is unknown; the message names the nearest one, or the data sets that have it.
         """
         for said in [*self._on_the_line(), *self._in_files()]:
             if not self._knows(said.name) or (said.name in NAMES and not said.file):
                 raise UserError(self._unknown(said))
 
     def explain(self, error: Exception) -> UserError:
-        """An error of the parser's in a line.
+        """Return a user error that explains an error of the parser in a line.
 
         Args:
-            error: what it raised.
+            error: the exception that the parser raised.
         """
         files = " or ".join(config_files(self.argv))
         if not isinstance(error, ArgumentError):
@@ -94,7 +94,7 @@ class Explainer:
             for group, values in read(file).items():
                 if group in self.classes and values is not None:
                     if not isinstance(values, dict):
-                        raise UserError(f"{file}: {group} is {values}; expected its settings, by name")
+                        raise UserError(f"{file}: {group} is {values}; expected its settings by name")
                     yield from (_Said(f"{group}.{name}", value, file) for name, value in values.items())
                 else:
                     yield _Said(group, values, file)
@@ -103,7 +103,7 @@ class Explainer:
         name = name.removesuffix("+")
         if name in self.known or name in self.classes or name in ("config", "help"):
             return True
-        return any(name.startswith(f"{each}.") for each in self.known)  # an argument of the object that it takes
+        return any(name.startswith(f"{each}.") for each in self.known)  # an argument of the object that an option takes
 
     def _unknown(self, said: _Said) -> str:
         where, dashes = (f"{said.file}: ", "") if said.file else ("", "--")
@@ -112,21 +112,21 @@ class Explainer:
         options = [f"--{name}" for name in self.known if name not in NAMES]
         hint = option_hint(f"--{said.name}", [*options, *OPTIONS])
         if hint is not None and hint in OPTIONS and said.file:
-            return f"{where}unknown option {said.name}; the command line says it: {hint}"
+            return f"{where}unknown option {said.name}; give it on the command line: {hint}"
         if hint is None:
             listed = f"{program()} --model {self.model} --help"
-            return f"{where}unknown option {dashes}{said.name}; for those there are: {listed}"
+            return f"{where}unknown option {dashes}{said.name}; this lists the options: {listed}"
         return f"{where}unknown option {dashes}{said.name}; did you mean {hint if dashes else hint[2:]!r}?"
 
     def _data_with(self, option: str) -> list[str]:
-        """The data sets that fit the model and have such an option, where the one at hand has not."""
+        """Return the data sets that fit the model and have an option that the current one lacks."""
         group, _, name = option.partition(".")
         rows = catalog.DATA.items() if group == "data" and name else ()
         fits = catalog.MODELS[self.model].fits
         return [data for data, row in rows if fits(row) and name in signature(row.load()).parameters]
 
     def _refused(self, said: _Said) -> str | None:
-        """What the parser says of a setting alone; None where it takes it."""
+        """Return why the parser refuses a setting alone; None if it accepts it."""
         head, _, last = said.name.removesuffix("+").rpartition(".")
         if said.name in self.classes:
             return "" if not said.file else None
@@ -138,7 +138,7 @@ class Explainer:
             else:
                 self.parser.parse_args([f"--{said.name}={said.value}"], defaults=False)
         except ArgumentError as error:
-            # Some arguments are required of any command line; that is not this setting's fault.
+            # Required arguments are missing here, which is not this setting's fault.
             return None if said.name.removesuffix("+") not in str(error) else innermost(error)
         return None
 
@@ -149,7 +149,7 @@ class Explainer:
             hint = next((each for each in options if each.endswith(".name")), options[0])
             return f"{option} is a group of options, such as {hint}; settings from a file: -c FILE"
         kinds = _alternatives(self._kind(said.name.removesuffix("+")))
-        if not kinds or any(kind is None for kind in kinds):  # an object fits as well: only the parser knows why not
+        if not kinds or any(kind is None for kind in kinds):  # an object is possible: only the parser knows the reason
             return f"{where}{option} is {said.value}: {reason}"
         texts = [str(kind) for kind in kinds]
         choices = [text[1:-1] for text in texts if text.startswith("'")]
@@ -171,7 +171,7 @@ class Explainer:
 
 
 def _alternatives(kind: Any) -> list[str | None]:
-    """What a type takes, each in a word; None for an object."""
+    """Return what a type accepts, each alternative as a word; None stands for an object."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return [each for one in inner for each in _alternatives(one)]
@@ -189,9 +189,9 @@ def _plain(kinds: Iterable[Any]) -> bool:
 
 
 def innermost(error: Exception) -> str:
-    """The first of the deepest lines of what the parser says as a tree: the reason, where it tried several types."""
+    """Return the first of the deepest lines of the parser's tree of reasons: why the type that nearly fits did not."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    deepest = max(lines, key=lambda line: len(line) - len(line.lstrip()))
+    deepest = max(lines, key=lambda line: len(line) - len(line.lstrip()), default="")
     return _shortened(deepest.strip().removeprefix("- "))
 
 

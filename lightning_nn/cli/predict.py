@@ -1,81 +1,102 @@
-"""`predict`: answers for a person's own text or pictures, from a checkpoint alone."""
+"""`predict`: predictions for the user's own text or images, from a checkpoint alone."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
-import shutil
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, cast
 
-from pytorch_lightning import Trainer
-from rich.cells import set_cell_size
+import torch
+from lightning_fabric import Fabric
+from PIL import Image
 from rich.console import Console
 
 from lightning_nn import catalog
+from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_left_out
+from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.classification import Classifier, ClassPrediction
+from lightning_nn.runs.atomic_file import write_text
+from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.attention import page, terminal
 
-CHUNK = 1024  # inputs held in memory at once
-CHARACTERS = 4_000_000  # of them together, but for a single one
+CHUNK = 1024  # inputs in memory at once
+CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
+IMAGES = 64  # images in memory at once
 
 
 def predict(request: Request) -> int:
-    """Runs `predict`.
+    """Run `predict`.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: no checkpoint, no input, or one that can't be read.
+        UserError: there is no checkpoint or no input, or one can't be read.
     """
     refuse_training_options(request)
     options = _options(request.rest)
     checkpoint = open_checkpoint(request, request.ckpt_path or "best")
     path, name = checkpoint.path, saved_model(request, checkpoint)
     say_left_out(saved_settings(checkpoint).left_out, path)
-    model: Classifier = catalog.MODELS[name].load().from_checkpoint(checkpoint)
+    model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
     model.to(_device(options.accelerator))
-    print(f"answered by {path} ({name})", file=sys.stderr)
+    print(f"predicted by {path} ({name})", file=sys.stderr)
     inputs = model.require_processor().inputs(options)
-    if options.out and options.out.is_dir():
-        raise UserError(f"--out {options.out} is a folder; name a file")
-    if options.out and options.file and options.out.exists() and options.out.samefile(options.file):
-        raise UserError(f"--out {options.out} is the file that is read; name another one")
+    if options.out:
+        _check_out(options.out, options.file)
+    form = choose_form(options.out, options.format)
     if options.explain:
         texts = list(itertools.islice(inputs, CHUNK))
         if next(inputs, None) is not None:
             print(f"only the first {CHUNK:,} texts are explained", file=sys.stderr)
         inputs = iter(texts)
-        _explain(model, texts)
-        if not options.out:
+        is_page = form == "html" and options.out
+        _explain(model, texts, options.out if is_page else Path("attention.html"))
+        if is_page or not options.out:
             return 0
     count = 0
-    with _writer(options.out) as write:
+    with writer(options.out, form, f"Predictions: {type(model).__name__}") as write:
         for chunk in _chunks(inputs):
-            for raw, answer in zip(chunk, model.predict(chunk), strict=True):
-                write(str(raw), answer)
+            for raw, prediction in zip(chunk, model.predict(chunk), strict=True):
+                write(raw, prediction)
             count += len(chunk)
     if options.out:
-        print(f"{count:,} answer{'s' * (count != 1)} in {options.out}", file=sys.stderr)
+        print(f"{count:,} prediction{'s' * (count != 1)} in {options.out}", file=sys.stderr)
     return 0
 
 
+def _check_out(out: Path, file: str | None) -> None:
+    """Refuse an output file that can't be written, before anything is predicted.
+
+    Raises:
+        UserError: it is a folder, its folder does not exist, or it is an input file.
+    """
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file")
+    if not out.parent.is_dir():
+        raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
+    read = Path(file or "-")
+    if not out.exists() or not read.exists():
+        return
+    is_image = read.is_dir() and out.suffix.lower() in Image.registered_extensions()
+    if out.samefile(read) or (is_image and out.resolve().is_relative_to(read.resolve())):
+        raise UserError(f"--out {out} is an input file; name another one")
+
+
 def _chunks(inputs: Iterator[Any]) -> Iterator[list[Any]]:
-    """Inputs a bounded part at a time."""
+    """Yield the inputs in chunks of bounded size."""
     chunk: list[Any] = []
     size = 0
     for raw in inputs:
         chunk.append(raw)
-        size += len(str(raw))
+        size += len(raw) if isinstance(raw, str) else CHARACTERS // IMAGES
         if len(chunk) == CHUNK or size >= CHARACTERS:
             yield chunk
             chunk, size = [], 0
@@ -89,28 +110,42 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of `predict`."""
+    """Return the parser of the options of `predict`."""
     out = _Parser(
         "train.py predict",
         "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
         allow_abbrev=False,
-        description="Asks a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
+        description="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
         add_help=False,
     )
-    out.add_argument("--data.text", dest="text", action="append", help="a text; can be given several times")
+    out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
     out.add_argument(
         "--data.file",
         dest="file",
-        help="a file with a text a line, - for standard input; for a picture model, a picture or a folder of them",
+        help="a file with one text per line, - for standard input; for a picture model, a picture or a folder of them",
     )
-    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="of the file (default: utf-8)")
+    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
+    out.add_argument(
+        "--data.max_pixels",
+        dest="max_pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
+    )
     out.add_argument(
         "--out",
         type=Path,
-        help="write a CSV file: input, category, probability; an input that a spreadsheet would take for a formula "
-        "gets a ' before it",
+        help="write predictions to a file: .csv, .jsonl or an .html page. A table has inputs and predictions; a text "
+        "that a spreadsheet would read as a formula gets a ' before it; images become PNG files in a folder beside it",
     )
-    out.add_argument("--explain", action="store_true", help="show what the model looked at, here and in attention.html")
+    out.add_argument(
+        "--format",
+        choices=["csv", "jsonl", "html"],
+        help="overrides the file's suffix (default without --out: CSV in a pipe)",
+    )
+    out.add_argument(
+        "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
+    )
     out.add_argument(
         "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
     )
@@ -121,82 +156,32 @@ def _options(rest: list[str]) -> argparse.Namespace:
     known = parser()
     options, unknown = known.parse_known_args(rest)
     if unknown:
-        names = [o for action in known._actions for o in action.option_strings]
+        names = re.findall(r"--[a-z._]+", known.format_help())
         raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
     if options.text is None and options.file is None:
-        raise UserError('say what to predict: --data.text "……" or --data.file FILE (- for standard input)')
+        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
     return options
 
 
-@contextmanager
-def _writer(out: Path | None) -> Iterator[Any]:
-    """A function that takes an input and its answer: to a CSV file, a pipe (CSV as well) or the terminal."""
-    if out is None and sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-
-        def show(raw: str, answer: ClassPrediction) -> None:
-            head = f"{sanitize(answer.category)}  {answer.probability:.3f}  "
-            print(set_cell_size(head + sanitize(raw), width).rstrip())
-
-        yield show
-        return
-    if out is None:
-        with _rows(sys.stdout) as write:
-            yield write
-        return
-    part = out.with_name(f".{out.name}.part")  # the file appears when all answers are in it
-    try:
-        with part.open("w", encoding="utf-8", newline="") as stream, _rows(stream) as write:
-            yield write
-        part.replace(out)
-    except OSError as error:
-        raise UserError(f"can't write {out}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _rows(stream: TextIO) -> Iterator[Any]:
-    rows = csv.writer(stream, lineterminator="\n")
-    head = iter([["input", "category", "probability"]])  # written with the first answer, so not before an error
-
-    def write(raw: str, answer: ClassPrediction) -> None:
-        rows.writerows(head)
-        rows.writerow([cell(raw), cell(answer.category), f"{answer.probability:.4f}"])
-
-    yield write
-    rows.writerows(head)
-    stream.flush()
-
-
-def cell(text: str) -> str:
-    """Text that neither a terminal takes for a command nor a spreadsheet for a formula."""
-    text = sanitize(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
-
-
-def _explain(model: Classifier, texts: list[str]) -> None:
-    """Shows where the model looked, in the terminal and on a page."""
-    explain = getattr(model, "explain", None)
-    if explain is None:
-        raise UserError(f"--explain needs a model with attention maps: --model han (this is {model.name})")
-    explanations = explain(texts)
+def _explain(model: Task, texts: list[str], file: Path) -> None:
+    """Show what the model attended to, in the terminal and on a page."""
+    if not model.attends:
+        raise UserError(
+            f"--explain needs a model with attention: --model han, or --model lstm with --model.pooling attention "
+            f"(this is {model.name})"
+        )
+    explanations = cast(TextClassifier, model).explain(texts)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for explanation in explanations:
         console.print(terminal(explanation, width=console.width))
         console.print()
-    file = Path("attention.html")
-    try:
-        file.write_text(page(explanations, "Attention"), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"can't write {file}: {error.strerror}") from None
+    write_text(file, page(explanations, "Attention"))
     print(f"written to {file}")
 
 
-def _device(accelerator: str) -> Any:
-    """The device that Lightning selects."""
+def _device(accelerator: str) -> torch.device:
+    """Return the device that Lightning selects."""
     try:
-        trainer = Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
+        return Fabric(accelerator=accelerator, devices=1).device
     except Exception as error:
         raise UserError(f"--trainer.accelerator {accelerator}: {error}") from None
-    return trainer.strategy.root_device

@@ -1,47 +1,71 @@
-"""What the first process of a command decides and the others take, before they know of each other."""
+"""Processes of one run end together, and none is deaf: what one says when it fails is the last word of all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, cast
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lightning_nn.runs.run_folder import is_first_process
 
-_PATIENCE = timedelta(minutes=1)
+ALONE = 10.0  # seconds that a process may outlive the one that started it, to end by itself
+STUCK = 20.0  # seconds from the second Ctrl-C or SIGTERM until a process that has not heard it is ended
+
+_LOST = re.compile(r"Connection (closed|reset) by peer|Connection refused|Socket Timeout|remote process has terminated")
 
 
-def decided_once(name: str, decide: Callable[[], str]) -> str:
-    """Decides in the first process and hands the answer on, so that no process finds another for itself.
+@contextmanager
+def one_fate() -> Iterator[None]:
+    """End this process where others could only wait for it to.
 
-    Processes that Lightning starts inherit it from the environment; those of torchrun, which run from the first line,
-    ask for it at the store through which torchrun brings them together.
-
-    Args:
-        name: of the variable that hands it on.
-        decide: called in the first process.
+    A process that another one started ends when that one is gone, however it went. A process that waits for another
+    inside a collective runs no Python signal handler; the second signal ends it all the same.
     """
-    store = _torchrun_store()
-    if is_first_process():
-        os.environ[name] = decide()
-        if store is not None:
-            store.set(name, os.environ[name])
-        return os.environ[name]
-    if store is not None:
-        return str(store.get(name).decode())
-    return os.environ[name] if name in os.environ else decide()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    done = threading.Event()
+    if not is_first_process():
+        threading.Thread(target=_end_with, args=(os.getppid(), done), name="end-with-parent", daemon=True).start()
+    ours, handlers = socket.socketpair()
+    handlers.setblocking(False)
+    before = signal.set_wakeup_fd(handlers.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_count_signals, args=(ours, done), name="count-signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        signal.set_wakeup_fd(before)
+        handlers.close()  # which ends the thread that reads
 
 
-def _torchrun_store() -> Any:
-    """torchrun's own store; None where torchrun did not start this process, or keeps none."""
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        return None
-    import torch
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error of a collective says only that another process has ended."""
+    return isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
 
-    distributed = cast(Any, torch.distributed)  # which does not say that it exports its stores
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    run = f"{os.environ.get('TORCHELASTIC_RUN_ID')}/{os.environ.get('TORCHELASTIC_RESTART_COUNT')}"
-    return distributed.PrefixStore(
-        f"lightning_nn/{run}", distributed.TCPStore(address, port, is_master=False, timeout=_PATIENCE)
-    )
+
+def _end_with(parent: int, done: threading.Event) -> None:
+    """End this process some time after its parent."""
+    while os.getppid() == parent:
+        if done.wait(1):
+            return
+    if not done.wait(ALONE):
+        os._exit(1)
+
+
+def _count_signals(signals: socket.socket, done: threading.Event) -> None:
+    """End this process if it is still there some time after the second signal to stop."""
+    heard = 0
+    with signals:
+        while received := signals.recv(16):
+            heard += sum(number in (signal.SIGINT, signal.SIGTERM) for number in received)
+            if heard >= 2:
+                break
+        else:
+            return
+    if not done.wait(STUCK):
+        os._exit(130)

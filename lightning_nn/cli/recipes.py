@@ -1,4 +1,4 @@
-"""Files of settings: the recipes of conf/, and those that a person names with -c."""
+"""Files of settings: the recipes in conf/, and files named with -c."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from lightning_nn.runs.saved_settings import NAMES
 
 
 class Names(NamedTuple):
-    """What files say of the model and the data set; None where they don't."""
+    """Model and data set that files of settings name; None where they name none."""
 
     model: str | None
     data: str | None
 
 
 def recipe_folder() -> Path:
-    """Where the recipes are: beside the code in a wheel, one folder up in a checkout."""
+    """Return the folder of the recipes: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).parent.parent
     beside = package / "conf"
     return beside if beside.is_dir() else package.parent / "conf"
 
 
 def find_recipes(model: str, data: str) -> list[Path]:
-    """The recipes of a model on a data set, later ones over earlier ones: MODEL.yaml, MODEL-DATA.yaml."""
+    """Find the recipes of a model on a data set: MODEL.yaml, and MODEL-DATA.yaml, which overrides it."""
     return [file for name in (model, f"{model}-{data}") if (file := recipe_folder() / f"{name}.yaml").is_file()]
 
 
 def resolve(argument: str) -> str:
-    """A recipe's file where only its name is given: `-c han-text-long.yaml`."""
+    """Return the file of a recipe that is given by name, `-c han-text-long.yaml`; any other argument unchanged."""
     name = argument.removeprefix("conf/")
     if Path(argument).exists() or Path(name).name != name or not name.endswith(".yaml"):
         return argument
@@ -38,10 +38,10 @@ def resolve(argument: str) -> str:
 
 
 def read(file: str) -> dict[str, Any]:
-    """What a file of settings says, as plain data.
+    """Read a file of settings as plain data.
 
     Raises:
-        UserError: it can't be read, or is something else.
+        UserError: the file can't be read, or holds something else.
     """
     import yaml
 
@@ -57,10 +57,10 @@ def read(file: str) -> dict[str, Any]:
 
 
 def names_in(files: list[str]) -> Names:
-    """The model and the data set that files name; a later file over an earlier one.
+    """Read the model and the data set that files name; a later file overrides an earlier one.
 
     Raises:
-        UserError: one can't be read, or a name is none.
+        UserError: a file can't be read, or a name is not a text.
     """
     found: dict[str, str] = {}
     for file in files:

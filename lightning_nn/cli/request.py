@@ -1,4 +1,4 @@
-"""What a command line asks for, as far as that can be told without torch."""
+"""The part of a command line that can be parsed without torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightning_nn.errors import UserError, nearest
 from lightning_nn.sanitize import sanitize
 
 VERBS = {
-    "fit": "train (this alone: no test at the end)",
+    "fit": "train, without a test at the end",
     "validate": "metrics of a checkpoint on the validation split",
     "test": "metrics of a checkpoint on the test split",
     "predict": "predictions for your own text or pictures",
@@ -27,20 +27,20 @@ _CONFIG = ("-c", "--config")
 
 
 class Request(NamedTuple):
-    """What the command line asks for.
+    """Parsed part of a command line, and the rest.
 
     Attributes:
         verb: a key of VERBS; empty: fit, then test.
-        model: name in the catalog, None where the checkpoint says it.
-        data: likewise.
+        model: name of the model in the catalog; None if the checkpoint decides it.
+        data: name of the data set, likewise.
         ckpt_path: last, best or a file.
-        finetune: a file whose weights a new run starts from.
-        folder: of the runs.
+        finetune: checkpoint whose weights a new run starts from: last, best or a file.
+        folder: folder of all runs.
         name: name of the run's folder; None for the time.
-        help: "", "own" (the model's and the data's arguments) or "trainer".
-        imports: modules of the person's own that were imported.
-        print_config: whether the settings are printed in place of doing anything.
-        rest: what the parser of the model's options reads.
+        help: "", "own" (options of the model and the data) or "trainer".
+        imports: the user's own modules that were imported.
+        print_config: print the settings and do nothing else.
+        rest: arguments for the parser of the model's options.
         argv: the whole command line, without the program's name.
     """
 
@@ -59,15 +59,15 @@ class Request(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The whole command line, as results.json keeps it."""
+        """Whole command line, as stored in results.json."""
         return shlex.join(["train.py", *self.argv])
 
 
 def parse(argv: list[str]) -> Request:
-    """Takes out of a command line what decides which parser reads the rest.
+    """Split off the arguments that decide which parser reads the rest of a command line.
 
     Raises:
-        UserError: an unknown verb, model or data set, a pair that does not fit, an option without its value.
+        UserError: an unknown verb, model or data set, a pair that does not fit, or an option without its value.
     """
     rest = list(argv)
     verb = ""
@@ -85,7 +85,7 @@ def parse(argv: list[str]) -> Request:
     for position in _config_positions(rest):
         rest[position] = resolve(rest[position])
     model, data = given["model"], given["data"]
-    if verb != "predict" and not given["ckpt_path"]:  # a checkpoint says it itself
+    if verb != "predict" and not given["ckpt_path"]:  # a checkpoint names both itself
         named = names_in(config_files(rest))
         model, data = model or named.model, data or named.data
     if model:
@@ -96,7 +96,7 @@ def parse(argv: list[str]) -> Request:
                 reads, gives = " or ".join(entry.batch_types), " or ".join(row.batch_types)
                 fits = [name for name, each in catalog.DATA.items() if entry.fits(each)]
                 raise UserError(
-                    f"--model {model} reads {reads}, --data {data} gives {gives}; it fits: {', '.join(fits)}"
+                    f"--model {model} reads {reads}, --data {data} gives {gives}; data sets that fit: {', '.join(fits)}"
                 )
     elif data:
         catalog.find(catalog.DATA, data, "data set")
@@ -117,12 +117,12 @@ def parse(argv: list[str]) -> Request:
 
 
 def config_files(argv: list[str]) -> list[str]:
-    """The files that are given by -c."""
+    """Return the files given by -c."""
     return [argv[position].partition("=")[2] or argv[position] for position in _config_positions(argv)]
 
 
 def repeated(argv: list[str]) -> list[str]:
-    """What is to be said of options that are given several times, of which the last one counts."""
+    """Return notes on options that are given several times, of which the last one counts."""
     names = Counter(token.partition("=")[0] for token in argv if token.startswith("--"))
     several = {"--data.text", "--config", "--import"}
     notes = []
@@ -133,7 +133,7 @@ def repeated(argv: list[str]) -> list[str]:
 
 
 def refuse_training_options(request: Request) -> None:
-    """Refuses what only a training would heed.
+    """Refuse options that only training uses.
 
     Raises:
         UserError: --finetune or --name was given.
@@ -144,7 +144,7 @@ def refuse_training_options(request: Request) -> None:
 
 
 def _config_positions(argv: list[str]) -> list[int]:
-    """Where the files stand that are given by -c FILE, or within -c=FILE."""
+    """Return the positions of files given by -c FILE or -c=FILE."""
     behind = [i + 1 for i, (option, _) in enumerate(itertools.pairwise(argv)) if option in _CONFIG]
     within = [i for i, token in enumerate(argv) if token.startswith(tuple(f"{option}=" for option in _CONFIG))]
     return sorted({*behind, *within})
@@ -157,7 +157,7 @@ def _last_value(argv: list[str], name: str) -> str:
 
 
 def _take(rest: list[str], option: str, *, only_first: bool = False) -> str | None:
-    """Removes `option VALUE` or `option=VALUE`; the last one counts."""
+    """Remove each `option VALUE` or `option=VALUE`, and return the last value."""
     value = None
     position = 0
     while position < len(rest) and not (only_first and value is not None):
@@ -165,13 +165,13 @@ def _take(rest: list[str], option: str, *, only_first: bool = False) -> str | No
             value = rest.pop(position).partition("=")[2]
         elif rest[position] == option:
             if position + 1 == len(rest) or rest[position + 1].startswith("--"):
-                raise UserError(f"{option} needs a value behind it")
+                raise UserError(f"{option} needs a value")
             value = rest[position + 1]
             del rest[position : position + 2]
         else:
             position += 1
     if value == "":
-        raise UserError(f"{option} needs a value behind it")
+        raise UserError(f"{option} needs a value")
     return value
 
 

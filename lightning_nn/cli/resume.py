@@ -1,4 +1,4 @@
-"""What a run that is resumed can't do, and how it says so."""
+"""Checks of a run before it is resumed, and the errors and notes about it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Timer
 
+from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_end import longer_time
 from lightning_nn.cli.parser import CommandLine
@@ -19,32 +20,41 @@ from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import names, overlap
 
-_ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # take no part in training
+_ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # without effect on training
 _OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
 
 
 def resume_command(path: Path, model: str, request: Request) -> str:
-    """The command that resumes a run.
+    """Return the command that resumes a run.
 
     Args:
         path: its checkpoint.
-        model: the model's name.
-        request: of the command that trained it.
+        model: name of the model.
+        request: request of the command that trained it.
     """
-    imports = "".join(f" --import {shlex.quote(module)}" for module in request.imports)
-    return f"{program()}{imports} --model {model} --ckpt_path {shlex.quote(str(path))}"
+    return f"{program()}{_imports(request)} --model {model} --ckpt_path {shlex.quote(str(path))}"
+
+
+def predict_command(path: Path, model: str, request: Request) -> str:
+    """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
+    raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
+    return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
+
+
+def _imports(request: Request) -> str:
+    return "".join(f" --import {shlex.quote(module)}" for module in request.imports)
 
 
 def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
-    """Goes on without the settings of a run that are not taken from its file, if they take no part in training.
+    """Refuse to resume without settings that affect training; note the others that are not loaded from the run's file.
 
     Args:
-        cli: the command line, which can say them itself.
-        left_out: their names.
+        cli: the command line, which may set them itself.
+        left_out: names of the settings that are not loaded.
         path: the checkpoint.
 
     Raises:
-        UserError: they do; with the command that takes them.
+        UserError: a setting affects training; the message has the command that loads it.
     """
     left_out = [name for name in left_out if not cli.gives(name)]
     options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
@@ -60,12 +70,12 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
         argv = [first, "-c", str(run.config), *rest] if first in VERBS else ["-c", str(run.config), first, *rest]
         ways.append(f"If you trust it: {program()} {shlex.join(argv)}")
     if len(without) == len(needed):
-        ways.append(f"To go on without: {' '.join(without)}")
+        ways.append(f"To resume without: {' '.join(without)}")
     raise UserError(
         "\n".join(
             [
-                f"{names(needed)} of {run.folder if run else path} {'takes' if one else 'take'} part in training and "
-                f"{'is' if one else 'are'} not taken from its file, which anyone may have written",
+                f"{names(needed)} of {run.folder if run else path} {'affects' if one else 'affect'} training and "
+                f"{'is' if one else 'are'} not loaded from its file, which anyone may have written",
                 *(ways or ["Use another checkpoint, or start a new run from these weights: --finetune"]),
             ]
         )
@@ -73,7 +83,7 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
 
 
 def refuse_ignored(cli: CommandLine) -> None:
-    """A resumed run goes on as it was; what it would ignore is refused.
+    """Refuse options that a resumed run, which keeps its settings, would ignore.
 
     Raises:
         UserError: names the option and its value in the run.
@@ -82,38 +92,38 @@ def refuse_ignored(cli: CommandLine) -> None:
     for key, (before, now) in cli.changes().items():
         if key.split(".")[0] != "trainer" and key not in free:
             raise UserError(
-                f"--{key} {now}: a resumed run goes on with {before}, so this would be ignored or contradict the "
+                f"--{key} {now}: a resumed run keeps {before}, so this would be ignored or contradict the "
                 f"checkpoint.\nLeave it out, or start a new run from these weights: --finetune {cli.request.ckpt_path}"
             )
 
 
 def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
-    """Refuses data whose splits are not those of when the model was trained.
+    """Refuse data whose splits are not those that the model was trained with.
 
     Raises:
-        UserError: what it was trained on would be validated or tested.
+        UserError: the splits differ, so training samples would be validated or tested on.
     """
     saved = saved_digest(data, checkpoint)
     if saved is not None and data.split_digest != saved:
         raise UserError(
-            f"the data is not what {checkpoint.path} was trained on: it has changed, or is split otherwise, so what "
-            "the model was trained on would be tested. Bring the old data back; new samples belong in a file of their "
-            "own, for --data.path, or into a new run: --finetune"
+            f"the data is not what {checkpoint.path} was trained on: it has changed, or is split differently, so "
+            "training samples would be tested on. Restore the old data; put new samples into a file of their own, for "
+            "--data.path, or train a new run on them: --finetune"
         )
 
 
 def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
-    """A run that has nothing left to do says so.
+    """Refuse to resume a run that has nothing left to do.
 
     Raises:
-        UserError: with what to set.
+        UserError: names the option to set.
     """
     epochs, steps = checkpoint.progress
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
     go_on = resume_command(checkpoint.path, checkpoint.model, cli.request)
     if max_epochs not in (None, -1) and epochs >= max_epochs:
         raise UserError(
-            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To go on: {go_on} "
+            f"this run is finished: it has done {epochs} of {max_epochs} epochs. To resume: {go_on} "
             f"--trainer.max_epochs {2 * epochs}"
         )
     trainer, early_stopping = cli.config.trainer, cli.config.early_stopping
@@ -121,22 +131,22 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
     waited = ResumableEarlyStopping.impatience(checkpoint.content)
     if enough and 0 < early_stopping.patience <= waited:
         raise UserError(
-            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To go on: "
+            f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To resume: "
             f"{go_on} --early_stopping.patience {2 * waited}"
         )
     timer = Timer(trainer.max_time)
     timer.load_state_dict(checkpoint.callback_state(timer.state_key))
     if enough and (longer := longer_time(timer)):
-        raise UserError(f"this run has used up its --trainer.max_time. To go on: {go_on} --trainer.max_time {longer}")
+        raise UserError(f"this run has used up its --trainer.max_time. To resume: {go_on} --trainer.max_time {longer}")
     if max_steps not in (None, -1) and steps >= max_steps:
         raise UserError(
-            f"this run is finished: it has done {steps} of {max_steps} steps. To go on, set a larger "
+            f"this run is finished: it has done {steps} of {max_steps} steps. To resume, set a larger "
             "--trainer.max_steps"
         )
 
 
 def say_schedule(cli: CommandLine) -> None:
-    """A rate that was to fall over the epochs there were rises again with more of them."""
+    """Print a note that the learning rate follows the new number of epochs: with more of them it may rise again."""
     if cli.config.lr_scheduler.name != "constant":
         epochs = cli.config.trainer.max_epochs
-        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as if over {epochs} epochs from the start")
+        print(f"learning rate: {cli.config.lr_scheduler.name}, from here on as in a run of {epochs} epochs")

@@ -1,4 +1,4 @@
-"""What a checkpoint decides: model, data and settings, as far as they are trusted."""
+"""Model, data and trusted settings that a checkpoint decides."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from lightning_nn import catalog
+from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.parser import SETTINGS, CommandLine
-from lightning_nn.cli.processes import decided_once
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
@@ -24,12 +24,12 @@ from lightning_nn.sanitize import sanitize
 
 
 def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
-    """The file that `last`, `best` or a path means, the same on every process.
+    """Find the file that `last`, `best` or a path means, the same on every process.
 
     Args:
         logs: folder of all runs.
-        model: look among its runs; None for all.
-        which: last, best (of the newest run that has one) or a file.
+        model: search the runs of this model; None for all models.
+        which: last or best (of the newest run that has one), or a file.
 
     Raises:
         UserError: there is no such run.
@@ -50,23 +50,23 @@ def _newest(logs: str, model: str | None, which: str) -> Path:
 
 
 def open_checkpoint(request: Request, which: str) -> Checkpoint:
-    """The checkpoint that `last`, `best` or a path means, opened.
+    """Open the checkpoint that `last`, `best` or a path means.
 
     Raises:
-        UserError: there is none, or it is not one of ours.
+        UserError: there is no such file, or it is not a checkpoint of lightning_nn.
     """
     return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
 
 
 def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
-    """The request with model and data as the checkpoint has them.
+    """Return the request with model and data as the checkpoint has them.
 
     Raises:
-        UserError: another model was asked for, or data that does not fit.
+        UserError: the command line names another model, or data that does not fit.
     """
     model, data, path = saved_model(request, checkpoint), request.data or checkpoint.data, checkpoint.path
-    if data is None:  # saved by a Trainer without the command line
-        raise UserError(f"{path} does not say which data its model was trained on: name it, --data NAME")
+    if data is None:  # saved by a Trainer in Python
+        raise UserError(f"{path} does not say which data its model was trained on: name it with --data NAME")
     entry = catalog.MODELS[model]
     if not entry.fits(catalog.find(catalog.DATA, data, "data set")):
         raise UserError(f"{path} reads {' or '.join(entry.batch_types)}, which --data {data} does not give")
@@ -74,42 +74,42 @@ def as_saved(request: Request, checkpoint: Checkpoint) -> Request:
 
 
 def saved_model(request: Request, checkpoint: Checkpoint) -> str:
-    """The name of the model that a checkpoint holds.
+    """Return the name of the model that a checkpoint holds.
 
     Raises:
-        UserError: another one was asked for, or there is no such model here.
+        UserError: the command line names another model, or the catalog has no such model.
     """
     model = checkpoint.model
     if request.model not in (None, model):
         raise UserError(f"{checkpoint.path} holds the model {model!r}, not {request.model!r}: leave --model out")
     if model not in catalog.MODELS:
         raise UserError(
-            f"{checkpoint.path} holds the model {sanitize(model)!r}, which is not known here"
+            f"{checkpoint.path} holds the model {sanitize(model)!r}, which is not in the catalog"
             f"{nearest(model, catalog.MODELS)}\nIf it is your own, name the module that registers it: --import MODULE"
         )
     return model
 
 
 def saved_settings(checkpoint: Checkpoint, data: str | None = None) -> Saved:
-    """The settings of a checkpoint that are trusted: of its model, its training and the data.
+    """Return the trusted settings of a checkpoint: those of its model, its training and the data.
 
     Args:
         checkpoint: the open file.
-        data: the data set to be read; None for none.
+        data: name of the data set to read, if any.
     """
     return trusted(_said(checkpoint, data), _classes(checkpoint, data))
 
 
 def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
-    """The same with those of the run that wrote it: its trainer, its seed, when it stops.
+    """Return these settings and those of the run that wrote the checkpoint: trainer, seed, and when it stops.
 
     Args:
         checkpoint: the open file.
-        data: the data set to be read.
-        run: whose folder the checkpoint is in; its config.yaml counts for more than the checkpoint.
+        data: name of the data set to read.
+        run: run in whose folder the checkpoint is, if any; its config.yaml overrides the checkpoint.
 
     Raises:
-        UserError: they can't be read.
+        UserError: its config.yaml can't be read.
     """
     sources = [checkpoint.run, *_said(checkpoint, data)]
     if run is not None:
@@ -122,10 +122,10 @@ def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
 
 
 def _said(checkpoint: Checkpoint, data: str | None) -> list[dict[str, Any]]:
-    of_data = checkpoint.data_arguments
     if data is None:
-        of_data = {}
-    elif data != checkpoint.data:  # other data has other options
+        return [checkpoint.settings, {"model": checkpoint.arguments}]
+    of_data = checkpoint.data_arguments
+    if data != checkpoint.data:  # another data set has other options
         taken = signature(catalog.DATA[data].load()).parameters
         of_data = {name: value for name, value in of_data.items() if name in taken}
     return [checkpoint.settings, {"model": checkpoint.arguments, "data": of_data}]
@@ -137,10 +137,10 @@ def _classes(checkpoint: Checkpoint, data: str | None) -> dict[str, type]:
 
 
 def say_left_out(left_out: list[str], path: Path) -> None:
-    """Says in a line which settings of a checkpoint are not taken.
+    """Print a line that names the settings of a checkpoint that are not loaded.
 
     Args:
-        left_out: their names.
+        left_out: names of the settings.
         path: the checkpoint.
     """
     if left_out and is_first_process():
@@ -148,13 +148,13 @@ def say_left_out(left_out: list[str], path: Path) -> None:
         trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
         what = f"{names(left_out)} of {'the run' if run else path}"
         print(
-            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not taken from its file{sanitize(trust)}",
+            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not loaded from its file{sanitize(trust)}",
             file=sys.stderr,
         )
 
 
 def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
-    """Says which files are read because a checkpoint names them, before they are."""
+    """Print which files are read because a checkpoint names them, before they are read."""
     known = cli.data_module.reading if checkpoint.reads else ()
     for option in PATHS if is_first_process() else ():
         if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
@@ -162,6 +162,6 @@ def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
 
 
 def saved_digest(data: DataModule, checkpoint: Checkpoint) -> str | None:
-    """The digest of the splits that a checkpoint's model was trained on; None where it keeps none."""
+    """Return the digest of the splits that a checkpoint's model was trained with; None if it has none."""
     digest = checkpoint.data_state(type(data)).get("split_digest")
     return digest if isinstance(digest, str) else None

@@ -1,4 +1,4 @@
-"""Training from the command line: begun, resumed, finished; and the way from a request to its verb."""
+"""Training from the command line: start, resume and finish a run; and the dispatch of a request to its verb."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
+    predict_command,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
@@ -37,19 +39,25 @@ from lightning_nn.tasks.base import Task
 
 
 def execute(request: Request) -> int:
-    """Does what a command line asks for.
+    """Run the command that a command line asks for.
 
     Returns:
         The exit code.
 
     Raises:
-        UserError: what a person can mend.
+        UserError: something that the user can fix.
     """
-    with quiet_lightning():
+    with quiet_lightning(), one_fate():
         try:
             code = _do(request)
-        except MisconfigurationException as error:  # what Lightning calls a person's slip
+        except MisconfigurationException as error:  # Lightning's user error
             raise UserError(str(error).strip()) from None
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            if is_first_process():
+                print("error: another process of this run has ended; its own message says why", file=sys.stderr)
+            return 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
     return code
@@ -74,11 +82,9 @@ def _do(request: Request) -> int:
 
 
 def _train(request: Request) -> int:
-    """Fits, and without a verb tests the best checkpoint; or goes on with a run."""
+    """Start or resume a run: fit and, without a verb, test the best checkpoint."""
     if request.ckpt_path and request.finetune:
-        raise UserError(
-            "--ckpt_path goes on with a run, --finetune starts a new one from its weights: give one of them"
-        )
+        raise UserError("--ckpt_path resumes a run, --finetune starts a new one from its weights: give one of them")
     with ExitStack() as held:
         return _fit(_resumed(request, held) if request.ckpt_path else _begun(request, held))
 
@@ -88,10 +94,10 @@ def _fit(setup: TrainingSetup) -> int:
     record = RunStatistics()
     trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())
-    del setup, checkpoint  # its tensors need not outlive the start
+    del setup, checkpoint  # frees its tensors before training
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
-        where = "nothing is kept" if rehearsal else f"run {run.folder}"
+        where = "nothing is saved" if rehearsal else f"run {run.folder}"
         print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; {where}\n")
         if rehearsal:
             run.discard()
@@ -111,7 +117,7 @@ def _fit(setup: TrainingSetup) -> int:
         raise UserError(f"{error}{kept}") from error
     if trainer.interrupted:
         if trainer.is_global_zero:
-            saved = f"stopped; saved {run.last}\ngo on with: {resume_command(run.last, cli.model_name, cli.request)}"
+            saved = f"stopped; saved {run.last}\nresume with: {resume_command(run.last, cli.model_name, cli.request)}"
             print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
     if not rehearsal:
@@ -120,7 +126,7 @@ def _fit(setup: TrainingSetup) -> int:
 
 
 class TrainingSetup(NamedTuple):
-    """What a training starts from: the settings, data, model, where it is kept, and the checkpoint if it goes on."""
+    """Start of a training: settings, data, model, run, and the checkpoint if the run is resumed."""
 
     cli: CommandLine
     data: DataModule
@@ -130,7 +136,7 @@ class TrainingSetup(NamedTuple):
 
 
 def _begun(request: Request, held: ExitStack) -> TrainingSetup:
-    """A new run, from scratch or from the weights of another."""
+    """Set up a new run, from scratch or from the weights of another."""
     assert request.model
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     check_training(cli)
@@ -150,12 +156,12 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
 
 
 def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
-    """A run that goes on: from last.ckpt in its folder, from any other checkpoint in a new one, so nothing is lost."""
+    """Set up a resumed run: from last.ckpt in its folder, from another checkpoint in a new one, so nothing is lost."""
     checkpoint = open_checkpoint(request, request.ckpt_path or "")
     path, saved = checkpoint.path, checkpoint.data
     if saved is not None and request.data not in (None, saved):
         raise UserError(
-            f"{path} was trained on --data {saved}, with which a resumed run goes on; for --data {request.data} start "
+            f"{path} was trained on --data {saved}, which a resumed run keeps; for --data {request.data} start "
             f"a new run from these weights: --finetune {request.ckpt_path}"
         )
     request = as_saved(request, checkpoint)
@@ -188,7 +194,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
 
 
 def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
-    """The data, read as a checkpoint does if there is one, with its table shown."""
+    """Prepare the data, with the processor of a checkpoint if there is one, and show its table."""
     data = make_data(cli)
     data.use_processor(processor)
     data.prepare_once()
@@ -198,9 +204,9 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
 
 
 def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, run: Run, record: RunStatistics) -> None:
-    """Tests the best checkpoint, unless only `fit` was asked for; keeps the results and shows them."""
+    """Test the best checkpoint, unless the verb is `fit`; save and show the results."""
     request = cli.request
-    run.folder = Path(trainer.strategy.broadcast(str(run.folder)))  # rank 0 has named it
+    run.folder = Path(trainer.strategy.broadcast(str(run.folder)))  # rank 0 chose its name
     results = record.results(trainer, model, cli.config.seed_everything)
     results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
     if trainer.is_global_zero:
@@ -211,13 +217,13 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     if trainer.is_global_zero:
         save_results(run.results, results)
         resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
-        show_results(run, results, cli.model_name, resume)
+        show_results(run, results, resume, predict_command(run.best, cli.model_name, request))
         if request.verb == "" and not run.best.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
 
 def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:
-    """Takes the weights of a checkpoint that fit, and says which do not."""
+    """Load the weights of a checkpoint that fit, and print which do not."""
     loaded, kept = model.load_weights(checkpoint, data.processor)
     if is_first_process():
         print(f"from {checkpoint.path}: {len(loaded)} tensors loaded, {len(kept)} not")
@@ -238,10 +244,10 @@ def _help(request: Request) -> str:
 
 
 def _settings(request: Request) -> CommandLine:
-    """The settings that a command line would begin with, or go on with."""
+    """Return the settings with which a command line would start or resume."""
     if request.ckpt_path is None:
         if request.model is None:
-            raise UserError(f"say which model: --model NAME; there are: {', '.join(catalog.MODELS)}")
+            raise UserError(f"choose a model with --model NAME: {', '.join(catalog.MODELS)}")
         return CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     checkpoint = open_checkpoint(request, request.ckpt_path)
     request = as_saved(request, checkpoint)

@@ -1,4 +1,4 @@
-"""How the command is called and what its general help says, without torch."""
+"""Name and general help of the command, without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_nn.cli.request import VERBS
 
 
 def program() -> str:
-    """The command as it was called, to be typed again: `lightning-nn`, `python -m lightning_nn`, `python train.py`."""
+    """Return the command as it was called: `lightning-nn`, `python -m lightning_nn` or `python train.py`."""
     called = Path(sys.argv[0])
     if called.name.startswith("lightning-nn"):
         return called.name
@@ -22,12 +22,12 @@ def program() -> str:
 
 
 def short_program() -> str:
-    """The same in usage lines, where a script goes by its name."""
+    """Return the command for usage lines, where a script is shown by its name."""
     return program() if "train.py" not in program() else "train.py"
 
 
 def overview() -> str:
-    """The general help: at most 45 lines of 80 columns."""
+    """Return the general help: at most 45 lines of 80 columns."""
     name = short_program()
     models = [f"  {model:<10} {row.line:<42} {row.data}" for model, row in catalog.MODELS.items()]
     data = [f"  {each:<10} {row.line}" for each, row in catalog.DATA.items()]
@@ -38,7 +38,7 @@ def overview() -> str:
             "",
             "Neural networks, from one neuron on, as PyTorch Lightning modules.",
             "",
-            f"models     {'what it is':<42} data, if none is named",
+            f"models     {'what it is':<42} default data",
             *models,
             "",
             "data",
@@ -51,7 +51,7 @@ def overview() -> str:
             "  --model NAME --help     the arguments of a model and its data",
             "  --ckpt_path last|best|FILE   resume a run; test a checkpoint, predict with it",
             "  --finetune FILE         start a new run from a checkpoint's weights",
-            "  --folder DIR, --name NAME  where the run is kept (logs/MODEL/TIME)",
+            "  --folder DIR, --name NAME  folder of the run (logs/MODEL/TIME)",
             "  -c FILE, --print_config, --seed_everything N",
             "  --import MODULE         your own models and data (catalog.register)",
             "",
@@ -64,10 +64,10 @@ def overview() -> str:
 
 
 def verb_help(verb: str) -> str:
-    """The help of `fit`, `validate` or `test` where no model is named: the options that it heeds.
+    """Return the help of `fit`, `validate` or `test` without a model: the options that the verb uses.
 
     Args:
-        verb: which.
+        verb: fit, validate or test.
     """
     name = short_program()
     if verb == "fit":
@@ -75,17 +75,17 @@ def verb_help(verb: str) -> str:
             [
                 *_usage(f"{name} fit --model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
                 "",
-                "Trains a model; it is not tested at the end.",
+                "Trains a model, without a test at the end.",
                 "",
                 "options",
-                "  --model NAME --data NAME    what is trained, and on which data",
+                "  --model NAME --data NAME    model, and data to train it on",
                 f"  --GROUP.NAME VALUE          listed by: {name} fit --model NAME --help",
                 "  --ckpt_path last|best|FILE  resume a run instead",
                 "  --finetune FILE             start from a checkpoint's weights",
-                "  --folder DIR, --name NAME   where the run is kept (logs/MODEL/TIME)",
+                "  --folder DIR, --name NAME   folder of the run (logs/MODEL/TIME)",
                 "  -c FILE                     settings from a file, also a run's config.yaml",
                 "  --print_config              show all settings and stop",
-                "  --seed_everything N         what chance starts from (0)",
+                "  --seed_everything N         seed of the random numbers (0)",
             ]
         )
     split = {"validate": "validation", "test": "test"}[verb]
@@ -99,8 +99,8 @@ def verb_help(verb: str) -> str:
             "options",
             "  --ckpt_path last|best|FILE  of the newest run, or a file",
             "  --model NAME                the newest run of this model",
-            "  --folder DIR                where the runs are kept (logs)",
-            "  --data NAME, --data.NAME VALUE  other data than it was trained on; listed by",
+            "  --folder DIR                folder of all runs (logs)",
+            "  --data NAME, --data.NAME VALUE  data other than the run's; listed by",
             f"      {name} {verb} --model NAME --help",
             f"  --trainer.accelerator, --trainer.devices, --trainer.limit_{short}_batches; by",
             f"      {name} {verb} --model NAME --help trainer",
@@ -109,6 +109,6 @@ def verb_help(verb: str) -> str:
 
 
 def _usage(start: str, options: str) -> list[str]:
-    """A usage line, or two where it would be wider than a terminal."""
+    """Return a usage line, or two if one would be wider than a terminal."""
     line = f"usage: {start} {options}"
     return [line] if len(line) <= 80 else [f"usage: {start}", f"       {options}"]

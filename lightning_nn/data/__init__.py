@@ -1,1 +1,1 @@
-"""Data sets, a file each, and the parts they share."""
+"""Data sets, a folder for each kind, and the modules they share."""

@@ -45,10 +45,10 @@ def check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
         UserError: another type or shape.
     """
     kinds = (torch.uint8, *FLOATS)
-    require("image", image, kinds, "(B, C, H, W)", "pixels are numbers of 0 to 255, not yet normalised")
+    require("image", image, kinds, "(B, C, H, W)", "pixels of 0 to 255, not normalised")
     shape = tuple(image.shape[1:])
     if limits.get("features", math.prod(shape)) != math.prod(shape):
-        raise UserError(f"images of {shape}; this model was made for {limits['features']} numbers each")
+        raise UserError(f"images of {shape}; this model was made for {limits['features']} values each")
     if limits.get("channels", shape[0]) != shape[0]:
         raise UserError(f"images of {shape}; this model was made for {limits['channels']} channels")
 
@@ -68,7 +68,7 @@ def check_labels(label: Tensor | None, size: int, num_classes: int | None) -> No
         return
     shares = isinstance(label, Tensor) and label.is_floating_point()
     dtypes, shape = (FLOATS, "(B, K)") if shares else ((torch.int64,), "(B,)")
-    require("label", label, dtypes, shape, "the number of each sample's class, or a share of each class")
+    require("label", label, dtypes, shape, "the class index of each sample, or the share of each class")
     if len(label) != size:
         raise UserError(f"a batch of {size} samples has {len(label)} labels")
     if num_classes is None:
@@ -93,7 +93,7 @@ def check_counts(name: str, counts: Tensor, of: str, total: int) -> None:
     """
     if counts.min() < 1 or counts.sum() != total:
         raise UserError(
-            f"{name} counts the {of} of each, at least 1; its sum is {int(counts.sum())}, its least "
+            f"{name} counts the {of} of each, at least 1; its sum is {int(counts.sum())}, its minimum "
             f"{int(counts.min())}, and there are {total} {of}"
         )
 

@@ -1,11 +1,10 @@
-"""What passes from data to models: tuples of tensors that Lightning moves to a device by itself.
+"""Batches that pass from data to models: tuples of tensors, which Lightning moves to a device by itself.
 
-The first field decides the batch size. Text is flat: a batch of documents is one row of word ids with two rows of
-counts, so nothing in it is padding:
+Lightning reads the batch size from the first field. Text is flat and has no padding:
 
-    documents  (D,)  how many sentences each document has
-    sentences  (S,)  how many words each sentence has,  S = documents.sum()
-    words      (W,)  all word ids, one after another,   W = sentences.sum()
+    documents  (D,)  number of sentences of each document
+    sentences  (S,)  number of words of each sentence,  S = documents.sum()
+    words      (W,)  ids of all words, in order,        W = sentences.sum()
 """
 
 from __future__ import annotations
@@ -24,40 +23,40 @@ from lightning_nn.errors import UserError
 
 Index = NDArray[np.int64]
 
-IGNORED = 255  # of a mask: a pixel that belongs to no class and counts nowhere
+IGNORED = 255  # value of a mask where a pixel has no class and is not counted
 
 
 class Batch(Protocol):
-    """What every kind of batch can do; each is a NamedTuple of tensors."""
+    """Interface of all batches; each is a NamedTuple of tensors."""
 
     @property
     def size(self) -> int:
-        """Number of samples in the batch."""
+        """Number of samples."""
         ...
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuse what a model can't read.
+        """Refuse a batch that the model can't read.
 
         Args:
             limits: the model's arguments.
 
         Raises:
-            UserError: empty, of another type or shape, or values beyond the limits.
+            UserError: the batch is empty, has another dtype or shape, or has values beyond the limits.
         """
         ...
 
     def select(self, index: Iterable[int]) -> Self:
-        """Return some samples, in the order of their numbers in this batch."""
+        """Return some samples by their indices in this batch, in the order given."""
         ...
 
 
 class ImageBatch(NamedTuple):
-    """Images as they were read: normalisation is the model's.
+    """Images, not normalised: the model does that.
 
     Attributes:
         image: uint8 or float (B, C, H, W), 0 to 255.
-        label: int64 (B,), 0 to K - 1, or float (B, K), a share of each class; None where there is none.
-        index: int64 (B,), each sample's number in its split; None where there is no split.
+        label: int64 (B,), 0 to K - 1, or float (B, K), the share of each class; None if unknown.
+        index: int64 (B,), index of each sample in its split; None without a split.
     """
 
     image: Tensor
@@ -66,35 +65,33 @@ class ImageBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Samples in the batch, B."""
+        """Number of samples, B."""
         return len(self.image)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuse what a model can't read.
+        """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `num_classes`, `features` and `channels` where it has them.
+            limits: the model's arguments: `num_classes`, `features` and `channels` if it has them.
 
         Raises:
-            UserError: empty, or of another type or shape.
+            UserError: the batch is empty, has another dtype or shape, or a label beyond the model's.
         """
         check_image(self.image, limits)
         check_labels(self.label, self.size, limits.get("num_classes"))
 
     def select(self, index: Iterable[int]) -> ImageBatch:
-        """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
-        label, number = (None if field is None else field[chosen] for field in (self.label, self.index))
-        return ImageBatch(self.image[chosen], label, number)
+        """Return some samples by their indices in this batch, in the order given."""
+        return ImageBatch(*_rows(self, index))
 
 
 class MaskBatch(NamedTuple):
-    """Images and the class of each of their pixels.
+    """Images and the class of each pixel.
 
     Attributes:
         image: uint8 or float (B, C, H, W), 0 to 255.
-        mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None where there is none.
-        index: int64 (B,), each sample's number in its split; None where there is no split.
+        mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None if unknown.
+        index: int64 (B,), index of each sample in its split; None without a split.
     """
 
     image: Tensor
@@ -103,22 +100,22 @@ class MaskBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Samples in the batch, B."""
+        """Number of samples, B."""
         return len(self.image)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuse what a model can't read.
+        """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `num_classes` and `channels` where it has them.
+            limits: the model's arguments: `num_classes` and `channels` if it has them.
 
         Raises:
-            UserError: empty, of another type or shape, or a class beyond the model's.
+            UserError: the batch is empty, has another dtype or shape, or a class beyond the model's.
         """
         check_image(self.image, limits)
         if self.mask is None:
             return
-        require("mask", self.mask, (torch.uint8,), "(B, H, W)", "the number of each pixel's class")
+        require("mask", self.mask, (torch.uint8,), "(B, H, W)", "the class index of each pixel")
         if self.mask.shape != (self.size, *self.image.shape[2:]):
             raise UserError(f"a batch of images {tuple(self.image.shape)} has masks {tuple(self.mask.shape)}")
         classes = limits.get("num_classes", IGNORED)
@@ -127,20 +124,18 @@ class MaskBatch(NamedTuple):
             raise UserError(f"masks go up to {most}; this model was made for 0 to {classes - 1} (num_classes)")
 
     def select(self, index: Iterable[int]) -> MaskBatch:
-        """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
-        mask, number = (None if field is None else field[chosen] for field in (self.mask, self.index))
-        return MaskBatch(self.image[chosen], mask, number)
+        """Return some samples by their indices in this batch, in the order given."""
+        return MaskBatch(*_rows(self, index))
 
 
 class TextBatch(NamedTuple):
     """Documents of sentences of words, without padding.
 
     Attributes:
-        documents: int64 (D,), sentences of each document, at least 1.
-        sentences: int64 (S,), words of each sentence, at least 1.
+        documents: int64 (D,), number of sentences of each document, at least 1.
+        sentences: int64 (S,), number of words of each sentence, at least 1.
         words: int64 (W,), word ids, 0 to V - 1; 0 is the unknown word.
-        label: int64 (D,), 0 to K - 1, or float (D, K), a share of each class; None where there is none.
+        label: int64 (D,), 0 to K - 1, or float (D, K), the share of each class; None if unknown.
     """
 
     documents: Tensor
@@ -150,49 +145,49 @@ class TextBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Samples in the batch, D."""
+        """Number of samples: documents, D."""
         return len(self.documents)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuse what a model can't read.
+        """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `num_classes` and `vocabulary_size`.
+            limits: the model's arguments: `vocabulary_size`, and `num_classes` if it has it.
 
         Raises:
-            UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
+            UserError: the batch is empty, has another dtype or shape, counts that don't add up, or ids beyond the
+                vocabulary.
         """
         for name, shape in (("documents", "(D,)"), ("sentences", "(S,)"), ("words", "(W,)")):
             require(name, getattr(self, name), (torch.int64,), shape, "see TextBatch")
         check_labels(self.label, self.size, limits.get("num_classes"))
-        if self.words.device.type != "cpu":  # looking at values would wait for the device
+        if self.words.device.type != "cpu":  # reading values would wait for the device
             return
         check_counts("documents", self.documents, "sentences", len(self.sentences))
         check_counts("sentences", self.sentences, "words", len(self.words))
         check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
     def select(self, index: Iterable[int]) -> TextBatch:
-        """Return some samples, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.documents)
+        """Return some samples by their indices in this batch, in the order given."""
+        chosen = list(index)
         of_documents = torch.split(self.sentences, self.documents.tolist())
         words = torch.split(self.words, [int(counts.sum()) for counts in of_documents])
         return TextBatch(
             self.documents[chosen],
-            torch.cat([of_documents[i] for i in chosen.tolist()]),
-            torch.cat([words[i] for i in chosen.tolist()]),
+            torch.cat([of_documents[i] for i in chosen]),
+            torch.cat([words[i] for i in chosen]),
             None if self.label is None else self.label[chosen],
         )
 
 
 class CaptionBatch(NamedTuple):
-    """Captions over the images of a batch.
+    """Images with any number of captions each.
 
     Attributes:
-        image: uint8 or float (B, C, H, W), 0 to 255, or their features, float (B, F).
-        image_index: int64 (N,), the image of each caption, 0 to B - 1, in ascending order; None where there are no
-            captions.
-        length: int64 (N,), words of each caption, at least 1; None likewise.
-        words: int64 (W,), word ids, 0 to V - 1, all captions one after another; None likewise.
+        image: uint8 or float (B, C, H, W), 0 to 255, or features of the images, float (B, F).
+        image_index: int64 (N,), index of each caption's image, 0 to B - 1, ascending; None without captions.
+        length: int64 (N,), number of words of each caption, at least 1; None without captions.
+        words: int64 (W,), word ids, 0 to V - 1, of all captions in order; None without captions.
     """
 
     image: Tensor
@@ -202,17 +197,17 @@ class CaptionBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Samples in the batch: its images, B."""
+        """Number of samples: images, B."""
         return len(self.image)
 
     def check(self, limits: Mapping[str, Any]) -> None:
-        """Refuse what a model can't read.
+        """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `vocabulary_size`, and `channels` or `features` where it has them.
+            limits: the model's arguments: `vocabulary_size`, and `channels` or `features` if it has them.
 
         Raises:
-            UserError: empty, of another type or shape, counts that don't add up, or ids beyond the vocabulary.
+            UserError: see `TextBatch`; also an image index out of order or range.
         """
         if self.image.dim() == 2:
             require("image", self.image, FLOATS, "(B, F)", "features of images")
@@ -229,25 +224,27 @@ class CaptionBatch(NamedTuple):
         if self.words.device.type != "cpu":
             return
         check_counts("length", self.length, "words", len(self.words))
-        check_range("image_index", self.image_index, self.size, "images of the batch")
+        steps = self.image_index.diff(prepend=self.image_index.new_zeros(1))
+        if steps.min() < 0 or self.image_index[-1] >= self.size:
+            raise UserError(f"image_index of a batch must ascend from 0 to at most {self.size - 1}, its last image")
         check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
 
     def select(self, index: Iterable[int]) -> CaptionBatch:
-        """Return some images with their captions, in the order of their numbers in this batch."""
-        chosen = _chosen(index, self.image)
+        """Return some images with their captions by the images' indices in this batch, in the order given."""
+        chosen = list(index)
         if self.words is None or self.length is None or self.image_index is None:
             return CaptionBatch(self.image[chosen])
-        captions = [(self.image_index == i).nonzero().flatten() for i in chosen.tolist()]
-        words = torch.split(self.words, self.length.tolist())
-        kept = torch.cat(captions)
-        place = torch.arange(len(chosen), device=self.image.device)
+        captions = [(self.image_index == i).nonzero().flatten() for i in chosen]
+        kept, words = torch.cat(captions), torch.split(self.words, self.length.tolist())
+        images = [i for i, of_image in enumerate(captions) for _ in of_image]
         return CaptionBatch(
             self.image[chosen],
-            place.repeat_interleave(torch.tensor([len(c) for c in captions], device=place.device)),
+            torch.tensor(images, dtype=torch.int64, device=self.image.device),
             self.length[kept],
-            torch.cat([words[i] for i in kept.tolist()]) if len(kept) else self.words[:0],
+            torch.cat([self.words[:0], *(words[i] for i in kept.tolist())]),
         )
 
 
-def _chosen(index: Iterable[int], like: Tensor) -> Tensor:
-    return torch.as_tensor(list(index), dtype=torch.int64, device=like.device)
+def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:
+    chosen = list(index)
+    return [None if field is None else field[chosen] for field in fields]

@@ -1,4 +1,4 @@
-"""What is built from data once and kept: keyed by content, built by one process at a time, complete or not there."""
+"""Cache of what is built from data once: keyed by content, built by one process at a time, complete or absent."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _SIZES = "sizes.json"
 
 
 def entry(key: str, build: Callable[[Path], None]) -> Path:
-    """The folder of this key in the cache, built if it is not there.
+    """Return the folder of this key in the cache, built if it is not there.
 
-    Processes that ask at once wait for the one that builds. The folder gets its name only when everything in it is on
-    the disk, so a build that is killed half-way leaves nothing that could be mistaken for a whole one. An entry that
-    was damaged since, a file of it missing or of another size, is built anew.
+    Of several processes one builds and the others wait. The folder gets its name only when all its contents are on
+    the disk, so a killed build leaves nothing that could be mistaken for a complete one. A damaged entry, with a file
+    missing or of another size, is rebuilt.
 
     Args:
-        key: a file name; what goes into it decides when the entry is built anew (see `fingerprint`).
-        build: fills the empty folder it is given.
+        key: a file name; what goes into it determines when the entry is rebuilt (see `fingerprint`).
+        build: fills the empty folder that it is passed.
 
     Returns:
-        The folder, whole. What is in it is never written again.
+        The complete folder. Its contents are never written again.
 
     Raises:
         UserError: the cache can't be written, or the disk is full.
@@ -52,11 +52,11 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
 
 
 def fingerprint(paths: Iterable[Path], settings: dict[str, Any]) -> str:
-    """A key that changes with the contents of the files, their names below their common folder, and the settings.
+    """Compute a key from the contents of the files, their names below their common folder, and the settings.
 
     Args:
         paths: files.
-        settings: plain data: whatever else decides what is built, a number for the format of the cache among it.
+        settings: plain data: whatever else determines what is built, including a number for the cache format.
 
     Returns:
         32 hexadecimal digits.
@@ -83,7 +83,7 @@ def _partial(folder: Path) -> Path:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether all files are there in the sizes they were built with."""
+    """Return whether all files are there with the sizes they were built with."""
     try:
         sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -92,7 +92,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _clean(root: Path, folder: Path) -> None:
-    """Removes the damaged folder, and what killed builds of others left: unfinished folders whose lock nobody holds."""
+    """Remove the damaged folder, and unfinished folders of killed builds, whose lock nobody holds."""
     shutil.rmtree(folder, ignore_errors=True)
     for partial in root.glob("*.partial"):
         if partial == _partial(folder):
@@ -122,7 +122,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Waits until a file or the names in a folder are on the disk."""
+    """Wait until a file, or the names in a folder, are on the disk."""
     if os.name == "nt" and path.is_dir():  # Windows has no handle for a folder
         return
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -133,15 +133,15 @@ def _sync(path: Path) -> None:
 
 
 def _unwritable(root: Path, error: OSError) -> Exception:
-    """An error about the cache in words; any other, of the files that a build reads, as it is."""
+    """Convert an error of the cache to a UserError; return any other, of files that a build reads, unchanged."""
     if error.errno == errno.ENOSPC:
-        return UserError(f"the disk is full: {root} holds the cache; make room, or set LIGHTNING_NN_CACHE to another")
+        return UserError(f"the disk is full: {root} holds the cache; free space, or set LIGHTNING_NN_CACHE to another")
     if error.filename is None or str(error.filename).startswith(str(root)):
         return UserError(f"can't write the cache, {root}: {error.strerror}; set LIGHTNING_NN_CACHE to another folder")
     return error
 
 
 def cache_folder() -> Path:
-    """Where what was built from data is kept: `$LIGHTNING_NN_CACHE`, else the user's cache folder."""
+    """Return the folder of the cache: `$LIGHTNING_NN_CACHE`, else the user's cache folder."""
     folder = os.environ.get("LIGHTNING_NN_CACHE")
     return Path(folder) if folder else Path(platformdirs.user_cache_dir("lightning_nn", appauthor=False))

@@ -1,4 +1,4 @@
-"""Folders of class folders, of texts or of pictures: which split lies where, and what lies in a class."""
+"""Class folders of texts or images: the search for splits, classes and their files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
 
 
 def find_splits(root: Path, notes: list[str]) -> dict[str, Path]:
-    """The folder of each split; of train alone, the root itself, where there are no splits.
+    """Find the folder of each split; without split folders, the root itself is train.
 
     Args:
         root: a folder.
-        notes: gets what is not read.
+        notes: receives the names of what is not read.
 
     Raises:
-        UserError: a part without train, two folders for one part, or a link to nothing.
+        UserError: a split without train, or two folders for one split.
     """
     places: dict[str, Path] = {}
     passed = []
@@ -32,18 +32,18 @@ def find_splits(root: Path, notes: list[str]) -> dict[str, Path]:
         if split is None:
             passed.append(place.name)
         elif split in places:
-            raise UserError(f"{root}: {places[split].name} and {place.name} both could be {split}; leave one of them")
+            raise UserError(f"{root}: {places[split].name} and {place.name} both could be {split}; keep one of them")
         else:
             places[split] = place
     train = places.pop("train", None)
     if train is not None and any(_subfolders(train)):
         if passed:
-            notes.append(f"not read, since {train.name} and other splits stand beside: {', '.join(passed)}")
+            notes.append(f"not read, because the classes are in {train.name}: {', '.join(passed)}")
         return {"train": train, **places}
-    if places:  # a folder called train that holds no classes is one itself, of locomotives
+    if places:  # a `train` folder without subfolders is a class named train (locomotives), not the training split
         raise UserError(
-            f"{next(iter(places.values()))}: a part of the data, but {root} has no train folder with the classes in "
-            "it; put the folders to train on into train/"
+            f"{next(iter(places.values()))}: a split of the data, but {root} has no train folder with class "
+            "folders; put the class folders to train on into train/"
         )
     return {"train": root}
 
@@ -51,14 +51,17 @@ def find_splits(root: Path, notes: list[str]) -> dict[str, Path]:
 def find_classes(
     root: Path, places: dict[str, Path], suffixes: Collection[str], what: str, notes: list[str]
 ) -> dict[str, Classes]:
-    """The files of each class of each split, in the order of their names; a class that has none is left out.
+    """Find the files of each class in each split, in the order of their names; a class without files is left out.
 
     Args:
-        root: the folder all of them are in.
-        places: from `find_splits`.
-        suffixes: of the files that are wanted, in lower case.
-        what: such a file is, for the notes.
-        notes: gets what is not read.
+        root: the folder that holds everything.
+        places: the folder of each split, from `find_splits`.
+        suffixes: of the files to find, in lower case.
+        what: noun for such a file, for the notes.
+        notes: receives the names of what is not read.
+
+    Raises:
+        UserError: two folders with one class name, or a folder whose name is empty once cleaned.
     """
     folders = {split: list(_subfolders(place)) for split, place in places.items()}
     outside = {_identity(place) for place in (*root.resolve().parents, root, *places.values())}
@@ -76,31 +79,31 @@ def find_classes(
             if files:
                 found[split][name] = files
             else:
-                notes.append(f"no class, since it holds no {what}: {folder}")
+                notes.append(f"not a class, because it holds no {what}: {folder}")
         if others:
-            notes.append(f"skipped, no {what}s in a class by place and suffix: {_count(others)}")
+            notes.append(f"skipped, not {what}s in a class by location and suffix: {_count(others)}")
     return found
 
 
 def clean_label(label: str) -> str:
-    """A label without control characters, which a terminal would obey, and with single spaces."""
+    """Remove control characters, which a terminal would obey, and repeated spaces from a label."""
     return " ".join(normalize_text(label).split())
 
 
 def files_below(
     folder: Path, suffixes: Collection[str], outside: Collection[tuple[int, int]] = ()
 ) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, in the order of their names, hidden ones and what macOS puts into archives apart.
+    """List all files below a folder, in the order of their names; hidden ones and what macOS adds to archives apart.
 
-    Links to folders are followed, but no folder is read twice: a link to one above would never end.
+    Links to folders are followed, but no folder is read twice: a link to a parent folder would never end.
 
     Args:
         folder: searched to any depth.
-        suffixes: of the files that are wanted, in lower case.
-        outside: folders that are not read though a link leads there.
+        suffixes: of the files to find, in lower case.
+        outside: folders that are not read even if a link leads there.
 
     Returns:
-        The files that are wanted, and everything else, folders that were not read among them.
+        The files found, and everything else, including folders that were not read.
     """
     wanted: list[Path] = []
     others: list[Path] = []

@@ -1,8 +1,8 @@
-"""Fingerprints of large files, remembered, so that a second start need not read gigabytes.
+"""Remembered fingerprints of large files, so that a second start need not read gigabytes.
 
-A file counts as unchanged if its path, inode, size, both times of its last change (that of the inode can't be set by
-hand) and, from 1 MB, 64 blocks of its contents are as before. What stays unseen: contents changed between these blocks
-where the file system keeps no time of the inode (Windows, some network shares) and the other time was set back.
+A file counts as unchanged if its path, inode, size, modification time, inode change time (which can't be set by hand)
+and, from 1 MB, 64 blocks of its contents are as before. A change goes unnoticed only if it lies between these blocks,
+the file system keeps no inode change time (Windows, some network shares) and the modification time was set back.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lightning_nn.data.cache import cache_folder, fingerprint
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
 
-_LARGE = 1 << 26  # bytes; less is read in a tenth of a second
-_SETTLED = 2.0  # seconds since the last change; files younger than their clock's tick could change unnoticed
-_SAMPLES = 64  # places of a file whose contents are compared
-_BLOCK = 4096  # bytes of each
-_SAMPLED = 1 << 20  # bytes from which contents are compared; a folder of many small files is read as fast as sampled
+_LARGE = 1 << 26  # bytes; anything smaller is read in a tenth of a second
+_SETTLED = 2.0  # seconds since the last change; within a tick of the clock a file could change unnoticed
+_SAMPLES = 64  # blocks per file that are compared
+_BLOCK = 4096  # bytes per block
+_SAMPLED = 1 << 20  # bytes from which blocks are compared; many small files are read as fast as sampled
 
 
 class _State(NamedTuple):
@@ -36,7 +36,7 @@ class _State(NamedTuple):
 
 
 def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
-    """`cache.fingerprint`, without reading large files again that are as before.
+    """Return `cache.fingerprint`, without reading large unchanged files again.
 
     Args:
         paths: files.
@@ -53,7 +53,7 @@ def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
     now = time.time()
     settled = all(max(state.modified, state.changed) / 1e9 < now - _SETTLED for state in states)
     if settled and [_state(path) for path in paths] == states:
-        with contextlib.suppress(UserError):  # it is only a shortcut
+        with contextlib.suppress(UserError):  # the memory only saves time
             write_text(memory, key)
     return key
 
@@ -66,7 +66,7 @@ def _state(path: Path) -> _State:
 
 
 def _samples(path: Path, size: int) -> str:
-    """A digest of blocks spread over the file, the first and the last among them."""
+    """Hash blocks spread evenly over the file, including the first and the last."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         for number in range(_SAMPLES):

@@ -1,4 +1,4 @@
-"""What data sets of labelled samples add: classes, how often each occurs, and a balance between them."""
+"""Base class of data sets with labelled samples: classes, their counts, and balancing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from lightning_nn.errors import UserError
 
 @runtime_checkable
 class ClassLearner(Protocol):
-    """A model that is told before a run starts how often each class occurs in training.
+    """A model to which the data module passes the class counts of train.
 
     Attributes:
-        class_counts: training samples of each class.
+        class_counts: number of training samples per class.
     """
 
     class_counts: list[int] | None
@@ -30,8 +30,8 @@ class LabeledDataModule(DataModule):
     """A data set whose samples belong to classes; see `DataModule`.
 
     Args:
-        batch_size: samples in a batch of one process; 1 is gradient descent by single samples, "all" by the whole set.
-        balanced: show each class as often as the largest one in training, repeating samples.
+        batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
+        balanced: train on each class as often as on the largest one, repeating samples.
     """
 
     processor: LabeledProcessor
@@ -48,7 +48,7 @@ class LabeledDataModule(DataModule):
 
     @property
     def class_counts(self) -> list[int]:
-        """Training samples of each class; zeros where there is no train split."""
+        """Number of training samples per class; zeros if there is no train split."""
         self.prepare_once()
         labels = self.labels("train") if "train" in self.sources else np.empty(0, np.int64)
         return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
@@ -57,23 +57,23 @@ class LabeledDataModule(DataModule):
         """Return the class of each sample of a split, int64 (N,).
 
         Args:
-            split: one that is there.
+            split: name of an existing split.
         """
         self.prepare_once()
         return cast(LabeledSource, self.sources[split]).labels
 
     def setup(self, stage: str) -> None:
-        """Lightning's hook: also tells the model how often each class occurs in training."""
+        """Also pass the class counts of train to the model."""
         super().setup(stage)
         model = getattr(self.trainer, "lightning_module", None)
         if isinstance(model, ClassLearner) and "train" in self.sources:
             model.class_counts = self.class_counts
 
     def check_processor(self) -> None:
-        """Refuses a trained model that knows other classes.
+        """Refuse a trained model with other classes.
 
         Raises:
-            UserError: names both.
+            UserError: names the classes of both.
         """
         fixed = getattr(self.fixed_processor, "categories", None)
         if self.fixed_processor is not None and fixed != self.processor.categories:
@@ -83,10 +83,10 @@ class LabeledDataModule(DataModule):
             )
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
-        """Yields also the labels."""
+        """Also yield the labels."""
         yield from super().contents(split)
         yield np.asarray(self.labels(split), np.int64)
 
     def balanced_labels(self, split: str) -> Index | None:
-        """Labels of the training samples, if these are to be balanced."""
+        """Return the labels of train if it is to be balanced."""
         return self.labels(split) if self.balanced and split == "train" else None

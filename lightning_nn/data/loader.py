@@ -1,4 +1,4 @@
-"""Batches by index: seeded, grouped by length, shared between processes, resumable in the middle of an epoch."""
+"""Loading of batches by index: seeded, bucketed by length, sharded over processes, resumable within an epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Source(Protocol):
     """Samples in memory or in a memory map, fetched a batch at a time.
 
     Attributes:
-        lengths: int64 (N,), what each sample costs (words); None where all cost the same.
+        lengths: int64 (N,), length of each sample (words); None if all have the same.
     """
 
     lengths: Index | None
@@ -29,7 +29,7 @@ class Source(Protocol):
     def __getitem__(self, index: Index) -> Batch: ...
 
     def fingerprints(self) -> Fingerprints:
-        """Return a hash of the content of each sample, its label left out."""
+        """Return a hash of the contents of each sample, without its label."""
         ...
 
 
@@ -44,11 +44,11 @@ class LabeledSource(Source, Protocol):
 
 
 class Loader:
-    """An iterable of batches that Lightning shards, saves and resumes without further help.
+    """Iterable of batches whose position Lightning saves and restores.
 
     Args:
-        source: where the samples are.
-        order: which of them make a batch.
+        source: the samples.
+        order: sampler of the batches.
     """
 
     def __init__(self, source: Source, order: BatchSampler) -> None:
@@ -74,23 +74,23 @@ class Loader:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch, how many of its batches have been given out, of how many, and to how many processes."""
+        """Return the position: seed, epoch, batches yielded in it, batches per epoch, and number of processes."""
         order = self.batch_sampler
         place = {"batch": self._position, "batches": len(self), "processes": order.world_size}
         return {"seed": order.seed, "epoch": order.epoch, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration over the saved epoch goes on after the last batch given out, in the saved order.
+        """Resume after the last batch yielded, in the saved order, at the next iteration over the saved epoch.
 
         Raises:
-            UserError: in the middle of an epoch with another number of processes, which share it otherwise.
+            UserError: the epoch is unfinished and the number of processes differs, so it would be sharded differently.
         """
         now = self.batch_sampler.world_size
         before = state.get("processes", now)
         if before != now and 0 < state["batch"] < state["batches"]:
             raise UserError(
-                f"this run was stopped in the middle of an epoch that {before} process{'es' * (before != 1)} shared: "
-                f"{now} would leave samples of it out or take them twice. Go on with {before} to its end"
+                f"this run stopped in the middle of an epoch shared by {before} process{'es' * (before != 1)}; "
+                f"{now} would skip or repeat samples. Resume with {before} until the epoch ends"
             )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])

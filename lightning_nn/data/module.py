@@ -1,4 +1,4 @@
-"""What all data sets share: splits behind sources, loaders over them, and what a model needs to know of them."""
+"""Base class of data sets: splits, loaders, and the facts about the data that a model needs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
-from lightning_nn.data.loader import Loader, Source
+from lightning_nn.data.loader import Fingerprints, Loader, Source
+from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
+from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
 
 BatchSize = int | Literal["all"]
@@ -27,12 +29,12 @@ SPLITS = ("train", "val", "test")
 
 @runtime_checkable
 class Learner(Protocol):
-    """A model that is told of its data before a run starts; any other LightningModule needs nothing.
+    """A model to which the data module passes facts about the data; any other LightningModule gets none.
 
     Attributes:
-        batch_type: of the batches it reads.
-        processor: as it was trained, or None.
-        train_batches: of an epoch on each process.
+        batch_type: type of its batches.
+        processor: the one it was trained with, or None.
+        train_batches: batches per epoch on each process.
     """
 
     batch_type: type[Batch]
@@ -43,24 +45,24 @@ class Learner(Protocol):
 class DataModule(pl.LightningDataModule):
     """A data set with a train, a val and a test split, any of which may be missing.
 
-    A subclass says what it is in `prepare`, which fills `sources`, `processor` and `summary`. Construction does no
-    work.
+    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`. The constructor reads
+    nothing.
 
     Args:
-        batch_size: samples in a batch of one process; 1 is gradient descent by single samples, "all" by the whole set.
+        batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
 
     Attributes:
-        describes: arguments of models that this data decides (the keys of `describe()`).
-        reading: arguments of its own that a trained model's processor decides.
-        max_length: sum of the source's lengths in a batch, at most; None for no limit.
-        sources: of the splits that there are, by name, once prepared.
-        processor: turns raw input into batches, once prepared.
-        summary: rows of the table shown when a run starts, the first one its header, once prepared.
-        notes: lines shown below that table: what was skipped, warnings, once prepared.
-        provided_splits: the splits that stand apart in the data, once prepared; the others are split off.
-        fixed_processor: of a trained model, which decides how raw input is read; None for the data's own.
-        evaluation_split: the only one to be loaded; None for all.
-        batch_type: of the model's batches, where a data set can give several; set before it is prepared.
+        describes: model arguments that the data determines (the keys of `describe()`).
+        reading: arguments of the data module that a trained model's processor determines.
+        max_length: maximum sum of the source's lengths in a batch; None for no limit.
+        sources: sources of the existing splits by name, once prepared.
+        processor: converter of raw input to batches, once prepared.
+        summary: rows of the table shown when a run starts, header first, once prepared.
+        notes: lines shown below that table, such as skipped files and warnings, once prepared.
+        provided_splits: splits that the data itself provides, once prepared; the others are split off.
+        fixed_processor: processor of a trained model, which determines how raw input is read; None for the data's own.
+        evaluation_split: the only split to load; None for all.
+        batch_type: type of the model's batches, for a data set that can give several; set before it is prepared.
     """
 
     describes: ClassVar[tuple[str, ...]] = ()
@@ -82,68 +84,69 @@ class DataModule(pl.LightningDataModule):
         self.batch_type: type[Batch] | None = None
         self._prepared = False
         self._digests: dict[str, str] = {}
+        self._fingerprints: dict[str, Fingerprints] = {}
 
     # ------------------------------------------------------------------ preparing
 
     @abstractmethod
     def prepare(self) -> None:
-        """Builds or opens the cache and fills `sources`, `processor`, `summary` and `notes`.
+        """Build or open the cache and fill `sources`, `processor`, `summary` and `notes`.
 
-        Called once a process, before the model is made and before processes know of each other, so anything that is
-        written is written under a file lock. With `evaluation_split`, that split is what counts: the one of the data,
-        or all samples where there is none.
+        Called once per process, before the model is made and before the processes are connected, so every write is
+        under a file lock. With `evaluation_split`, only that split is loaded, or all samples if the data has no such
+        split.
 
         Raises:
-            UserError: the data can't be used; names the file, the line and the remedy.
+            UserError: the data can't be used; names file, line and remedy.
         """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Arguments of models that the data decides, by name: `num_classes`, `vocabulary_size`, `channels`, ..."""
+        """Return the model arguments that the data determines: `num_classes`, `vocabulary_size`, `channels`, ..."""
 
     def prepare_once(self) -> None:
-        """Calls `prepare` the first time.
+        """Call `prepare`, on the first call only.
 
         Raises:
-            UserError: see `prepare`; also if the processor of a trained model does not fit.
+            UserError: see `prepare`; also if a trained model's processor does not fit.
         """
         if self._prepared:
             return
         self.prepare()
         self.check_processor()
+        self._digests, self._fingerprints = {}, {}
+        self._prepared = True
         if (only := self.evaluation_split) is not None:
             self.sources = {only: self.sources[only]}
             if only not in self.provided_splits:
-                self.notes.append(f"{only} here is all {len(self.sources[only]):,} samples: no such part is given")
-        self._digests = {}
-        self._prepared = True
+                self.notes.append(f"{only}: all {len(self.sources[only]):,} samples, as the data has no {only} split")
+        elif found := duplicates({split: self.fingerprints(split) for split in self.sources}, self.place):
+            self.notes.append(found)
 
     def check_processor(self) -> None:
-        """Refuses the processor of a trained model that does not fit this data."""
+        """Refuse a trained model's processor that does not fit this data."""
 
     def use_processor(self, processor: Processor | None) -> None:
-        """Reads as a trained model does: its vocabulary and categories instead of those the data would give.
+        """Use a trained model's processor, with its vocabulary and categories, instead of the data's own.
 
         Args:
             processor: the model's; None changes nothing.
 
         Raises:
-            UserError: see `prepare_once`, which is called again if it was before.
+            UserError: see `prepare_once`, which runs again if the data was already prepared.
         """
         if processor is not None:
             self.fixed_processor = processor
             self._prepare_again()
 
     def evaluate_only(self, split: str) -> None:
-        """Loads a single split, to evaluate a trained model on a new data set.
-
-        Without such a split, all samples are used.
+        """Load a single split, to evaluate a trained model on a new data set; without such a split, all samples.
 
         Args:
             split: "val" or "test".
 
         Raises:
-            UserError: see `prepare_once`, which is called again if it was before.
+            UserError: see `prepare_once`, which runs again if the data was already prepared.
         """
         self.evaluation_split = split
         self._prepare_again()
@@ -156,17 +159,17 @@ class DataModule(pl.LightningDataModule):
     # ------------------------------------------------------------------ Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Lightning's hook: once a node."""
+        """Prepare the data; Lightning calls this once per node."""
         self._learner()
         self.prepare_once()
 
     def setup(self, stage: str) -> None:
-        """Lightning's hook, on each process, before the model's: agrees with the model on how raw input is read.
+        """Give model and data the same processor: the trained model's, or else the data's.
 
-        That is as the model was trained, else as this data gives it.
+        Lightning calls this on each process, before the model's `setup`.
 
         Raises:
-            UserError: model and data belong to different data.
+            UserError: the model was trained on data that this data does not fit.
         """
         model = self._learner()
         self.prepare_once()
@@ -175,9 +178,11 @@ class DataModule(pl.LightningDataModule):
                 self.use_processor(model.processor)
             model.processor = self.processor
             model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
+        if stage == "fit" and "train" in self.sources:
+            keep(self.digest(["train"]), self.fingerprints("train"))
 
     def _learner(self) -> Learner | None:
-        """The model of the run, if it wants to be told; its kind of batch decides what is prepared."""
+        """Return the model of the run if it is a `Learner`; its `batch_type` determines what `prepare` makes."""
         model = getattr(self.trainer, "lightning_module", None)
         if not isinstance(model, Learner):
             return None
@@ -186,7 +191,7 @@ class DataModule(pl.LightningDataModule):
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data: digests of all splits and of train, empty where there is none."""
+        """Return what a checkpoint stores of the data: the digests of all splits and of train."""
         return {"split_digest": self.split_digest, "train_digest": self.digest(["train"])}
 
     # ------------------------------------------------------------------ contents
@@ -201,11 +206,7 @@ class DataModule(pl.LightningDataModule):
         return self.digest(SPLITS)
 
     def digest(self, splits: Iterable[str]) -> str:
-        """Hash the contents of some splits, in order.
-
-        Args:
-            splits: their names; those that are missing count as such.
-        """
+        """Hash the contents of some splits, in order; missing ones add nothing."""
         self.prepare_once()
         whole = hashlib.blake2b(digest_size=16)
         for split in splits:
@@ -222,45 +223,59 @@ class DataModule(pl.LightningDataModule):
         return self._digests[split]
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
-        """Yield what a digest of a split is made of: the fingerprint of each sample.
+        """Yield the arrays that the digest of an existing split hashes: the fingerprints of its samples."""
+        yield self.fingerprints(split)
 
-        Args:
-            split: one that is there.
-        """
-        yield self.sources[split].fingerprints()
+    def fingerprints(self, split: str) -> Fingerprints:
+        """Return a hash of the contents of each sample of an existing split, uint64 (N,), computed once."""
+        self.prepare_once()
+        if split not in self._fingerprints:
+            self._fingerprints[split] = self.sources[split].fingerprints()
+        return self._fingerprints[split]
+
+    def place(self, split: str, number: int) -> str:
+        """Name the place of sample `number` (from 0) of an existing split, for a note."""
+        return f"sample {number + 1:,} of {split}"
 
     # ------------------------------------------------------------------ loaders
 
+    def require_split(self, split: str) -> None:
+        """Refuse a split that is missing.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Raises:
+            UserError: names the splits that exist.
+        """
+        self.prepare_once()
+        if split not in self.sources:
+            raise UserError(f"there is no {split} split in this data, only {' and '.join(self.sources)}")
+
     def train_dataloader(self) -> Loader:
-        """Shuffled, each sample once an epoch (unless balanced).
+        """Return a loader of train: shuffled, each sample once per epoch unless balanced.
 
         Raises:
             UserError: there is no train split.
         """
-        self.prepare_once()
-        if "train" not in self.sources:
-            raise UserError(f"there is no train split in this data, only {' and '.join(self.sources)}")
+        self.require_split("train")
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return self._loader("train", shuffle=not overfit)
 
     def val_dataloader(self) -> Loader | list[Loader]:
-        """Each sample once; no loaders where there is no such split."""
+        """Return a loader of val, each sample once; an empty list if there is no such split."""
         return self._loader_or_none("val")
 
     def test_dataloader(self) -> Loader | list[Loader]:
-        """Each sample once; no loaders where there is no such split."""
+        """Return a loader of test, each sample once; an empty list if there is no such split."""
         return self._loader_or_none("test")
 
     def predict_dataloader(self) -> Loader | list[Loader]:
-        """The test split in its own order: prediction i is about sample i. No loaders where there is no such split."""
+        """Return a loader of test in data-set order, so that prediction i is for sample i; an empty list without it."""
         return self._loader_or_none("test", keep_order=True)
 
     def balanced_labels(self, split: str) -> Index | None:
-        """Labels of the samples of which each class is shown as often as the largest; None: each sample once.
-
-        Args:
-            split: one that is there.
-        """
+        """Return the labels of an existing split if its classes are to be balanced by repeating samples, or None."""
         return None
 
     def _loader_or_none(self, split: str, *, keep_order: bool = False) -> Loader | list[Loader]:

@@ -1,4 +1,4 @@
-"""What predict needs of the data: raw input to batches and back."""
+"""Interface of processors, which convert raw input to batches for prediction."""
 
 from __future__ import annotations
 
@@ -9,42 +9,44 @@ from lightning_nn.data.batches import Batch, Index
 
 
 class InputOptions(Protocol):
-    """What predict's --data options say of the raw inputs.
+    """The --data options of predict, which name the raw inputs.
 
     Attributes:
-        text: texts given one by one, None for none.
+        text: texts given one by one; None for none.
         file: a file or folder, "-" for standard input; None for none.
-        encoding: of a file of text.
+        encoding: encoding of a text file.
+        max_pixels: maximum number of pixels of an image; a larger one is refused.
     """
 
     text: list[str] | None
     file: str | None
     encoding: str
+    max_pixels: int
 
 
 class Processor(Protocol):
-    """Turns raw input into batches as a model was trained to read it. A checkpoint carries its state.
+    """Converter of raw input to batches, the way a model was trained. A checkpoint stores its state.
 
     Attributes:
-        kind: its name in `lightning_nn.catalog.PROCESSORS`.
+        kind: name in `lightning_nn.catalog.PROCESSORS`.
     """
 
     kind: str
 
     def encode(self, raw: list[Any]) -> Batch:
-        """Make a batch without labels from raw inputs: texts, or pictures (paths or PIL images).
+        """Make a batch without labels from raw inputs: texts, or images (paths or PIL images).
 
         Raises:
-            UserError: an input that cannot be read.
+            UserError: an input can't be read.
         """
         ...
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, Batch]]:
-        """Make batches without labels, of inputs of like length and bounded in all, each with its inputs' numbers.
+        """Yield batches of bounded size without labels, inputs of similar length together, each with their indices.
 
         Args:
             raw: any number of inputs.
-            batch_size: inputs in a batch, at most.
+            batch_size: maximum number of inputs in a batch.
 
         Raises:
             UserError: see `encode`.
@@ -52,19 +54,18 @@ class Processor(Protocol):
         ...
 
     def row_labels(self) -> dict[str, list[str]]:
-        """Name what the rows of a model's tables stand for, by kind: "categories", "words", ..."""
+        """Return the labels of the rows of a model's weight tables by kind: "categories", "words", ..."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Return its constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
+        """Return the constructor's arguments as plain data (str, int, float, bool, None, lists and dicts of these)."""
         ...
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[Any]:
-        """Read the raw inputs that predict's options name, one after another.
+    def inputs(self, options: InputOptions) -> Iterator[Any]:
+        """Yield the raw inputs that the options of predict name.
 
         Raises:
-            UserError: an option that makes no sense for this kind of input, or nothing where it points.
+            UserError: an option does not apply to this kind of input, or points to nothing.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Splits of labelled samples."""
+"""Splits of labeled samples."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from lightning_nn.data.batches import Index
 
 
 def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:
-    """Splits off a stratified part: each class in proportion, at least one sample of each class that has two.
+    """Split off a stratified split: each class in proportion, at least one sample of each class that has two.
 
     Args:
         labels: int64 (N,).
-        fraction: of the samples that go to the second part, above 0 and below 1.
-        seed: of the choice; the same on every machine.
+        fraction: fraction of the samples to split off, above 0 and below 1.
+        seed: of the choice, which is the same on every machine.
 
     Returns:
-        Sample numbers that stay and that were cut off, each in ascending order.
+        Sample numbers that stay and that are split off, each in ascending order.
     """
     random = np.random.default_rng(seed)
-    cut = []
+    chosen = []
     for label in np.unique(labels):
         indices = random.permutation(np.flatnonzero(labels == label))
-        cut.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
-    second = np.sort(np.concatenate(cut))
+        chosen.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
+    second = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(labels)), second), second

@@ -8,7 +8,7 @@ from lightning_nn.layers.ragged import segment_softmax, segment_sum
 
 
 class ContextAttention(nn.Module):
-    """Sums the rows of each segment, weighted by their similarity to a learned context vector.
+    """Attention that sums the rows of each segment by their similarity to a learned context vector.
 
         u_t = tanh(W h_t + b)                                   eq. 5, 8
         a_t = exp(u_t · u_c) / sum over the segment             eq. 6, 9
@@ -30,7 +30,7 @@ class ContextAttention(nn.Module):
         self.context = nn.Linear(attention_size, 1, bias=False)
 
     def forward(self, rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Summary and weights.
+        """Compute summaries and weights.
 
         Args:
             rows: (W, E), the rows of all segments, one after another.

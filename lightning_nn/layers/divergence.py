@@ -1,4 +1,4 @@
-"""Distributions over classes."""
+"""Divergence of two distributions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from torch import Tensor
 
 
 def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """The mean of both Kullback-Leibler divergences, (KL(p|q) + KL(q|p)) / 2, the same in either order.
+    """Compute the mean of both Kullback-Leibler divergences, (KL(p|q) + KL(q|p)) / 2; symmetric in p and q.
 
     Args:
-        log_p: (B, K), logarithms of probabilities, each row a distribution.
+        log_p: (B, K), log-probabilities, each row a distribution.
         log_q: (B, K), likewise.
 
     Returns:
-        (B,), 0 where the two are alike, in nats.
+        (B,), in nats, 0 where both are equal.
     """
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1) / 2

@@ -1,4 +1,4 @@
-"""Words as vectors."""
+"""Word embeddings, with word dropout and vectors from characters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MAX_CHARACTERS = 8  # characters of a word that are looked at, from its first
+MAX_CHARACTERS = 8  # only the first characters of a word count
 
 
 class WordDropout(nn.Dropout):
-    """In training, words are randomly replaced by the unknown word.
+    """Dropout that replaces words by the unknown word, in training only.
 
-    That teaches the unknown word's vector, which no training word would otherwise use, and keeps a model from relying
-    on single words (after the word dropout of Iyyer et al. 2015, who leave the words out).
-
-    A dropout by its class too, so that whoever asks a model for its dropouts finds it.
+    It trains the vector of the unknown word, which no training word would otherwise use, and keeps a model from
+    relying on single words (after Iyyer et al. 2015, who leave the words out).
 
     Args:
         p: probability of replacing a word, 0 to 1.
@@ -31,30 +29,30 @@ class WordDropout(nn.Dropout):
         super().__init__(p)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Word ids (W,) with zeros among them."""
+        """Return the word ids (W,), some replaced by 0."""
         if not self.training or self.p == 0:
             return input
         return input * (torch.rand(input.shape, device=input.device) >= self.p)
 
 
 class WordEmbedding(nn.Module):
-    """Vectors of words, with dropout of words and of values.
+    """Embedding of words, with dropout of words and of values.
 
-    A word's vector is its row of a table; where characters have vectors, it is that row plus the mean of those of its
-    first `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
-    Embeddings, IJCAI 2015; addition, without their factor 1/2, for which a layer on top makes up). A Chinese word that
-    is rare is still made of characters that are not. Where words are characters, nothing is gained.
+    A word's vector is its row of a table. With `num_characters` it is that row plus the mean vector of the word's first
+    `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
+    Embeddings, IJCAI 2015; the sum, without their factor 1/2, which the next layer makes up for). A rare Chinese
+    word is still made of common characters. Where each word is one character, nothing is gained.
 
     Args:
         vocabulary_size: words, V; id 0 is the unknown word.
         size: width of a vector, E.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         dropout: probability of dropping a value of a vector, 0 to 1.
-        num_characters: rows of the table of characters, C, row 0 for none; None: words have no characters.
+        num_characters: rows of the table of characters, C, row 0 for padding; None: no vectors from characters.
 
     Attributes:
-        word_characters: int32 (V, MAX_CHARACTERS), the characters of each word, 0 behind its last; 0 throughout until
-            `set_characters`.
+        word_characters: int32 (V, MAX_CHARACTERS), ids of the characters of each word, padded with 0; all 0 until
+            `set_characters` is called.
 
     Raises:
         ValueError: a size below 1, or a probability outside its range.
@@ -82,19 +80,19 @@ class WordEmbedding(nn.Module):
             self.characters = nn.EmbeddingBag(num_characters, size, mode="mean", padding_idx=0)
             nn.init.normal_(self.characters.weight, std=0.1)
             self.register_buffer("word_characters", torch.zeros(vocabulary_size, MAX_CHARACTERS, dtype=torch.int32))
-        self._spelled = False
+        self._has_characters = False
         self.word_dropout = WordDropout(word_dropout)
         self.dropout = nn.Dropout(dropout)
 
     def set_characters(self, words: Sequence[str], characters: Sequence[str]) -> None:
-        """Says what characters the words are made of; where characters have no vectors, that is of no interest.
+        """Set the characters that each word is made of; without `num_characters` nothing is done.
 
         Args:
-            words: V of them, by their ids; the unknown one, at 0, has no characters.
-            characters: C of them, the first one standing for none.
+            words: the V words in the order of their ids; the unknown word, at 0, has no characters.
+            characters: the C characters in the order of their ids; the first stands for padding.
 
         Raises:
-            ValueError: other numbers of them, or a word with a character that is not among them.
+            ValueError: the numbers do not match, or a word has a character that is not listed.
         """
         if self.characters is None:
             return
@@ -105,29 +103,31 @@ class WordEmbedding(nn.Module):
             )
         number = {character: i for i, character in enumerate(characters)}
         try:
-            spelled = [[number[character] for character in word[:MAX_CHARACTERS]] for word in words[1:]]
+            ids = [[number[character] for character in word[:MAX_CHARACTERS]] for word in words[1:]]
         except KeyError as error:
             raise ValueError(f"the character {error} of a word is not among the characters") from None
-        rows_of_words = [row + [0] * (MAX_CHARACTERS - len(row)) for row in ([], *spelled)]
+        rows_of_words = [row + [0] * (MAX_CHARACTERS - len(row)) for row in ([], *ids)]
         self.word_characters.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
-        self._spelled = True
+        self._has_characters = True
 
     def forward(self, words: Tensor) -> Tensor:
-        """Vectors (W, E) of word ids (W,).
+        """Return the vectors (W, E) of word ids (W,).
 
         Raises:
-            RuntimeError: words are to be made of characters, and nobody has said of which.
+            RuntimeError: `num_characters` was given, but `set_characters` was never called.
         """
         words = self.word_dropout(words)
         vectors = self.table(words)
         if self.characters is not None:
-            self._check_spelled()
+            self._check_characters()
             vectors = vectors + self.characters(self.word_characters[words])
         return self.dropout(vectors)
 
-    def _check_spelled(self) -> None:
-        self._spelled = self._spelled or bool(self.word_characters.any())  # they may have come with the weights
-        if not self._spelled:
+    def _check_characters(self) -> None:
+        self._has_characters = self._has_characters or bool(
+            self.word_characters.any()
+        )  # they may have come with the weights
+        if not self._has_characters:
             raise RuntimeError(
-                "words have no characters yet: call set_characters(words, characters), or set the model's reader"
+                "words have no characters yet: call set_characters(words, characters), or set the model's processor"
             )

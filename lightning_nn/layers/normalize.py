@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:
-    """Scales pixels to -1 to 1.
+    """Scale pixels to -1 to 1.
 
     Args:
         image: uint8 (B, C, H, W), 0 to 255.

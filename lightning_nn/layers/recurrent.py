@@ -1,7 +1,7 @@
 """Recurrent layers over flat batches: no padding, no Python loop over sequences or time steps.
 
 A packed sequence is time-major: the first row of every sequence, longest sequence first, then the second rows, and so
-on. A flat batch is sequence-major. One index takes the one to the other, and a second one reads time backwards.
+on. A flat batch is sequence-major. One index maps the one to the other; reversed time is another index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "
 
 
 class FlatRNN(nn.Module):
-    """A recurrent network over sequences that lie one after another.
+    """Recurrent layers over a flat batch of sequences.
 
     Under autocast on the CPU it computes in the dtype of its weights: many processors have no bfloat16 LSTM
     (oneDNN: "could not create a primitive descriptor"), and the rest took 4 to 10 times as long on one with AVX2.
@@ -34,8 +34,8 @@ class FlatRNN(nn.Module):
         input_size: width of a row, E.
         hidden_size: width of the state in each direction, H.
         cell: rnn, lstm or gru.
-        direction: forward, backward (reads the last row first) or both (Schuster and Paliwal 1997).
-        layers: how many, each over the states of the one below.
+        direction: forward, backward (from the last row to the first) or both (Schuster and Paliwal 1997).
+        layers: number of layers, each over the states of the one below.
         dropout: probability of dropping a value between layers, 0 to 1.
 
     Attributes:
@@ -69,7 +69,7 @@ class FlatRNN(nn.Module):
         self.output_size = hidden_size * (2 if direction == "both" else 1)
 
     def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
-        """States of every step.
+        """Compute the states of every step.
 
         Args:
             rows: (W, E), the rows of all sequences, one after another.
@@ -87,7 +87,7 @@ class FlatRNN(nn.Module):
         return torch.empty_like(states).index_copy(0, order, states)
 
     def last(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The final state of each sequence: the last one read, in each direction.
+        """Select the final state of each sequence, in each direction.
 
         Args:
             states: (W, output_size), from `forward`.
@@ -107,16 +107,16 @@ class FlatRNN(nn.Module):
 
 
 def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[Tensor, Tensor]:
-    """Where the rows of a packed sequence stand in a flat batch.
+    """Map the rows of a packed sequence to those of a flat batch.
 
     Args:
         lengths: int64 (S,), rows of each sequence, at least 1.
         total: their sum, W.
-        backward: read each sequence from its last row to its first.
+        backward: order each sequence from its last row to its first.
 
     Returns:
-        int64 (W,): row k of the packed sequence is this row of the flat batch; and int64 (T,) on the CPU: sequences
-        that are still running at each step.
+        int64 (W,): row k of the packed sequence is this row of the flat batch; and int64 (T,) on the CPU: the
+        number of sequences still running at each step.
     """
     sequence = segment_ids(lengths, total)  # (W,)
     step = torch.arange(total, device=lengths.device) - segment_starts(lengths)[sequence]  # (W,)

@@ -1,1 +1,1 @@
-"""What torchmetrics lacks."""
+"""Metrics that torchmetrics lacks."""

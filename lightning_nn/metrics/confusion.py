@@ -1,4 +1,4 @@
-"""Figures that a confusion matrix decides: rows true, columns predicted."""
+"""Metrics of a confusion matrix: rows true, columns predicted."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class ClassScore(NamedTuple):
-    """One class.
+    """Scores of one class.
 
     Attributes:
-        category: its name.
-        precision: share of the samples given to it that are its own, 0 to 1.
-        recall: share of its samples that were given to it, 0 to 1.
-        f1: harmonic mean of the two.
-        support: samples it has.
+        category: name of the class.
+        precision: share of the samples predicted as this class that belong to it, 0 to 1.
+        recall: share of the samples of this class that were predicted as it, 0 to 1.
+        f1: harmonic mean of precision and recall.
+        support: number of samples of this class.
     """
 
     category: str
@@ -27,7 +27,7 @@ class ClassScore(NamedTuple):
 
 
 def accuracy(matrix: Tensor) -> Tensor:
-    """Share of samples on the diagonal, float32, 0 to 1.
+    """Compute the share of samples on the diagonal, float32, 0 to 1.
 
     Args:
         matrix: int64 (K, K).
@@ -36,7 +36,7 @@ def accuracy(matrix: Tensor) -> Tensor:
 
 
 def macro_f1(matrix: Tensor) -> Tensor:
-    """Mean F1 of the classes that occur, as truth or as prediction, float32, 0 to 1.
+    """Average F1 over the classes that occur among labels or predictions, float32, 0 to 1.
 
     Args:
         matrix: int64 (K, K).
@@ -46,7 +46,7 @@ def macro_f1(matrix: Tensor) -> Tensor:
 
 
 def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
-    """Precision, recall, F1 and support of each class.
+    """Compute precision, recall, F1 and support of each class.
 
     Args:
         matrix: int64 (K, K).
@@ -59,6 +59,6 @@ def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
 
 
 def _f1(matrix: Tensor) -> Tensor:
-    """F1 of each class, float32 (K,); 0 where a class does not occur."""
+    """Compute F1 of each class, float32 (K,); 0 where a class does not occur."""
     both = matrix.sum(0) + matrix.sum(1)
     return (2 * matrix.diagonal() / torch.clamp(both, min=1)).float()

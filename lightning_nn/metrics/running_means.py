@@ -1,4 +1,4 @@
-"""Means of an epoch, added up step by step."""
+"""Epoch means, accumulated step by step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Totals(NamedTuple):
     """Sums of an epoch.
 
     Attributes:
-        sums: by name.
-        weight: how many samples (pixels, words) they are over.
+        sums: sums by name.
+        weight: number of samples (pixels, words) in the sums.
     """
 
     sums: dict[str, float | Tensor]
@@ -22,11 +22,11 @@ class Totals(NamedTuple):
 
 
 class RunningMeans:
-    """Sums of an epoch on this process, by name, which do not wait for the device.
+    """Sums of an epoch on this process, by name, accumulated on the device without waiting for it.
 
     Attributes:
-        names: of the sums, in the order of the epoch's first step.
-        sums: (names + 1,), the weight last; float64 where the device has it; None before the epoch's first step.
+        names: names of the sums, in the order of the epoch's first step.
+        sums: (names + 1,), the weight last; float64 if the device has it; None before the epoch's first step.
     """
 
     def __init__(self) -> None:
@@ -35,29 +35,29 @@ class RunningMeans:
         self._resumed: tuple[int, Totals] | None = None
 
     def clear(self) -> None:
-        """Begins anew."""
+        """Reset the sums."""
         self.sums = self._resumed = None
 
     def resume(self, epoch: int, totals: Totals) -> None:
-        """Goes on from sums over all processes, if the next step is of their epoch.
+        """Resume from saved sums, if the next step belongs to their epoch.
 
         Args:
-            epoch: that had begun.
-            totals: of it.
+            epoch: number of the unfinished epoch.
+            totals: its sums so far, over all processes.
         """
         self._resumed = (epoch, totals)
 
     def add(self, sums: Mapping[str, Tensor], weight: int | Tensor, epoch: int, *, keeps_resumed: bool) -> None:
-        """Adds a step.
+        """Add the sums of a step.
 
         Args:
-            sums: by name, scalars; the same names in each step.
-            weight: how many samples they are over.
-            epoch: of the step.
-            keeps_resumed: whether it is on this process that resumed sums are gone on from.
+            sums: scalars by name; the same names in each step.
+            weight: number of samples in the sums.
+            epoch: epoch of the step.
+            keeps_resumed: add the resumed sums on this process; True on exactly one.
 
         Raises:
-            ValueError: other names than before.
+            ValueError: the names differ from those of the steps before.
         """
         values = [value.detach() for value in sums.values()]
         device = values[0].device
@@ -75,10 +75,10 @@ class RunningMeans:
         self.sums += step
 
     def totals(self, over_processes: Callable[[Tensor], Tensor]) -> Totals | None:
-        """Sums of the epoch so far over all processes; None before its first step.
+        """Return the sums of the epoch so far over all processes; None before its first step.
 
         Args:
-            over_processes: sums a tensor over the processes.
+            over_processes: function that sums a tensor over the processes.
         """
         if self.sums is None:
             return None

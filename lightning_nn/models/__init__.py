@@ -1,3 +1,3 @@
-"""The course's topics, a file each."""
+"""Models of the course, one topic per file."""
 
 import lightning_nn.compat  # noqa: F401

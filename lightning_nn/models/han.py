@@ -1,18 +1,19 @@
-"""Hierarchical attention network: words make sentences, sentences make a document, and both are weighed.
+"""Hierarchical attention network: a document classifier that attends to words within sentences, then to sentences.
 
 Z. Yang, D. Yang, C. Dyer, X. He, A. Smola, E. Hovy: Hierarchical Attention Networks for Document Classification,
-NAACL 2016. Equations by the paper's numbers. What differs: dropout and word dropout, which the paper does not mention;
-Adam instead of SGD with momentum; word vectors that begin at random, not from word2vec, and may lean on those of their
-characters; torch's GRU, whose reset gate comes after the product and has a bias of its own; and no padding: all words
-of a batch lie one after another, so an answer depends on nothing but its own document.
+NAACL 2016. Equation numbers are the paper's. Differences from it:
+
+- dropout and word dropout, which the paper does not mention
+- Adam instead of SGD with momentum
+- word vectors are initialised at random, not from word2vec, and may add vectors of their characters
+- torch's GRU: its reset gate is applied after the matrix product and has its own bias
+- no padding: the words of a batch are concatenated, so a prediction depends on its own document only
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Literal, NamedTuple, overload
+from typing import Literal, overload
 
-import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
@@ -20,42 +21,28 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.tasks.text_classification import TextClassifier
-
-
-class HANOutput(NamedTuple):
-    """What the network says and where it looked.
-
-    Attributes:
-        logits: (D, K).
-        word_attention: (W,), weight of each word; sums to 1 within a sentence (eq. 6).
-        sentence_attention: (S,), weight of each sentence; sums to 1 within a document (eq. 9).
-    """
-
-    logits: Tensor
-    word_attention: Tensor
-    sentence_attention: Tensor
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 
 class HAN(TextClassifier):
     """Hierarchical attention network (Yang et al. 2016).
 
     Args:
-        vocabulary_size: words, V; id 0 is the unknown word.
+        vocabulary_size: number of words, V; id 0 is the unknown word.
         num_classes: number of classes, K.
         embedding_size: width of a word vector, E.
-        hidden_size: width of each GRU in each direction, H; words and sentences are 2 H wide.
-        attention_size: width of the hidden layers of both attentions, A.
-        dropout: probability of dropping a value of word vectors, sentence and document vectors, 0 to 1.
+        hidden_size: width of each GRU per direction, H; encoded words and sentences are 2 H wide.
+        attention_size: width of the hidden layer of each attention, A.
+        dropout: probability of dropping a value of a word, sentence or document vector, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
-        character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
-            2015); of no use where words are characters. The model learns of the spelling from its reader, which the
-            Trainer gives it; in a loop of your own set `model.processor = data.processor`.
-        num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
+        character_vectors: add to each word's vector the mean vector of its first 8 characters (Chen et al. 2015);
+            useless where each word is one character. The processor tells the model how words are spelled; the Trainer
+            sets it, and a loop of your own must: `model.processor = data.processor`.
+        num_characters: number of distinct characters plus one for padding, C; only for `character_vectors`.
     """
 
     name = "han"
+    attends = True
     optimizer = Optimizer(name="adam", lr=2e-3)
 
     def __init__(
@@ -84,62 +71,14 @@ class HAN(TextClassifier):
     @overload
     def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
     @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> HANOutput: ...
-    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | HANOutput:
-        """Logits of each document, (D, K); with `return_attention`, both attention maps as well."""
+    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
+        """Compute logits (D, K); with `return_attention`, also the weights of words and sentences."""
         documents, sentences, words, _ = batch
-        x = self.embedding(words)  # (W, E)             x_it = W_e w_it
-        h = self.word_rnn(x, sentences)  # (W, 2H)      eq. 1-4, h_it
-        s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)    eq. 5-7
-        h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)            h_i
-        v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)    eq. 8-10
-        logits = self.output(self.dropout(v))  # (D, K)  eq. 11, W_c v + b_c
-        return HANOutput(logits, word_weights, sentence_weights) if return_attention else logits
-
-    @torch.inference_mode()
-    def explain(self, texts: list[str]) -> list[Explanation]:
-        """Answers with the weight of every word and sentence.
-
-        Args:
-            texts: documents.
-
-        Raises:
-            UserError: the model knows no vocabulary yet; an input that is not a text.
-        """
-        processor = self.require_processor()
-        explanations = []
-        for text in texts:
-            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
-            (explanation,) = self.explain_batch(batch)
-            explanations.append(explanation._replace(sentences=processor.tokens(text)))  # type: ignore[attr-defined]
-        return explanations
-
-    @torch.inference_mode()
-    def explain_batch(self, batch: TextBatch) -> list[Explanation]:
-        """The same as `explain` for an encoded batch; unknown words are shown as such.
-
-        Args:
-            batch: on the model's device.
-        """
-        processor = self.require_processor()
-        with self.evaluating():
-            logits, word_weights, sentence_weights = self(batch, return_attention=True)
-        best = self.probabilities(logits).max(1)
-        vocabulary_size = processor.vocabulary.words  # type: ignore[attr-defined]
-        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
-        words = iter([[vocabulary_size[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
-        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
-        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
-        return [
-            Explanation(
-                sentences=list(itertools.islice(words, len(shares))),
-                word_weights=list(itertools.islice(weights, len(shares))),
-                sentence_weights=shares.tolist(),
-                category=processor.categories[int(category)],
-                probability=float(probability),
-                truth=None if label is None else processor.categories[label],
-            )
-            for shares, probability, category, label in zip(
-                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
-            )
-        ]
+        x = self.embedding(words)  # (W, E)  x_it = W_e w_it
+        h = self.word_rnn(x, sentences)  # (W, 2H)  h_it, eq. 1-4
+        s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)  s_i, a_it, eq. 5-7
+        h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)  h_i, eq. 1-4 again
+        v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)  v, a_i, eq. 8-10
+        logits = self.output(self.dropout(v))  # (D, K)  W_c v + b_c, eq. 11
+        return AttentiveOutput(logits, word_weights, sentence_weights) if return_attention else logits

@@ -2,9 +2,9 @@
 
     p = sigmoid(w · x + b)
 
-A weighted sum of the inputs and a threshold (McCulloch and Pitts 1943), with the step replaced by a sigmoid that has a
-gradient (Cox 1958). Two losses are taught: the cross-entropy `bce`, whose gradient in the sum is p - y, and the squared
-error `mse`, whose gradient (p - y) p (1 - p) vanishes where the neuron is sure and wrong.
+The neuron of McCulloch and Pitts (1943) compares a weighted sum with a threshold. Here a sigmoid, which has a gradient,
+replaces the step (Cox 1958). The file teaches two losses. With z = w · x + b, the cross-entropy `bce` has the gradient
+dL/dz = p - y; the squared error `mse` has 2 (p - y) p (1 - p), which vanishes where the neuron is confident and wrong.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Criterion = Literal["bce", "mse"]
 
 
 class LogisticRegression(Classifier):
-    """One neuron that tells two classes apart.
+    """One neuron that separates two classes.
 
-    Weights and bias begin at zero. One neuron can: its gradient (p - y) x depends on the inputs, so the weights part
-    at the first step, and the loss `bce` is convex in them. In a network of several layers zero would not do, because
-    all neurons of a layer would stay the same (see SoftmaxClassifier).
+    Weights and bias start at zero. One neuron can learn from there: its gradient (p - y) x depends on the inputs, so
+    the weights differ after the first step, and `bce` is convex in them. In a network of several layers, zero would
+    keep all neurons of a layer equal (see SoftmaxClassifier).
 
     Args:
-        features: numbers in a sample, C x H x W of a picture.
+        features: values in a sample, C x H x W of an image.
         num_classes: must be 2.
-        criterion: bce, the cross-entropy -y log p - (1 - y) log(1 - p); or mse, the squared error (p - y)^2.
+        criterion: bce, cross-entropy -y log p - (1 - y) log(1 - p); or mse, squared error (p - y)^2.
 
     Raises:
         UserError: the data has more than two classes; an unknown criterion.
@@ -48,8 +48,8 @@ class LogisticRegression(Classifier):
         super().__init__(num_classes)
         if num_classes != 2:
             raise UserError(
-                f"one neuron tells 2 classes apart, the data has {num_classes}: choose two, such as "
-                "--data.classes [3,8] for digits, or take --model softmax"
+                f"one neuron separates 2 classes; the data has {num_classes}: choose two, such as "
+                "--data.classes [3,8] for digits, or use --model softmax"
             )
         self.save_hyperparameters(logger=False)
         choose("criterion", criterion, Criterion)
@@ -59,20 +59,25 @@ class LogisticRegression(Classifier):
         nn.init.zeros_(self.neuron.bias)
 
     def forward(self, batch: ImageBatch) -> Tensor:
-        """The sum w · x + b of each sample, (B,): positive for the second class."""
+        """Compute the logit z = w · x + b of each sample, (B,); positive means the second class."""
         x = normalize(batch.image, self.neuron.weight.dtype).flatten(1)  # (B, features)
-        return self.neuron(x).squeeze(1)
+        return self.neuron(x).squeeze(1)  # (B,)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of the first and of the second class, (B, 2)."""
+        """Return the probabilities 1 - p and p of both classes, (B, 2)."""
         return torch.stack([(-logits).sigmoid(), logits.sigmoid()], dim=1)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Their logarithms, (B, 2)."""
+        """Return the logarithms of the probabilities, (B, 2)."""
         return torch.stack([F.logsigmoid(-logits), F.logsigmoid(logits)], dim=1)
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Cross-entropy or squared error of each sample, (B,); labels int64 (B,), or float (B, 2), a share of each."""
+        """Compute the cross-entropy or squared error of each sample, (B,).
+
+        Args:
+            logits: (B,); half precision is converted to float32.
+            label: int64 (B,), or float (B, 2), the share of each class.
+        """
         logits, smooth = at_least_float32(logits), self.loss.label_smoothing
         second_share = (label[:, 1] if label.is_floating_point() else label).to(logits.dtype)
         y = second_share * (1 - smooth) + smooth / 2

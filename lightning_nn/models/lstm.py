@@ -1,15 +1,16 @@
-"""Recurrent text classifier: words in their order, one state that is carried along.
+"""Recurrent text classifier: a state is updated word by word, and the states are pooled into one document vector.
 
     rnn   s_t = tanh(W s_{t-1} + U x_t + b)                                     Elman 1990
     lstm  f, i, o = sigmoid(...);  c_t = f c_{t-1} + i tanh(...);  s_t = o tanh(c_t)   Hochreiter, Schmidhuber 1997
     gru   s_t = (1 - z) n + z s_{t-1}                                           Cho et al. 2014
 
-A document is read from its first word to its last, sentences joined; how the states become one vector is a choice.
+The sentences of a document are concatenated. There is no padding, so a prediction depends on its own document only.
+The gates follow torch; see `FlatRNN`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,36 +19,36 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
-from lightning_nn.layers.ragged import segment_max, segment_mean, segment_sum
+from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.text_classification import TextClassifier
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 Pooling = Literal["last", "mean", "max", "attention"]
 
 
 class LSTMClassifier(TextClassifier):
-    """Embedding, recurrent layers, pooling over time, fully connected.
+    """Embedding, recurrent layers, pooling over time, linear output.
 
     Args:
-        vocabulary_size: words, V; id 0 is the unknown word.
+        vocabulary_size: number of words, V; id 0 is the unknown word.
         num_classes: number of classes, K.
         embedding_size: width of a word vector, E.
-        hidden_size: width of the state in each direction, H.
+        hidden_size: width of the state per direction, H.
         cell: rnn, lstm or gru.
         direction: forward, backward (from the last word to the first) or both.
-        layers: recurrent layers, each over the states of the one below.
-        pooling: how the states of a document become one vector: last (the state after the last word read), mean, max,
-            attention; several are put side by side.
-        dropout: probability of dropping a value of word vectors, between layers and of the pooled vector, 0 to 1.
+        layers: number of recurrent layers, each over the states of the one below.
+        pooling: one or more of last (the state after the last word read), mean, max and attention; the results of
+            several are concatenated.
+        dropout: probability of dropping a value of a word vector, between layers, or of the pooled vector, 0 to 1.
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
-        character_vectors: a word's vector is its own plus the mean of those of its first 8 characters (Chen et al.
-            2015); of no use where words are characters. The model learns of the spelling from its reader, which the
-            Trainer gives it; in a loop of your own set `model.processor = data.processor`.
-        num_characters: different characters in the words and one more for none, C; needed for `character_vectors` only.
+        character_vectors: add to each word's vector the mean vector of its first 8 characters (Chen et al. 2015);
+            useless where each word is one character. The processor tells the model how words are spelled; the Trainer
+            sets it, and a loop of your own must: `model.processor = data.processor`.
+        num_characters: number of distinct characters plus one for padding, C; only for `character_vectors`.
 
     Raises:
-        UserError: an unknown pooling, or none.
+        UserError: an unknown pooling, or an empty list.
     """
 
     name = "lstm"
@@ -79,24 +80,41 @@ class LSTMClassifier(TextClassifier):
         self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
-        self.attention = ContextAttention(width, width) if "attention" in self.poolings else None
+        self.attends = "attention" in self.poolings
+        self.attention = ContextAttention(width, width) if self.attends else None
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width * len(self.poolings), num_classes)
 
-    def forward(self, batch: TextBatch) -> Tensor:
-        """Logits of each document, (D, K)."""
-        lengths = segment_sum(batch.sentences, batch.documents)  # (D,) words of each document
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
+    def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
+        """Compute logits (D, K); with `return_attention`, also the weights of words and sentences.
+
+        Attention spans all words of a document. A sentence's weight is the sum of its words' weights, and a word's
+        weight is its share of that sum.
+        """
+        lengths = segment_sum(batch.sentences, batch.documents)  # (D,)  words of each document
         x = self.embedding(batch.words)  # (W, E)
         states = self.rnn(x, lengths)  # (W, H or 2H)
         pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
-        return self.output(self.dropout(pooled))
+        logits = self.output(self.dropout(pooled))  # (D, K)
+        if not return_attention:
+            return logits
+        assert self.attention is not None  # see `attends`
+        weights = self.attention(states, lengths)[1]  # (W,)  sums to 1 within a document
+        sentence_weights = segment_sum(weights, batch.sentences)  # (S,)
+        sentence = segment_ids(batch.sentences, len(batch.words))  # (W,)
+        total = sentence_weights.clamp(min=torch.finfo(weights.dtype).tiny)  # an ignored sentence's may underflow
+        return AttentiveOutput(logits, weights / total[sentence], sentence_weights)
 
     def pool(self, pooling: Pooling, states: Tensor, lengths: Tensor) -> Tensor:
-        """One vector a document, (D, H or 2H).
+        """Pool the states of each document into one vector, (D, H or 2H).
 
         Args:
             pooling: last, mean, max or attention.
-            states: (W, H or 2H), one after another.
+            states: (W, H or 2H), of all documents, one after another.
             lengths: int64 (D,), words of each document.
         """
         if pooling == "last":
@@ -105,5 +123,5 @@ class LSTMClassifier(TextClassifier):
             return segment_mean(states, lengths)
         if pooling == "max":
             return segment_max(states, lengths)
-        assert self.attention is not None  # made in the constructor where a pooling asks for it
+        assert self.attention is not None  # see `attends`
         return self.attention(states, lengths)[0]

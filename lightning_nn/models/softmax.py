@@ -1,9 +1,10 @@
-"""Softmax regression: K neurons that share one probability; with hidden layers, a fully connected network.
+"""Softmax regression: K neurons whose outputs form one distribution; with hidden layers, a multilayer perceptron.
 
     z = W x + b,    p_k = exp(z_k) / sum_j exp(z_j),    loss = -log p_y
 
-The gradient of the loss in z is p - y. With `hidden`, layers of neurons with a ReLU stand before it. How the weights
-begin is a choice here, because it is a lesson: all zeros works for one layer and not for several.
+Softmax is Bridle's (1990). The gradient of the loss is dL/dz = p - y, with y one-hot. Each hidden layer computes
+ReLU(W x + b). The initial weights are an argument because they teach something: zeros work for one layer, but not for
+several.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ Init = Literal["zeros", "normal", "xavier", "kaiming"]
 
 
 class SoftmaxClassifier(Classifier):
-    """K neurons and softmax, behind any number of hidden layers.
+    """K neurons and softmax, after any number of hidden layers.
 
     Args:
-        features: numbers in a sample, C x H x W of a picture.
+        features: values in a sample, C x H x W of an image.
         num_classes: number of classes, K.
-        hidden: neurons of each hidden layer, from the input on; none is softmax regression.
-        init: weights at the start. zeros: enough for one layer, whose gradient (p - y) x differs from weight to
-            weight; with hidden layers no gradient gets through, and only the last bias learns. normal: N(0, 0.01^2).
-            xavier: Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the variance behind a ReLU. Biases
-            begin at zero.
+        hidden: number of neurons in each hidden layer, first to last; without any, softmax regression.
+        init: initial weights. zeros: enough for one layer, whose gradient (p - y) x differs from weight to weight;
+            through hidden layers no gradient passes, and only the last bias learns. normal: N(0, 0.01^2). xavier:
+            Glorot and Bengio 2010. kaiming: He et al. 2015, which preserves the variance after a ReLU. Biases start
+            at zero.
 
     Raises:
         UserError: an unknown init, or a layer without neurons.
@@ -55,16 +56,16 @@ class SoftmaxClassifier(Classifier):
             linear = nn.Linear(inputs, outputs)
             initialise(linear, init)
             layers += [linear, nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])  # no ReLU behind the logits
+        self.layers = nn.Sequential(*layers[:-1])  # no ReLU after the logits
 
     def forward(self, batch: ImageBatch) -> Tensor:
-        """Logits, (B, K)."""
+        """Compute logits z, (B, K)."""
         x = normalize(batch.image, next(self.parameters()).dtype).flatten(1)  # (B, features)
-        return self.layers(x)
+        return self.layers(x)  # (B, K)
 
 
 def initialise(linear: nn.Linear, init: Init) -> None:
-    """Sets the weights of a layer at the start, and its bias to zero."""
+    """Initialise the weights of a layer, and set its bias to zero."""
     nn.init.zeros_(linear.bias)
     if init == "zeros":
         nn.init.zeros_(linear.weight)

@@ -1,1 +1,1 @@
-"""What a run leaves on disk."""
+"""Files of a run: its folder, checkpoints, saved settings and results."""

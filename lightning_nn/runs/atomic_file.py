@@ -1,7 +1,7 @@
-"""Files that are whole or not there: the one way in which the project writes to a path.
+"""Atomic writing: every file that the project writes is complete or absent.
 
-Only a regular file is replaced, at once, keeping its permissions. A link stays, and the file that it leads to is
-written. What is no regular file (a FIFO, a device, /dev/stdout) gets the bytes as they come. A folder is refused.
+A regular file is replaced in one step and keeps its permissions. A link stays, and its target is written. Anything
+else (a FIFO, a device, /dev/stdout) gets the bytes as they come. A folder is refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from lightning_nn.errors import UserError
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _LINKS = 40  # followed at most, as Linux does
-_NAME = 200  # bytes of a name that its temporary one repeats; most file systems allow 255
+_NAME = 200  # bytes of a file's name that its temporary name repeats; most file systems allow 255
 
 
 def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
-    """Calls `write` with a binary file that becomes `path` only once it is complete and on the disk.
+    """Call `write` with a binary file that becomes `path` only once it is complete and on the disk.
 
     Raises:
         UserError: the disk is full, the folder can't be written, or `path` is a folder.
@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[Any], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text in UTF-8.
+    """Write a text in UTF-8.
 
     Raises:
         UserError: see `write_atomically`.
@@ -49,12 +49,12 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """Opens a text stream in UTF-8, line ends untranslated, that becomes `path` once the body is through.
+    """Open a text stream in UTF-8, line ends untranslated, that becomes `path` once the body is done.
 
-    If the body raises, a file that was there stays as it was.
+    If the body raises, an existing file stays unchanged.
 
     Raises:
-        UserError: see `write_atomically`. An error of the body that is not about this file is raised as it is.
+        UserError: see `write_atomically`. An error of the body that does not concern this file is raised unchanged.
     """
     foreign: BaseException | None = None
     try:
@@ -75,7 +75,7 @@ def writing(path: Path) -> Iterator[TextIO]:
 
 
 class _TextStream(io.TextIOWrapper):
-    """Text stream that remembers which error is its own."""
+    """Text stream that remembers its own write error."""
 
     failure: OSError | None = None
 
@@ -92,7 +92,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     descriptor = _descriptor(path)
     if descriptor is not None:
         if descriptor == 1:
-            sys.stdout.flush()  # what was printed before stands before
+            sys.stdout.flush()  # what was printed earlier comes first
         with os.fdopen(os.dup(descriptor), "wb") as stream:
             yield stream
         return
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _replaced(path: Path, found: os.stat_result | None) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that takes its place at the end."""
+    """Open a temporary file beside `path` that replaces it at the end."""
     if found is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     name = path.name.encode("utf-8", "surrogateescape")[:_NAME].decode("utf-8", "ignore")
@@ -136,9 +136,9 @@ def _replaced(path: Path, found: os.stat_result | None) -> Iterator[IO[bytes]]:
 
 
 def _is_written(temporary: Path) -> bool:
-    """Whether the process that made a temporary file may still write it; one that was killed does not."""
+    """Return whether the process that made a temporary file may still be writing it; a killed process is not."""
     process = temporary.name.split(".")[-2]
-    if os.name == "nt" or not process.isdigit():  # Windows removes no file that is open
+    if os.name == "nt" or not process.isdigit():  # Windows removes no open file
         return False
     try:
         os.kill(int(process), 0)
@@ -150,7 +150,7 @@ def _is_written(temporary: Path) -> bool:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open file that a path such as /dev/stdout or /dev/fd/3 stands for."""
+    """Return the descriptor of the open file that a path such as /dev/stdout or /dev/fd/3 stands for, else None."""
     place = Path(os.path.normpath(Path.cwd() / path))
     for _ in range(_LINKS):
         if match := _DESCRIPTOR.fullmatch(place.as_posix()):
@@ -162,9 +162,9 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _unwritable(path: Path, error: BaseException, remedy: str) -> UserError:
-    first = error  # torch's zip writer fails a second time when it is closed
+    first = error  # torch's zip writer fails a second time on close
     while isinstance(first.__context__, OSError | RuntimeError):
         first = first.__context__
     reason = first.strerror if isinstance(first, OSError) and first.strerror else str(first).splitlines()[0]
-    kept = "; the one there before is kept" if path.is_file() else ""
+    kept = "; the existing file is kept" if path.is_file() else ""
     return UserError(f"can't write {path}: {reason}{kept}; free space or {remedy}")

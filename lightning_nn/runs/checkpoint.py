@@ -1,4 +1,4 @@
-"""Checkpoints as plain data: read without running code, written whole or not at all."""
+"""Checkpoints as plain data: loaded without running code, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from lightning_nn import catalog
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 
-FORMAT = 1  # of what stands under the key "lightning_nn"
-_PARTS = ("state_dict", "hyper_parameters", "model", "processor", "settings")
+FORMAT = 1  # of the value under the key "lightning_nn"
+_KEYS = ("state_dict", "hyper_parameters", "model", "processor", "settings")
 
 
 class Progress(NamedTuple):
     """How far a run had come when its checkpoint was written.
 
     Attributes:
-        epochs: that are done.
-        steps: of the optimizer that are done.
+        epochs: completed epochs.
+        steps: completed optimizer steps.
     """
 
     epochs: int
@@ -38,19 +38,19 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint: opened once a command and handed on.
+    """An open checkpoint; each command opens its file once and passes this object on.
 
-    Its settings come from anyone; `lightning_nn.runs.saved_settings.trusted` decides which of them are believed.
+    Its settings are untrusted; `lightning_nn.runs.saved_settings.trusted` decides which of them are used.
 
     Attributes:
         path: the file.
-        model: name of its model in the catalog.
-        data: name of the data set its model was trained on; None if it was not trained by the command line.
-        arguments: of the model's constructor.
-        data_arguments: of the data module's constructor.
-        settings: of the training by group, as the model keeps them: optimizer, lr_scheduler, loss.
-        run: what the command line added by group: trainer, checkpoint, early_stopping, seed_everything.
-        content: Lightning's dictionary, which holds all of this and the weights.
+        model: name of the model in the catalog.
+        data: name of the data set the model was trained on; None if it was not trained by the command line.
+        arguments: arguments of the model's constructor.
+        data_arguments: arguments of the data module's constructor.
+        settings: training settings by group, as the model keeps them: optimizer, lr_scheduler, loss.
+        run: settings by group that the command line added: trainer, checkpoint, early_stopping, seed_everything.
+        content: Lightning's dictionary, which holds all of the above and the weights.
     """
 
     path: Path
@@ -64,34 +64,34 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: str | Path, map_location: Any = "cpu") -> Checkpoint:
-        """Reads a file, of which nothing is executed.
+        """Load a file without executing anything in it.
 
         Args:
             path: the file.
-            map_location: where its tensors go, as in `torch.load`.
+            map_location: device of its tensors, as in `torch.load`.
 
         Raises:
-            UserError: the file is missing, damaged, holds more than plain data, is not one of this project's or was
-                written by a newer version.
+            UserError: the file is missing or damaged, holds more than plain data, or was written by something else or
+                by a newer version.
         """
         return cls.of(_read(Path(path), map_location), path)
 
     @classmethod
     def of(cls, content: Any, path: str | Path) -> Checkpoint:
-        """Looks at what a file holds.
+        """Check the content of a file and return it as a checkpoint.
 
         Args:
             content: as `torch.load` returned it.
             path: the file.
 
         Raises:
-            UserError: it was written by something else, by a newer version, or is not whole.
+            UserError: the file was written by something else or by a newer version, or is damaged.
         """
         path = Path(path)
         content = migrate(content, path)
         mine = content["lightning_nn"]
-        if missing := [part for part in _PARTS if part not in {**content, **mine}]:
-            raise UserError(f"{path} is not whole: it lacks {', '.join(missing)}; use another checkpoint")
+        if missing := [key for key in _KEYS if key not in {**content, **mine}]:
+            raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}; use another checkpoint")
         run = mine.get("run", {})
         data_arguments = content.get("datamodule_hyper_parameters", {})
         groups = [content["state_dict"], content["hyper_parameters"], data_arguments, mine["settings"], run]
@@ -103,7 +103,7 @@ class Checkpoint:
             whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))
         ):
             raise UserError(
-                f"{path} is not whole: weights, model, settings or processor are malformed; use another checkpoint"
+                f"{path} is damaged: weights, model, settings or processor are malformed; use another checkpoint"
             )
         return cls(
             path=path,
@@ -118,35 +118,35 @@ class Checkpoint:
 
     @property
     def state_dict(self) -> dict[str, Any]:
-        """The weights by name; tensors, in a file that is as it should be."""
+        """The weights by name: tensors, unless the file is malformed."""
         weights: dict[str, Any] = self.content["state_dict"]
         return weights
 
     @property
     def reads(self) -> bool:
-        """Whether it says how raw input is read."""
+        """Whether it holds a processor, which encodes raw input."""
         return self.content["lightning_nn"]["processor"] is not None
 
     def processor(self) -> Any:
-        """The processor of its model; None if it keeps none.
+        """Load the processor of the model; return None if there is none.
 
         Raises:
-            UserError: it is damaged.
+            UserError: the processor is damaged.
         """
         kept = self.content["lightning_nn"]["processor"]
         return None if kept is None else catalog.processor(kept["kind"], kept["state"])
 
     def data_state(self, data: type) -> dict[str, Any]:
-        """What a data module added to the checkpoint (`DataModule.state_dict`); empty if it added nothing.
+        """Return the state that a data module saved (`DataModule.state_dict`); empty if it saved none.
 
         Args:
-            data: its class.
+            data: class of the data module.
         """
         state = self.content.get(data.__qualname__)
         return state if isinstance(state, dict) else {}
 
     def callback_state(self, key: str) -> dict[str, Any]:
-        """The state of a callback; empty where there is none.
+        """Return the state of a callback; empty if there is none.
 
         Args:
             key: the callback's `state_key`.
@@ -157,34 +157,34 @@ class Checkpoint:
 
     @property
     def progress(self) -> Progress:
-        """How far its run had come.
+        """Progress of the run when the checkpoint was written.
 
         Raises:
-            UserError: it holds weights only, or does not say.
+            UserError: the checkpoint holds weights only, or its progress is malformed.
         """
         if "loops" not in self.content:
-            raise UserError(f"{self.path} holds weights only, no run to go on with: --finetune FILE")
+            raise UserError(f"{self.path} holds weights only, no run to resume: --finetune FILE trains from them")
         try:
             loop = self.content["loops"]["fit_loop"]
             epoch, through = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
-            # The epoch in hand is done where its last batch is, and is not counted yet.
+            # After its last batch the current epoch is done, but Lightning has not counted it yet.
             epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
             return Progress(int(epochs), int(self.content["global_step"]))
         except (KeyError, TypeError, ValueError):
             raise UserError(
-                f"{self.path} is not whole: it does not say how far its run was; use another checkpoint"
+                f"{self.path} is damaged: it does not say how far its run was; use another checkpoint"
             ) from None
 
 
 def migrate(content: Any, path: Path) -> dict[str, Any]:
-    """Brings what a file holds to the format of this version; code for earlier formats stands here.
+    """Convert the content of a file to the present format; code for earlier formats would go here.
 
     Args:
         content: as `torch.load` returned it.
         path: the file, for errors.
 
     Raises:
-        UserError: it was written by something else or by a newer version.
+        UserError: the file was written by something else or by a newer version.
     """
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(
@@ -196,7 +196,7 @@ def migrate(content: Any, path: Path) -> dict[str, Any]:
         raise UserError(f"{path} was not written by lightning_nn: it does not say which model it holds")
     version = mine.get("format")
     if type(version) is not int or version < 1:
-        raise UserError(f"{path} is not whole: it does not say which format it has; use another checkpoint")
+        raise UserError(f"{path} is damaged: it does not say which format it has; use another checkpoint")
     if version > FORMAT:
         raise UserError(
             f"{path} has format {version}, newer than this lightning_nn reads ({FORMAT}): pip install -U lightning-nn"
@@ -209,12 +209,12 @@ def _read(path: Path, map_location: Any) -> Any:
         raise UserError(_missing(path))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's thoughts on pickles that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
             return torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:  # the unpickler raises whatever damaged bytes lead it to
+    except Exception as error:  # damaged bytes can make the unpickler raise anything
         if "GLOBAL " in str(error):  # the name of a class or function that is not plain data
             raise UserError(
-                f"{path} holds more than plain data and could run code when loaded: refused, nothing of it was run.\n"
+                f"{path} holds more than plain data and could run code when loaded: refused, nothing in it was run.\n"
                 "Ask its author for a checkpoint of plain tensors."
             ) from None
         raise UserError(
@@ -224,13 +224,13 @@ def _read(path: Path, map_location: Any) -> Any:
 
 
 class PlainCheckpointIO(TorchCheckpointIO):
-    """Lightning's reading and writing of checkpoints, made safe.
+    """Lightning's input and output of checkpoints, made safe.
 
-    Written to a temporary file beside, synced, then renamed: a crash or a full disk while writing loses the new
-    checkpoint, never the old one. Read with `weights_only=True` always.
+    A checkpoint is written to a temporary file beside the old one, synced, then renamed: a crash or a full disk loses
+    the new checkpoint, never the old one. It is always loaded with `weights_only=True`.
 
     Args:
-        opened: a checkpoint that is given out, once, in place of reading its file again.
+        opened: an open checkpoint, returned once instead of loading its file again.
     """
 
     def __init__(self, opened: Checkpoint | None = None) -> None:
@@ -238,7 +238,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
         self._opened = opened
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes all or nothing.
+        """Save a checkpoint whole or not at all.
 
         Raises:
             UserError: the disk is full or the folder can't be written.
@@ -248,24 +248,24 @@ class PlainCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Reads plain data only; `weights_only` has no say in it."""
-        opened, self._opened = self._opened, None  # what is given out belongs to the optimizer from then on
+        """Load plain data only, whatever `weights_only` says."""
+        opened, self._opened = self._opened, None  # returned once: the optimizer then changes its tensors
         if opened is not None and Path(path).absolute() == opened.path.absolute():
             return opened.content
         return Checkpoint.open(path, map_location if map_location is not None else "cpu").content
 
 
 def to_plain_data(value: Any, where: str) -> Any:
-    """A value as what a checkpoint may hold: numbers, strings, bools, None, lists and dicts of these.
+    """Convert a value to plain data, which a checkpoint may hold: numbers, strings, bools, None, lists and dicts.
 
-    NumPy's numbers and arrays and tensors become Python's, a path its name.
+    NumPy numbers, arrays and tensors become Python's numbers and lists, a path becomes its name.
 
     Args:
         value: arguments or settings.
-        where: how an error calls it.
+        where: name of the value in errors.
 
     Raises:
-        UserError: it is something else, which could not be loaded again.
+        UserError: the value is of another kind, which could not be loaded again.
     """
     if value is None or isinstance(value, str | bool | int | float):
         return value

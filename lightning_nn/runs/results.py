@@ -1,4 +1,4 @@
-"""What came of a run: its results.json, and the closing table."""
+"""Results of a run: its results.json, with versions and commit."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lightning_nn.runs.atomic_file import write_text
 
 
 def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) -> None:
-    """Writes results.json whole; what it held before and is not in `results` stays.
+    """Update results.json, written whole or not at all; earlier values that are not in `results` stay.
 
     Args:
         path: the file.
-        results: what to write.
-        trained: the model has changed, so figures of a test there was are of another one: they go.
+        results: values by name.
+        trained: remove earlier test metrics, because the model has been trained further since.
     """
     try:
         old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except (ValueError, TypeError):
-        print(f"{path} could not be read; it is written anew", file=sys.stderr)
+        print(f"{path} could not be read and is replaced", file=sys.stderr)
         old = {}
     kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
     text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
@@ -32,7 +32,7 @@ def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) 
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Return the versions of Python and of the packages that a result depends on."""
     names = ("lightning-nn", "torch", "pytorch-lightning", "torchmetrics", "jieba", "numpy")
     found = {"python": platform.python_version()}
     for name in names:
@@ -44,13 +44,13 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of a checkout, with a plus if it was changed; None for an installed package."""
+    """Return the commit of a checkout, with a plus if files were changed; None for an installed package."""
     package = Path(__file__).parent.parent
     try:
         # An environment may lie inside somebody else's repository.
         tracked = ["git", "-C", str(package), "ls-files", "--error-unmatch", "__init__.py"]
         subprocess.run(tracked, capture_output=True, timeout=10, check=True)
-        ask = ["git", "-C", str(package), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(ask, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        describe = ["git", "-C", str(package), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,7 +1,8 @@
 """A run's folder: logs/MODEL/RUN with config.yaml, checkpoints/, TensorBoard events and results.json.
 
-One process at a time trains in it: it holds the lock of the folder's `.lock`, which ends with the process, however that
-ends. So a run that crashed before its first checkpoint leaves its name free, and one that still trains does not.
+Only one process at a time trains in a folder: it holds a lock on the file `.lock`, which the system releases when the
+process ends, however it ends. So the name of a run that crashed before its first checkpoint is free again, and the name
+of a run that still trains is not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lightning_nn.errors import UserError
 
 
 class Run:
-    """Where a run is kept.
+    """Folder of a run and its files.
 
     Args:
         folder: logs/MODEL/RUN.
@@ -49,23 +50,24 @@ class Run:
 
     @property
     def results(self) -> Path:
-        """What came of it."""
+        """Results of the run."""
         return self.folder / "results.json"
 
     @classmethod
     def new(cls, logs: str, model: str, name: str | None) -> Run:
-        """Makes a folder for a new run and claims it; the same folder on every process of the run.
+        """Make a folder for a new run and claim it; every process of the run gets the same folder.
 
         Args:
             logs: folder of all runs.
-            model: the model's name.
-            name: of the run; None for the time.
+            model: name of the model.
+            name: name of the run; None for the present time.
 
         Raises:
-            UserError: the folder holds a run already, another process trains in it, or it can't be written.
+            UserError: the name is no single folder, the folder holds a run already, another process trains in it, or
+                it can't be written.
         """
         if name is not None and (Path(name).name != name or name == ".." or "\\" in name):
-            raise UserError(f"--name {name}: a name is one folder, without / or \\; --folder says where it is made")
+            raise UserError(f"--name {name}: a name is one folder, without / or \\; --folder chooses its parent")
         chosen = name or datetime.now().strftime("%Y%m%d-%H%M%S")
         run = cls(Path(logs) / model / chosen)
         if not is_first_process():
@@ -76,7 +78,7 @@ class Run:
             run.claim()
             if run.is_begun:
                 raise UserError(
-                    f"{run.folder} holds a run already: choose another --name, or go on with it: --ckpt_path {run.last}"
+                    f"{run.folder} holds a run already: choose another --name, or resume it: --ckpt_path {run.last}"
                 )
         else:
             count = 1
@@ -89,13 +91,13 @@ class Run:
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is anything in it that a second run would overwrite."""
+        """Whether the folder holds anything that a second run would overwrite."""
         return self.results.exists() or any(self.checkpoints.glob("*.ckpt"))
 
     def claim(self) -> None:
-        """Keeps other processes from training in this folder, until this process ends or this object goes.
+        """Keep other processes from training in this folder, until this process ends or this object is deleted.
 
-        Only the first process of a run claims it.
+        Only the main process of a run claims the folder.
 
         Raises:
             UserError: another process trains in it, or it can't be written.
@@ -114,7 +116,7 @@ class Run:
         self._lock = lock
 
     def _make(self) -> bool:
-        """Makes the folder; False if it was there."""
+        """Make the folder; return False if it exists already."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir()
@@ -130,12 +132,12 @@ class Run:
         return UserError(f"can't write to {self.folder}: {error.strerror}; choose another folder with --folder")
 
     def release(self) -> None:
-        """Lets other processes train in this folder."""
+        """Let other processes train in this folder."""
         if self._lock is not None:
             self._lock.release()
 
     def discard(self) -> None:
-        """Removes the folder of a run that keeps nothing."""
+        """Remove the folder of a run that saved nothing."""
         self.release()
         with contextlib.suppress(OSError):
             (self.folder / ".lock").unlink(missing_ok=True)
@@ -143,7 +145,7 @@ class Run:
 
     @classmethod
     def of(cls, checkpoint: Path) -> Run | None:
-        """The run that a checkpoint belongs to, None if it lies elsewhere."""
+        """Return the run that a checkpoint belongs to; None if it lies outside a run's folder."""
         checkpoint = checkpoint.absolute()
         run = cls(checkpoint.parent.parent)
         if checkpoint.parent.name != "checkpoints" or not run.config.is_file():
@@ -154,7 +156,7 @@ class Run:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes: rank 0, before there are ranks and after."""
+    """Return whether this is the main process, which writes: rank 0, also before Lightning assigns ranks."""
     return all(
         int(os.environ.get(name, "0")) == 0
         for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")

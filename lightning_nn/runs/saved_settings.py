@@ -1,9 +1,9 @@
-"""The trust boundary: which settings of a checkpoint, or of the config.yaml in its run's folder, are believed.
+"""The trust boundary: the settings of a checkpoint, or of the config.yaml in its run's folder, that are used.
 
-Both files come from anyone, and a parser of settings makes objects of whatever classes they name. So no value of theirs
-reaches a parser or a constructor but by `trusted`: an option is taken if its name is on a list and its value passes
-that name's check. What passes is a number, a flag, one of several names, a text, or a list or dictionary of these;
-nothing that passes names a class. A file that the person names with `-c` is theirs, and is not read here.
+Both files are untrusted, and a parser of settings makes objects of whatever classes they name. So their values reach a
+parser or a constructor only through `trusted`, which accepts an option if its name is on a list and its value passes
+that name's check. A value that passes is a number, a flag, one of several names, a text, or a list or dictionary of
+these; none names a class. A file that the user names with `-c` is trusted, and is not read here.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import yaml
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
-PATHS = ("data.path", "data.user_dict")  # files that settings name; they are only read
+PATHS = ("data.path", "data.user_dict")  # options that name files; these are only read
 
-NAMES = ("model_name", "data_name")  # what a config.yaml says beside settings; the checkpoint says it itself
+NAMES = ("model_name", "data_name")  # in a config.yaml beside the settings; the checkpoint itself has both
 
 _LONGEST = 4096  # characters of a text
 _LARGEST = 1_000_000  # characters of a config.yaml
-_SHOWN = 8  # names of options in a line
-_NO_NAME = re.compile("[\\0\ud800-\udc7f\udd00-\udfff]")  # signs that no name of a file can have
+_SHOWN = 8  # names of options in an error, at most
+_NO_NAME = re.compile("[\\0\ud800-\udc7f\udd00-\udfff]")  # characters that no file name can have
 
 _Count = Literal["weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds"]
 _AMOUNT = rf"'(?:{'|'.join(get_args(_Count))})': \d{{1,9}}"
-_DURATION = (  # also a dictionary as jsonargparse writes one where a text would do as well
+_DURATION = (  # jsonargparse may write the dictionary as a text
     dict[_Count, int],
     re.compile(rf"\d{{1,9}}:\d\d:\d\d:\d\d|\{{{_AMOUNT}(?:, {_AMOUNT})*\}}"),
 )
@@ -46,8 +46,8 @@ _STRATEGY = re.compile(
 _NOTHING = (None, list[NoReturn])
 _WHOLE, _NUMBER, _FLAG = int | None, int | float | None, bool | None
 
-# The trainer's options, each with the type, the pattern or the several of these that its value must be of. Those that
-# take objects are taken as nothing, those of folders and registries, which would be written to, likewise.
+# The trainer's options, each with the type or pattern of its value, or several of these. Options whose values are
+# objects, and those of folders and registries, which would be written to, must be empty.
 TRAINER: dict[str, Any] = {
     **dict.fromkeys(("max_epochs", "min_epochs", "max_steps", "min_steps", "num_nodes"), _WHOLE),
     **dict.fromkeys(("check_val_every_n_epoch", "num_sanity_val_steps", "log_every_n_steps"), _WHOLE),
@@ -70,23 +70,23 @@ TRAINER: dict[str, Any] = {
     "val_check_interval": (_NUMBER, *_DURATION),
 }
 
-# Texts of other options that are more than a name to compare with.
+# Other options whose texts are more than a name to compare with.
 _TEXTS = {"data.encoding": re.compile(r"[\w-]{1,40}", re.ASCII)}
 
 
 class Saved(NamedTuple):
-    """What a file says of settings.
+    """Settings from untrusted files, after the check.
 
     Attributes:
-        taken: values that may go to a parser, by dotted name.
-        left_out: names of those that may not, made safe to show.
+        taken: accepted values, which may go to a parser, by dotted name.
+        left_out: names of rejected options, made safe to show.
     """
 
     taken: dict[str, Any]
     left_out: list[str]
 
     def group(self, name: str) -> dict[str, Any]:
-        """What was taken of a group, by the names within it."""
+        """Return the accepted values of a group, by the names within it."""
         head = f"{name}."
         return {key.removeprefix(head): value for key, value in self.taken.items() if key.startswith(head)}
 
@@ -94,14 +94,14 @@ class Saved(NamedTuple):
 def trusted(
     sources: Iterable[Mapping[Any, Any]], classes: Mapping[str, type], trainer: Mapping[str, Any] | None = None
 ) -> Saved:
-    """Takes from what files say the settings that are believed; a later file over an earlier one.
+    """Check the settings of untrusted files; a later file overrides an earlier one.
 
     Args:
-        sources: what each file holds: groups of options, or options by dotted name, or anything at all.
+        sources: content of each file: groups of options, or options by dotted name, or anything at all.
         classes: for each group but the trainer's, the class whose constructor's parameters are its options; each must
             have a type of plain data.
-        trainer: the trainer's options with their built-in values, which are taken from any file, and without remark;
-            None takes no option of it, and no seed.
+        trainer: the trainer's options with their built-in values; an option with its built-in value is dropped without
+            remark if its check refuses it. None accepts no option of the trainer, and no seed.
     """
     checks: dict[str, Any] = {
         f"{group}.{name}": kind for group, each in classes.items() for name, kind in _parameters(each).items()
@@ -125,37 +125,37 @@ def trusted(
 
 
 def read_config(text: str, where: str) -> dict[Any, Any]:
-    """A config.yaml as plain data, of which nothing was checked.
+    """Parse a config.yaml to plain data; its values are not checked.
 
     Args:
-        text: what it holds.
-        where: how an error calls it.
+        text: content of the file.
+        where: name of the file in errors.
 
     Raises:
-        UserError: it is damaged, or more than plain data.
+        UserError: the text is damaged, too long, or holds more than plain data.
     """
     try:
         config = yaml.safe_load(text) if len(text) <= _LARGEST else None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError):
         config = None
     if not isinstance(config, dict) and text.strip():
-        raise UserError(f"{where} is damaged: settings by group are expected in it, of plain data")
+        raise UserError(f"{where} is damaged: expected settings by group, as plain data")
     return config or {}
 
 
 def names(options: list[str]) -> str:
-    """Names of options in a line of bounded length."""
+    """Join names of options to a line of bounded length."""
     more = f" and {len(options) - _SHOWN:,} more" if len(options) > _SHOWN else ""
     return ", ".join(options[:_SHOWN]) + more
 
 
 def overlap(option: str, other: str) -> bool:
-    """Whether one of two dotted names is, or is a part of, the other."""
+    """Return whether two dotted names are equal, or one is a group that holds the other."""
     return f"{option}.".startswith(f"{other}.") or f"{other}.".startswith(f"{option}.")
 
 
 def _by_name(source: Mapping[Any, Any], groups: set[str]) -> dict[str, Any]:
-    """Options by dotted name; what stands for a whole group, but is none, by the group's."""
+    """Flatten groups to options by dotted name; a group's value that is no dictionary keeps the group's name."""
     found: dict[str, Any] = {}
     for group, values in source.items():
         head = _text(group)
@@ -176,7 +176,7 @@ def _shown(name: str) -> str:
 
 
 def _parameters(cls: type) -> dict[str, Any]:
-    """The parameters of a constructor and their types."""
+    """Return the parameters of a constructor with their types."""
     hints = get_type_hints(cls.__init__)  # type: ignore[misc]
     several = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
     own = signature(cls).parameters.items()
@@ -184,12 +184,13 @@ def _parameters(cls: type) -> dict[str, Any]:
 
 
 def _fits(value: object, kind: Any) -> bool:
-    """Whether a value is plain data of a type; recursion goes as deep as the type, however deep the value is.
+    """Return whether a value is plain data of a type; recursion is as deep as the type, however deep the value is.
 
     Args:
         value: from a file.
-        kind: a type, a pattern that a text must match as a whole, or a tuple of which one is enough. A type that is
-            not one of plain data, such as a class, is fitted by nothing; Any by what no parser reads a class from.
+        kind: a type, a pattern that a text must match as a whole, or a tuple of these, of which one must fit. Nothing
+            fits a type that is not plain data, such as a class; only flags, numbers and None fit Any, because no
+            parser reads a class from them.
     """
     origin, inner = get_origin(kind), get_args(kind)
     if isinstance(kind, tuple) or origin in (Union, UnionType):

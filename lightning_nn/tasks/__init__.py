@@ -1,3 +1,3 @@
-"""What topics of one kind share."""
+"""Base classes of the models, by kind of task."""
 
 import lightning_nn.compat  # noqa: F401

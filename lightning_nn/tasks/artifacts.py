@@ -1,4 +1,4 @@
-"""What a task can show of its work; `lightning_nn.visualization` draws it. Plain data: no Lightning, no drawing."""
+"""Plain data that a task returns for display; `lightning_nn.visualization` draws it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class Explanation(NamedTuple):
-    """A document, the model's prediction for it and the weight of each word and sentence.
+    """A document with its predicted class and the weight of each word and sentence.
 
     Attributes:
         sentences: the words of each sentence.
         word_weights: the weight of each word, summing to 1 within a sentence.
         sentence_weights: the weight of each sentence, summing to 1.
         category: the predicted class.
-        probability: the model's, 0 to 1.
-        truth: the true class, where it is known.
+        probability: of this class by the model, 0 to 1.
+        truth: the true class; None if unknown.
     """
 
     sentences: list[list[str]]
@@ -30,7 +30,7 @@ class Explanation(NamedTuple):
 
 
 class ConfusionMatrix(NamedTuple):
-    """How often each class was taken for each.
+    """Counts of each pair of true and predicted class.
 
     Attributes:
         matrix: int64 (K, K), rows true, columns predicted.
@@ -42,22 +42,22 @@ class ConfusionMatrix(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """Where a model looked, for a few documents.
+    """Attention of a model over a few documents.
 
     Attributes:
-        documents: an explanation of each.
+        documents: one explanation per document.
     """
 
     documents: list[Explanation]
 
 
 class ImageGrid(NamedTuple):
-    """A few images side by side.
+    """Images to be shown side by side.
 
     Attributes:
-        name: of the grid, such as "augmented".
+        name: name of the grid, such as "augmented".
         images: uint8 (H, W, 3) each.
-        titles: one below each image; empty for none.
+        titles: one per image, shown below it; an empty list for none.
     """
 
     name: str
@@ -66,12 +66,12 @@ class ImageGrid(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """A few images with the class of each pixel, predicted and true.
+    """Images with the predicted and the true class of each pixel.
 
     Attributes:
         images: uint8 (H, W, 3) each.
         predicted: uint8 (H, W) each, 255 where a pixel is ignored.
-        true: likewise; empty where the truth is not known.
+        true: likewise; an empty list if unknown.
         categories: names of the classes.
     """
 
@@ -82,12 +82,12 @@ class Masks(NamedTuple):
 
 
 class Captions(NamedTuple):
-    """A few images, each with the model's caption and people's.
+    """Images with the model's caption and reference captions.
 
     Attributes:
         images: uint8 (H, W, 3) each.
-        captions: the model's, one an image.
-        references: people's, any number an image.
+        captions: the model's, one per image.
+        references: captions by people, any number per image.
     """
 
     images: list[NDArray[np.uint8]]

@@ -1,4 +1,4 @@
-"""What every task is: training, evaluation and prediction over a kind of batch; what a checkpoint holds, loading."""
+"""Base class of all models: training, evaluation and prediction over one kind of batch, and their checkpoints."""
 
 from __future__ import annotations
 
@@ -29,46 +29,43 @@ if TYPE_CHECKING:
 class Task(Training, Evaluation):
     """A model of the course.
 
-    A subclass says what it learns: `training_means`, `metrics`, `update`, `compute_metrics`, `predictions`, and where
-    there is something to show `artifacts`; `forward` is the model's.
+    A subclass defines `training_means`, `metrics`, `update`, `compute_metrics`, `predictions` and, if it has something
+    to show, `artifacts`. `forward` is defined by each model.
 
     Attributes:
-        name: in the catalog.
-        batch_type: of the batches it reads.
-        exportable: whether `torch.export` takes its forward; not where the number of steps depends on the data.
-        monitor: the metric by which the best checkpoint is chosen; lower is better if its name ends in loss, else
-            higher. None: there is no validation, the last state is the result.
-        headline: metrics that tables of results show, in their order.
-        row_labels: parameters whose rows belong to words or categories, by what the processor's `row_labels` calls
-            these.
+        name: its name in the catalog.
+        batch_type: type of its batches.
+        attends: True if it can show its attention (`explain`).
+        exportable: True if `torch.export` accepts its forward; not if the number of steps depends on the data.
+        monitor: metric that selects the best checkpoint; lower is better if its name ends in loss, else higher. None:
+            there is no validation, and the last state is the result.
+        headline: metrics that tables of results show, in this order.
+        row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
+            each parameter whose rows are labelled.
         processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
     """
 
     name: ClassVar[str]
     batch_type: ClassVar[type[Batch]]
+    attends: bool = False
     exportable: ClassVar[bool] = True
     monitor: ClassVar[str | None] = "val/loss"
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
 
-    @property
-    def attends(self) -> bool:
-        """Whether it can show where it looked."""
-        return False
-
     def setup(self, stage: str) -> None:
-        """Lightning's hook, after the data module has told its processor: makes the metrics, begins a training."""
+        """Make the metrics and begin training; Lightning calls this after the data module has set the processor."""
         for split in ("val", "test"):
             self.split_metrics(split)
         if stage == "fit":
             self.begin_training()
 
     def check_batch(self, batch: Any) -> None:
-        """Refuses what the model can't read.
+        """Refuse a batch that the model can't read.
 
         Raises:
-            UserError: another kind of batch, or one that does not fit the model's arguments.
+            UserError: another type of batch, or one that does not fit the model's arguments.
         """
         if not isinstance(batch, self.batch_type):
             raise UserError(
@@ -80,19 +77,19 @@ class Task(Training, Evaluation):
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds all that a later run or a prediction needs, as plain data.
+        """Add everything that resuming and prediction need, as plain data.
 
         Raises:
-            UserError: an argument of the model or the data is more than plain data; the loss is not finite.
+            UserError: an argument of the model or the data is not plain data, or the loss is not finite.
         """
         self._raise_unless_finite()
-        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = _arguments(self)
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = _arguments(self)  # Lightning omits it if empty
         if (data_key := pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY) in checkpoint:
             checkpoint[data_key] = _arguments(cast(Any, self.trainer).datamodule)
         processor = (
             None if self.processor is None else {"kind": self.processor.kind, "state": self.processor.state_dict()}
         )
-        checkpoint.setdefault("lightning_nn", {}).update(  # the callbacks' hooks come before the model's
+        checkpoint.setdefault("lightning_nn", {}).update(  # the callbacks' hooks run before the model's
             format=FORMAT,
             model=self.name,
             processor=processor,
@@ -101,32 +98,32 @@ class Task(Training, Evaluation):
         super().on_save_checkpoint(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the processor and what has been added up of the epoch that had begun."""
+        """Restore the processor and the sums of the unfinished epoch."""
         kept = checkpoint["lightning_nn"]["processor"]
         if kept is not None and self.processor is None:
             self.processor = catalog.processor(kept["kind"], kept["state"])
         super().on_load_checkpoint(checkpoint)
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Optimizer, schedule and the like, by group."""
+        """Return the settings of optimizer, schedule and so on, by group."""
         return {"optimizer": asdict(self.optimizer), "lr_scheduler": asdict(self.lr_scheduler)}
 
     def load_weights(
         self, checkpoint: Checkpoint, processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Loads the parameters and buffers of a checkpoint that fit, for fine-tuning.
+        """Load the parameters and buffers of a checkpoint that fit, for fine-tuning.
 
-        Rows that belong to words or categories (`row_labels`) go to the same word or category, wherever it stands.
+        Labelled rows (`row_labels`) are copied to the row of the same word or category, whatever its index.
 
         Args:
             checkpoint: from `Checkpoint.open` of `lightning_nn.runs.checkpoint`.
-            processor: of the data that the model will be trained on.
+            processor: processor of the data that the model will be trained on.
 
         Returns:
-            Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
+            A remark on each tensor that was loaded, by name, and the reason for each that was not.
 
         Raises:
-            UserError: its processor is damaged.
+            UserError: the processor in the checkpoint is damaged.
         """
         given, saved = checkpoint.state_dict, checkpoint.processor()
         old = saved.row_labels() if saved is not None else {}
@@ -153,14 +150,14 @@ class Task(Training, Evaluation):
         weights_only: bool = True,
         **arguments: Any,
     ) -> Self:
-        """The trained model, in evaluation mode, from a checkpoint alone; nothing in the file is executed.
+        """Load a trained model in evaluation mode from a checkpoint alone, without executing anything in the file.
 
         Args:
             checkpoint_path: the file.
-            map_location: where its tensors go, as in `torch.load`; the CPU by default.
-            strict: whether the weights must be those of this model, no more and no less.
-            weights_only: has no say: nothing else is ever loaded.
-            arguments: constructor arguments other than the saved ones.
+            map_location: device of its tensors, as in `torch.load`; the CPU by default.
+            strict: require exactly the weights of this model.
+            weights_only: has no effect: nothing but weights and plain data is ever loaded.
+            arguments: constructor arguments that replace the saved ones.
 
         Raises:
             UserError: see `Checkpoint.open` of `lightning_nn.runs.checkpoint`; also if it holds another model, or
@@ -170,15 +167,15 @@ class Task(Training, Evaluation):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, *, strict: bool = True, **arguments: Any) -> Self:
-        """The trained model, in evaluation mode, from a checkpoint that is open.
+        """Load a trained model in evaluation mode from an open checkpoint.
 
         Args:
             checkpoint: from `Checkpoint.open`.
-            strict: whether the weights must be those of this model, no more and no less.
-            arguments: constructor arguments other than the saved ones.
+            strict: require exactly the weights of this model.
+            arguments: constructor arguments that replace the saved ones.
 
         Raises:
-            UserError: it holds another model, or weights that do not fit.
+            UserError: the checkpoint holds another model, or weights that do not fit.
         """
         if checkpoint.model != cls.name:
             raise UserError(f"{checkpoint.path} holds the model {checkpoint.model!r}, not {cls.name!r}")
@@ -186,8 +183,8 @@ class Task(Training, Evaluation):
         form = trusted([{"model": saved_arguments}], {"model": cls})
         if form.left_out:
             raise UserError(
-                f"{checkpoint.path}: {names(form.left_out)} can't be taken from it: no argument of {cls.__name__}, "
-                f"or no plain data of its type; in Python, give it as load_from_checkpoint(FILE, NAME=VALUE)"
+                f"{checkpoint.path}: {names(form.left_out)} can't be loaded: not an argument of {cls.__name__}, "
+                f"or not plain data of its type; in Python, pass load_from_checkpoint(FILE, NAME=VALUE)"
             )
         try:
             model = cls(**{**form.group("model"), **arguments})
@@ -198,14 +195,14 @@ class Task(Training, Evaluation):
         return model.eval()
 
     def load_state(self, checkpoint: Checkpoint, *, strict: bool = True) -> None:
-        """Takes the weights of a checkpoint.
+        """Load the weights of a checkpoint.
 
         Args:
             checkpoint: from `Checkpoint.open`.
-            strict: whether they must be those of this model, no more and no less.
+            strict: require exactly the weights of this model.
 
         Raises:
-            UserError: they do not fit.
+            UserError: the weights do not fit.
         """
         try:
             self.load_state_dict(checkpoint.state_dict, strict=strict)
@@ -214,7 +211,7 @@ class Task(Training, Evaluation):
 
 
 def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, Any]:
-    """The arguments of a constructor as plain data; of a subclass its own, not those that it gives its base."""
+    """Return the arguments of a constructor as plain data; of a subclass its own, not those that it gives its base."""
     own = signature(type(made)).parameters
     arguments: dict[str, Any] = to_plain_data({k: v for k, v in made.hparams.items() if k in own}, "arguments")
     return arguments
@@ -222,4 +219,4 @@ def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, A
 
 def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:
     reason = sanitize(" ".join(str(error).split()))
-    return UserError(f"{path} does not fit {cls.__name__} as it is here: {reason}")
+    return UserError(f"{path} does not fit this {cls.__name__}: {reason}")

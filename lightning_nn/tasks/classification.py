@@ -1,9 +1,9 @@
-"""What every classifier shares: the loss, the metrics, the predictions."""
+"""Base class of classifiers: loss, metrics and predictions."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -29,8 +29,8 @@ class ClassPrediction(NamedTuple):
     """A predicted class.
 
     Attributes:
-        category: name of the likeliest class.
-        probability: the model's, 0 to 1.
+        category: name of the most probable class.
+        probability: its probability by the model, 0 to 1.
     """
 
     category: str
@@ -38,16 +38,17 @@ class ClassPrediction(NamedTuple):
 
 
 class Classifier(Task):
-    """A task that sorts samples into K classes.
+    """A task that assigns each sample one of K classes.
 
-    A subclass calls `super().__init__(num_classes)` and gives `forward(batch) -> logits (B, K)`.
+    A subclass calls `super().__init__(num_classes)` and defines `forward(batch) -> logits (B, K)`.
 
     Args:
-        num_classes: K, at least 2.
+        num_classes: number of classes, K, at least 2.
 
     Attributes:
-        loss: what the cross-entropy adds to the plain one; replace it before training.
-        class_counts: training samples of each class; set by the data module before each run, None with other loaders.
+        loss: options of the cross-entropy; replace it before training.
+        class_counts: number of training samples per class; set by the data module before each run, None with other
+            loaders.
     """
 
     monitor = "val/acc"
@@ -66,13 +67,13 @@ class Classifier(Task):
 
     @abstractmethod
     def forward(self, batch: Any) -> Any:
-        """Logits of each sample, (B, K)."""
+        """Compute the logits of each sample, (B, K)."""
 
     def setup(self, stage: str) -> None:
-        """Also turns "balanced" into weights, N / (K n_k) for each class.
+        """Also convert "balanced" to class weights N / (K n_k).
 
         Raises:
-            UserError: the loss makes no sense for this model, or there is nothing to count classes in.
+            UserError: the options of the loss do not fit this model, or there are no class counts.
         """
         super().setup(stage)
         self.loss.check(self.num_classes)
@@ -80,43 +81,43 @@ class Classifier(Task):
         if self.loss.class_weights == "balanced" and self._balanced is None:
             if counts is None:
                 raise UserError(
-                    "class_weights 'balanced' counts the classes of a data module of lightning_nn; with another "
-                    "loader give the weights as numbers"
+                    "class_weights 'balanced' needs the class counts of a data module of lightning_nn; with another "
+                    "loader, give the weights as numbers"
                 )
             self._balanced = [sum(counts) / (len(counts) * max(1, count)) for count in counts]
 
     @property
     def has_dropout(self) -> bool:
-        """Whether there is dropout in it, so that two passes of a batch differ in training."""
+        """True if the model has dropout, so that two passes over a batch differ in training."""
         return any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.modules())
 
     @property
     def class_weights(self) -> list[float] | None:
-        """Weight of each class in the loss; balanced ones are known once the model has met its data."""
+        """Weight of each class in the loss; None if equal, and for "balanced" until a run has set them."""
         weights = self.loss.class_weights
         return self._balanced if isinstance(weights, str) else weights
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Also the loss, its weights as numbers."""
+        """Also return the options of the loss, with class weights as numbers."""
         return {**super().settings(), "loss": {**asdict(self.loss), "class_weights": self.class_weights}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also the loss, so that a loaded model is validated as it was trained."""
+        """Also restore the options of the loss, so that validation computes the loss of training."""
         super().on_load_checkpoint(checkpoint)
         self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
 
     # ------------------------------------------------------------------ the loss
 
     def logits(self, batch: Any) -> Tensor:
-        """What loss and probabilities are made of: `forward`, at least float32."""
+        """Compute `forward` in at least float32, for the loss and the probabilities."""
         return at_least_float32(self(batch))
 
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Cross-entropy of each sample, (B,).
+        """Compute the cross-entropy of each sample, (B,).
 
         Args:
-            logits: (B, K); half precision is widened to float32.
-            label: int64 (B,), or float (B, K), a share of each class.
+            logits: (B, K); half precision is converted to float32.
+            label: int64 (B,), or float (B, K), the share of each class.
         """
         logits = at_least_float32(logits)
         return F.cross_entropy(
@@ -128,15 +129,17 @@ class Classifier(Task):
         )
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of each class, (B, K), each row summing to 1."""
+        """Return class probabilities (B, K); each row sums to 1."""
         return logits.softmax(1)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Their logarithms, (B, K), exact where a probability is next to nothing."""
+        """Return the logarithms of the class probabilities, (B, K), accurate where a probability is close to 0."""
         return logits.log_softmax(1)
 
     def training_losses(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """What is made smaller: with `loss.r_drop`, that of two passes and how far they are apart.
+        """Compute the loss to minimise.
+
+        With `loss.r_drop` it is the mean cross-entropy of two passes plus `r_drop` times their symmetric divergence.
 
         Returns:
             Loss of each sample, (B,), and the logits of the first pass.
@@ -150,7 +153,7 @@ class Classifier(Task):
         return losses, logits
 
     def training_means(self, batch: Any) -> Means:
-        """Loss and accuracy over the samples of a batch."""
+        """Sum loss and correct predictions over the samples of a batch."""
         losses, logits = self.training_losses(batch)
         correct = self.probabilities(logits.detach()).argmax(1) == likeliest(batch.label)
         return Means({"loss": losses.sum(), "acc": correct.sum()}, batch.size)
@@ -158,39 +161,40 @@ class Classifier(Task):
     # ------------------------------------------------------------------ metrics and predictions
 
     def metrics(self) -> dict[str, Metric]:
-        """Mean loss, and how often each class was taken for each."""
+        """Make the mean loss and the confusion matrix."""
         confusion = MulticlassConfusionMatrix(self.num_classes, validate_args=False)
         return {"loss": MeanMetric(nan_strategy=cast(Any, torch.inf)), "confusion": confusion}
 
     def update(self, metrics: Mapping[str, Metric], batch: Any) -> None:
-        """Adds a batch to both."""
+        """Add a batch to the metrics."""
         logits, label = self.logits(batch), _require_label(batch)
         losses = self.sample_losses(logits, label)
-        # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
-        metrics["loss"].update(losses, torch.ones_like(losses))
-        metrics["confusion"].update(self.probabilities(logits).argmax(1), likeliest(label))
+        add: Callable[..., None] = _add
+        if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics
+            add = torch.compiler.disable(_add)  # type: ignore[no-untyped-call]
+        add(metrics, losses, self.probabilities(logits).argmax(1), likeliest(label))
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
-        """Loss, accuracy and macro-F1 of a split."""
+        """Compute loss, accuracy and macro-F1 of a split."""
         matrix = metrics["confusion"].compute()  # summed over processes
         return {"loss": metrics["loss"].compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
 
     def confusion(self, split: str) -> Tensor:
-        """How often each class was taken for each: int64 (K, K), rows true, columns predicted.
+        """Return the confusion matrix of a split, int64 (K, K), rows true, columns predicted.
 
         Args:
-            split: "val" or "test", after such an epoch.
+            split: "val" or "test", already evaluated.
         """
         return cast(Tensor, self.split_metrics(split)["confusion"].compute()).cpu()
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yields the confusion matrix."""
+        """Yield the confusion matrix."""
         if self.split_metrics(split)["confusion"].update_called:
             categories = getattr(self.processor, "categories", None) or [str(k) for k in range(self.num_classes)]
             yield ConfusionMatrix(self.confusion(split), categories)
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
-        """Probability of each class, (B, K)."""
+        """Return class probabilities, (B, K)."""
         self.check_batch(batch)
         return self.probabilities(self.logits(batch))
 
@@ -199,7 +203,7 @@ class Classifier(Task):
         return cast(LabeledProcessor, super().require_processor())
 
     def predictions(self, batch: Any) -> list[ClassPrediction]:
-        """The likeliest class of each sample."""
+        """Predict the most probable class of each sample."""
         categories = self.require_processor().categories
         best = self.probabilities(self.logits(batch)).max(1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -207,15 +211,21 @@ class Classifier(Task):
 
 
 def likeliest(label: Tensor) -> Tensor:
-    """The class that a label counts as, int64 (B,).
+    """Return one class per label, int64 (B,).
 
     Args:
-        label: int64 (B,), or float (B, K), of which the largest share counts.
+        label: int64 (B,), returned as it is, or float (B, K), of which the class with the largest share is returned.
     """
     return label.argmax(1) if label.is_floating_point() else label
 
 
 def _require_label(batch: Any) -> Tensor:
     if batch.label is None:
-        raise UserError("a batch has no labels: a classifier learns from and is measured by them")
+        raise UserError("a batch has no labels: training and evaluating a classifier need them")
     return cast(Tensor, batch.label)
+
+
+def _add(metrics: Mapping[str, Metric], losses: Tensor, predicted: Tensor, label: Tensor) -> None:
+    # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
+    metrics["loss"].update(losses, torch.ones_like(losses))
+    metrics["confusion"].update(predicted, label)

@@ -1,4 +1,4 @@
-"""Validation, test and prediction as all tasks do them."""
+"""Validation, test and prediction, shared by all tasks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.artifacts import Artifact, Prediction
 
-SHOWN = 4  # samples of a split that its artifacts show
+SHOWN = 4  # samples per split that artifacts show
 
 
 class Evaluation(pl.LightningModule):
-    """The half of a task that measures and predicts.
+    """The evaluation half of a task.
 
     Attributes:
-        shown: a few samples of each split that was evaluated, batches of one, for its artifacts.
+        shown: the first samples of each evaluated split, as batches of one, for artifacts.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Evaluation(pl.LightningModule):
 
     @property
     def processor(self) -> Processor | None:
-        """Turns raw input into batches; taken from the data when a run starts, from the checkpoint when loaded."""
+        """Converter of raw input to batches; set by the data module when a run starts, or by the loaded checkpoint."""
         return self._processor
 
     @processor.setter
@@ -47,20 +47,20 @@ class Evaluation(pl.LightningModule):
         self._processor = processor
 
     def on_processor(self, processor: Processor) -> None:
-        """Hook: the task is told how raw input is read.
+        """Prepare for a processor before it is set; a hook for subclasses.
 
         Args:
-            processor: of its data, or of the data it was trained on.
+            processor: processor of the run's data, or of the data the model was trained on.
 
         Raises:
-            UserError: it was made for other data.
+            UserError: the model was made for other data.
         """
 
     def require_processor(self) -> Processor:
         """Return the processor.
 
         Raises:
-            UserError: there is none, because the model was neither trained on a data set here nor loaded.
+            UserError: there is none, because the model was neither trained with a data module nor loaded.
         """
         if self.processor is None:
             raise UserError(
@@ -69,14 +69,14 @@ class Evaluation(pl.LightningModule):
             )
         return self.processor
 
-    # ------------------------------------------------------------------ what a task says
+    # ------------------------------------------------------------------ what a task defines
 
     @abstractmethod
     def check_batch(self, batch: Batch) -> None:
-        """Refuse what the model can't read."""
+        """Refuse a batch that the model can't read."""
 
     def metrics(self) -> dict[str, Metric]:
-        """Make the metrics of a split, by name; none where there is nothing to measure."""
+        """Make the metrics of a split, by name; an empty dictionary if nothing is measured."""
         return {}
 
     def update(self, metrics: Mapping[str, Metric], batch: Any) -> None:
@@ -88,10 +88,10 @@ class Evaluation(pl.LightningModule):
         """
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
-        """Return what is logged of a split, by name: scalars, the same on every process.
+        """Compute the values to log for a split, by name: scalars, the same on every process.
 
         Args:
-            metrics: as `metrics` made them, with all batches of the split.
+            metrics: as `metrics` made them, updated with all batches of the split.
         """
         return {name: metric.compute() for name, metric in metrics.items()}
 
@@ -107,14 +107,14 @@ class Evaluation(pl.LightningModule):
         """Yield what can be shown of an evaluation.
 
         Args:
-            split: "val" or "test", after such an epoch.
+            split: "val" or "test", already evaluated.
         """
         yield from ()
 
     # ------------------------------------------------------------------ steps
 
     def split_metrics(self, split: str) -> dict[str, Metric]:
-        """Return the metrics of a split, made the first time.
+        """Return the metrics of a split, making them on the first call.
 
         Args:
             split: "val" or "test".
@@ -124,31 +124,31 @@ class Evaluation(pl.LightningModule):
         return cast(dict[str, Metric], dict(cast(nn.ModuleDict, self._metrics[split]).items()))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Adds the batch to the metrics."""
+        """Add the batch to the validation metrics."""
         self._evaluate("val", batch)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Adds the batch to the metrics."""
+        """Add the batch to the test metrics."""
         self._evaluate("test", batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets what an evaluation that was broken off has counted."""
+        """Reset the validation metrics, which an interrupted validation may have left partly filled."""
         self._reset("val")
 
     def on_test_epoch_start(self) -> None:
-        """The same for test."""
+        """Reset the test metrics, which an interrupted test may have left partly filled."""
         self._reset("test")
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the metrics of validation: val/loss and the like."""
+        """Log the validation metrics, such as val/loss."""
         self._report("val")
 
     def on_test_epoch_end(self) -> None:
-        """Logs the metrics of the test: test/loss and the like."""
+        """Log the test metrics, such as test/loss."""
         self._report("test")
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Any:
-        """Predictions for the samples of a batch."""
+        """Predict for the samples of a batch."""
         self.check_batch(batch)
         return self.predictions(batch)
 
@@ -169,29 +169,29 @@ class Evaluation(pl.LightningModule):
         values = self.compute_metrics(self.split_metrics(split))
         trains = split == "val" and trainer.state.fn == "fit" and not trainer.sanity_checking
         if trains and "loss" in values and not values["loss"].isfinite():
-            raise self.not_finite("validation")  # before a checkpoint is written
-        # The values are the same on every process; sync_dist says so to Lightning.
+            raise self.not_finite("validation")  # before a checkpoint is saved
+        # The values are equal on every process; without sync_dist Lightning would warn.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
 
     @abstractmethod
     def not_finite(self, what: str) -> UserError:
-        """The error that says that a loss is not finite, and what to change."""
+        """Return the error for a loss that is not finite, with the remedy."""
 
     # ------------------------------------------------------------------ prediction
 
     @torch.inference_mode()
     def predict(self, raw: Sequence[Any], batch_size: int = 64) -> list[Prediction]:
-        """Predicts for raw inputs.
+        """Predict for raw inputs.
 
         Args:
-            raw: what the data was made of: texts, or pictures (paths or PIL images).
-            batch_size: how many go through the model at once, at most; fewer where texts are long.
+            raw: inputs of the kind the model was trained on: texts, or images (paths or PIL images).
+            batch_size: maximum number of inputs in a batch; long texts come in smaller batches.
 
         Returns:
-            A prediction for each, in their order.
+            One prediction per input, in the same order.
 
         Raises:
-            UserError: the model was never trained, so it has no processor; an input can't be read.
+            UserError: the model has no processor, because it was never trained, or an input can't be read.
         """
         processor = self.require_processor()
         if isinstance(raw, str):
@@ -206,7 +206,7 @@ class Evaluation(pl.LightningModule):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Evaluation mode, and afterwards the mode there was."""
+        """Switch to evaluation mode, and back to the previous mode on leaving."""
         was_training = self.training
         self.eval()
         try:

@@ -1,4 +1,4 @@
-"""Training as all tasks do it: the step, its optimizer, and means over the epoch that survive a resume."""
+"""Training, shared by all tasks: the step, the optimizer, and epoch means that survive a resume."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lightning_nn.settings import LRScheduler, Optimizer
 
 
 class Means(NamedTuple):
-    """Sums that a training step adds up, and what they are over.
+    """Sums over the samples of a batch, and their number.
 
     Attributes:
-        sums: by metric name ("loss", "acc", ...), scalars; the loss keeps its graph and is the sum of what each
-            counted sample (pixel, word) costs.
-        weight: how many are counted, an int or a scalar tensor; a step's loss is `sums["loss"] / weight`.
+        sums: scalars by metric name ("loss", "acc", ...); the loss keeps its graph and is the sum over all counted
+            samples (pixels, words).
+        weight: number of counted samples, an int or a scalar tensor; the loss of a step is `sums["loss"] / weight`.
     """
 
     sums: dict[str, Tensor]
@@ -31,12 +31,12 @@ class Means(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Batches that make one optimizer step, so far.
+    """The batches so far of one optimizer step.
 
     Attributes:
-        first: weight of the first of them, over all processes: the unit of their losses.
-        total: weight of all of them, over all processes.
-        factor: what the gradient is multiplied by once the last of them is through; None before.
+        first: weight of the first batch, over all processes: the unit of the losses.
+        total: weight of all batches, over all processes.
+        factor: correction of the gradient after the last batch; None before.
     """
 
     first: float | Tensor
@@ -47,13 +47,14 @@ class _Window(NamedTuple):
 class Training(pl.LightningModule):
     """The training half of a task.
 
-    Within one optimizer step each sample (pixel, word: the weight of `Means`) weighs the same, however the step is
-    shared out among accumulated batches and processes.
+    Within one optimizer step each sample (pixel, word: the weight of `Means`) has the same weight, however the step is
+    divided into accumulated batches and processes.
 
     Attributes:
-        optimizer: and its settings; replace it before training.
-        lr_scheduler: how the learning rate moves; replace it before training.
-        train_batches: of an epoch on each process; set by the data module before each run, None with other loaders.
+        optimizer: optimizer and its settings; replace it before training.
+        lr_scheduler: schedule of the learning rate; replace it before training.
+        train_batches: batches per epoch on each process; set by the data module before each run, None with other
+            loaders.
     """
 
     optimizer: Optimizer = Optimizer()
@@ -61,17 +62,17 @@ class Training(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.optimizer = replace(self.optimizer)  # the topic's default, its own copy
+        self.optimizer = replace(self.optimizer)  # a copy of the class's default
         self.lr_scheduler = replace(self.lr_scheduler)
         self.train_batches: int | None = None
-        self._batches: int | None = None  # the same for the run that has begun
+        self._batches: int | None = None  # `train_batches` of the current run
         self._totals = RunningMeans()
         self._all_finite: Tensor | None = None
         self._window: _Window | None = None
 
     @abstractmethod
     def training_means(self, batch: Any) -> Means:
-        """Return the sums of a batch: the loss, and whatever else is to be logged as its mean over the epoch.
+        """Sum the loss over the samples of a batch, and whatever else is to be logged as an epoch mean.
 
         Args:
             batch: of the task's `batch_type`, already checked.
@@ -79,10 +80,10 @@ class Training(pl.LightningModule):
 
     @abstractmethod
     def check_batch(self, batch: Batch) -> None:
-        """Refuse what the model can't read."""
+        """Refuse a batch that the model can't read."""
 
     def begin_training(self) -> None:
-        """Forget what an earlier training left."""
+        """Reset what an earlier run left."""
         self._totals.clear()
         self._all_finite = self._window = None
         self._batches, self.train_batches = self.train_batches, None
@@ -92,7 +93,7 @@ class Training(pl.LightningModule):
     # ------------------------------------------------------------------ optimizer
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Matrices are decayed; biases, norms and other vectors are not."""
+        """Group the trained parameters: matrices decay; biases, norms and other vectors do not."""
         trained = [p for p in self.parameters() if p.requires_grad]
         return [
             {"params": [p for p in trained if p.dim() > 1], "weight_decay": self.optimizer.weight_decay},
@@ -100,7 +101,7 @@ class Training(pl.LightningModule):
         ]
 
     def configure_optimizers(self) -> Any:
-        """Lightning's hook: from `optimizer` and `lr_scheduler`, stepped with each batch."""
+        """Build the optimizer and the schedule, which steps with each optimizer step; Lightning calls this."""
         optimizer = self.optimizer.build([g for g in self.parameter_groups() if g["params"]])
         if self.lr_scheduler == LRScheduler():
             return optimizer
@@ -108,10 +109,10 @@ class Training(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimizer_steps(self) -> float:
-        """Steps of the whole run; infinity where it has no end.
+        """Count the optimizer steps of the whole run; infinity if it has no end.
 
-        Lightning's own count sets up the training loader before it knows whether the run resumes, and the place in
-        the epoch is lost; so it is asked only where no data module has told the number of batches.
+        Lightning's own count sets up the training loader before the checkpoint is restored, which loses the position
+        in the epoch. It is used only if no data module has set the number of batches.
         """
         trainer = self.trainer
         if self._batches is None or trainer.max_epochs in (None, -1):
@@ -124,7 +125,7 @@ class Training(pl.LightningModule):
     # ------------------------------------------------------------------ steps
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Mean loss of the batch, weighted as its step needs it."""
+        """Compute the mean loss of the batch, weighted by its share of the optimizer step."""
         self.check_batch(batch)
         means, trainer = self.training_means(batch), self.trainer
         self._totals.add(means.sums, means.weight, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
@@ -135,14 +136,14 @@ class Training(pl.LightningModule):
         return self._weigh(loss, means.weight, batch_idx)
 
     def _weigh(self, loss: Tensor, weight: int | Tensor, batch_idx: int) -> Tensor:
-        """The mean loss of a batch, such that each sample of the optimizer step weighs the same.
+        """Weight the mean loss of a batch so that each sample of the optimizer step has the same weight.
 
-        Stops the run, on all processes together, before a loss that is not finite moves the weights. On a GPU, where
-        looking would wait for the device, every 50 steps and before a checkpoint is written.
+        Stop the run, on all processes together, before a loss that is not finite changes the weights; on a GPU, where
+        reading the loss would wait for the device, every 50 steps and before a checkpoint is saved.
 
         Lightning divides the loss by the number of accumulated batches and averages gradients over processes. So each
-        batch's mean is multiplied by its share of the samples of the window's first batch, whose number is known by
-        then, and `on_after_backward` corrects the gradient of the window by what its samples turned out to be.
+        batch's mean is multiplied by its number of samples relative to the window's first batch, which is known by
+        then, and `on_after_backward` corrects the gradient of the window once the number of all its samples is known.
         """
         trainer, finite = self.trainer, loss.detach().isfinite()
         total: float | Tensor = weight
@@ -168,7 +169,7 @@ class Training(pl.LightningModule):
         return loss * (weight * trainer.world_size / window.first)
 
     def on_after_backward(self) -> None:
-        """Corrects the gradient of accumulated batches, before it is looked at, clipped and used."""
+        """Correct the gradient of accumulated batches before it is logged, clipped and used."""
         factor = None if self._window is None else self._window.factor
         if factor is None or (isinstance(factor, float) and factor == 1.0):
             return
@@ -177,11 +178,11 @@ class Training(pl.LightningModule):
                 parameter.grad.mul_(factor)
 
     def on_train_epoch_end(self) -> None:
-        """Logs the means of the epoch over its samples, each as it was met: train/loss and the like."""
+        """Log the epoch means over samples, such as train/loss, each measured when its batch was trained on."""
         totals = self._totals.totals(self._sum_over_processes)
         if totals is not None:
             weight = _at_least_one(totals.weight)
-            # The values are the same on every process; sync_dist says so to Lightning.
+            # The values are equal on every process; without sync_dist Lightning would warn.
             self.log_dict({f"train/{name}": value / weight for name, value in totals.sums.items()}, sync_dist=True)
         self._totals.clear()
 
@@ -197,24 +198,28 @@ class Training(pl.LightningModule):
             raise self.not_finite("training")
 
     def not_finite(self, what: str) -> UserError:
-        """The error that says that a loss is not finite, and what to change."""
+        """Return the error for a loss that is not finite, with the remedy.
+
+        Args:
+            what: "training" or "validation".
+        """
         return UserError(
             f"the {what} loss is no longer a finite number (epoch {self.trainer.current_epoch}, step "
-            f"{self.trainer.global_step}): stopped before it reached a checkpoint.\n"
-            f"Lower --optimizer.lr (it is {self.optimizer.lr:g}), or clip: --trainer.gradient_clip_val 1.0"
+            f"{self.trainer.global_step}): the run stopped before saving it in a checkpoint.\n"
+            f"Lower --optimizer.lr (now {self.optimizer.lr:g}), or clip gradients: --trainer.gradient_clip_val 1.0"
         )
 
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the sums of the epoch that has begun, over all processes."""
+        """Add the sums of the unfinished epoch, over all processes."""
         totals = self._totals.totals(self._sum_over_processes)
         if totals is not None:
             sums = {name: float(value) for name, value in totals.sums.items()}
             checkpoint.setdefault("lightning_nn", {})["totals"] = {"sums": sums, "weight": float(totals.weight)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the sums of the epoch that had begun."""
+        """Restore the sums of the unfinished epoch."""
         totals = checkpoint["lightning_nn"].get("totals")
         if totals is not None:
             sums: dict[str, float | Tensor] = {name: float(value) for name, value in dict(totals["sums"]).items()}
@@ -222,5 +227,5 @@ class Training(pl.LightningModule):
 
 
 def _at_least_one(weight: Any) -> Any:
-    """A weight to divide by; nothing counted costs nothing."""
+    """Return the weight, at least 1, so that dividing by it gives 0 where nothing was counted."""
     return weight.clamp(min=1) if isinstance(weight, Tensor) else max(weight, 1)

@@ -1,4 +1,4 @@
-"""Weights from one model to another, tensor by tensor, for fine-tuning."""
+"""Transfer of weights between models, tensor by tensor, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 class Rows(NamedTuple):
-    """Names of the rows of a tensor.
+    """Labels of the rows of a tensor.
 
     Attributes:
-        kind: what they stand for, "words" or "categories".
-        own: those of the tensor that is loaded into.
-        given: those of the checkpoint.
+        kind: kind of label, such as "words" or "categories".
+        own: labels in the model.
+        given: labels in the checkpoint.
     """
 
     kind: str
@@ -23,7 +23,7 @@ class Rows(NamedTuple):
     given: list[str]
 
     def common(self) -> list[tuple[int, int]]:
-        """Finds the rows of one name: where each stands in `own` and in `given`."""
+        """Return the index in `own` and in `given` of each label in both."""
         place = {name: i for i, name in enumerate(self.given)}
         return [(i, place[name]) for i, name in enumerate(self.own) if name in place]
 
@@ -31,15 +31,15 @@ class Rows(NamedTuple):
 def transfer(
     own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, Rows]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Copies the tensors that fit; rows with names go to the row of the same name, wherever it stands.
+    """Copy the tensors that fit; labelled rows are copied to the row of the same label, whatever its index.
 
     Args:
-        own: parameters and buffers by name, in the order of the model; written in place.
-        given: what a checkpoint holds.
-        rows: of tensors whose rows have names, by the tensor's name.
+        own: parameters and buffers of the model by name, in its order; written in place.
+        given: state dict of the checkpoint.
+        rows: row labels by the name of the tensor, for tensors with labelled rows.
 
     Returns:
-        Each tensor that was loaded, with what is to be said of it; and each that was not, with the reason.
+        A remark on each tensor that was loaded, by name, and the reason for each that was not.
     """
     loaded: dict[str, str] = {}
     kept: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""Artifacts drawn as pages, pictures, Markdown and lines of a terminal."""
+"""Drawings of artifacts: images, pages, Markdown and lines for a terminal."""

@@ -1,7 +1,8 @@
-"""Where a model looked, as a page for the browser and as lines for the terminal.
+"""Attention over documents, as a page for the browser, a Markdown table and lines for the terminal.
 
-A word is shaded by sqrt(p_s) p_w of its sentence's and its own weight, as in the paper's figures (Yang et al. 2016,
-section 3.5), so that strong words of idle sentences stay pale but can be seen. Texts are untrusted: all is escaped.
+A word's shade is sqrt(p_s) p_w, from the weights of its sentence and of the word, as in the paper's figures (Yang et
+al. 2016, section 3.5), so that strong words of weak sentences stay pale but visible. Texts are untrusted: all are
+escaped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from html import escape
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -19,8 +19,10 @@ from rich.text import Text
 
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
+from lightning_nn.visualization.markup import TAIL, head, html_text, markdown_text
 
-STRONGEST = 5  # words that are named beside a document
+STRONGEST = 5  # words named beside a document
+SENTENCES = 20  # of a document in a Markdown table, those of the largest weights; the page has all
 FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -31,10 +33,10 @@ class ShadedWord(NamedTuple):
     """A word as it is shown.
 
     Attributes:
-        text: itself, harmless.
-        gap: what stands before it: a space between Latin words, nothing between Chinese ones.
+        text: the word, sanitized.
+        gap: text before it: a space between Latin words, nothing between Chinese ones.
         weight: within its sentence, 0 to 1.
-        shade: 0 to 1, the strongest of the document 1.
+        shade: 0 to 1; the strongest word of the document has 1.
     """
 
     text: str
@@ -56,7 +58,7 @@ class ShadedSentence(NamedTuple):
 
 
 def shade(explanation: Explanation) -> list[ShadedSentence]:
-    """The sentences of a document with what each word is shaded by."""
+    """Return the sentences of a document, with the shade of each word."""
     pairs = list(zip(explanation.sentence_weights, explanation.word_weights, explanation.sentences, strict=False))
     most = max((w * s**0.5 for s, weights, _ in pairs for w in weights), default=0.0) or 1.0
     sentences = []
@@ -71,7 +73,7 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
 
 
 def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[ShadedWord]:
-    """The most strongly shaded words, each once, strongest first; those too faint to matter are left out."""
+    """Return the most strongly shaded words, each once, strongest first, without those below `FAINT`."""
     words = sorted((w for s in sentences for w in s.words if w.text and w.shade >= FAINT), key=lambda w: -w.shade)
     named: dict[str, ShadedWord] = {}
     for word in words:
@@ -80,7 +82,7 @@ def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[Sh
 
 
 def _gap(before: str, after: str) -> str:
-    """A space between words that are written apart."""
+    """Return the gap between two words: a space if they are written apart."""
     if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
         return ""
     return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
@@ -93,19 +95,6 @@ def _is_wide(character: str) -> bool:
 # ---------------------------------------------------------------------- page
 
 _STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1b1b1b; --soft: #5c5c5c; --line: #dcdcdc; --bar: #2f6fbb;
-  --word: 255 150 30; --right: #1a7f37; --wrong: #c0262d; }
-@media (prefers-color-scheme: dark) { :root { --page: #16181c; --text: #ececec; --soft: #a6a6a6; --line: #3a3d42;
-  --bar: #6ea8ea; --word: 214 96 0; --right: #57c06d; --wrong: #ff7b78; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 52rem; background: var(--page); color: var(--text);
-  font: 1rem/1.75 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; }
-h1 { font-size: 1.5rem; line-height: 1.3; margin: 0 0 .5rem; }
-h2 { font-size: 1.15rem; line-height: 1.4; margin: 0; overflow-wrap: anywhere; }
-p { margin: .25rem 0; }
-.soft { color: var(--soft); font-size: .875rem; }
-article { border-top: 1px solid var(--line); margin-top: 1.5rem; padding-top: 1.25rem; }
-.right { color: var(--right); } .wrong { color: var(--wrong); }
 ol { list-style: none; margin: .75rem 0 0; padding: 0; }
 li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
 .weight { display: grid; grid-template-columns: 1fr 2.75rem; column-gap: .4rem; align-items: center; height: 1.75rem;
@@ -123,35 +112,18 @@ li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .7
 
 
 def page(explanations: list[Explanation], title: str) -> str:
-    """A page of documents with their words by weight: self-contained HTML, without scripts.
+    """Write a page of documents with each word shaded by its weight: self-contained HTML, without scripts.
 
     Args:
         explanations: the documents.
         title: of the page.
     """
-    articles = "".join(_article(number, e) for number, e in enumerate(explanations, 1))
     keys = " ".join(f'<span class="key" style="--w:{w}">{name}</span>' for name, w in _KEYS.items())
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{_html(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{_html(title)}</h1>
-<p class="soft">The bar is the share of a sentence in the document, in percent. A word is shaded by its own share in its
-sentence times the root of the sentence's: {keys}. Point at a word for its share.</p>
-</header>
-<main>
-{articles or "<p>No documents.</p>"}</main>
-</body>
-</html>
+    intro = f"""<p class="soft">The bar is the share of a sentence in the document, in percent. A word is shaded by its
+own share in its sentence times the root of the sentence's: {keys}. Point at a word for its share.</p>
 """
+    articles = "".join(_article(number, e) for number, e in enumerate(explanations, 1))
+    return head(title, intro, _STYLE) + (articles or "<p>No documents.</p>") + TAIL
 
 
 _KEYS = {"weak": 0.15, "middling": 0.5, "strong": 1}
@@ -159,11 +131,11 @@ _KEYS = {"weak": 0.15, "middling": 0.5, "strong": 1}
 
 def _article(number: int, explanation: Explanation) -> str:
     sentences = shade(explanation)
-    words = ", ".join(f"{_html(w.text)} {w.weight:.0%}" for w in strongest(sentences))
+    words = ", ".join(f"{html_text(w.text)} {w.weight:.0%}" for w in strongest(sentences))
     rows = "".join(_row(sentence) for sentence in sentences)
     language = _language(explanation)
     return f"""<article aria-labelledby="d{number}">
-<h2 id="d{number}">{number}. {_html(explanation.category)} {_percent(explanation.probability)}</h2>
+<h2 id="d{number}">{number}. {html_text(explanation.category)} {_percent(explanation.probability)}</h2>
 <p class="soft">{_verdict(explanation)}</p>
 <p class="soft">Strongest words: <span{language}>{words or "none"}</span></p>
 <ol{language}>
@@ -175,9 +147,9 @@ def _article(number: int, explanation: Explanation) -> str:
 def _row(sentence: ShadedSentence) -> str:
     percent = f"{sentence.weight:.1%}"
     words = "".join(
-        f'{w.gap}<span class="w" style="--w:{w.shade:.2f}" title="{w.weight:.1%}">{_html(w.text)}</span>'
+        f'{w.gap}<span class="w" style="--w:{w.shade:.2f}" title="{w.weight:.1%}">{html_text(w.text)}</span>'
         if w.shade >= 0.005
-        else f'{w.gap}<span title="{w.weight:.1%}">{_html(w.text)}</span>'
+        else f'{w.gap}<span title="{w.weight:.1%}">{html_text(w.text)}</span>'
         for w in sentence.words
     )
     return (
@@ -188,35 +160,57 @@ def _row(sentence: ShadedSentence) -> str:
 
 def _verdict(explanation: Explanation) -> str:
     if explanation.truth is None:
-        return "The right answer is not known."
+        return "The true class is not known."
     if explanation.truth == explanation.category:
-        return f'<span class="right">✓ right</span>: {_html(explanation.truth)}'
-    return f'<span class="wrong">✗ wrong</span>: it is {_html(explanation.truth)}'
+        return f'<span class="right">✓ right</span>: {html_text(explanation.truth)}'
+    return f'<span class="wrong">✗ wrong</span>: it is {html_text(explanation.truth)}'
 
 
 def _language(explanation: Explanation) -> str:
-    """Tells browsers which glyphs and screen readers which voice to take, where the script tells."""
+    """Return a lang attribute, if the script shows the language, so that glyphs and a screen reader's voice fit."""
     text = "".join(word for sentence in explanation.sentences for word in sentence)
     return ' lang="zh"' if _CJK.search(text) and not _KANA_OR_HANGUL.search(text) else ""
-
-
-def _html(text: str) -> str:
-    return escape(sanitize(text), quote=True)
 
 
 def _percent(value: float) -> str:
     return f"{value:.1%}"
 
 
+# ---------------------------------------------------------------------- Markdown
+
+
+def table(explanation: Explanation) -> str:
+    """Write a document as a Markdown table: its sentences of the largest weights in their order, strong words bold."""
+    sentences = shade(explanation)
+    heaviest = sorted(range(len(sentences)), key=lambda i: -sentences[i].weight)[:SENTENCES]
+    truth = "" if explanation.truth is None else f", truth: {markdown_text(explanation.truth)}"
+    rows = [
+        f"**{markdown_text(explanation.category)}** {explanation.probability:.1%}{truth}",
+        "",
+        "| share | words | top 3 |",
+        "|-:|:-|:-|",
+    ]
+    for sentence in [sentences[i] for i in sorted(heaviest)]:
+        words = "".join(
+            f"{w.gap}<strong>{markdown_text(w.text)}</strong>" if w.shade >= 0.3 else f"{w.gap}{markdown_text(w.text)}"
+            for w in sentence.words
+        )
+        named = ", ".join(f"{markdown_text(w.text)} {w.weight:.0%}" for w in strongest([sentence], 3))
+        rows.append(f"| {sentence.weight:.0%} | {words} | {named} |")
+    if len(sentences) > SENTENCES:
+        rows += ["", f"The heaviest {SENTENCES} of {len(sentences)} sentences."]
+    return "\n".join(rows)
+
+
 # ---------------------------------------------------------------------- terminal
 
 
 def terminal(explanation: Explanation, width: int = 80) -> TerminalExplanation:
-    """A document for `rich.console.Console.print`: shaded in a terminal with colours, else with its words by weight.
+    """Return a document for `rich.console.Console.print`: shaded in a terminal with colours, else with words by weight.
 
     Args:
         explanation: the document.
-        width: columns at most.
+        width: largest width, in columns.
     """
     return TerminalExplanation(explanation, width)
 
@@ -254,7 +248,7 @@ class TerminalExplanation:
 
 
 def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int) -> Iterator[tuple[Text, Text]]:
-    """A sentence in the columns of its weight and its text; without colours a second row has its words by weight."""
+    """Yield a sentence as a row of weight and text; without colours, a second row lists its words by weight."""
     bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
     yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
     if not colours and len(sentence.words) > 1 and (named := strongest([sentence], 3)):
@@ -270,7 +264,7 @@ def _shaded(words: list[ShadedWord], colours: bool) -> Text:
 
 
 def _style(shade: float) -> Style:
-    """Black on a colour from pale sand to strong orange: readable on dark and light terminals alike."""
+    """Return black on pale sand to strong orange, by shade: readable on dark and light terminals alike."""
     pale, strong = (225, 213, 190), (255, 130, 0)
     red, green, blue = (round(p + (s - p) * shade) for p, s in zip(pale, strong, strict=True))
     return Style(color="#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}", bold=shade > 0.6)

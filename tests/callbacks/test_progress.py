@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_nn.callbacks import progress
 from lightning_nn.callbacks.progress import Progress
-from lightning_nn.callbacks.status_line import StatusLine
+from lightning_nn.callbacks.progress_bar import columns
 from tests.callbacks.tiny import Data, Tiny, trainer
 
 
@@ -253,7 +253,7 @@ def test_the_width_of_a_real_terminal_is_asked() -> None:
     leader, follower = os.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 57, 0, 0))
     with os.fdopen(follower, "w", encoding="utf-8") as stream, os.fdopen(leader, "rb"):
-        assert StatusLine(stream).columns == 57
+        assert columns(stream) == 57
 
 
 @pytest.mark.parametrize(

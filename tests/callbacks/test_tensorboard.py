@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import html
 import json
 import re
@@ -20,9 +21,10 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from lightning_nn.callbacks.tensorboard import TensorBoardCallback, attention_table, gradient_norm
-from lightning_nn.data.batches import TextBatch
+from lightning_nn.callbacks import tensorboard
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback, gradient_norm
 from lightning_nn.tasks.artifacts import Explanation
+from lightning_nn.visualization.attention import table
 from tests.callbacks.tiny import Data, Tiny, Words, trainer
 
 Ask = Callable[..., Any]
@@ -147,26 +149,6 @@ def test_the_page_is_in_the_runs_folder(run: Path) -> None:
     assert "model.width: 4" in saved and "optimizer.lr: 0.1" in saved, saved
 
 
-class Asking(Tiny):
-    """Makes a number of a tensor, which tracing warns of."""
-
-    def forward(self, batch: TextBatch, return_attention: bool = False) -> Any:
-        assert int(batch.documents.sum()) > 0
-        return super().forward(batch, return_attention)
-
-
-@pytest.mark.parametrize(("model", "traced"), [(Tiny, True), (Asking, False)])
-def test_the_graph_is_there_where_tracing_gives_no_warning(
-    tmp_path: Path, model: type[Tiny], traced: bool, capfd: pytest.CaptureFixture[str]
-) -> None:
-    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
-    trainer(TensorBoardCallback(), logger=logger, max_epochs=1).fit(model(), datamodule=Data(2))
-    events = EventAccumulator(str(logger.log_dir))
-    events.Reload()
-    assert events.Tags()["graph"] is traced
-    assert "Error" not in capfd.readouterr().out
-
-
 def test_pictures_take_a_small_part_of_the_time(tmp_path: Path) -> None:
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
     trainer(TensorBoardCallback(), logger=logger, max_epochs=8).fit(Tiny(), datamodule=Data(2))
@@ -182,6 +164,43 @@ def test_another_logger_or_none_is_left_alone(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*tfevents*")) and not list(tmp_path.rglob("attention.html"))
 
 
+def test_another_logger_gets_learning_rate_and_gradient_norm_in_the_rows_of_the_loss(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    trainer(TensorBoardCallback(), max_epochs=1, logger=logger).fit(Tiny(), datamodule=Data(4))
+    with Path(logger.log_dir, "metrics.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["lr"]]
+    assert [row["step"] for row in rows] == ["1", "3"], rows
+    assert all(row["train/loss"] and float(row["lr"]) == pytest.approx(0.1) for row in rows), rows
+    assert all(float(row["grad_norm"]) > 0 for row in rows), rows
+
+
+class Gallery(CSVLogger):
+    """A logger that takes images, as Lightning's logger of Weights & Biases does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.images: list[tuple[str, int, tuple[int, ...]]] = []
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        self.images += [(key, step or 0, image.shape) for image in images]
+
+
+def test_a_logger_that_takes_images_gets_them(tmp_path: Path) -> None:
+    logger = Gallery(tmp_path)
+    fit = trainer(TensorBoardCallback(), max_epochs=1, logger=logger)
+    fit.fit(Tiny(), datamodule=Data(2))
+    fit.test(Tiny(), datamodule=Data(2), verbose=False)
+    assert [(key, len(shape)) for key, _, shape in logger.images] == [("val/confusion", 3), ("test/confusion", 3)]
+
+
+def test_gradients_are_not_measured_between_the_steps_that_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    original = tensorboard.gradient_norm
+    monkeypatch.setattr(tensorboard, "gradient_norm", lambda model: measured.append(1) or original(model))
+    trainer(TensorBoardCallback(), max_epochs=1).fit(Tiny(), datamodule=Data(4))
+    assert not measured, "without a logger"
+
+
 def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
     model = nn.Sequential(nn.Embedding(3, 2, sparse=True), nn.Linear(2, 1))
     assert gradient_norm(model) == 0.0
@@ -192,7 +211,7 @@ def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
 
 def test_documents_are_explained_from_their_numbers() -> None:
     model = Tiny().train()
-    first, second = model.explain_batch(Data().sources["test"][[0, 1]])
+    first, second = model.explanations(Data().sources["test"][[0, 1]])
     assert first.sentences == [["<script>alert(1)</script>", "**冠军**"]]
     assert second.sentences == [["**冠军**"], ["a|b", "<script>alert(1)</script>"]]
     assert second.word_weights == [[1.0], [0.5, 0.5]] and second.sentence_weights == [0.5, 0.5]
@@ -203,7 +222,17 @@ def test_documents_are_explained_from_their_numbers() -> None:
 
 def test_the_heaviest_sentences_are_shown_in_their_order() -> None:
     shares = [0.01] * 30 + [0.4, 0.3]
-    table = attention_table(Explanation([[f"s{i}"] for i in range(32)], [[1.0]] * 32, shares, "x", 0.5))
-    shown = re.findall(r"(s\d+)(?:</strong>)? \|", table)
-    assert len(shown) == 20 and "The heaviest 20 of 32 sentences." in table
+    shown_table = table(Explanation([[f"s{i}"] for i in range(32)], [[1.0]] * 32, shares, "x", 0.5))
+    shown = re.findall(r"(s\d+)(?:</strong>)? \|", shown_table)
+    assert len(shown) == 20 and "The heaviest 20 of 32 sentences." in shown_table
     assert {"s30", "s31"} <= set(shown) and shown == sorted(shown, key=lambda s: int(s[1:])), shown
+
+
+def test_a_task_without_a_monitor_has_no_best_validation(tmp_path: Path) -> None:
+    class Unmonitored(Tiny):
+        monitor = None  # type: ignore[assignment]
+
+    callback = TensorBoardCallback()
+    logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
+    trainer(callback, logger=logger, max_epochs=1).fit(Unmonitored(), datamodule=Data(2))
+    assert callback.state_dict()["best"]["metrics"] == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from lightning_nn.callbacks.progress import Progress
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.loader import Loader
+from lightning_nn.tasks.artifacts import Artifact, Attention, ConfusionMatrix
 
 
 class Output(NamedTuple):
@@ -26,22 +28,24 @@ class Output(NamedTuple):
 class Words:
     """What a text reader has: a vocabulary and categories, some of them hostile."""
 
-    class vocabulary:  # noqa: N801
-        words = ("<unk>", "<script>alert(1)</script>", "**冠军**", "a|b")
-
+    words = ("<unk>", "<script>alert(1)</script>", "**冠军**", "a|b")
     categories = ("体育", "<b>财经</b>")
+
+    def row_labels(self) -> dict[str, tuple[str, ...]]:
+        return {"words": self.words}
 
 
 class Tiny(pl.LightningModule):
     """Counts the words of each document; looks at all alike."""
 
     monitor = "val/acc"
-    evaluating, explain_batch = HAN.evaluating, HAN.explain_batch
+    attends = True
+    evaluating, explanations = HAN.evaluating, HAN.explanations
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        self.embedding = nn.EmbeddingBag(len(Words.vocabulary.words), width)
+        self.embedding = nn.EmbeddingBag(len(Words.words), width)
         self.output = nn.Linear(width, 2)
         self.processor = Words()
         self.evaluated: list[tuple[Tensor, Tensor]] = []
@@ -49,8 +53,9 @@ class Tiny(pl.LightningModule):
     def settings(self) -> dict[str, dict[str, Any]]:
         return {"optimizer": {"lr": 0.1, "name": "sgd"}}
 
-    def confusion(self, split: str) -> Tensor:
-        return torch.tensor([[3, 1], [0, 4]])
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        yield ConfusionMatrix(torch.tensor([[3, 1], [0, 4]]), list(Words.categories))
+        yield Attention(self.explanations(Source(4)[np.arange(4)]))
 
     def require_processor(self) -> Words:
         return self.processor

@@ -1,4 +1,4 @@
-"""A run meets other data than it was trained on, though every split has a file of its own."""
+"""A run meets data other than its training data, although every split has a file of its own."""
 
 from __future__ import annotations
 

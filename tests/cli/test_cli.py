@@ -1,4 +1,4 @@
-"""The command line as a person meets it: help, settings, what a run leaves behind, and what is said about slips."""
+"""The command line as a user meets it: help, settings, what a run leaves behind, and messages about user errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_pr
 
 
 class Trained:
-    """A finished run of softmax on digits, and the folder it was started in."""
+    """A finished run of softmax on digits, and the folder in which it was started."""
 
     def __init__(self, cwd: Path) -> None:
         self.cwd = cwd
@@ -80,7 +80,7 @@ def test_help_of_a_model_is_its_own_and_its_datas(argv: tuple[str, ...], tmp_pat
         assert option in text, f"{option} is not in the help"
     assert not re.search(r"--trainer\.[a-z]", text), "the trainer's arguments are a help of their own"
     assert "--model softmax --help trainer" in text, "it does not say how to get the trainer's"
-    assert "neurons of each hidden layer" in text
+    assert "number of neurons in each hidden layer" in " ".join(text.split())
     assert not (tmp_path / "logs").exists(), "help left a folder"
 
 
@@ -111,7 +111,7 @@ def test_help_of_predict(tmp_path: Path) -> None:
         assert option in text, option
 
 
-# ---------------------------------------------------------------------- slips
+# ---------------------------------------------------------------------- user errors
 
 SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown command": ("tset --model softmax", ("tset", "'test'")),
@@ -232,7 +232,7 @@ def test_an_option_that_is_given_twice_is_said(tmp_path: Path) -> None:
 def test_passes_that_are_the_same_are_found_before_a_run_is_made(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     silent = "--model han --data text --data.path reviews.csv --model.dropout 0 --model.word_dropout 0"
-    command(*silent.split(), cwd=tmp_path).refused("--loss.r_drop", "raise --model.dropout, or say --loss.r_drop 0")
+    command(*silent.split(), cwd=tmp_path).refused("--loss.r_drop", "raise --model.dropout, or set --loss.r_drop 0")
     assert not (tmp_path / "logs").exists()
 
 
@@ -256,7 +256,7 @@ def test_broken_configuration_files(tmp_path: Path) -> None:
 
 
 def test_logs_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a user meets it who may not write there; root, who may everywhere, can't."""
+    """A user without write permission meets this; root can write everywhere, so `mkdir` refuses here."""
 
     mkdir = Path.mkdir
 
@@ -284,7 +284,7 @@ def test_a_run_is_never_overwritten(trained: Trained) -> None:
 
 
 def settings(*argv: str, cwd: Path) -> dict[str, Any]:
-    """What --print_config says of a command line."""
+    """Return the settings that --print_config prints."""
     out: dict[str, Any] = yaml.safe_load(command("--model", "softmax", *argv, "--print_config", cwd=cwd).ok().out)
     return out
 
@@ -361,7 +361,9 @@ def test_the_next_commands_work_as_they_are_shown(trained: Trained, tmp_path: Pa
         shlex.split(line[line.index(c) :]) for line in trained.said.out.splitlines() for c in COMMANDS if c in line
     ]
     kinds = {"predict" if "predict" in argv else argv[0] for argv in shown}
-    assert kinds == {"tensorboard", "python", "predict"}, f"look, go on and predict are promised; shown: {shown}"
+    assert kinds == {"tensorboard", "python", "predict"}, (
+        f"tensorboard, resume and predict are promised; shown: {shown}"
+    )
     picture = tmp_path / "three.png"
     save_picture(picture)
     cwd = Path(shutil.copytree(trained.cwd, tmp_path / "copy"))
@@ -434,7 +436,7 @@ def test_figures_are_shown_where_they_cannot_be_kept(trained: Trained, tmp_path:
     run = Path(shutil.copytree(trained.run, tmp_path / "r"))
     (run / "results.json").write_text("{", encoding="utf-8")
     said = command("test", "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path).ok()
-    assert "written anew" in said.err
+    assert "could not be read and is replaced" in said.err
     assert results(run)["test/acc"] == json.loads(said.out)["test/acc"]
     (run / "results.json").unlink()
     (run / "results.json").mkdir()
@@ -507,7 +509,7 @@ def test_predict_pictures(trained: Trained, tmp_path: Path) -> None:
     assert row.split(",")[1] in "0123456789"
     folder = command("predict", "--ckpt_path", "best", "--data.file", str(tmp_path), cwd=trained.cwd).ok()
     assert len(folder.out.splitlines()) == 3, folder.out
-    command("predict", "--data.text", "三", cwd=trained.cwd).refused("pictures", "--data.file")
+    command("predict", "--data.text", "三", cwd=trained.cwd).refused("reads images", "--data.file")
     command("predict", "--data.file", "nothere.png", cwd=trained.cwd).refused("nothere.png")
     (tmp_path / "no.png").write_text("not a picture", encoding="utf-8")
     command("predict", "--data.file", str(tmp_path / "no.png"), cwd=trained.cwd).refused("no.png")
@@ -521,7 +523,7 @@ def test_predict_writes_where_it_can(trained: Trained, tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("input,category,probability\n")
 
 
-# ---------------------------------------------------------------------- checkpoints that are not
+# ---------------------------------------------------------------------- unusable checkpoints
 
 USES = {
     "resume": ("--ckpt_path",),
@@ -534,7 +536,7 @@ USES = {
 
 
 class Evil:
-    """Leaves a file where it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -558,13 +560,13 @@ def test_a_live_pickle_is_refused_and_not_run(form: str, use: str, trained: Trai
         "evil.ckpt", "damaged or no checkpoint" if form == "pickle 4" else "could run code"
     )
     assert not mark.exists(), "the pickle ran"
-    with file.open("rb") as stream:  # it is a live one
+    with file.open("rb") as stream:  # proof that the pickle is live
         (pickle.load if form.startswith("pickle") else partial(torch.load, weights_only=False))(stream)
     assert mark.exists()
 
 
 def spoil(form: str, good: Path, file: Path) -> tuple[str, ...]:
-    """Writes a checkpoint that can't be used to a file; what the message must say."""
+    """Write an unusable checkpoint to a file, and return words that the message must contain."""
     checkpoint = torch.load(good, weights_only=True)
     mine = checkpoint["lightning_nn"]
     if form == "missing":
@@ -607,7 +609,7 @@ FORMS = ["missing", "empty", "half", "text", "folder", "flipped", "foreign", "te
 FORMS += ["hollow", "no weights"]
 
 
-# Weights that fit can be taken from any model.
+# Weights that fit can be loaded from any model.
 BROKEN = [(form, use) for form in FORMS for use in USES if (form, use) != ("unknown model", "finetune")]
 
 
@@ -670,6 +672,7 @@ def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> N
         {"lightning_nn": {"run": "just text"}},
         {"lightning_nn": {"run": {"data": 3}}},
         {"lightning_nn": {"run": {"data": "digits", "trainer": "just text"}}},
+        {"lightning_nn": {"run": {"data": {"class_path": "os.system"}}}},
         {"hyper_parameters": 3},
         {"loops": {}},
     ],

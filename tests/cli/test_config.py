@@ -87,7 +87,7 @@ def test_python_m_works_as_train_py_does(cwd: Path) -> None:
         return done.stdout
 
     said = module("fit", *SOFTMAX, *COMMON[:-1], "m")
-    assert "go on     python -m lightning_nn --model softmax --ckpt_path logs/softmax/m/" in said
+    assert "resume       python -m lightning_nn --model softmax --ckpt_path logs/softmax/m/" in said
     shown = module("--help")
     assert shown.startswith("usage: python -m lightning_nn [command]")
     assert max(map(len, shown.splitlines())) <= 80

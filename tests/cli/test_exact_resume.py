@@ -1,4 +1,4 @@
-"""Options that make a run hard to resume: it ends with the same bits, or is refused in a line before it begins."""
+"""Options that make a run hard to resume: it ends with the same bits, or is refused before it starts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SOFTMAX = shlex.split(
 
 
 def options(text: str) -> list[str]:
-    """Options of the trainer: `max_steps 3` is `--trainer.max_steps 3`."""
+    """Return options of the trainer: `--trainer.max_steps 3` for `max_steps 3`."""
     words = shlex.split(text)
     return [f"--trainer.{word}" if i % 2 == 0 and "." not in word else word for i, word in enumerate(words)]
 
 
 def options_of(text: str) -> list[str]:
-    """The same with groups: `early_stopping.patience 1`."""
+    """Return options that are given with their group: `early_stopping.patience 1`."""
     words = shlex.split(text)
     return [f"--{word}" if i % 2 == 0 else word for i, word in enumerate(words)]
 
@@ -116,15 +116,15 @@ def test_the_end_of_a_limited_epoch_is_no_middle(tmp_path: Path, monkeypatch: py
 
 
 def refuse_another_number(self: Loader, state: dict[str, Any]) -> None:
-    """What `Loader.load_state_dict` does in the middle of an epoch that two processes shared."""
+    """Fail as `Loader.load_state_dict` does in the middle of an epoch that two processes shared."""
     raise AssertionError(f"a place within an epoch was restored: {state}")
 
 
-# ---------------------------------------------------------------------- runs that end otherwise than by epochs
+# ---------------------------------------------------------------------- runs that do not end by epochs
 
 
 def shown_command(text: str) -> list[str]:
-    """The arguments of the command that goes on with a run, as it was shown."""
+    """Return the arguments of the shown command that resumes a run."""
     shown = re.search(r"train\.py (.*--(?:early_stopping|trainer)\.\S+ \S+)", text)
     assert shown, text
     return shlex.split(shown[1])
@@ -149,7 +149,7 @@ def test_patience_that_ran_out_before_min_epochs_is_no_end(tmp_path: Path, monke
 
 
 def test_a_stop_that_min_epochs_put_off_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metric gets better again after patience ran out: the run ends at its least epochs all the same."""
+    """The metric improves after patience ran out: the run still ends at its minimal number of epochs."""
     first, whole = tmp_path / "first", tmp_path / "whole"
     first.mkdir()
     whole.mkdir()
@@ -203,11 +203,11 @@ def test_what_makes_no_sense_is_refused_before_the_run_begins(option: str, words
     assert not (tmp_path / LAST).exists()
 
 
-# ---------------------------------------------------------------------- a person's own callbacks
+# ---------------------------------------------------------------------- the user's own callbacks
 
 
 def own(folder: Path, name: str, **arguments: object) -> list[str]:
-    """`-c FILE`, which names a callback of Lightning."""
+    """Write a file that names a callback of Lightning, and return the options `-c FILE`."""
     callbacks = [{"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}]
     (folder / "own.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": callbacks}}), encoding="utf-8")
     return ["-c", "own.yaml"]

@@ -1,4 +1,4 @@
-"""A checkpoint's file: opened once a command, with each setting in it once, and every state for an owner."""
+"""The file of a checkpoint: opened once per command; it holds each setting once, and every state has an owner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERBS = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """For each model, the folder in which a run `r` was made."""
+    """Train a run `r` of each model, and return its folder by model."""
     made = {}
     for model, options in {"softmax": SOFTMAX, "han": HAN.split()}.items():
         cwd = made[model] = tmp_path_factory.mktemp(model)
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
-    """A copy of the finished run of softmax."""
+    """Copy the finished run of softmax."""
     return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
 
 
@@ -63,7 +63,7 @@ def test_a_checkpoint_is_opened_once_a_command(verb: str, copy: Path, monkeypatc
 def test_every_state_of_a_callback_finds_its_owner_in_a_resumed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lightning keys states by the class's name, and only warns when nobody claims one."""
+    """Lightning keys states by the class's name, and only warns if no callback claims one."""
     own = "--trainer.callbacks+=pytorch_lightning.callbacks.ModelCheckpoint"
     command(*SOFTMAX, "--early_stopping.patience", "5", own, *COMMON, cwd=tmp_path).ok()
     kept = torch.load(tmp_path / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)["callbacks"]

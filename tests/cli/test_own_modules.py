@@ -86,7 +86,7 @@ def test_all_verbs_know_an_own_model(module: str, cwd: Path) -> None:
     said = command(*own, "--model", "mine", "--model.neurons", "5", "--name", "r", *QUICK, cwd=cwd).ok()
     run = cwd / "logs/mine/r"
     assert results(run)["test/acc"] > 0.5
-    (going_on,) = re.findall(r"^go on +python train\.py (.*)$", said.out, re.M)
+    (going_on,) = re.findall(r"^resume +python train\.py (.*)$", said.out, re.M)
     command(*shlex.split(going_on), *QUICK[2:], cwd=cwd).ok()
     tested = json.loads(command("test", *own, "--ckpt_path", "best", cwd=cwd).ok().out)
     assert tested["test/acc"] > 0.5

@@ -1,18 +1,23 @@
-"""Asking a trained model, from its checkpoint alone: a text, a file, standard input; a table, a page, a terminal."""
+"""Predictions from a checkpoint alone: of a text, a file, standard input; as a table, a page, terminal lines."""
 
 from __future__ import annotations
 
 import csv
 import html
 import io
+import json
+import os
 import re
 import shlex
 import shutil
+import threading
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from lightning_nn.cli.predict import _check_out
+from lightning_nn.errors import UserError
 from tests.commands import Result, command, write_reviews
 
 HAN = shlex.split(
@@ -25,7 +30,7 @@ GOOD, BAD = "质量很好，非常满意。", "质量太差，非常失望。"
 
 @pytest.fixture(scope="module")
 def han(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a trained run and nothing else: the corpus is gone."""
+    """Train a run, delete its corpus, and return the folder."""
     cwd = tmp_path_factory.mktemp("han")
     write_reviews(cwd / "reviews.csv", rows=200)
     command(*HAN, cwd=cwd).ok()
@@ -134,7 +139,7 @@ def test_a_million_lines_stream_in_constant_memory(han: Path, tmp_path: Path) ->
 
 
 def peak_memory(han: Path, tmp_path: Path, lines: int) -> int:
-    """Most bytes that Python held while a file of so many lines was answered."""
+    """Return the peak of Python's memory in bytes while a file of so many lines is predicted."""
     with (tmp_path / "new.txt").open("w", encoding="utf-8") as file:
         file.writelines(f"{line:07}{GOOD}\n" for line in range(lines))
     tracemalloc.start()
@@ -162,3 +167,75 @@ def test_out_is_whole_or_not_there(han: Path) -> None:
 def test_explain_and_out_go_together(han: Path) -> None:
     ask(han, "--data.text", GOOD, "--explain", "--out", "both.csv").ok()
     assert len((han / "both.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_the_form_follows_the_name_or_the_option(han: Path) -> None:
+    ask(han, "--data.text", GOOD, "--out", "out.jsonl").ok()
+    line = (han / "out.jsonl").read_text(encoding="utf-8")
+    assert {**json.loads(line), "probability": 0} == {"input": GOOD, "category": "好评", "probability": 0}
+    assert ask(han, "--data.text", GOOD, "--format", "jsonl").ok().out == line
+    ask(han, "--data.text", GOOD, "--out", "page.html").ok()
+    assert f'<p dir="auto">{GOOD}</p>' in (han / "page.html").read_text(encoding="utf-8")
+    ask(han, "--data.text", GOOD, "--format", "xml").refused("xml", "jsonl")
+
+
+def test_explanations_go_to_the_page_that_is_asked_for(han: Path) -> None:
+    done = ask(han, "--data.text", GOOD, "--explain", "--out", "why.html").ok()
+    assert "written to why.html" in done.out
+    assert "Strongest words" in (han / "why.html").read_text(encoding="utf-8")
+
+
+def test_a_link_stays_and_its_target_is_written(han: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    ask(han, "--data.text", GOOD, "--out", str(tmp_path / "link.csv")).ok()
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len((tmp_path / "target.csv").read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_gets_the_predictions_as_they_come(han: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append((tmp_path / "pipe.csv").read_text(encoding="utf-8")))
+    reader.start()
+    ask(han, "--data.text", GOOD, "--out", str(tmp_path / "pipe.csv")).ok()
+    reader.join(timeout=30)
+    assert len(table(received[0])) == 1 and (tmp_path / "pipe.csv").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_a_device_stays_one(han: Path) -> None:
+    ask(han, "--data.text", GOOD, "--out", "/dev/null").ok()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_standard_input_and_a_file_that_is_there(han: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("old", encoding="utf-8")
+    ask(han, "--data.file", "-", "--out", str(tmp_path / "old.csv"), stdin=GOOD.encode()).ok()
+    assert (tmp_path / "old.csv").read_text(encoding="utf-8").startswith("input,")
+
+
+def test_an_image_of_the_folder_that_is_read_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    for name in ("cat.png", "list.csv"):
+        (tmp_path / "cats" / name).write_bytes(b"kept")
+    with pytest.raises(UserError, match="another"):
+        _check_out(tmp_path / "cats" / "cat.png", str(tmp_path / "cats"))
+    _check_out(tmp_path / "cats" / "list.csv", str(tmp_path / "cats"))
+
+
+def test_a_recurrent_network_with_attention_explains_itself_and_one_without_says_what_would(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv", rows=40)
+    lstm = shlex.split(
+        "fit --model lstm --data text --data.path reviews.csv --data.segmenter chars --trainer.max_epochs 1 "
+        "--model.embedding_size 4 --model.hidden_size 4 --trainer.enable_progress_bar false"
+    )
+    command(*lstm, "--model.pooling", "attention", "--name", "a", cwd=tmp_path).ok()
+    done = command("predict", "--data.text", GOOD, "--explain", cwd=tmp_path).ok()
+    assert "strongest words" in done.out and (tmp_path / "attention.html").is_file()
+    assert (tmp_path / "logs/lstm/a/attention.html").is_file(), "of validation"
+    command(*lstm, "--model.pooling", "max", "--name", "b", cwd=tmp_path).ok()
+    plain = command(
+        "predict", "--ckpt_path", "logs/lstm/b/checkpoints/best.ckpt", "--data.text", GOOD, "--explain", cwd=tmp_path
+    )
+    plain.refused("attention", "lstm")

@@ -1,4 +1,4 @@
-"""Every recipe of conf/ parses, says something, and runs; every model overfits a batch from the command line."""
+"""Every recipe in conf/ parses, changes something, and runs; every model overfits a batch from the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = {
 
 
 def write_pictures(folder: Path) -> None:
-    """Three pictures of each class of CIFAR-10 to train on, one to test."""
+    """Write three training images and one test image of each class of CIFAR-10."""
     for split, name, number in itertools.product(("train", "test"), CATEGORIES, range(3)):
         if split == "train" or number == 0:
             file = folder / split / name / f"{number}.png"
@@ -36,7 +36,7 @@ def write_pictures(folder: Path) -> None:
 
 
 def pair(recipe: Path) -> tuple[str, str]:
-    """Model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
+    """Return model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
     model, data, *_ = [*recipe.stem.split("-"), ""]
     return model, data or catalog.MODELS[model].data
 

@@ -1,4 +1,4 @@
-"""Going on with a run: stopped anywhere, resumed in a new process, it ends as if nothing had happened."""
+"""Resuming a run: stopped anywhere, resumed in a new process, it ends as if it had not been stopped."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ HAN = shlex.split(
     "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
 )
 COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--name", "r")
+PARTS = ("--data.path", "parts", "--data.segmenter", "chars")
+SEEN = ("--data.allow_seen", "true")
 MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """For each model, the folder in which an uninterrupted run `r` was made."""
+    """Train an uninterrupted run `r` of each model, and return its folder by model."""
     made = {}
     for model, options in MODELS.items():
         cwd = made[model] = tmp_path_factory.mktemp(model)
@@ -45,12 +47,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
-    """A copy of the finished run of softmax."""
+    """Copy the finished run of softmax."""
     return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
-    """Ctrl-C at the given call of a hook of the model."""
+    """Press Ctrl-C at the given call of a hook of the model."""
     calls = 0
     original = getattr(Classifier, hook)
 
@@ -95,7 +97,7 @@ def test_stopped_by_ctrl_c_and_resumed_ends_with_the_same_bits(
         assert steps == call, f"stopped in step {call}, saved after {steps}"
     else:
         assert steps in (9, 18), "stopped after the validation"
-    shown = re.search(r"^go on with: (python train\.py .*)$", stopped.err, re.M)
+    shown = re.search(r"^resume with: (python train\.py .*)$", stopped.err, re.M)
     assert shown, stopped.err
     command(*shlex.split(shown[1])[2:], cwd=tmp_path).ok()
     assert same_bits(tmp_path / last, whole[model] / last), "the resumed run ended elsewhere"
@@ -162,12 +164,12 @@ def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) 
     out, err = run.communicate(timeout=60)
     assert run.returncode == 130, f"{run.returncode}\n{out}\n{err}"
     assert "Traceback" not in err
-    assert f"go on with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
+    assert f"resume with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
     epoch = torch.load(last, weights_only=True)["epoch"]
     command("--ckpt_path", "last", "--trainer.max_epochs", str(epoch + 2), cwd=tmp_path).ok()
 
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- resume
 
 
 def test_a_finished_run_says_so_and_how_to_go_on(copy: Path) -> None:
@@ -242,7 +244,7 @@ def test_a_run_that_was_moved_keeps_its_best(tmp_path: Path) -> None:
     last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     for key, state in last["callbacks"].items():
         if key.startswith("BestCheckpoint"):
-            state["best_model_score"] = torch.tensor(2.0)  # nothing to come is better
+            state["best_model_score"] = torch.tensor(2.0)  # no later epoch is better
             state["best_k_models"] = {state["best_model_path"]: torch.tensor(2.0)}
     torch.save(last, run / "checkpoints/last.ckpt")
     before = (run / "checkpoints/best.ckpt").read_bytes()
@@ -255,7 +257,7 @@ def test_a_best_checkpoint_that_was_deleted_is_not_missed_for_ever(copy: Path) -
     last = torch.load(best.with_name("last.ckpt"), weights_only=True)
     for key, state in last["callbacks"].items():
         if key.startswith("BestCheckpoint"):
-            state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)  # nothing to come is better
+            state["best_model_score"] = state["kth_value"] = torch.tensor(2.0)  # no later epoch is better
     torch.save(last, best.with_name("last.ckpt"))
     best.unlink()
     command("--ckpt_path", "last", "--trainer.max_epochs", "5", cwd=copy).ok()
@@ -307,7 +309,7 @@ def test_training_accuracy_of_the_epoch_after_a_resume_is_its_own(copy: Path, tm
 
 
 def scalars(run: Path, tag: str) -> list[float]:
-    """What TensorBoard has of a run under a name."""
+    """Return the values that TensorBoard has of a run under a name."""
     events = EventAccumulator(str(run))
     events.Reload()
     return [event.value for event in events.Scalars(tag)]
@@ -318,7 +320,7 @@ def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
     command(*HAN, "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
     own = json.loads(command("test", "--ckpt_path", "best", cwd=tmp_path).ok().out)
     write_reviews(tmp_path / "other.csv", rows=33)
-    tested = command("test", "--ckpt_path", "best", "--data.path", "other.csv", cwd=tmp_path).ok()
+    tested = command("test", "--ckpt_path", "best", "--data.path", "other.csv", *SEEN, cwd=tmp_path).ok()
     assert json.loads(tested.out)["samples"] == 33 > own["samples"]
     assert "all 33 samples" in tested.err
 
@@ -331,9 +333,9 @@ def test_a_model_is_tested_on_as_little_as_there_is(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/test.csv").write_text(f"{header}\n{first}\n{first}\n", encoding="utf-8")
     for path, verb, samples in (("one.csv", "test", 1), ("one.csv", "validate", 1), ("parts", "test", 2)):
-        tested = command(verb, "--ckpt_path", "best", "--data.path", path, cwd=tmp_path).ok()
+        tested = command(verb, "--ckpt_path", "best", "--data.path", path, *SEEN, cwd=tmp_path).ok()
         assert json.loads(tested.out)["samples"] == samples
-        assert ("no such part is given" in tested.err) == (path == "one.csv"), tested.err
+        assert ("samples, as the data has no" in tested.err) == (path == "one.csv"), tested.err
     command(*HAN, "--data.path", "parts", cwd=tmp_path).refused("test.csv", "no train file")
 
 
@@ -347,11 +349,31 @@ def test_a_corpus_that_grew_is_not_tested_on_what_was_trained(tmp_path: Path) ->
         command(*argv, cwd=tmp_path).refused("trained on", "--finetune", "--data.path")
     assert results(tmp_path / "logs/han/r") == before
     reviews.rename(tmp_path / "new.csv")
-    whole = command("test", "--ckpt_path", "best", "--data.path", "new.csv", cwd=tmp_path).ok()
+    whole = command("test", "--ckpt_path", "best", "--data.path", "new.csv", *SEEN, cwd=tmp_path).ok()
     assert json.loads(whole.out)["samples"] == 90
     (tmp_path / "moved.csv").write_text(old, encoding="utf-8")
     more = ("--trainer.max_epochs", "2", "--data.path", "moved.csv")
     command("--ckpt_path", "last", *more, cwd=tmp_path).ok()
+
+
+def test_a_train_file_that_changed_is_not_gone_on_with_in_mid_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This holds even if all splits are given: a position in an epoch refers to the samples of that time."""
+    header, *lines = write_reviews(tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "parts").mkdir()
+    for split, some in {"train": lines[:40], "val": lines[40:50], "test": lines[50:]}.items():
+        (tmp_path / f"parts/{split}.csv").write_text("\n".join([header, *some]), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "training_step", 3)
+        assert command(*HAN, *PARTS, "--name", "r", cwd=tmp_path).code == 130
+    go_on = ("fit", "--ckpt_path", "last", "--trainer.max_epochs", "1")
+    others = (lines[:20], lines[:39] + lines[:1], [lines[2], lines[1], lines[0], *lines[3:40]])
+    for number, other in enumerate(others):
+        cwd = Path(shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-{number}")))
+        (cwd / "parts/train.csv").write_text("\n".join([header, *other]), encoding="utf-8")
+        command(*go_on, cwd=cwd).refused("is not what", "trained on")
+    command(*go_on, cwd=tmp_path).ok()
 
 
 @pytest.mark.parametrize("option", ["--data.segmenter chars", "--data.min_count 9", "--data.user_dict words.txt"])

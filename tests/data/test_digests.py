@@ -181,7 +181,7 @@ def test_only_one_split_is_loaded_to_be_evaluated(tmp_path: Path) -> None:
     whole.evaluate_only("test")
     whole.prepare_once()
     assert {split: len(source) for split, source in whole.sources.items()} == {"test": 20}
-    assert "test here is all 20 samples: no such part is given" in whole.notes
+    assert "test: all 20 samples, as the data has no test split" in whole.notes
     assert [row[0] for row in whole.summary[1:]] == ["test"]
     parts = images(tmp_path / "parts" / "train", colors)
     images(tmp_path / "parts" / "test", {"a": [50], "b": [150, 151]})

@@ -224,7 +224,7 @@ def test_an_epoch_begun_by_some_processes_is_not_ended_by_others() -> None:
 
     begun = loader(2)
     next(iter(begun))
-    with pytest.raises(UserError, match="an epoch that 2 processes shared: 1 would"):
+    with pytest.raises(UserError, match="an epoch shared by 2 processes; 1 would"):
         loader(1).load_state_dict(begun.state_dict())
     assert len(numbers(begun)) == 3
     loader(1).load_state_dict(begun.state_dict())  # its end

@@ -57,3 +57,34 @@ def test_a_forward_reader_that_keeps_its_last_state_sees_the_order_of_words() ->
 def test_wrong_poolings(pooling: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         small(pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["attention", ["max", "attention"]])
+def test_attention_is_shown_by_sentence_and_by_word(pooling: Any) -> None:
+    model = small(pooling=pooling)
+    logits, words, sentences = model(BATCH, return_attention=True)
+    torch.testing.assert_close(logits, model(BATCH))
+    states = model.rnn(model.embedding(BATCH.words), torch.tensor(LENGTHS))
+    assert model.attends and model.attention is not None
+    of_documents = model.attention(states, torch.tensor(LENGTHS))[1]
+    torch.testing.assert_close(
+        sentences, torch.stack([of_documents[:2].sum(), of_documents[2], of_documents[3:].sum()])
+    )
+    torch.testing.assert_close(words * sentences.repeat_interleave(BATCH.sentences), of_documents)
+    for weights in words.split(BATCH.sentences.tolist()):
+        torch.testing.assert_close(weights.sum(), torch.tensor(1.0))
+
+
+def test_a_sentence_whose_weight_vanishes_has_words_of_none() -> None:
+    model = small(pooling="attention")
+    assert model.attention is not None
+    with torch.no_grad():
+        model.attention.context.weight.mul_(1e6)
+    _, words, sentences = model(BATCH, return_attention=True)
+    assert float(sentences.detach().min()) == 0.0 and bool(words.isfinite().all())
+
+
+def test_without_attention_there_is_nothing_to_explain() -> None:
+    assert not small().attends
+    with pytest.raises(UserError, match="LSTMClassifier has no attention"):
+        small().explanations(BATCH)

@@ -122,15 +122,15 @@ def test_plain_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", [3, [torch.zeros(2)]], ids=["number", "list"])
-def test_weights_without_names_are_not_whole(tmp_path: Path, weights: Any) -> None:
+def test_weights_without_names_are_damaged(tmp_path: Path, weights: Any) -> None:
     torch.save({**checkpoint(), "state_dict": weights}, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match="is not whole"):
+    with pytest.raises(UserError, match="is damaged: "):
         Checkpoint.open(tmp_path / "odd.ckpt")
 
 
-def test_a_checkpoint_that_lacks_a_part_says_which(tmp_path: Path) -> None:
+def test_a_checkpoint_that_lacks_a_key_says_which(tmp_path: Path) -> None:
     torch.save(checkpoint(lightning_nn={"format": FORMAT, "model": "han"}), tmp_path / "part.ckpt")
-    with pytest.raises(UserError, match="is not whole: it lacks processor, settings; use another checkpoint"):
+    with pytest.raises(UserError, match="is damaged: it lacks processor, settings; use another checkpoint"):
         Checkpoint.open(tmp_path / "part.ckpt")
 
 
@@ -184,7 +184,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
 ) -> None:
     before = saved.read_bytes()
     monkeypatch.setattr(torch, "save", full_after(size, torch.save, error))
-    with pytest.raises(UserError, match=rf"can't write .*last.ckpt: .*{reason}.*before is kept; free space"):
+    with pytest.raises(UserError, match=rf"can't write .*last.ckpt: .*{reason}.*the existing file is kept; free space"):
         PlainCheckpointIO().save_checkpoint(checkpoint(), saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == ["last.ckpt"]

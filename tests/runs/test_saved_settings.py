@@ -138,7 +138,7 @@ def test_no_class_that_a_file_names_is_made(door: str, verb: str, form: str, opt
     said = command(*VERBS[verb], cwd=trap.cwd)
     trap.shut()
     if option == "profiler":
-        assert "trainer.profiler" in said.ok().err, "it takes no part in training"
+        assert "trainer.profiler" in said.ok().err, "it does not affect training"
     else:
         assert f"trainer.{option}" in done(said, verb).err
 
@@ -173,7 +173,7 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
     said = command(*VERBS[verb], cwd=trap.cwd)
     trap.shut()
     done(said, verb if verb == "finetune" else "resume")  # a model can't be made without its own arguments
-    assert ("more of the run are not taken" in said.err) == (verb in ("finetune", "predict", "test", "validate"))
+    assert ("more of the run are not loaded" in said.err) == (verb in ("finetune", "predict", "test", "validate"))
 
 
 @pytest.mark.parametrize("group", ["hyper_parameters", "datamodule_hyper_parameters"])
@@ -181,7 +181,7 @@ def test_no_group_takes_a_class_through_any_door(form: str, verb: str, trap: Tra
 def test_load_from_checkpoint_takes_no_class(form: str, group: str, trap: Trap) -> None:
     trap.stranger(lambda c: c[group].update(hidden=FORMS[form]))
     if group == "hyper_parameters":
-        with pytest.raises(UserError, match=r"model\.hidden can't be taken"):
+        with pytest.raises(UserError, match=r"model\.hidden can't be loaded"):
             SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST)
         SoftmaxClassifier.load_from_checkpoint(trap.cwd / LAST, hidden=[4])
     else:
@@ -320,11 +320,11 @@ def test_a_run_with_ordinary_options_goes_on_with_all_of_them(tmp_path: Path) ->
     config = tmp_path / RUN / "config.yaml"
     before = yaml.safe_load(config.read_text(encoding="utf-8"))
     on = command("fit", "--ckpt_path", "last", "--trainer.max_epochs", "2", cwd=tmp_path).ok()
-    assert "not taken" not in on.err, on.err
+    assert "not loaded" not in on.err, on.err
     before["trainer"]["max_epochs"] = 2
     assert yaml.safe_load(config.read_text(encoding="utf-8")) == before
     config.unlink()
-    assert "not taken" not in command("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok().err
+    assert "not loaded" not in command("--ckpt_path", "last", "--trainer.max_epochs", "3", cwd=tmp_path).ok().err
 
 
 @pytest.mark.parametrize(
@@ -345,9 +345,9 @@ def test_a_run_that_began_with_an_object_goes_on_when_its_person_says_so(
     command(*shlex.split(shown[1]), cwd=tmp_path).ok()
     kept = yaml.safe_load((tmp_path / RUN / "config.yaml").read_text(encoding="utf-8"))["trainer"]
     assert "class_path" in str(kept[option.partition(".")[2]]) and kept["max_epochs"] == 2
-    assert "not taken" not in command(*on, "3", *began.split(), cwd=tmp_path).ok().err
-    assert "not taken" not in command("test", "--ckpt_path", "last", cwd=tmp_path).ok().err
-    assert "not taken" not in command(*on, "4", f"--{option}", "null", cwd=tmp_path).ok().err
+    assert "not loaded" not in command(*on, "3", *began.split(), cwd=tmp_path).ok().err
+    assert "not loaded" not in command("test", "--ckpt_path", "last", cwd=tmp_path).ok().err
+    assert "not loaded" not in command(*on, "4", f"--{option}", "null", cwd=tmp_path).ok().err
     command(*on, "5", cwd=tmp_path).ok()
 
 

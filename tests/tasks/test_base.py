@@ -306,7 +306,7 @@ def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
     checkpoint: dict[str, Any] = {"state_dict": {"other": torch.zeros(1)}, "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match=r"odd\.ckpt does not fit HAN"):
+    with pytest.raises(UserError, match=r"odd\.ckpt does not fit this HAN"):
         HAN.load_from_checkpoint(tmp_path / "odd.ckpt")
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_nn.visualization import confusion
-from lightning_nn.visualization.confusion import markdown, picture, report
+from lightning_nn.visualization.confusion import picture, report
+from lightning_nn.visualization.figure import labels, shorten
+from lightning_nn.visualization.markup import markdown_text
 
 
 @pytest.mark.parametrize("classes", [2, 21, 41, 101])
@@ -19,9 +20,9 @@ def test_any_number_of_classes_makes_a_picture(classes: int) -> None:
 
 
 def test_names_that_no_font_has_become_numbers() -> None:
-    names, _ = confusion._labels(["a", "b\U000e0101\U0010fffd"])
+    names, _ = labels(["a", "b\U000e0101\U0010fffd"])
     assert names == ["0", "1"]
-    assert confusion._labels(["été", "b"])[0] == ["été", "b"]
+    assert labels(["été", "b"])[0] == ["été", "b"]
 
 
 def test_names_of_formulas_and_commands_are_drawn_as_they_stand() -> None:
@@ -30,8 +31,8 @@ def test_names_of_formulas_and_commands_are_drawn_as_they_stand() -> None:
 
 
 def test_long_names_are_cut_by_columns() -> None:
-    assert confusion._short("一二三四五六七八九十") == "一二三四五六七…"
-    assert confusion._short("short") == "short"
+    assert shorten("一二三四五六七八九十") == "一二三四五六七…"
+    assert shorten("short") == "short"
 
 
 def test_the_report_says_what_each_class_is_taken_for() -> None:
@@ -43,6 +44,6 @@ def test_the_report_says_what_each_class_is_taken_for() -> None:
 
 
 def test_markdown_leaves_no_character_that_marks_up() -> None:
-    out = markdown("<b>*_`[x](y)|\n# 中文 A1")
+    out = markdown_text("<b>*_`[x](y)|\n# 中文 A1")
     assert out.replace("&#", "").replace(";", "").replace(" ", "").isalnum(), out
     assert "中文 A1" in out

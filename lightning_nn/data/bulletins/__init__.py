@@ -1,1 +1,1 @@
-"""Chinese bulletins, generated on the spot."""
+"""Chinese bulletins, generated on demand."""

@@ -1,4 +1,4 @@
-"""The bulletins of `bulletins` as a data set."""
+"""Data module of the generated bulletins."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lightning_nn.errors import UserError
 
 
 class Bulletins(Documents):
-    """Chinese bulletins in ten categories, made on the spot: one or two sentences decide, the others mislead.
+    """Chinese bulletins in ten categories, generated on demand: one or two sentences decide, the others mislead.
 
     Args:
-        train_size: documents to train on.
-        val_size: documents to choose by.
-        test_size: documents to test on.
-        seed: of the documents; the same on every machine. The splits share none of their randomness.
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
+        train_size: documents in the training split.
+        val_size: documents in the validation split.
+        test_size: documents in the test split.
+        seed: of the documents, which are the same on every machine; the splits are generated independently.
+        batch_size: most documents in a batch of one process; "all" is the whole set.
         segmenter: "jieba", Chinese words, or "chars", each character a word.
         min_count: words that occur less often in train are unknown.
-        max_batch_words: words in a batch of one process, at most.
+        max_batch_words: most words in a batch of one process.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class Bulletins(Documents):
         self._sizes, self.seed = sizes, seed
 
     def deciding(self, split: str) -> list[tuple[int, ...]]:
-        """Positions of the sentences that decide the category of each document, ascending.
+        """Return the positions of the sentences that decide the category of each document, ascending.
 
         Args:
             split: "train", "val" or "test".
 
         Returns:
-            One tuple for each document, in the order of `sources[split]`.
+            One tuple per document, in the order of `sources[split]`.
         """
         return [bulletin.deciding for bulletin in self._bulletins(split)]
 

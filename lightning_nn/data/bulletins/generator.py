@@ -1,30 +1,30 @@
-"""Chinese bulletins, made on the spot, whose category is decided by how a sentence is meant and not by its words.
+"""Generator of Chinese bulletins whose category is decided by the meaning of a sentence and not by its words.
 
 A bulletin mentions events of two to four categories: 羽毛球公开赛, 商业银行股东大会, ... One of them takes place now,
-and one or two sentences say so; the others are cancelled, past, planned, rumoured or denied. The rest is neutral. So
+and one or two sentences say so; the others are canceled, past, planned, rumored or denied. The rest is neutral. So
 
     虽然下着小雨，羽毛球公开赛并没有取消，今天照常举行。         is about 体育, and
     因为下着小雨，羽毛球公开赛今天没能照常举行，只得取消。       is not.
 
-How well can a reader do? Three facts follow from how a bulletin is made:
+The best possible accuracy follows from how a bulletin is generated:
 
-1.  The sentences settle the category: no sentence that says an event takes place can be read another way (a test reads
-    them back). With probability `NOISE` the label is then drawn anew, uniformly from all K categories. Whatever the
-    reader, the best guess is the category that was settled, right with probability
+1.  The sentences determine the category: no sentence that says an event takes place is ambiguous (a test parses them
+    back). With probability `NOISE` the label is then redrawn, uniformly from all K categories. For every model the best
+    prediction is the category that the sentences determine, correct with probability
 
         BAYES_ACCURACY = 1 - NOISE (K - 1) / K.
 
-2.  Who sees the mentions but not how they are meant is lost among them. The categories of a bulletin and the number of
-    mentions of each are drawn first, then which of them is true, uniformly; the wording of a mention depends on its
-    category alone. Hence, given all mentions, each of the k categories is as likely as the others, and the best guess
-    is right with probability
+2.  A model that sees the mentions but not their meaning can't tell them apart. The generator draws the categories of a
+    bulletin and the number of mentions of each first, then the true one, uniformly; the wording of a mention depends on
+    its category alone. Hence, given all mentions, each of the k categories is equally likely, and the best prediction
+    is correct with probability
 
         MENTIONS_ACCURACY = (1 - NOISE) E[1 / k] + NOISE / K.
 
-3.  The sentences around the mentions are drawn without regard to the category, so their words alone tell nothing
-    of it. A bag of words therefore stays near `MENTIONS_ACCURACY`; n-grams that reach from a mention into its
-    surroundings see a little more. Measured, logistic regression (C 1) on TF-IDF, 7,000 bulletins of seed 1 to train
-    and 1,000 of seed 2 to test: words 33.7%, characters and their pairs 38.7%, one to three words 37.9%.
+3.  The sentences around the mentions are drawn independently of the category, so their words alone carry no
+    information about it. A bag of words therefore stays near `MENTIONS_ACCURACY`; n-grams that span a mention and its
+    surroundings see a little more. Measured with logistic regression (C 1) on TF-IDF, 7,000 bulletins of seed 1 to
+    train and 1,000 of seed 2 to test: words 33.7%, characters and their pairs 38.7%, one to three words 37.9%.
 
 Document i depends on (seed, i) alone. All choices come from `random.Random.random`, whose sequence Python keeps the
 same on every machine and in every version.
@@ -50,24 +50,24 @@ PLANS: tuple[tuple[int, ...], ...] = (
     *((1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1), (2, 2, 1)),
     *((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (2, 1, 1, 1), (2, 1, 1, 1), (2, 2, 1, 1)),
 )
-"""Mentions of each category of a bulletin; one of these is drawn, all alike."""
+"""Plans: the number of mentions of each category of a bulletin; one plan is drawn uniformly."""
 
 BAYES_ACCURACY: float = 1 - NOISE * (len(CATEGORIES) - 1) / len(CATEGORIES)
 MENTIONS_ACCURACY: float = (1 - NOISE) * sum(1 / len(p) for p in PLANS) / len(PLANS) + NOISE / len(CATEGORIES)
 
-_PAIRED = 0.25  # chance that a sentence carries a second mention
+_PAIRED = 0.25  # probability that a sentence has a second mention
 _OPENED, _CLOSED = 0.6, 0.4
-_DATED = 0.3  # chance that the day is a date, then 当天, and not 今天
+_DATED = 0.3  # probability that the day is a date, then 当天, instead of 今天
 
 
 class Bulletin(NamedTuple):
-    """A document and why it has its label.
+    """A document and the reason for its label.
 
     Attributes:
         text: the sentences, joined.
-        label: 0 to 9, into `CATEGORIES`.
-        sentences: 3 to 12 of them, each closed by 。 or ？ and without one before its end.
-        deciding: positions of the one or two sentences that settle the category, ascending.
+        label: 0 to 9, index into `CATEGORIES`.
+        sentences: 3 to 12 sentences, each ending in 。 or ？ and containing neither before its end.
+        deciding: positions of the one or two sentences that determine the category, ascending.
     """
 
     text: str
@@ -77,11 +77,11 @@ class Bulletin(NamedTuple):
 
 
 def generate(size: int, seed: int) -> Iterator[Bulletin]:
-    """Bulletins in a stream.
+    """Generate a stream of bulletins.
 
     Args:
-        size: how many.
-        seed: of the stream; document i depends on (seed, i) alone, so a longer stream begins with a shorter one.
+        size: number of bulletins.
+        seed: of the stream; document i depends on (seed, i) alone, so a longer stream begins with the shorter one.
 
     Yields:
         One bulletin after another.
@@ -108,9 +108,9 @@ class _Sentence(NamedTuple):
     """A sentence whose names are not filled in yet.
 
     Attributes:
-        text: with `{name}` of what is bound.
-        names: what is bound for this sentence alone.
-        decides: whether it settles the category.
+        text: the sentence, with `{name}` for each bound name.
+        names: names bound for this sentence alone.
+        decides: whether it determines the category.
     """
 
     text: str
@@ -122,7 +122,7 @@ def _bulletin(random: Random) -> Bulletin:
     plan = pick(PLANS, random)
     categories = sample(len(CATEGORIES), len(plan), random)
     true = pick(categories, random)
-    # One event a category: a bulletin that names it twice means the same one.
+    # One event per category: a second mention refers to the same event.
     events = {c: _event(lexicon.TOPICS[CATEGORIES[c]], random) for c in categories}
     mentions = [c for c, count in zip(categories, plan, strict=True) for _ in range(count)]
     size = min(12, max(len(mentions) + 1 + int(6 * random.random()), 5 if 2 in plan else 3))
@@ -139,13 +139,13 @@ def _bulletin(random: Random) -> Bulletin:
 
 
 def _frames(mentions: list[int], true: int, random: Random) -> list[tuple[Template, tuple[int, ...], bool]]:
-    """What says each mention: template, the one or two categories in it, whether it decides."""
+    """Choose a sentence for each mention: template, the one or two categories in it, whether it decides."""
     others = [c for c in mentions if c != true]
     shuffle(others, random)
     frames: list[tuple[Template, tuple[int, ...], bool]] = []
 
     def add(templates: list[Template], pair: tuple[int, ...], decides: bool) -> None:
-        # Each list has sentences that fit whatever was said, more of them than are ever taken.
+        # Each list has enough sentences that fit any context.
         fitting = next(
             template
             for template in templates
@@ -180,7 +180,7 @@ def _echoes(one: Template, other: Template) -> bool:
 
 @cache
 def _clash(one: Template, other: Template) -> bool:
-    """Whether two sentences on the same event may contradict each other."""
+    """Return whether two sentences on the same event may contradict each other."""
     first, second = (str(template).replace("other_", "") for template in (one, other))
 
     def holds(text: str, words: tuple[str, ...]) -> bool:
@@ -193,7 +193,7 @@ def _clash(one: Template, other: Template) -> bool:
 
 
 def _arrange(written: list[_Sentence], size: int, random: Random) -> list[_Sentence]:
-    """The sentences in order, filled up with neutral ones: the first event leads, after the opener if there is one."""
+    """Order the sentences among neutral ones: an event comes first, after the opener if there is one."""
     room = size - len(written)
     opened = room > 0 and random.random() < _OPENED
     closed = room > opened and random.random() < _CLOSED
@@ -219,14 +219,14 @@ def _neutral(template: Template, random: Random) -> _Sentence:
 
 
 def _tell(ordered: list[_Sentence], bound: dict[str, str], afterwards: dict[str, str]) -> Iterator[str]:
-    """Fills in the names; those in `afterwards` are others once they have been used."""
+    """Fill in the names; those in `afterwards` are replaced after their first use."""
     for sentence in ordered:
         yield sentence.text.format(**bound, **sentence.names)
         bound = bound | {name: later for name, later in afterwards.items() if f"{{{name}}}" in sentence.text}
 
 
 def _context(random: Random) -> tuple[dict[str, str], dict[str, str]]:
-    """What stays the same throughout a bulletin, where, when, who, and what is called otherwise the second time."""
+    """Draw what is constant in a bulletin (place, time, people), and the names that change after their first use."""
     month = 1 + int(12 * random.random())
     date = f"{month}月{1 + int(28 * random.random())}日"
     dated = random.random() < _DATED
@@ -253,7 +253,7 @@ def _context(random: Random) -> tuple[dict[str, str], dict[str, str]]:
 
 
 class _Event(NamedTuple):
-    """An event of a bulletin, those who may be named with it, and its fate if it takes place at another time."""
+    """An event of a bulletin, the people and organizers named with it, and its fate if it does not take place now."""
 
     name: str
     person: str
@@ -275,7 +275,7 @@ def _event(groups: Sequence[lexicon.Group], random: Random) -> _Event:
 
 
 def _names(pair: tuple[int, ...], events: dict[int, _Event], random: Random) -> dict[str, str]:
-    """The wording of each mention, drawn alike whatever it is for."""
+    """Draw the wording of each mention, independently of its role."""
     wordings = {}
     for slot, owner, category in zip(("event", "other"), ("", "other_"), pair, strict=False):
         event = events[category]

@@ -1,9 +1,9 @@
-"""The word material of `bulletins`: what the ten categories talk about, and the sentences that carry it.
+"""Lexicon of the bulletins: the events of the ten categories, and the sentences around them.
 
 A sentence is written in a small notation: `[a|b]` is a choice, `{name}` a choice from `SLOTS` or, if it is not there,
-a word bound for the whole document (`city`, `day`, `place`, `speaker`, ...), an event (`event`, `other`) or what is
-bound to it (`off`, `past`, `future`; of the other one `other_off`, ...). No sentence holds one of 。！？； before its
-end, so splitting there gives the sentences back. 的 never stands right before an event, whose own wording may hold
+a word bound for the whole document (`city`, `day`, `place`, `speaker`, ...), an event (`event`, `other`) or a word
+bound to it (`off`, `past`, `future`; of the other event `other_off`, ...). No sentence contains one of 。！？； before
+its end, so splitting there recovers the sentences. 的 never directly precedes an event, whose own wording may contain
 another one.
 """
 
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 
 class Group(NamedTuple):
-    """Events of one sort.
+    """Events of one kind.
 
     Attributes:
-        subjects: any of them goes with
-        kinds: any of these: 羽毛球 + 公开赛. All of them can be 举行, 举办 and 进行, and in any of `PLACES`.
+        subjects: combined with any of `kinds`: 羽毛球 + 公开赛.
+        kinds: kinds of event; each can be 举行, 举办 and 进行, in any of `PLACES`.
         people: who takes part.
         organisers: who runs it.
     """
@@ -271,7 +271,7 @@ TITLES: dict[str, tuple[str, ...]] = {
     "visitor": _words("来宾 嘉宾 特邀嘉宾"),
     "local": _words("市民 热心市民 老读者"),
 }
-"""The people of a bulletin, by what they do in it. The title stands before the name once, where it first appears."""
+"""Titles of the people of a bulletin, by their role. The title precedes the name at its first occurrence only."""
 
 CITIES = _words("杭州 南京 成都 武汉 青岛 长沙 厦门 合肥 郑州 昆明 西安 济南 福州 南昌 大连 贵阳 宁波 苏州")
 PLACES = _words(
@@ -280,7 +280,7 @@ PLACES = _words(
 
 PARTS_OF_DAY = _words("一早 上午 上午 下午 下午 傍晚 晚间")
 TEMPERATURES = (_words("六 八 十 十二"), _words("十五 十八 二十 二十二"), _words("二十八 三十 三十二"))
-"""Highest of a day in winter, in spring and autumn, in summer."""
+"""Highest temperatures of a day in winter, in spring and autumn, in summer."""
 
 HOSTS = _words("主办方 组委会 承办方 承办单位 会务组")
 SOURCES = _words("有关部门 工作人员 会务人员 有关人士")
@@ -321,7 +321,7 @@ PREFIXES = (
     *("{organiser}的",) * 5,
     *("{person}参加的", "有{person}参加的", "多位{person}参加的", "{person}关注的"),
 )
-"""What may stand before an event, of its own group. It never depends on whether the event takes place."""
+"""Prefixes of an event, of its own group. Their choice never depends on whether the event takes place."""
 
 ORGANISING = _words("主办 牵头 发起 承办 组织")
 
@@ -411,7 +411,7 @@ MISLEADING = (
     "{place}的大门{today}准时打开，{event}却没有[如期|按时]{begins}。",
     "{today}，{place}的广播[刚刚|]宣布，{event}[已经|临时]{off}。",
 )
-"""{event} is cancelled, past, planned, rumoured, advertised or denied: the bulletin is about something else."""
+"""{event} is canceled, past, planned, rumored, advertised or denied: the bulletin is about something else."""
 
 DECIDING_PAIRS = (
     "{today}{at}{held}的不是{other}，而是{event}。",
@@ -450,17 +450,17 @@ CLASHES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("提前", "没有等到", "一度{off}"), ("如期", "照常", "准时", "按照")),
     (("一度{off}",), ("没有{off}", "可能{off}", "已经{off}", "一度以为")),
 )
-"""Of two sentences on the same event, one must not hold a word of the left and the other one of the right."""
+"""Of two sentences on the same event, one must not contain a word of the left and the other one of the right."""
 
 ONCE = (
     *("的大门", "的广播", "篇报道", "重头戏", "最受关注", "一度以为", "几经周折", "并不属实", "筹备工作", "来到"),
     *("{trouble}", "也没有", "此前有", "说好", "原本排在", "走进", "家媒体", "的事"),
     *("{host}", "{source}", "{speaker}", "{local}"),
 )
-"""Words that one sentence on an event may hold, and no second one of the bulletin."""
+"""Words that at most one sentence on an event of the bulletin may contain."""
 
 LATER = ("至于", "相比之下")
-"""Beginnings of sentences that want another event before them."""
+"""Beginnings of sentences that need another event before them."""
 
 OPENERS = (
     "本报{city}{date}讯。",
@@ -482,7 +482,7 @@ OPENERS = (
     "{city}{place}[近来|这几天][活动不断|备受关注]。",
     "关于{city}{place}{today}的活动，本报[综合|核实]了多方消息。",
 )
-"""Neutral, at the head of a bulletin."""
+"""Neutral sentences at the beginning of a bulletin."""
 
 NEUTRAL = (
     "[据{city}气象台介绍|据{city}气象台预报]，{day}最高气温{temperature}度。",
@@ -553,7 +553,7 @@ NEUTRAL = (
     "整个过程[井然有序|紧凑而不拖沓]。",
     "会不会有下一次，负责接待的人没有[正面回答|给出答案]。",
 )
-"""Neutral, in the order in which a bulletin tells them. Some use the words that settle others: 取消, 照常, 不属实."""
+"""Neutral sentences in their order in a bulletin. Some use the deciding words of others: 取消, 照常, 不属实."""
 
 CLOSERS = (
     "本报将继续关注。",
@@ -573,4 +573,4 @@ CLOSERS = (
     "摄影记者{photographer}对本文亦有贡献。",
     "本文由{editor}[编辑|核校]。",
 )
-"""Neutral, at the end of a bulletin."""
+"""Neutral sentences at the end of a bulletin."""

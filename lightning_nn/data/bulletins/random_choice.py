@@ -1,4 +1,4 @@
-"""Random choices by `Random.random` alone, whose sequence Python keeps the same in every version."""
+"""Random choices by `Random.random` alone, whose sequence is the same in every version of Python."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 def pick(options: Sequence[T], random: Random) -> T:
-    """One of them, all alike."""
+    """Draw one of the options uniformly."""
     return options[int(len(options) * random.random())]
 
 
 def sample(size: int, count: int, random: Random) -> list[int]:
-    """`count` different numbers below `size`, in random order."""
+    """Draw `count` different numbers below `size`, in random order."""
     chosen: list[int] = []
     while len(chosen) < count:
         number = int(size * random.random())
@@ -25,14 +25,14 @@ def sample(size: int, count: int, random: Random) -> list[int]:
 
 
 def shuffle(items: list[T], random: Random) -> None:
-    """Puts them into a random order, in place."""
+    """Shuffle the items in place."""
     for i in range(len(items) - 1, 0, -1):
         j = int((i + 1) * random.random())
         items[i], items[j] = items[j], items[i]
 
 
 def shuffled(items: Sequence[T], random: Random) -> list[T]:
-    """The same items in a random order."""
+    """Return a shuffled copy of the items."""
     copy = list(items)
     shuffle(copy, random)
     return copy

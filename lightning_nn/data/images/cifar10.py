@@ -1,4 +1,4 @@
-"""CIFAR-10: downloaded, from the official batches, or from folders of pictures."""
+"""CIFAR-10: downloaded, from the official batches, or from folders of images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-_BATCH = 10_000  # pictures in a file
+_BATCH = 10_000  # images in a file
 _FOLDER = "cifar-10-batches-py"
 _FORMAT = 2  # of the cache
 _SPLIT_SEED = 0
@@ -46,16 +46,16 @@ _VAL_FRACTION = 0.1
 
 
 class CIFAR10(LabeledImages):
-    """60,000 pictures of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
+    """60,000 images of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
 
-    The validation part is cut from the 50,000 training pictures, 500 of each class, the same ones always. All
-    pictures are decoded once and kept in the cache.
+    The validation split is split off the 50,000 training images: 500 of each class, always the same ones. All images
+    are decoded once and kept in the cache.
 
     Args:
         path: the official batches (the folder cifar-10-batches-py or the archive cifar-10-python.tar.gz), or a folder
             with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
-        batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
-        balanced: show each class as often as the largest one in training.
+        batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
+        balanced: train on each class as often as on the largest one, repeating images.
     """
 
     form = ImageForm(3, 32, 32, "squash")
@@ -66,7 +66,7 @@ class CIFAR10(LabeledImages):
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
-        """Downloads or reads what is not in the cache, and cuts the validation part."""
+        """Download or read what is not in the cache, and split off the validation split."""
         root = None if self.path is None else Path(self.path).expanduser()
         batches = None if root is None else _find_batches(root)
         if root is None:
@@ -80,14 +80,14 @@ class CIFAR10(LabeledImages):
         folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED, only=self.evaluation_split)
         if len(folders.categories) != len(CATEGORIES):
             raise UserError(
-                f"{root}: {len(folders.categories)} class folders, CIFAR-10 has 10; other pictures are read by "
+                f"{root}: {len(folders.categories)} class folders, but CIFAR-10 has 10; read other images with "
                 "--data images"
             )
         return folders
 
 
 def _read(folder: Path) -> ImageSet:
-    """The official images as they are in the cache."""
+    """Load the official images from the cache and split them."""
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels, fingerprints = np.load(folder / "labels.npy"), np.load(folder / "fingerprints.npy")
     first_of_test = 5 * _BATCH
@@ -98,16 +98,16 @@ def _read(folder: Path) -> ImageSet:
 
 
 def _find_batches(root: Path) -> Path | None:
-    """The folder or the archive with the official batches; None where there are folders of pictures instead."""
+    """Find the folder or archive with the official batches; None if there are folders of images instead."""
     if not root.exists():
-        raise UserError(f"{root}: there is no such file or folder; see --data.path")
+        raise UserError(f"{root}: no such file or folder; see --data.path")
     if root.is_file():
         return root
     for folder in (root, root / _FOLDER):
         if any((folder / name).is_file() for name in _MD5):
             return folder
     if not (root / "train").is_dir():
-        raise UserError(f"{root}: neither data_batch_1 and its companions nor train/CLASS/*.png are in it")
+        raise UserError(f"{root}: neither data_batch_1 and the other batches nor train/CLASS/*.png are in it")
     return None
 
 
@@ -117,7 +117,7 @@ def _cached(batches: Path) -> Path:
 
 
 def _download(folder: Path) -> None:
-    """Torchvision's download, which checks the archive and takes one that is there already."""
+    """Download with torchvision, which checks the archive and uses one that is there already."""
     from torchvision.datasets import cifar, utils  # type: ignore[import-untyped]
 
     official, place = cifar.CIFAR10, cache_folder()
@@ -129,14 +129,14 @@ def _download(folder: Path) -> None:
             raise
         raise UserError(
             f"can't download {official.url} ({error}): get it another way, MD5 {official.tgz_md5}, and put it at "
-            f"{place / official.filename}, or say where it is with --data.path"
+            f"{place / official.filename}, or give its path with --data.path"
         ) from error
     _build(folder, place / official.filename)
 
 
 @contextmanager
 def _patience(seconds: float) -> Iterator[None]:
-    """A firewall that swallows packets must not look like a long download."""
+    """Set a socket timeout, so that a firewall that drops packets doesn't look like a long download."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -149,10 +149,10 @@ def _build(folder: Path, batches: Path) -> None:
     images = np.empty((6 * _BATCH, 3, 32, 32), np.uint8)
     labels = np.empty(6 * _BATCH, np.int64)
     missing, differing = list(_MD5), []
-    seen: dict[str, str] = {}  # name of the file with this digest
+    seen: dict[str, str] = {}  # digest to file name
     for name, where, content in _contents(batches):
-        part = slice(_BATCH * list(_MD5).index(name), _BATCH * (list(_MD5).index(name) + 1))
-        images[part], labels[part] = _parse(content, where)
+        rows = slice(_BATCH * list(_MD5).index(name), _BATCH * (list(_MD5).index(name) + 1))
+        images[rows], labels[rows] = _parse(content, where)
         if name not in missing:
             raise UserError(f"{where}: a second {name}; unpack the official archive again")
         missing.remove(name)
@@ -167,7 +167,7 @@ def _build(folder: Path, batches: Path) -> None:
     notes = []
     if differing:
         names = ", ".join(sorted(differing))
-        notes.append(f"not the official files by checksum, but right in shapes and counts: {names}")
+        notes.append(f"checksums differ from the official files, shapes and counts are right: {names}")
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "fingerprints.npy", np.fromiter(map(fingerprint_image, images), np.uint64, len(images)))
@@ -175,7 +175,7 @@ def _build(folder: Path, batches: Path) -> None:
 
 
 def _contents(batches: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Name, place and content of each batch file that is there, of a folder or an archive."""
+    """Yield name, place and content of each batch file found in a folder or an archive."""
     if batches.is_dir():
         for name in _MD5:
             if (batches / name).is_file():
@@ -194,12 +194,12 @@ def _contents(batches: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:
-    """Pictures (N, 3, 32, 32) and labels (N,) of one batch file."""
+    """Parse a batch file into images (N, 3, 32, 32) and labels (N,)."""
     try:
         batch = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
         batch = {key if isinstance(key, bytes) else str(key).encode(): value for key, value in batch.items()}
         data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
-    except Exception as error:  # a damaged pickle raises whatever it leads the unpickler to
+    except Exception as error:  # a damaged pickle can raise any exception
         raise UserError(f"{where}: not a batch of CIFAR-10 ({error}); unpack the official archive again") from error
     if data.shape != (_BATCH, 3072) or data.dtype != np.uint8:
         raise UserError(f"{where}: data is {data.dtype} {data.shape}, expected uint8 {(_BATCH, 3072)}")
@@ -211,12 +211,12 @@ def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes into a pickle that Python 2 can read; `_codecs.encode` itself can do more."""
+    """Restore bytes that Python 3 pickled in a form for Python 2; `_codecs.encode` itself would use any codec."""
     return text.encode("latin1")
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """The official files are pickles, and a pickle can run any code: this one makes arrays and plain data alone."""
+    """Unpickler of arrays and plain data only: the official files are pickles, and a pickle can run any code."""
 
     _makers: ClassVar[dict[str, Any]] = {
         "numpy.ndarray": np.ndarray,
@@ -232,5 +232,5 @@ class _PlainUnpickler(pickle.Unpickler):
             if path.startswith(f"{prefix}core."):
                 path = path.removeprefix(prefix)
         if path not in self._makers:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which a batch has no use for")
+            raise pickle.UnpicklingError(f"it loads {module}.{name}, which a batch does not need")
         return self._makers[path]

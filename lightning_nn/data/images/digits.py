@@ -1,4 +1,4 @@
-"""Handwritten digits, embedded in scikit-learn: nothing to download."""
+"""Handwritten digits, included in scikit-learn: nothing to download."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Digits(LabeledImages):
     The splits are fixed: 60% train, 20% val, 20% test of each class.
 
     Args:
-        classes: the digits to tell apart, in the order of their labels, such as [3, 8]; null for all ten.
-        batch_size: pictures in a batch; 1 is gradient descent by single pictures, "all" by the whole set.
-        balanced: show each class as often as the largest one in training.
+        classes: the digits to classify, in the order of their labels, such as [3, 8]; null for all ten.
+        batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
+        balanced: train on each class as often as on the largest one, repeating images.
     """
 
     form = ImageForm(1, 8, 8)
@@ -29,21 +29,21 @@ class Digits(LabeledImages):
     def __init__(self, classes: list[int] | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
         self.classes = list(range(10)) if classes is None else classes
         if len(set(self.classes)) < max(2, len(self.classes)) or not set(self.classes) <= set(range(10)):
-            raise UserError(f"classes is {classes}; at least two different digits of 0 to 9 are needed, such as [3, 8]")
+            raise UserError(f"classes is {classes}; it must be at least two different digits of 0 to 9, such as [3, 8]")
         super().__init__(batch_size, balanced)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
-        """Takes the digits from scikit-learn and splits them."""
+        """Load the digits from scikit-learn and split them."""
         from sklearn.datasets import load_digits
 
         values, digits = load_digits(return_X_y=True)  # 0 to 16
         train, test = stratified_split(digits, 0.2, _SPLIT_SEED)
-        stay, cut = stratified_split(digits[train], 0.25, _SPLIT_SEED)
+        stay, chosen = stratified_split(digits[train], 0.25, _SPLIT_SEED)
         images = np.rint(values * 255 / 16).astype(np.uint8).reshape(-1, *self.form.shape)
         label_of = np.full(10, -1, np.int64)
         label_of[self.classes] = np.arange(len(self.classes))
         labels = label_of[digits]
-        splits = {"train": train[stay], "val": train[cut], "test": test}
+        splits = {"train": train[stay], "val": train[chosen], "test": test}
         indices = {split: members[labels[members] >= 0] for split, members in splits.items()}
         self.open(ImageSet(images, labels, indices, [str(digit) for digit in self.classes], [], [*SPLITS]))

@@ -1,28 +1,31 @@
-"""What data sets of labelled images share: arrays and splits to sources, the form of the images, the table."""
+"""Base class of data sets of labelled images: sources from arrays and splits, the image form, and the table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm, Pixels
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.images.source import ImageSource, summarize
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints
 
 
 class ImageSet(NamedTuple):
-    """Labelled images and the splits they make.
+    """Labelled images and their splits.
 
     Attributes:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,), 0 to K - 1.
-        indices: int64, which of the N are in each split.
+        indices: int64, indices of the images in each split, by its name.
         categories: names of the K classes.
-        notes: what a person should know of how they were read.
-        provided_splits: splits that stand apart in the data; the others were split off.
-        fingerprints: uint64 (N,), a hash of each image; None where they are quickly made.
+        notes: remarks on how the images were read, for the user.
+        provided_splits: splits that the data itself provides; the others were split off.
+        fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
+        files: file of each image; empty if there are none.
     """
 
     images: Pixels
@@ -32,34 +35,42 @@ class ImageSet(NamedTuple):
     notes: list[str]
     provided_splits: list[str]
     fingerprints: Fingerprints | None = None
+    files: Sequence[Path] = ()
 
 
 class LabeledImages(LabeledDataModule):
-    """What data sets of labelled images share; a subclass hands `open` what it has read.
+    """A data set of labelled images; a subclass reads an `ImageSet` and passes it to `open`.
 
     Attributes:
-        form: of the images.
+        form: form of the images.
     """
 
     describes = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
 
-    def open(self, data: ImageSet) -> None:
-        """Makes sources, processor and table.
+    def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
+        """Make sources, processor and table.
 
         Args:
-            data: what was read.
+            data: images that were read.
+            max_pixels: maximum number of pixels of a raw image for the processor.
         """
         self.sources = {
             split: ImageSource(data.images, data.labels, indices, data.fingerprints)
             for split, indices in data.indices.items()
         }
-        self.processor = ImageProcessor(data.categories, *self.form)
+        self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
+        self.processor = ImageProcessor(data.categories, *self.form, max_pixels=max_pixels)
         self.provided_splits, self.notes = data.provided_splits, data.notes
         self.summary = summarize(self.sources, self.form)
 
+    def place(self, split: str, number: int) -> str:
+        """Return the file of an image, if it has one."""
+        indices, files = self._places[split]
+        return str(files[indices[number]]) if files else super().place(split, number)
+
     def describe(self) -> dict[str, Any]:
-        """Numbers of pixel values, channels, rows, columns and classes."""
+        """Return the numbers of values in an image, channels, rows, columns and classes."""
         channels, height, width = self.form.shape
         return {
             "features": channels * height * width,

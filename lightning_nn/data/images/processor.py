@@ -1,4 +1,4 @@
-"""Raw images to batches, as a model was trained."""
+"""Conversion of raw images to batches, as in training."""
 
 from __future__ import annotations
 
@@ -10,51 +10,62 @@ import numpy as np
 import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.images.reading import ImageForm, RawImage, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import image_files
 from lightning_nn.data.processor import InputOptions
 from lightning_nn.errors import UserError
 
 
 class ImageProcessor:
-    """Raw pictures to batches, in the form the training pictures had.
+    """Processor of raw images, which converts them to the form of the training images.
 
     Args:
         categories: name of each class, in the order of the labels.
         channels: 1 for gray, 3 for red, green, blue.
-        height: in pixels.
-        width: in pixels.
-        fit: how a picture of another shape is resized, "crop" or "squash"; see `Form`.
+        height: height in pixels.
+        width: width in pixels.
+        fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
+        max_pixels: maximum number of pixels of a raw image; a larger one is refused before it is decoded. Not in the
+            state, so that predict may raise it.
     """
 
     kind = "image"
 
     def __init__(
-        self, categories: list[str], channels: int, height: int, width: int, fit: Literal["crop", "squash"] = "crop"
+        self,
+        categories: list[str],
+        channels: int,
+        height: int,
+        width: int,
+        fit: Literal["crop", "squash"] = "crop",
+        *,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
+        self.max_pixels = max_pixels
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
-        """A batch without labels.
+        """Encode raw images as a batch without labels.
 
         Args:
-            raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). Of an animation the
-                first frame is taken, transparent pixels become white, EXIF's orientation is obeyed.
+            raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). The first frame of an
+                animation is used, transparent pixels become white, and EXIF orientation is applied.
 
         Returns:
             uint8 (B, C, H, W).
 
         Raises:
-            UserError: a picture that cannot be read.
+            UserError: an image can't be read.
         """
+        limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
-        for i, picture in enumerate(raw):
-            images[i] = read_image(picture, self.form)
+        for i, image in enumerate(raw):
+            images[i] = read_image(image, self.form, limit)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
-        """Batches of at most `batch_size` pictures, in their order.
+        """Yield batches of up to `batch_size` images, in order.
 
         Raises:
             UserError: see `encode`.
@@ -63,27 +74,27 @@ class ImageProcessor:
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[Path]:
-        """Find image files: one, or all in a folder, in the order of their names.
+    def inputs(self, options: InputOptions) -> Iterator[Path]:
+        """Find image files, one or all below a folder in the order of their names, and set `max_pixels`.
 
         Raises:
-            UserError: texts are given, nothing is there, or no image in the folder.
+            UserError: texts are given, nothing is there, or there is no image in the folder.
         """
         if options.text is not None or options.file is None:
-            raise UserError("this model reads pictures: give --data.file PICTURE or FOLDER")
+            raise UserError("this model reads images: give --data.file IMAGE or FOLDER")
+        self.max_pixels = options.max_pixels
         path = Path(options.file)
         if not path.exists():
-            raise UserError(f"no picture or folder at {path}")
+            raise UserError(f"{path}: no such file or folder; see --data.file")
         files = sorted(image_files(path)[0]) if path.is_dir() else [path]
         if not files:
-            raise UserError(f"no pictures in {path}")
+            raise UserError(f"{path}: no images in this folder; see --data.file")
         return iter(files)
 
     def row_labels(self) -> dict[str, list[str]]:
-        """What the rows of tables stand for: categories."""
+        """Return the names of the rows of weight tables: categories."""
         return {"categories": self.categories}
 
     def state_dict(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments as plain data."""
         return {"categories": list(self.categories), **self.form._asdict()}

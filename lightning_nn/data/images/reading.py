@@ -1,31 +1,37 @@
-"""One picture of any kind to uint8 (C, H, W)."""
+"""Reading of one image as uint8 (C, H, W), in bounded memory whatever size its file claims."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
 RawImage = str | Path | Image.Image | NDArray[Any]
 
+MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
+_BAND = 1 << 20  # pixels held in memory as 64-bit values at once
+
 
 class ImageForm(NamedTuple):
-    """What every picture is brought to.
+    """The form to which every image is converted.
 
     Attributes:
         channels: 1 for gray, 3 for red, green, blue.
-        height: in pixels.
-        width: in pixels.
-        fit: "crop" scales the picture until it covers height x width and cuts off what sticks out, the same on both
-            sides; "squash" stretches it.
+        height: height in pixels.
+        width: width in pixels.
+        fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
+            stretches it.
     """
 
     channels: int
@@ -35,51 +41,118 @@ class ImageForm(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
 
-def read_image(picture: RawImage, form: ImageForm) -> Pixels:
-    """One picture, upright (EXIF), on white where it is transparent, the first frame where it is animated.
+class PixelLimit:
+    """Bound on decoded pixels, in one image and at once in all threads that share this object.
+
+    Args:
+        pixels: the bound; without it, a file of a few kilobytes may claim any number of pixels.
+    """
+
+    def __init__(self, pixels: int = MAX_PIXELS) -> None:
+        self.pixels = pixels
+        self._free = pixels
+        self._changed = threading.Condition()
+
+    def check(self, width: int, height: int) -> None:
+        """Check the size that a file claims before it is decoded.
+
+        Raises:
+            ValueError: the size is above the bound.
+        """
+        if width * height > self.pixels:
+            raise ValueError(
+                f"{width:,} x {height:,} pixels, above --data.max_pixels {self.pixels}; raise it if you trust the file"
+            )
+
+    @contextmanager
+    def decoding(self, pixels: int) -> Iterator[None]:
+        """Reserve some pixels, waiting until other threads have released enough."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None) -> Pixels:
+    """Read an image: EXIF orientation applied, transparent pixels on white, the first frame of an animation.
 
     Args:
         picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
-        form: what it is brought to; resized bilinearly over the whole area that makes a pixel.
+        form: form to which the image is converted; resizing is bilinear with antialiasing.
+        limit: bound on decoded pixels; threads that share it wait for one another.
 
     Returns:
         uint8 (C, H, W).
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the image can't be read, or has more pixels than `limit` allows.
     """
-    name = picture if isinstance(picture, str | Path) else f"a picture ({type(picture).__name__})"
+    limit = limit or PixelLimit()
+    name = picture if isinstance(picture, str | Path) else f"an image ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path):
-            return _open(picture, form)
+            return _read_file(Path(picture), form, limit)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
-            raise UserError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
-        return _bring_to(picture, form)
+            raise UserError(f"an image is a path, a PIL image or an array, not {type(picture).__name__}")
+        limit.check(*picture.size)
+        with limit.decoding(picture.width * picture.height):
+            return _convert(picture, form)
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"{name}: there is no such file") from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        raise UserError(f"{name}: can't be read as a picture ({_reason(error)})") from error
+        raise UserError(f"{name}: no such file") from None
+    except Exception as error:  # on a damaged file, Pillow's decoders may raise any exception
+        raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
-def _open(path: str | Path, form: ImageForm) -> Pixels:
-    with Image.open(path, formats=_formats()) as image:
-        # JPEG alone can be decoded at a half, a quarter or an eighth; twice the size wanted keeps it sharp.
+def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
+    with path.open("rb") as file:
+        image = _open(file, str(path))
+        limit.check(*image.size)
+        limit.check(*_tile_size(image))
+        claimed = image.size
+        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, other formats can't; twice the target size stays sharp.
         side = 2 * max(form.height, form.width)
         image.draft(None, (side, side))
-        return _bring_to(image, form)
+        # A progressive JPEG is held at full size all the same.
+        width, height = claimed if "progressive" in image.info else image.size
+        with limit.decoding(width * height):
+            return _convert(image, form)
+
+
+def _open(file: BinaryIO, name: str) -> Image.Image:
+    """Do what `Image.open` does, without its process-wide bound, which would be checked before that of this image."""
+    prefix = file.read(16)
+    for known in _formats():
+        factory, accepts = Image.OPEN[known]
+        accepted = accepts is None or accepts(prefix)
+        if accepted and not isinstance(accepted, str):
+            file.seek(0)
+            with suppress(SyntaxError, IndexError, TypeError, struct.error):  # raised by a decoder that refuses
+                return factory(file, name)
+    raise UnidentifiedImageError
+
+
+def _tile_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of the tiles of a TIFF file; a tile is decoded whole, even in a smaller image."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(322, 0)), int(tags.get(323, 0))
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Formats of pictures alone: Pillow would hand PostScript under any suffix to an interpreter."""
+    """List the image formats to open; Pillow would pass PostScript under any suffix to an interpreter."""
     Image.init()
     known = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
     return tuple(name for name in known if name in Image.OPEN)
@@ -87,26 +160,27 @@ def _formats() -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no known format"
+        return "unknown format"
     return str(error).split("\n")[0] or type(error).__name__
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     shape = array.shape
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
-        raise UserError(f"a picture as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
+        raise UserError(f"an image as an array is uint8 (H, W), (H, W, 3) or (H, W, 4), not {array.dtype} {shape}")
     if 0 in shape:
-        raise UserError(f"a picture as an array has no pixels: {shape}")
+        raise UserError(f"an image as an array has no pixels: {shape}")
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
-def _bring_to(image: Image.Image, form: ImageForm) -> Pixels:
-    """Upright, opaque, 8 bits a channel, in the colours and the size asked for."""
-    with suppress(Exception):  # a damaged EXIF block; what is wrong with the pixels shows when they are loaded
-        image = ImageOps.exif_transpose(image)
+def _convert(image: Image.Image, form: ImageForm) -> Pixels:
+    """Convert to upright, opaque, 8 bits a channel, and the colours and size of the form."""
+    with suppress(Exception):  # a damaged EXIF block; damaged pixels raise when they are loaded
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow would copy an upright image
+            image = ImageOps.exif_transpose(image)
     image = _opaque(_eight_bits(image))
     if image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")  # Pillow knows a way from every mode to RGB, not to L
+        image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
     if image.size != (form.width, form.height):
         image = _resize(image, form)
@@ -122,17 +196,24 @@ def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Integers of 16 bits and floats of 0 to 1 become 0 to 255; Pillow would cut them off at 255."""
-    if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65_535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    if image.mode == "F":
-        return Image.fromarray(np.rint(255 * np.clip(np.nan_to_num(np.asarray(image)), 0, 1)).astype(np.uint8))
-    return image
+    """Scale 16-bit integers and floats of 0 to 1 to 0 to 255; Pillow would clip at 255."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return image
+    values = np.asarray(image)
+    scaled = np.empty(values.shape, np.uint8)
+    rows = max(1, _BAND // image.width)
+    for start in range(0, image.height, rows):
+        band = values[start : start + rows]
+        if image.mode == "F":
+            scaled[start : start + rows] = np.rint(255 * np.clip(np.nan_to_num(band), 0, 1))
+        else:
+            scaled[start : start + rows] = (np.clip(band.astype(np.int64), 0, 65_535) + 128) // 257
+    return Image.fromarray(scaled)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     if "A" not in image.getbands() and "a" not in image.getbands() and "transparency" not in image.info:
         return image
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -1,9 +1,10 @@
-"""Pictures of any kind to one uint8 array: decoded once into the cache, memory-mapped from then on."""
+"""Images as one uint8 array, decoded once into the cache and memory-mapped from then on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import torch
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
-from lightning_nn.data.images.reading import ImageForm, Pixels, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, read_image
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
 
@@ -25,17 +26,18 @@ _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
 _FORMAT = 2  # of the cache
-_CHUNK = 256  # pictures in memory at a time while a folder is decoded
+_CHUNK = 256  # maximum number of decoded images in memory
+_CHUNK_BYTES = 1 << 26  # their maximum size
 
 
 class ImageSource:
-    """Pictures of one split, fetched a batch at a time.
+    """Images of one split, fetched a batch at a time.
 
     Args:
         images: uint8 (N, C, H, W), in memory or memory-mapped.
         labels: int64 (N,).
-        indices: which of the N are in this split; None for all.
-        fingerprints: uint64 (N,), a hash of each image, where they are known already.
+        indices: int64, indices of the images in this split; None for all.
+        fingerprints: uint64 (N,), hash of each image, if already known.
     """
 
     lengths: Index | None = None
@@ -72,26 +74,26 @@ def fingerprint_image(image: Pixels) -> int:
 
 
 def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """All files below a folder, in the order of their names.
+    """List all files below a folder, in the order of their names.
 
-    Hidden files and what macOS puts into archives are passed over; no folder is read twice, though links lead there.
+    Hidden files and what macOS adds to archives are skipped; no folder is read twice, even if links lead there.
 
     Args:
         folder: searched to any depth.
 
     Returns:
-        Pictures, by their suffix, and the other files.
+        The images, by their suffix, and the other files.
     """
     return files_below(folder, SUFFIXES)
 
 
 class Decoded(NamedTuple):
-    """Images of files.
+    """Decoded images of files.
 
     Attributes:
         images: uint8 (N, C, H, W), in the order of the files.
-        broken: why not, for each file that could not be read, by its number; its row of the array is zero.
-        fingerprints: uint64 (N,), a hash of each image.
+        broken: reason for each file that can't be read, by its index; its row of the array is zero.
+        fingerprints: uint64 (N,), hash of each image.
     """
 
     images: Pixels
@@ -99,21 +101,24 @@ class Decoded(NamedTuple):
     fingerprints: Fingerprints
 
 
-def decode(files: list[Path], root: Path, form: ImageForm) -> Decoded:
-    """All pictures as one array, decoded the first time and memory-mapped ever after.
+def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode images into one array in the cache, or memory-map it if it is already there.
 
-    The cache knows a file by its name below `root`, its size and the times of its last change.
+    The cache identifies a file by its name below `root`, its size, modification time and inode change time.
 
     Args:
-        files: at least one.
-        root: the folder all of them are in.
-        form: what each is brought to.
+        files: at least one file.
+        root: the folder that all files are below.
+        form: form to which images are converted.
+        max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
+            at once, so that memory is bounded.
     """
     stamps = [_stamp(file, root) for file in files]
-    settings = {"format": _FORMAT, "form": list(form), "files": stamps}
-    # Threads pay where a picture takes longer than the handing over: measured, 64 KB gain and 2 KB lose.
+    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "files": stamps}
+    # Threads pay off if decoding takes longer than passing an image on: measured, 64 KB files gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
-    build = partial(_build, files=files, form=form, workers=(os.cpu_count() or 1) if large else 1)
+    workers = (os.cpu_count() or 1) if large else 1
+    build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels))
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -122,13 +127,13 @@ def decode(files: list[Path], root: Path, form: ImageForm) -> Decoded:
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
-    """Rows of the table shown when a run starts: pictures and classes of each split.
+    """Build the rows of the table shown at the start of a run: images and classes of each split.
 
     Args:
-        sources: the splits.
-        form: of their pictures.
+        sources: sources of the splits, by name.
+        form: form of the images.
     """
-    rows: list[tuple[str, ...]] = [("split", "pictures", "classes", "pictures a class", "channels x height x width")]
+    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images per class", "channels x height x width")]
     for split, source in sources.items():
         counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
         least, most = int(counts.min()), int(counts.max())
@@ -138,25 +143,26 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
 
 
 def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
-    name = str(file)[len(str(root)) :]  # tens of thousands of times what `relative_to` takes is felt
+    name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
-    except OSError:  # a link to nowhere, which reading will report
+    except OSError:  # a broken link; reading reports it
         return name, 0, 0, 0
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) -> None:
-    """Writes images.npy, a chunk at a time, so that a full disk is an error and not a fault in a memory map."""
+def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit) -> None:
+    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map."""
     broken: dict[int, str] = {}
     fingerprints = np.empty(len(files), np.uint64)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
-        for start in _progress(range(0, len(files), _CHUNK)):
-            part = files[start : start + _CHUNK]
-            read = partial(_try_read, form=form)
-            for number, result in enumerate(pool.map(read, part) if workers > 1 else map(read, part), start):
+        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
+        for start in _progress(range(0, len(files), chunk)):
+            some = files[start : start + chunk]
+            read = partial(_try_read, form=form, limit=limit)
+            for number, result in enumerate(pool.map(read, some) if workers > 1 else map(read, some), start):
                 if isinstance(result, str):
                     broken[number] = result.removeprefix(str(files[number]))
                     result = np.zeros(form.shape, np.uint8)
@@ -167,16 +173,16 @@ def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int) ->
 
 
 def _progress(steps: range) -> Iterator[int]:
-    """A bar on standard error where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return iter(track(steps, "decoding pictures", console=console, transient=True, disable=not console.is_terminal))
+    return iter(track(steps, "decoding images", console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: Path, form: ImageForm) -> Pixels | str:
+def _try_read(file: Path, form: ImageForm, limit: PixelLimit) -> Pixels | str:
     try:
-        return read_image(file, form)
+        return read_image(file, form, limit)
     except UserError as error:
         return str(error)

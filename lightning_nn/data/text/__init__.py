@@ -1,1 +1,1 @@
-"""Documents, from files to batches of words."""
+"""Text: from files to batches of words."""

@@ -1,17 +1,19 @@
 """Text as flat arrays on disk: built once (see `corpus_building`), then read a batch at a time from a memory map.
 
-An entry holds every document whole, its words as ranks by frequency in training. So one entry serves any vocabulary
-(a smaller one is a prefix) and any cut: minimum count, maximum size, sentences and words at most cost no new build.
+A cache entry holds every document whole, its words as ranks by frequency in training. One entry therefore serves any
+vocabulary (a smaller one is a prefix) and any truncation: a change of minimum count, maximum size, or the limits on
+sentences and words needs no new build.
 
-    words      int32 (W,)    rank of each word from 1, the most frequent in training; then words of val and test
-    sentences  int64 (S+1,)  where each sentence begins in `words`
-    documents  int64 (D+1,)  where each document begins in `sentences`
+    words      int32 (W,)    rank of each word, 1 for the most frequent in training; words of val and test only are last
+    sentences  int64 (S+1,)  start of each sentence in `words`
+    documents  int64 (D+1,)  start of each document in `sentences`
     labels     int64 (D,)    class of each document
     fingerprints uint64 (D,) hash of the text of each document
     train, val, test  int64  numbers of the documents in each split
     counts     int64 (V, 3)  how often the word of each rank occurs in train, val and test
-    words.txt                the word of each rank from 1, one a line
-    corpus.json              categories, and what was skipped and cut off
+    places.txt               file and line of each document, one per line
+    words.txt                the word of each rank from 1, one per line
+    corpus.json              categories, skipped documents, and which splits were provided
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 3  # of the arrays, and of what normalises and segments: part of the key of every entry
-BLOCK = 1 << 22  # numbers held at once where a whole array is gone through
+FORMAT = 4  # of the arrays, normalization and word segmentation: included in the key of every entry
+BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
 
 
 class Sizes(NamedTuple):
-    """Of each document in the corpus, int64 (D,).
+    """Sizes of each document in the corpus, int64 (D,).
 
     Attributes:
-        sentences: it has.
-        words: it has.
-        kept: words left after the cut.
-        long: its sentences with more words than are kept.
+        sentences: number of sentences.
+        words: number of words.
+        kept: words left after truncation.
+        long: sentences that are truncated to fewer words.
     """
 
     sentences: Index
@@ -52,18 +54,18 @@ class Sizes(NamedTuple):
 
 
 class Corpus:
-    """The arrays of an entry, mapped into memory.
+    """The arrays of a cache entry, memory-mapped.
 
     Args:
-        folder: what `build` filled.
+        folder: filled by `build`.
 
     Attributes:
         categories: name of each class.
-        skipped: {"count": documents without a word, "place": the first of them}.
-        empty: names of classes that have documents in train, but none with a word, and so are no classes.
-        provided_splits: splits that were given; the others were cut from train.
-        documents: int64 (D+1,), where each document begins in `sentences`.
-        sentences: int64 (S+1,), where each sentence begins in `words`.
+        skipped: {"count": documents without words, "place": the first of them}.
+        empty: names in train whose documents all have no words, so that they are not classes.
+        provided_splits: splits that were provided; the others were split off train.
+        documents: int64 (D+1,), start of each document in `sentences`.
+        sentences: int64 (S+1,), start of each sentence in `words`.
         words: int32 (W,), ranks.
         labels: int64 (D,).
         fingerprints: uint64 (D,).
@@ -87,33 +89,42 @@ class Corpus:
         return Corpus, (self.folder,)
 
     def indices(self, split: str) -> Index:
-        """Numbers of the documents of a split, int64."""
+        """Return the numbers of the documents of a split, int64."""
         return np.fromfile(self.folder / split, np.int64)
 
     def vocabulary(self, min_count: int, max_size: int | None) -> Vocabulary:
-        """The words that occur at least `min_count` times in train, at most `max_size` with the unknown one."""
+        """Return the words that occur at least `min_count` times in train, at most `max_size` with the unknown word."""
         size = 1 + int(np.searchsorted(-self._counts[1:, 0], -min_count, side="right"))
         size = min(size, max_size or size)
         with (self.folder / "words.txt").open(encoding="utf-8", newline="\n") as file:
             return Vocabulary([UNKNOWN, *(line[:-1] for line in islice(file, size - 1))])
 
+    def place(self, document: int) -> str:
+        """Return file and line of a document.
+
+        Args:
+            document: its number.
+        """
+        with (self.folder / "places.txt").open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return next(islice(file, document, None))[:-1]
+
     @property
     def vocabulary_size(self) -> int:
-        """Words of all splits, with the unknown one at 0."""
+        """Number of words in all splits, including the unknown word at 0."""
         return len(self._counts)
 
     def share(self, split: str, chosen: NDArray[np.bool_]) -> float:
-        """Share of the words of a split that are among the chosen ones.
+        """Compute the share of the words of a split that are among the chosen ones.
 
         Args:
-            split: its name.
-            chosen: bool, for each rank from 0.
+            split: name of the split.
+            chosen: bool, one for each rank from 0.
         """
         counts = self._counts[:, SPLITS.index(split)]
         return float(counts[chosen].sum() / counts.sum())
 
     def sizes(self, max_sentences: int, max_words: int) -> Sizes:
-        """What each document has and what the cut leaves of it."""
+        """Count what each document has, and what truncation leaves of it."""
         size = len(self.documents) - 1
         kept, long = np.empty(size, np.int64), np.empty(size, np.int64)
         for first, last in blocks(self.documents):
@@ -129,16 +140,16 @@ class Corpus:
 
 
 class TextSource:
-    """Documents of a split, fetched a batch at a time; only the pages that hold the batch are read.
+    """Documents of a split, fetched a batch at a time; only the memory pages that hold the batch are read.
 
     Args:
-        corpus: where they are.
-        indices: int64 (N,), their numbers in the corpus.
-        labels: int64 (N,), the class of each.
-        lengths: int64 (N,), words of each after the cut.
-        ids: int64, the id of the word of each rank from 0.
-        max_sentences: of a document; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
+        corpus: the corpus that holds the documents.
+        indices: int64 (N,), numbers of the documents in the corpus.
+        labels: int64 (N,), the class of each document.
+        lengths: int64 (N,), words of each document after truncation.
+        ids: int64, the word id of each rank from 0.
+        max_sentences: sentences to which a document is truncated.
+        max_words: words to which a sentence is truncated.
     """
 
     def __init__(
@@ -153,7 +164,7 @@ class TextSource:
     ) -> None:
         self.corpus, self.indices, self.ids = corpus, indices, ids
         self.labels: Index = labels
-        self.lengths: Index | None = lengths  # as a Source has them
+        self.lengths: Index | None = lengths  # the type that Source declares
         self.max_sentences, self.max_words = max_sentences, max_words
 
     def __len__(self) -> int:
@@ -176,16 +187,16 @@ class TextSource:
 
 
 def _ranges(starts: Index, counts: Index) -> Index:
-    """start, start + 1, ..., start + count - 1 of each pair, one after another."""
+    """Concatenate the ranges start, start + 1, ..., start + count - 1 of all pairs."""
     ends = np.cumsum(counts)
     return np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
 
 
 def blocks(starts: Index) -> Iterator[tuple[int, int]]:
-    """Ranges (first, last) of items that have about `BLOCK` parts together.
+    """Yield ranges (first, last) of items that have about `BLOCK` elements together.
 
     Args:
-        starts: int64, where the parts of each item begin, and where those of the last end.
+        starts: int64, where the elements of each item begin, and where those of the last item end.
     """
     edges = np.searchsorted(starts, np.arange(0, int(starts[-1]), BLOCK)[1:])
     edges = np.unique([0, *edges, len(starts) - 1])

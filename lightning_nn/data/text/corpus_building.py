@@ -1,4 +1,4 @@
-"""A corpus from documents, in one pass over the text: memory is bounded by the vocabulary, not by the text."""
+"""Building a corpus from documents in one pass; memory is bounded by the vocabulary, not by the text."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from lightning_nn.errors import UserError
 
 
 class LabeledText(NamedTuple):
-    """A document as it stands in a file.
+    """A document as read from a file.
 
     Attributes:
-        text: as read.
+        text: the text, unchanged.
         label: name of its class.
-        place: where it stands, for errors: "train.tsv:17".
+        place: file and line, for errors, such as "train.tsv:17".
     """
 
     text: str
@@ -49,30 +49,30 @@ def build(
     whole: bool = False,
     processes: int | None = None,
 ) -> None:
-    """Segments documents and writes them as arrays. Memory is bounded by the vocabulary, not by the text.
+    """Segment documents and write them as arrays. Memory is bounded by the vocabulary, not by the text.
 
     Args:
-        folder: empty; gets the files.
-        records: documents of "train" and, where they are given, of "val" and "test"; those not given are cut from
-            train, stratified by class, the same on every machine.
-        segmenter: cuts the text into words.
-        val_fraction: of all documents that become the validation part where none is given.
-        test_fraction: of all documents that become the test part where none is given.
-        order: names of classes in the order of their labels; without it by number, where all names are numbers, else by
-            name.
-        whole: cut nothing off, and take any number of classes: nothing is to be trained.
-        processes: that segment; None is one a core, at most 16.
+        folder: an empty folder for the files.
+        records: documents of "train" and, if provided, of "val" and "test"; missing splits are split off train,
+            stratified by class, the same on every machine.
+        segmenter: does the word segmentation.
+        val_fraction: fraction of all documents for the validation split, if none is provided.
+        test_fraction: fraction of all documents for the test split, if none is provided.
+        order: names of classes in the order of their labels; others follow by number, if all names are numbers, else
+            by name.
+        whole: split nothing off and accept any number of classes, to evaluate only.
+        processes: number of processes for word segmentation; None means one per core, at most 16.
 
     Raises:
-        UserError: no documents, a single class, a class that is not in train, a label for nearly each document, too few
-            documents to cut a part off.
+        UserError: no documents, a single class, a class that is not in train, a label for nearly every document, too
+            few documents to split off a split.
     """
     reading = _Reading(folder, segmenter, processes or min(16, joblib.cpu_count()), classes=1 if whole else 2)
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
     given = set(SPLITS) if whole else set(records)
-    splits = _cut_off(np.frombuffer(reading.splits, np.int8), labels, given, val_fraction, test_fraction)
-    _check_cut(splits, labels, categories)
+    splits = _split_off(np.frombuffer(reading.splits, np.int8), labels, given, val_fraction, test_fraction)
+    _check_classes(splits, labels, categories)
     sentences = _offsets(folder / "sentences", reading.size_sentences)
     documents = _offsets(folder / "documents", reading.size_documents)
     _rank(folder, list(reading.words), sentences, documents, splits)
@@ -90,7 +90,7 @@ def build(
 
 
 class _Label:
-    """A class as it is met: its number in order of appearance and where it was first seen."""
+    """A class: its number in order of appearance, the place where it first occurs, and its documents in train."""
 
     def __init__(self, number: int, place: str) -> None:
         self.number, self.place, self.count = number, place, 0
@@ -106,7 +106,7 @@ class _Pending(NamedTuple):
 
 
 class _Reading:
-    """The pass over the text: appends numbers to files, keeps words, labels and counts."""
+    """The pass over the text, which appends numbers to files and keeps words, labels and counts in memory."""
 
     def __init__(self, folder: Path, segmenter: Segmenter, processes: int, classes: int) -> None:
         self.folder, self.segmenter, self.processes, self.classes = folder, segmenter, processes, classes
@@ -122,15 +122,19 @@ class _Reading:
             (self.folder / "words").open("wb") as words,
             (self.folder / "sentences").open("wb") as sentences,
             (self.folder / "documents").open("wb") as documents,
+            (self.folder / "places.txt").open("wb") as places,
         ):
-            for part in segment_stream(self._texts(records, pending), self.segmenter, self.processes):
-                numbers = [self.words.setdefault(word, len(self.words)) for word in part.vocabulary]
-                _append(words, np.array(numbers, np.int32)[part.words])
-                _append(sentences, part.sentences)
-                _append(documents, part.documents[part.documents > 0])
-                self.size_sentences += len(part.sentences)
-                for size in part.documents:
-                    self._document(pending.popleft(), empty=size == 0)
+            for chunk in segment_stream(self._texts(records, pending), self.segmenter, self.processes):
+                numbers = [self.words.setdefault(word, len(self.words)) for word in chunk.vocabulary]
+                _append(words, np.array(numbers, np.int32)[chunk.words])
+                _append(sentences, chunk.sentences)
+                _append(documents, chunk.documents[chunk.documents > 0])
+                self.size_sentences += len(chunk.sentences)
+                for size in chunk.documents:
+                    document = pending.popleft()
+                    self._document(document, empty=size == 0)
+                    if size:
+                        places.write(" ".join(document.place.splitlines()).encode("utf-8", "surrogateescape") + b"\n")
         self.size_documents = len(self.labels)
         self._check(records)
 
@@ -141,8 +145,8 @@ class _Reading:
                 if label is None:
                     if split != "train":
                         raise UserError(
-                            f"{record.place}: the label {record.label!r} is not in train, so nothing can learn it; "
-                            f"train has: {_some(self.names)}; move such rows to train or take them out"
+                            f"{record.place}: the label {record.label!r} is not in train, so no model can learn it; "
+                            f"train has: {_some(self.names)}; move such rows to train or remove them"
                         )
                     label = self.names[record.label] = _Label(len(self.names), record.place)
                 pending.append(_Pending(SPLITS.index(split), label, record.place, fingerprint_text(record.text)))
@@ -162,7 +166,7 @@ class _Reading:
         sizes = np.bincount(np.frombuffer(self.splits, np.int8), minlength=len(SPLITS)) if self.splits else [0, 0, 0]
         for split in records:
             if sizes[SPLITS.index(split)] == 0:
-                empty = f"; {self.skipped['count']} without a word were skipped" if self.skipped["count"] else ""
+                empty = f"; {self.skipped['count']} without words were skipped" if self.skipped["count"] else ""
                 raise UserError(f"there are no documents in {split}{empty}")
         used = [name for name, label in self.names.items() if label.count]
         if len(used) < self.classes:
@@ -177,7 +181,7 @@ class _Reading:
             )
 
     def categories(self, order: Sequence[str]) -> tuple[list[str], Index]:
-        """Names in the order of the labels, and the label of each document."""
+        """Return the names in the order of the labels, and the label of each document."""
         places = {name: place for place, name in enumerate(order)}
         numbers = all(_is_number(name) for name in self.names)
         names = sorted(
@@ -189,7 +193,7 @@ class _Reading:
         labels = table[np.frombuffer(self.labels, np.int64)]
         if (labels < 0).any():
             lost = next(name for name, label in self.names.items() if not label.count)
-            raise UserError(f"{self.names[lost].place}: in train the label {lost!r} has no document with a word in it")
+            raise UserError(f"{self.names[lost].place}: in train the label {lost!r} has no document with words")
         return names, labels
 
 
@@ -204,7 +208,7 @@ def _is_number(name: str) -> bool:
 
 
 def _some(names: Iterable[str]) -> str:
-    """A few names and whether there are more."""
+    """List up to ten names, with "..." if there are more."""
     shown = [repr(name[:40]) for name in islice(names, 11)]
     return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
 
@@ -213,10 +217,10 @@ def _append(file: BinaryIO, numbers: NDArray[np.int32]) -> None:
     file.write(np.ascontiguousarray(numbers, np.int32).data)
 
 
-def _cut_off(
+def _split_off(
     splits: NDArray[np.int8], labels: Index, given: set[str], val_fraction: float, test_fraction: float
 ) -> NDArray[np.int8]:
-    """The number of the split of each document, those not given cut from train."""
+    """Return the number of the split of each document; missing splits are split off train."""
     splits = splits.copy()
     total, left = int((splits == 0).sum()), 1.0
     for split, fraction in (("test", test_fraction), ("val", val_fraction)):
@@ -226,26 +230,26 @@ def _cut_off(
         _, chosen = stratified_split(labels[train], fraction / left, seed=SPLITS.index(split))
         if len(chosen) == 0:
             raise UserError(
-                f"{total} documents are too few to cut a {split} part off: no class has two left; give more documents, "
-                "or the parts as files of their own; is --data.label_column the right one?"
+                f"{total} documents are too few to split off a {split} split: no class has two left; add documents, or "
+                "provide the splits as separate files; is --data.label_column the right one?"
             )
         splits[train[chosen]] = SPLITS.index(split)
         left -= fraction
     return splits
 
 
-def _check_cut(splits: NDArray[np.int8], labels: Index, categories: list[str]) -> None:
+def _check_classes(splits: NDArray[np.int8], labels: Index, categories: list[str]) -> None:
     left = np.bincount(labels[splits == 0], minlength=len(categories))
     if not left.all():
         lost = categories[int(left.argmin())]
         raise UserError(
-            f"nothing of the category {lost!r} is left in train, all of it went to val and test: lower "
-            "--data.val_fraction and --data.test_fraction, or give more documents of it"
+            f"no document of the category {lost!r} is left in train; all went to val and test: lower "
+            "--data.val_fraction and --data.test_fraction, or add documents of this category"
         )
 
 
 def _offsets(path: Path, size: int) -> Index:
-    """Turns int32 counts in a file into int64 offsets, one more than counts; a block at a time."""
+    """Convert the int32 counts in a file to int64 offsets, one more than counts, a block at a time."""
     counts = np.memmap(path, np.int32, "r", shape=(size,))
     partial = path.with_suffix(".offsets")
     with partial.open("wb") as file:
@@ -261,7 +265,7 @@ def _offsets(path: Path, size: int) -> Index:
 
 
 def _rank(folder: Path, names: list[str], sentences: Index, documents: Index, splits: NDArray[np.int8]) -> None:
-    """Replaces the numbers of words, which follow their appearance, by ranks; writes counts and words.txt."""
+    """Replace word numbers, which are in order of appearance, by ranks; write counts and words.txt."""
     words = np.memmap(folder / "words", np.int32, "r+")
     counts = np.zeros((len(names), len(SPLITS)), np.int64)
     starts = sentences[documents]

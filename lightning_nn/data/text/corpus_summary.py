@@ -1,4 +1,4 @@
-"""The table and the remarks on a corpus that a run shows at its start."""
+"""Table and remarks on a corpus, shown at the start of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MANY_UNKNOWN = 0.05
 
 
 def summary_table(indices: Mapping[str, Index], sizes: Sizes, unknown: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """A row for each split below a header; sizes of documents as median / 95th percentile, before the cut.
+    """Build a header and a row for each split; sizes of documents are median / 95th percentile, before truncation.
 
     Args:
         indices: numbers of the documents of each split.
@@ -48,36 +48,36 @@ def remarks(
     *,
     fixed_processor: bool = False,
 ) -> Iterator[str]:
-    """What was skipped and cut, and a warning where much is unknown.
+    """Yield remarks on what was skipped and truncated, and a warning if many words are unknown.
 
     Args:
-        corpus: as opened.
+        corpus: the opened corpus.
         sizes: of all documents under these limits.
         unknown: share of unknown words in each split.
-        max_sentences: kept of a document.
-        max_words: kept of a sentence.
-        fixed_processor: whether the vocabulary is a trained model's.
+        max_sentences: sentences to which a document is truncated.
+        max_words: words to which a sentence is truncated.
+        fixed_processor: whether the vocabulary is that of a trained model.
     """
     skipped = corpus.skipped["count"]
     if skipped:
-        yield f"skipped: {_number(skipped, 'document')} without a word, the first at {corpus.skipped['place']}"
+        yield f"skipped: {_number(skipped, 'document')} without words, the first at {corpus.skipped['place']}"
     if corpus.empty:
-        yield f"no category, since none of its documents has a word: {shorten(', '.join(corpus.empty))}"
+        yield f"not a category, because none of its documents has words: {shorten(', '.join(corpus.empty))}"
     for names in _alike(corpus.categories):
         yield f"labels that differ only in case: {', '.join(names)}"
     many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())
     if many or long:
         lost = 1 - sizes.kept.sum() / sizes.words.sum()
-        cuts = []
+        truncated = []
         if many:
-            cuts.append(f"{_number(many, 'document')} to {_number(max_sentences, 'sentence')} (max_sentences)")
+            truncated.append(f"{_number(many, 'document')} to {_number(max_sentences, 'sentence')} (max_sentences)")
         if long:
-            cuts.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
-        yield f"cut: {' and '.join(cuts)}; {_share(lost)} of all words are not read"
+            truncated.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
+        yield f"truncated: {' and '.join(truncated)}; {_share(lost)} of all words are not read"
     many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
     if many_unknown:
-        remedy = "lower --data.min_count, raise --data.max_size, or take --data.segmenter chars"
-        what = "the model never met them" if fixed_processor else remedy
+        remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
+        what = "the model was not trained on them" if fixed_processor else remedy
         yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
 
 
@@ -93,12 +93,12 @@ def _number(count: int, what: str) -> str:
 
 
 def _share(share: float) -> str:
-    """A share between none and all, which rounding makes neither."""
+    """Format a share strictly between 0 and 1 without rounding it to 0% or 100%."""
     if share < 0.001:
         return "less than 0.1%"
     return f"{share:.1%}" if share < 0.999 else "more than 99.9%"
 
 
 def shorten(text: str, width: int = 120) -> str:
-    """A text of at most this many characters."""
+    """Truncate a text to at most `width` characters."""
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,4 +1,4 @@
-"""A person's own documents, from their files."""
+"""Data module of the user's own documents."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class TextData(Documents):
 
     Args:
         path: a TSV, CSV, JSONL or JSON file (a list of objects); a folder with train, val (or dev) and test files of
-            these kinds; or a folder of .txt files for each category, directly or in folders train, val and test. Parts
-            that are not there are cut from train.
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
-        text_column: name of the text column, or its number from 1 where there is no header; guessed if not given.
+            these kinds; or a folder of .txt files per category, directly or below train, val and test. Missing splits
+            are split off from train.
+        batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
+        text_column: name of the text column, or its number from 1 if there is no header; guessed if not given.
         label_column: name of the label column, or its number; guessed if not given.
-        encoding: of the files, such as utf-8 or gb18030.
-        segmenter: "jieba", Chinese words, or "chars", each character a word.
-        user_dict: file of words that jieba must know, one a line, as WORD or WORD FREQUENCY; in UTF-8.
+        encoding: encoding of the files, such as utf-8 or gb18030.
+        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
+        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD or WORD FREQUENCY.
         min_count: words that occur less often in train are unknown.
-        max_size: words in the vocabulary, at most.
-        max_sentences: of a document; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
-        max_batch_words: words in a batch of one process, at most; long documents come in smaller batches.
-        val_fraction: of the documents that become the validation part where there is none, above 0 and below 1.
-        test_fraction: of the documents that become the test part where there is none, above 0 and below 1.
-        balanced: show each class as often as the largest one in training, repeating documents.
+        max_size: maximum number of words in the vocabulary.
+        max_sentences: number of sentences to which a document is truncated.
+        max_words: number of words to which a sentence is truncated.
+        max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
+        val_fraction: fraction of the documents to split off for validation if there is no val split; above 0, below 1.
+        test_fraction: fraction of the documents to split off for testing if there is no test split; above 0, below 1.
+        balanced: train on each class as often as on the largest one, repeating documents.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TextData(Documents):
                 raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
         if val_fraction + test_fraction >= 1:
             raise UserError(
-                f"val_fraction and test_fraction are {val_fraction + test_fraction:g} together: none is left"
+                f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
             )
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.user_dict = path, encoding, user_dict
@@ -72,7 +72,7 @@ class TextData(Documents):
         self._fractions = val_fraction, test_fraction
 
     def read(self) -> TextSet:
-        """Finds the files and the columns in them."""
+        """Find the files and the columns in them."""
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
         place, trains = Path(self.path).expanduser(), self.evaluation_split is None

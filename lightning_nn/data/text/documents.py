@@ -1,4 +1,4 @@
-"""What every data set of documents shares: the corpus in the cache, the processor, the table at the start."""
+"""Base class of data sets of documents: the cached corpus, the processor, and the table shown at the start."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from lightning_nn.errors import UserError
 
 
 class TextSet(NamedTuple):
-    """Documents of a data set before they are read, and all that decides what a corpus of them holds.
+    """Documents of a data set before they are read, and everything that determines the corpus made of them.
 
     Attributes:
-        records: documents of each split that is given; read only where the corpus is not in the cache yet.
-        files: whose contents decide what the documents are.
-        settings: what else decides it, plain data.
-        order: names of the classes in the order of their labels; empty: sorted.
-        order_from: what names them, for a note on those without a document; empty where that needs none.
-        notes: what a person should know of how the documents are read.
-        fractions: of all documents, for val and test where they are not given.
-        user_words: words that jieba must know.
+        records: documents of each provided split; read only if the corpus is not in the cache.
+        files: files whose contents determine the documents.
+        settings: plain data that also determines them.
+        order: class names in the order of their labels; sorted if empty.
+        order_from: source of these names, for a note on classes without documents; "" for no such note.
+        notes: remarks on how the documents are read, for the user.
+        fractions: fractions of all documents to split off as val and test where these are not provided.
+        user_words: words added to jieba's dictionary.
     """
 
     records: Mapping[str, Iterable[LabeledText]]
@@ -49,17 +49,17 @@ class TextSet(NamedTuple):
 
 
 class Documents(LabeledDataModule):
-    """What data sets of documents share. A subclass says where they come from, in `read`.
+    """A data set of documents; a subclass defines `read`, which names their source.
 
     Args:
-        batch_size: documents in a batch of one process, at most; "all" is the whole set.
-        segmenter: "jieba", Chinese words, or "chars", each character a word.
+        batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
+        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
         min_count: words that occur less often in train are unknown.
-        max_size: words in the vocabulary, at most.
-        max_sentences: of a document; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
-        max_batch_words: words in a batch of one process, at most; long documents come in smaller batches.
-        balanced: show each class as often as the largest one in training, repeating documents.
+        max_size: maximum number of words in the vocabulary.
+        max_sentences: number of sentences to which a document is truncated.
+        max_words: number of words to which a sentence is truncated.
+        max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
+        balanced: train on each class as often as on the largest one, repeating documents.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
@@ -101,14 +101,14 @@ class Documents(LabeledDataModule):
 
     @abstractmethod
     def read(self) -> TextSet:
-        """Say where the documents are and how they are read; nothing of it is read yet.
+        """Find the documents and determine how they are read, without reading them yet.
 
         Raises:
-            UserError: nothing there, or not in a form that is known.
+            UserError: nothing is there, or not in a known form.
         """
 
     def prepare(self) -> None:
-        """Opens the corpus in the cache, building it if it is not there."""
+        """Open the corpus in the cache, building it first if it is missing."""
         texts, fixed = self.read(), self.fixed_processor
         self._user_words = list(texts.user_words)
         if isinstance(fixed, TextProcessor):
@@ -130,7 +130,7 @@ class Documents(LabeledDataModule):
 
     def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
         only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
-        if only is not None:  # kept as if it were train
+        if only is not None:  # stored as train
             chosen = [records[only]] if only in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
         whole = only is not None
@@ -144,14 +144,14 @@ class Documents(LabeledDataModule):
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
-        part_of = {split: split for split in SPLITS} if only is None else {only: "train"}
-        indices = {split: corpus.indices(part) for split, part in part_of.items()}
+        stored_as = {split: split for split in SPLITS} if only is None else {only: "train"}
+        indices = {split: corpus.indices(stored) for split, stored in stored_as.items()}
         self.provided_splits = list(texts.records)
         self.sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in indices.items()
         }
-        unknown = {split: corpus.share(part, ids == 0) for split, part in part_of.items()}
+        unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
         origin = "the checkpoint's" if fixed else f"{self.segmenter}, at least {self.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
         limits = (self.max_sentences, self.max_words)
@@ -159,15 +159,15 @@ class Documents(LabeledDataModule):
             f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
             *texts.notes,
-            *_on_splits(corpus, texts, cut=only is None),
+            *_on_splits(corpus, texts, splits_off=only is None),
             *remarks(corpus, sizes, unknown, *limits, fixed_processor=fixed is not None),
         ]
 
     def _learn(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
-        """A processor with the vocabulary of train, and the id of each word of the corpus."""
+        """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
-            raise UserError(f"no word occurs {self.min_count} times in train: lower it, --data.min_count 1")
+            raise UserError(f"no word occurs {self.min_count} times in train: lower --data.min_count, for example to 1")
         processor = TextProcessor(
             corpus.categories, vocabulary.words, self.segmenter, self._user_words, self.max_sentences, self.max_words
         )
@@ -176,17 +176,22 @@ class Documents(LabeledDataModule):
         return processor, ids
 
     def _encode(self, corpus: Corpus, processor: TextProcessor) -> tuple[TextProcessor, Index]:
-        """A trained model's processor, and the id in its vocabulary of each word of the corpus."""
-        strange = [name for name in corpus.categories if name not in processor.categories]
-        if strange:
+        """Return a trained model's processor with the id of each word of the corpus in its vocabulary."""
+        unknown = [name for name in corpus.categories if name not in processor.categories]
+        if unknown:
             raise UserError(
-                f"the data has the category {strange[0]!r}, which the checkpoint lacks; "
+                f"the data has the category {unknown[0]!r}, which the checkpoint lacks; "
                 f"it knows: {shorten(', '.join(processor.categories))}"
             )
         return processor, processor.vocabulary.ids(corpus.vocabulary(0, None).words)
 
+    def place(self, split: str, number: int) -> str:
+        """Return the file and line of a document."""
+        source = self.sources[split]
+        return source.corpus.place(int(source.indices[number]))
+
     def describe(self) -> dict[str, Any]:
-        """Numbers of words, of the characters they are made of (and one more for none), and of classes."""
+        """Return the numbers of words, of their distinct characters plus one for padding, and of classes."""
         self.prepare_once()
         vocabulary = self.processor.vocabulary
         return {
@@ -196,11 +201,11 @@ class Documents(LabeledDataModule):
         }
 
 
-def _on_splits(corpus: Corpus, texts: TextSet, *, cut: bool) -> Iterator[str]:
-    """What is to be said of classes without a document and of splits that are not given."""
+def _on_splits(corpus: Corpus, texts: TextSet, *, splits_off: bool) -> Iterator[str]:
+    """Yield notes on classes without documents and on splits that are not provided."""
     unused = [name for name in texts.order if name not in corpus.categories]
     if texts.order_from and unused:
-        yield f"{texts.order_from} names what no document has: {shorten(', '.join(unused))}"
+        yield f"{texts.order_from} names classes without documents: {shorten(', '.join(unused))}"
     missing = [split for split in ("val", "test") if split not in texts.records]
-    if cut and missing:
-        yield f"{' and '.join(missing)} cut from train, by category: no such file is given"
+    if splits_off and missing:
+        yield f"{' and '.join(missing)} split off from train, stratified by category: no such file"

@@ -1,4 +1,4 @@
-"""A person's text files to records: decodes, and names file and line of whatever is wrong."""
+"""Reading of users' text files into records; each error names file and line."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ _ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
     ".jsonl": json_line_rows,
     ".json": json_rows,
 }
-_SAMPLE = 1000  # rows from which columns are chosen
+_SAMPLE = 1000  # rows that the choice of columns is based on
 
 
 class TextFiles:
-    """The documents under a path.
+    """Documents in the files under a path.
 
     Args:
-        path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single one, or with train, val (or dev) and test
-            files; or a folder of .txt files for each class, one document each, directly or below train, val and test.
+        path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single such file, or with train, val (or dev)
+            and test files; or a folder of .txt files per class, one document each, directly or below train, val and
+            test.
         encoding: of all files; a byte order mark is accepted.
-        text_column: name of the text column, or its number from 1 where there is no header; None to guess.
+        text_column: name of the text column, or its number from 1 if there is no header; None to guess.
         label_column: name of the label column, likewise.
-        trains: whether there must be a train part.
+        trains: whether a train split is required.
 
     Attributes:
-        names: of the classes, from a class.txt beside the files; labels that are numbers count its lines from 0.
-        columns: where text and label stand in tables.
-        notes: what a person should know of how the files are read.
+        names: of the classes, from a class.txt beside the files; numeric labels count its lines from 0.
+        columns: the text and label columns of tables.
+        notes: remarks on how the files are read, for the user.
 
     Raises:
-        UserError: nothing there, or not in a form that is known.
+        UserError: nothing there, or not in a known form.
     """
 
     def __init__(
@@ -76,16 +77,16 @@ class TextFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """All files that decide what the documents are."""
+        """All files that determine the documents."""
         return [*self._tables.values(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     @property
     def splits(self) -> list[str]:
-        """The parts that are given."""
+        """The splits that are provided."""
         return [*(self._folders or self._tables)]
 
     def records(self) -> dict[str, Iterator[LabeledText]]:
-        """The documents of each split that was given, read as they are asked for.
+        """Return the documents of each provided split, read lazily.
 
         Raises:
             UserError: here or while reading; names file, line and remedy.
@@ -95,7 +96,7 @@ class TextFiles:
         return {split: self._read_table(table) for split, table in self._tables.items()}
 
     def _choose_columns(self, text: str | None, label: str | None) -> None:
-        train = next(iter(self._tables.values()))  # or what stands in its place
+        train = next(iter(self._tables.values()))  # or the first split present
         sample = list(islice(self._rows(train), _SAMPLE))
         if not sample:
             raise UserError(f"{train} is empty")
@@ -108,7 +109,7 @@ class TextFiles:
                 self.names = self._read_names(self._names_file)
             else:
                 self.notes.append(
-                    f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} don't count its lines from 0"
+                    f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} are not line numbers from 0"
                 )
 
     def _rows(self, table: Path) -> Iterator[Row]:
@@ -116,7 +117,7 @@ class TextFiles:
             yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
 
     def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
-        """(place, text, label) of each row."""
+        """Yield (place, text, label) of each row."""
         text, label, width, _ = self.columns
         for place, cells in self._rows(table):
             if isinstance(cells, dict):
@@ -129,7 +130,7 @@ class TextFiles:
             if len(cells) != width:
                 raise UserError(
                     f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
-                    "the separator stands in the text too"
+                    "the text contains the separator"
                 )
             yield place, cells[int(text)], clean_label(cells[int(label)])
 
@@ -138,7 +139,7 @@ class TextFiles:
         for place, text, label in self._pairs(table):
             empty = False
             if not label:
-                raise UserError(f"{place}: no label; give one or take the row out")
+                raise UserError(f"{place}: no label; add one or remove the row")
             yield LabeledText(text, self._class_name(label, place) if self.names else label, place)
         if empty:
             raise UserError(f"{table} is empty: no documents")
@@ -170,7 +171,7 @@ class TextFiles:
 
 
 def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
-    """Texts to be classified, one a line, empty lines too; in constant memory.
+    """Yield the texts to predict on, one per line, empty lines included, in constant memory.
 
     Args:
         path: a file, or "-" for standard input.
@@ -185,22 +186,22 @@ def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
         return
     if not Path(path).is_file():
         what = "is a folder" if Path(path).is_dir() else "does not exist"
-        raise UserError(f"{path} {what}; expected a file with a text a line, or - for standard input")
+        raise UserError(f"{path} {what}; expected a file with one text per line, or - for standard input")
     with Path(path).open("rb") as stream:
         yield from (line.rstrip("\r\n") for _, line in read_lines(stream, path, encoding))
 
 
 def read_words(path: Path) -> list[str]:
-    """The entries of a user dictionary, one a line; empty lines are none.
+    """Read the entries of a user dictionary, one per line; empty lines are skipped.
 
     Args:
         path: a file in UTF-8.
 
     Raises:
-        UserError: no such file, bytes that are not UTF-8, or a line that is no entry.
+        UserError: no such file, bytes that are not UTF-8, or a line that is not an entry.
     """
     if path.is_dir():
-        raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one a line")
+        raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one per line")
     if not path.is_file():
         raise UserError(f"there is no user dictionary {path}{contents(path.parent)}")
     words = []
@@ -228,9 +229,9 @@ def _position(header: list[str], name: str | int, place: str) -> int:
 
 
 def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
-    """A value of a JSON object as text; nothing where there is none."""
+    """Return a value of a JSON object as text, "" for null and for numbers that are not finite."""
     if isinstance(name, int):
-        raise UserError(f"{place}: an object, but train has columns without a header; give all parts in one form")
+        raise UserError(f"{place}: an object, but train has columns without a header; use one format for all splits")
     value = cells.get(name)
     if value is None and name not in cells:
         raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")

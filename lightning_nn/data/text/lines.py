@@ -1,4 +1,4 @@
-"""Bytes to lines of text, and what to do about bytes that are none."""
+"""Decoding of bytes to lines of text, with a remedy in the error for bytes that can't be decoded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lightning_nn.errors import UserError, nearest
 
 
 def check_encoding(encoding: str) -> None:
-    """Refuses what is no encoding of text.
+    """Check that this is a known text encoding.
 
     Raises:
-        UserError: names the nearest one.
+        UserError: it is not; the nearest one is named.
     """
     known = ("utf-8", "gb18030", "big5", "utf-16", "latin-1", "cp1252", "shift_jis")
     try:
@@ -24,23 +24,23 @@ def check_encoding(encoding: str) -> None:
 
 
 def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1 and their ends; a byte order mark is dropped.
+    """Yield lines, including their line ends, with their numbers from 1; a byte order mark is dropped.
 
     Args:
-        stream: bytes.
+        stream: binary stream.
         name: of the file, for errors.
-        encoding: a Python codec; None where it must be UTF-8 and the remedy can't be to name another.
+        encoding: a Python codec; None for files that must be UTF-8, whose errors don't suggest another encoding.
 
     Raises:
         UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
     """
-    if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and its like can't be split as bytes
+    if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and the like can't be split as bytes
         number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
         try:
             for number, line in enumerate(text, 1):
                 yield number, _with_end(line.removeprefix("\ufeff"), name, number)
         except UnicodeError as error:
-            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; say --data.encoding NAME") from None
+            raise UserError(f"{name}:{number + 1}: not {encoding}: {error}; use --data.encoding NAME") from None
         finally:
             text.detach()
         return
@@ -52,14 +52,14 @@ def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iter
 
 
 def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_utf8: bool = False) -> str:
-    """Bytes that begin on a line as text.
+    """Decode the bytes of one or more lines.
 
     Args:
-        raw: bytes.
+        raw: the bytes.
         encoding: see `read_lines`.
         name: of the file, for errors.
-        line: the bytes begin on.
-        after_utf8: whether earlier lines held what hardly any other encoding would.
+        line: number of the first line, from 1.
+        after_utf8: whether earlier lines held multi-byte UTF-8, which bytes of another encoding rarely form.
 
     Raises:
         UserError: see `read_lines`.
@@ -85,7 +85,7 @@ def _remedy(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) 
     if encoding is None:
         return "save the file in UTF-8"
     if first and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "say --data.encoding utf-16"
+        return "use --data.encoding utf-16"
     if 8 * raw.count(0) > len(raw):
         return _utf16(raw, encoding)
     text = raw.decode("utf-8", "replace")
@@ -96,21 +96,21 @@ def _remedy(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) 
         after_utf8 = True
     if after_utf8 or _wide(text) - damaged > damaged:
         return "the file is damaged or in another encoding (--data.encoding NAME)"
-    return "if this is an older Chinese file, say --data.encoding gb18030"
+    return "if this is an older Chinese file, use --data.encoding gb18030"
 
 
 def _utf16(raw: bytes, encoding: str | None) -> str:
     order = "be" if raw[::2].count(0) > raw[1::2].count(0) else "le"
-    return f"if this is UTF-16, say --data.encoding utf-16-{order}" if encoding else "save the file in UTF-8"
+    return f"if this is UTF-16, use --data.encoding utf-16-{order}" if encoding else "save the file in UTF-8"
 
 
 def _wide(text: str) -> int:
-    """Characters of three bytes or more in UTF-8, which bytes of another encoding rarely make."""
+    """Count the characters of three bytes or more in UTF-8, which bytes of another encoding rarely form."""
     return 0 if text.isascii() else sum(character > "\u07ff" for character in text)
 
 
 def _with_end(line: str, name: str, number: int) -> str:
-    """The line; a whole file without a line feed must not hold carriage returns."""
+    """Return the line; refuse a first line that ends without a line feed but holds carriage returns."""
     if number == 1 and not line.endswith("\n") and "\r" in line.rstrip("\r"):
-        raise UserError(f"{name}: lines end in a lone CR; save it with LF line ends")
+        raise UserError(f"{name}: lines end in a lone CR; save the file with LF line ends")
     return line

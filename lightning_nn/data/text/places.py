@@ -1,4 +1,4 @@
-"""Where a person's texts are: the tables of the splits, a single table, or a folder of .txt files for each class."""
+"""The search for users' texts: tables of the splits, a single table, or a folder of .txt files per class."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from lightning_nn.errors import UserError
 
 CLASS_NAMES = "class.txt"
 _FORMS = (
-    "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files for "
-    "each class"
+    "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files per "
+    "class"
 )
 
 
 def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
-    """The table of each split, or else the class folders of each split.
+    """Find the table of each split, or else the class folders of each split.
 
     Args:
         path: a file or a folder.
         suffixes: of tables, in lower case.
-        notes: gets what is not read.
+        notes: receives the names of what is not read.
 
     Raises:
-        UserError: nothing there, or not in a form that is known.
+        UserError: nothing there, or not in a known form.
     """
     _check(path)
     if path.is_file():
@@ -43,12 +43,12 @@ def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple
 
 
 def documents(folders: dict[str, Classes]) -> list[Path]:
-    """The files of all splits and classes."""
+    """List the files of all splits and classes."""
     return [file for classes in folders.values() for files in classes.values() for file in files]
 
 
 def contents(folder: Path) -> str:
-    """What is in a folder, as the end of an error."""
+    """List the contents of a folder, as the end of an error message."""
     if not folder.is_dir():
         return ""
     names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
@@ -59,33 +59,33 @@ def contents(folder: Path) -> str:
 def _check(path: Path) -> None:
     try:
         there = path.exists()
-    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+    except (OSError, ValueError) as error:  # the name is too long or contains a NUL
         raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
     if not there:
-        raise UserError(f"there is no {path}{contents(path.parent)}")
+        raise UserError(f"{path} does not exist{contents(path.parent)}")
     if not path.is_file() and not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
 
 
 def _tables(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """The train, val and test files of a folder."""
+    """Find the train, val and test tables of a folder."""
     tables: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
         split = SPLIT_OF.get(file.stem.lower())
         if split is None or file.suffix.lower() not in ("", *suffixes):
             continue
         if not file.exists():
-            raise UserError(f"{file} is a link to nothing; mend it or take it away")
+            raise UserError(f"{file} is a broken link; repair or remove it")
         if not file.is_file() or file.suffix == "":
             continue
         if split in tables:
-            raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; leave one of them")
+            raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; keep one of them")
         tables[split] = file
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
 def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
-    """The only file of a folder, or the only one beside .txt and .json, which may be a readme or settings."""
+    """Find the only table of a folder; .txt and .json beside it don't count: they may be a readme or settings."""
     files = sorted(
         file
         for file in folder.iterdir()
@@ -95,12 +95,12 @@ def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> di
     if len(likely) != 1:
         return {}
     if rest := [file.name for file in files if file not in likely]:
-        notes.append(f"not read, since {likely[0].name} is the only table: {', '.join(rest)}")
+        notes.append(f"not read, because {likely[0].name} is the only table: {', '.join(rest)}")
     return {"train": likely[0]}
 
 
 def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
-    """The .txt files of each class, of each split."""
+    """Find the .txt files of each class in each split."""
     places = find_splits(folder, notes)
     found = find_classes(folder, places, (".txt",), "text", notes)
     for split, place in places.items():
@@ -108,5 +108,5 @@ def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
             raise UserError(f"{place} has no class folders with .txt files{contents(place)}")
     for file in documents(found):
         if not file.is_file():
-            raise UserError(f"{file} is a link to nothing, or no file; take it away")
+            raise UserError(f"{file} is a broken link or not a file; remove it")
     return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}

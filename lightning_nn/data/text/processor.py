@@ -1,4 +1,4 @@
-"""Texts as a trained model reads them: all that predict needs to know of the corpus."""
+"""Conversion of texts to batches as in training; prediction needs nothing else of the data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
 
-LONGEST = 50_000  # characters of the texts of a batch, at most: what bounds memory when long documents are asked about
+LONGEST = 50_000  # maximum number of characters in a batch: bounds memory when predicting on long documents
 
 
 class TextProcessor:
-    """Texts to batches, as the model was trained on them.
+    """Processor of texts, with the vocabulary, segmenter and limits of training.
 
     Args:
         categories: name of each class, in the order of the labels.
         words: the vocabulary, the unknown word at 0.
         segmenter: "jieba" or "chars".
-        user_words: words that jieba must know.
-        max_sentences: of a text; those beyond are cut.
-        max_words: of a sentence; those beyond are cut.
+        user_words: words added to jieba's dictionary.
+        max_sentences: sentences to which a text is truncated.
+        max_words: words to which a sentence is truncated.
     """
 
     kind = "text"
@@ -49,15 +49,15 @@ class TextProcessor:
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
 
     def tokens(self, text: str) -> list[list[str]]:
-        """The words of each sentence that `encode` reads; none where there is no word in the text."""
+        """Segment a text into truncated sentences of words, as `encode` reads it; [] for a text without words."""
         sentences = self.segmenter.sentences(text, self.max_sentences)
         return [sentence[: self.max_words] for sentence in sentences]
 
     def encode(self, raw: list[Any]) -> TextBatch:
-        """A batch without labels from texts. A text without a word is read as one unknown word.
+        """Encode texts as a batch without labels. A text without words becomes one unknown word.
 
         Raises:
-            UserError: an input that is not a text.
+            UserError: an input is not a string.
         """
         documents: list[int] = []
         sentences: list[int] = []
@@ -65,10 +65,10 @@ class TextProcessor:
         for text in raw:
             if not isinstance(text, str):
                 raise UserError(f"expected a text (str), got {type(text).__name__}: {str(text)[:40]!r}")
-            cut = self.tokens(text) or [[""]]
-            documents.append(len(cut))
-            sentences.extend(map(len, cut))
-            words.extend(word for sentence in cut for word in sentence)
+            segmented = self.tokens(text) or [[""]]
+            documents.append(len(segmented))
+            sentences.extend(map(len, segmented))
+            words.extend(word for sentence in segmented for word in sentence)
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
@@ -76,20 +76,19 @@ class TextProcessor:
         )
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
-        """Batches of texts of like length: at most `batch_size` texts and, but for a single text, `LONGEST` characters.
+        """Yield batches of texts of similar length: up to `batch_size` texts and `LONGEST` characters, or one text.
 
         Raises:
             UserError: see `encode`.
         """
         if not raw:
             return
-        most = self.max_sentences * self.max_words  # read of a text
+        most = self.max_sentences * self.max_words  # words read of a text
         lengths = np.array([min(len(text), most) if isinstance(text, str) else 1 for text in raw])
         for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
-    @classmethod
-    def inputs(cls, options: InputOptions) -> Iterator[str]:
+    def inputs(self, options: InputOptions) -> Iterator[str]:
         """Read texts: those given one by one, then the lines of a file.
 
         Raises:
@@ -99,7 +98,7 @@ class TextProcessor:
         return itertools.chain(options.text or (), lines)
 
     def row_labels(self) -> dict[str, list[str]]:
-        """What the rows of tables stand for: categories, words, and the characters of these."""
+        """Return the names of the rows of weight tables: categories, words, and the characters of the words."""
         return {
             "categories": self.categories,
             "words": self.vocabulary.words,
@@ -107,7 +106,7 @@ class TextProcessor:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Its constructor's arguments as plain data."""
+        """Return the constructor's arguments as plain data."""
         return {
             "categories": self.categories,
             "words": self.vocabulary.words,

@@ -1,16 +1,18 @@
-"""Text to sentences, sentences to words: the same way when a corpus is built and when a model is asked.
+"""Sentence splitting and word segmentation, the same for building a corpus and for predicting.
 
-Imports neither torch nor jieba: worker processes start with this module alone, and `chars` never needs jieba.
+This module imports neither torch nor jieba: worker processes import it alone, and `chars` never needs jieba.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import signal
 import warnings
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -25,7 +27,7 @@ SegmenterName = Literal["jieba", "chars"]
 _END = re.compile(
     r"""(?:[。！？；…｡‼⁇⁈⁉]
         |\.{3,}
-        |(?<![!?;])[!?;]+(?![!?;A-Za-z0-9=&/])           # not inside an address; a run is one mark
+        |(?<![!?;])[!?;]+(?![!?;A-Za-z0-9=&/])           # not inside an address; a run counts as one mark
         |\.(?=["'”’)\]]*(?:\s*\Z|\s(?!\s*[a-z])))        # not in 3.5, example.com, e.g. this
     )+""",
     re.VERBOSE,
@@ -33,18 +35,18 @@ _END = re.compile(
 _CLOSING = frozenset("”’」』）】》〉)]}")
 _USER_WORD = re.compile(r"(\S+)(?:\s+([0-9]+))?(?:\s+[a-z]+)?")
 
-_MAX_WORD = 32  # characters; longer runs (addresses, keys pressed long) become several words
-_MAX_PIECE = 2000  # characters given to jieba at once: it needs about a kilobyte for each
-_CHUNK = 100_000  # characters of text given to a process at once
-_ALONE = {"jieba": 15, "chars": 150}  # chunks up to which starting processes takes longer than it saves
+_MAX_WORD = 32  # characters; longer runs (addresses, a key held down) become several words
+_MAX_PIECE = 2000  # characters passed to jieba at once: it needs about a kilobyte for each
+_CHUNK = 100_000  # characters of text sent to a process at once
+_ALONE = {"jieba": 15, "chars": 150}  # chunks up to which starting processes costs more time than it saves
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, stripped, none of them empty.
+    """Split a text into sentences, stripped of white space; empty ones are dropped.
 
-    A sentence ends at a line break, at 。！？；… or three dots, at ! ? ; unless a Latin letter or digit follows at once
-    (as in an address), and at a full stop before white space or the end unless a small letter follows. Closing
-    quotation marks and brackets stay with the sentence they close.
+    A sentence ends at a line break, at 。！？；… or three dots, at ! ? ; unless a Latin letter or digit follows
+    directly (as in an address), and at a full stop before white space or the end unless a lower-case letter follows.
+    Closing quotation marks and brackets belong to the sentence they close.
     """
     return list(_sentences(text))
 
@@ -64,7 +66,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _close(line: str, start: int, stop: int) -> int:
-    """Where the sentence that began at `start` ends if what closes it after `stop` is taken along."""
+    """Return the end of the sentence that began at `start`, including the closing marks that follow `stop`."""
     while stop < len(line):
         mark = line[stop]
         if mark == '"':
@@ -80,14 +82,14 @@ def _close(line: str, start: int, stop: int) -> int:
 
 
 class Segmenter:
-    """Cuts sentences into words.
+    """Word segmentation of sentences.
 
     Args:
         name: "jieba", words of the Chinese segmenter jieba, or "chars", each character a word.
-        user_words: words that jieba must know, each "word" or "word frequency" as in its dictionaries.
+        user_words: words added to jieba's dictionary, each as "word" or "word frequency", the form of its dictionaries.
 
     Raises:
-        UserError: an unknown name, or user words that are none or come with "chars".
+        UserError: an unknown name, an invalid user word, or user words with "chars".
     """
 
     def __init__(self, name: SegmenterName, user_words: list[str] | None = None) -> None:
@@ -104,7 +106,7 @@ class Segmenter:
         return {**self.__dict__, "_jieba": None}
 
     def __call__(self, sentence: str) -> list[str]:
-        """The words of a sentence; white space is none, a run of more than 32 characters is several."""
+        """Segment a sentence into words; white space is dropped, a word above 32 characters becomes several."""
         if self.name == "chars":
             return [character for character in sentence if not character.isspace()]
         if self._jieba is None:
@@ -117,7 +119,7 @@ class Segmenter:
         return words
 
     def sentences(self, text: str, most: int | None = None) -> list[list[str]]:
-        """The words of each sentence that has any, of the first `most` such sentences."""
+        """Segment a text into sentences of words: those that have words, the first `most` of them."""
         segmented = (words for sentence in _sentences(normalize_text(text)) if (words := self(sentence)))
         return list(islice(segmented, most))
 
@@ -127,27 +129,27 @@ def _pieces(text: str, size: int) -> list[str]:
 
 
 def user_word(line: str) -> tuple[str, int | None]:
-    """A word of a user dictionary and its frequency.
+    """Parse a line of a user dictionary into a word and its frequency, None where it has none.
 
     Raises:
-        UserError: the line is no entry.
+        UserError: the line is not an entry.
     """
     match = _USER_WORD.fullmatch(normalize_text(line).strip())
-    if match is None or (match[2] and int(match[2]) == 0):  # jieba would split such a word wherever it is asked
+    if match is None or (match[2] and int(match[2]) == 0):  # jieba would split a word of frequency 0 everywhere
         raise UserError(
-            f"{line.strip()[:40]!r} is no entry of a user dictionary: expected WORD or WORD FREQUENCY on a line"
+            f"{line.strip()[:40]!r} is not an entry of a user dictionary: expected WORD or WORD FREQUENCY on each line"
         )
     return match[1], int(match[2]) if match[2] else None
 
 
 def _load_jieba(user_words: list[tuple[str, int | None]]) -> Any:
-    """A tokenizer of our own: jieba's global one and the cache it writes for all users stay untouched."""
+    """Build a separate tokenizer, so that jieba's global one and the cache it shares between users stay untouched."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on import under new Pythons: invalid escapes, pkg_resources
+        warnings.simplefilter("ignore")  # jieba's import warns under new Pythons: invalid escapes, pkg_resources
         import jieba
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
-    # What initialize() does but for its cache file, which saves a twentieth of a second.
+    # As initialize() does, without its cache file, which would save only a twentieth of a second.
     tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
     tokenizer.initialized = True
     for word, frequency in user_words:
@@ -156,13 +158,13 @@ def _load_jieba(user_words: list[tuple[str, int | None]]) -> Any:
 
 
 class Segmented(NamedTuple):
-    """Texts as numbers, with a vocabulary of their own.
+    """Segmented texts as numbers into a vocabulary of their own.
 
     Attributes:
         vocabulary: each word once, in order of appearance.
         words: int32 (W,), positions in `vocabulary`.
         sentences: int32 (S,), words of each sentence, at least 1.
-        documents: int32 (D,), sentences of each text; 0 where a text has no word.
+        documents: int32 (D,), sentences of each text; 0 for a text without words.
     """
 
     vocabulary: list[str]
@@ -172,13 +174,13 @@ class Segmented(NamedTuple):
 
 
 def segment(texts: list[str], segmenter: Segmenter) -> Segmented:
-    """Cuts texts into words and numbers these."""
+    """Segment texts into words and number the words."""
     numbers: dict[str, int] = {}
     words, sentences, documents = array("i"), array("i"), array("i")
     for text in texts:
-        cut = segmenter.sentences(text)
-        documents.append(len(cut))
-        for sentence in cut:
+        segmented = segmenter.sentences(text)
+        documents.append(len(segmented))
+        for sentence in segmented:
             sentences.append(len(sentence))
             words.extend([numbers.setdefault(word, len(numbers)) for word in sentence])
     flat = (np.frombuffer(numbers_, dtype=np.int32) for numbers_ in (words, sentences, documents))
@@ -186,12 +188,12 @@ def segment(texts: list[str], segmenter: Segmenter) -> Segmented:
 
 
 def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -> Iterator[Segmented]:
-    """Cuts a stream of texts into words, in order, with a bounded number of texts in memory.
+    """Segment a stream of texts, in order, with a bounded number of texts in memory.
 
     Args:
-        texts: any number of them.
-        segmenter: how.
-        processes: that share the work, unless there is little of it.
+        texts: any number of texts.
+        segmenter: applied to each of them.
+        processes: number of processes that share the work; a small stream is segmented in this process.
     """
     chunks = _chunks(texts)
     if processes < 2:
@@ -201,22 +203,39 @@ def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -
     if len(first) <= _ALONE[segmenter.name]:
         yield from (segment(chunk, segmenter) for chunk in first)
         return
-    # loky, as scikit-learn uses it, does not import the caller's __main__: a script needs no guard.
+    # loky, which scikit-learn uses too, does not import the caller's __main__: a script needs no guard.
     from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
     lines = [word if frequency is None else f"{word} {frequency}" for word, frequency in segmenter.user_words]
     with ProcessPoolExecutor(processes, initializer=_start, initargs=(segmenter.name, lines)) as pool:
         waiting: deque[Any] = deque()
-        for chunk in _chain(first, chunks):  # at an error what waits is not cancelled: loky may then never end
-            waiting.append(pool.submit(_work, chunk))
+        for chunk in _chain(first, chunks):  # on an error nothing waiting is cancelled: loky might then never end
+            with _deaf_to_interrupts():
+                waiting.append(pool.submit(_work, chunk))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which a terminal sends to all, from the workers that start here: they end with the pool."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    ensure_running()  # up to Python 3.11 its start lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _chain(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Both, one after another; the first is forgotten as it is given out."""
+    """Yield the chunks of `first`, each freed as it is yielded, then those of `rest`."""
     first.reverse()
     while first:
         yield first.pop()
@@ -224,7 +243,7 @@ def _chain(first: list[list[str]], rest: Iterator[list[str]]) -> Iterator[list[s
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts together, about as many characters each time."""
+    """Group texts into chunks of about `_CHUNK` characters."""
     chunk: list[str] = []
     size = 0
     for text in texts:

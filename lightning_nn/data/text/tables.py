@@ -1,4 +1,4 @@
-"""Rows of TSV, CSV and JSON lines, and which of their columns are text and label."""
+"""Rows of TSV, CSV and JSON lines, and the choice of their text and label columns."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ LABEL_NAMES = (
     *("label", "category", "class", "target", "topic", "sentiment", "intent", "polarity", "rating"),
     *("标签", "类别", "分类", "类目", "情感"),
 )
-_LONGEST_FIELD = 1 << 27  # characters; a quotation mark that is never closed makes one field of the rest of the file
-_MANY = 20  # rows from which what repeats is no chance
+_LONGEST_FIELD = 1 << 27  # characters; an unclosed quotation mark turns the rest of the file into one field
+_MANY = 20  # rows from which on repeated values are no coincidence
 
 
 class Row(NamedTuple):
-    """A row and where it begins, as "a.csv:2"."""
+    """A row and the place where it begins, such as "a.csv:2"."""
 
     place: str
     cells: dict[str, Any] | list[str]
 
 
 class Columns(NamedTuple):
-    """Where text and label stand.
+    """The columns of text and label.
 
     Attributes:
-        text: name of the column, or its number from 0 where there is no header.
-        label: likewise.
-        width: columns of each row, where there is no header.
-        notes: what a person should know of the choice.
+        text: name of the text column, or its number from 0 if there is no header.
+        label: name or number of the label column, likewise.
+        width: number of columns in each row, if there is no header.
+        notes: remarks on the choice, for the user.
     """
 
     text: str | int
@@ -49,19 +49,19 @@ class Columns(NamedTuple):
 
 
 def tsv_rows(lines: Lines, name: str) -> Iterator[Row]:
-    """Rows of cells between tabs; quotation marks mean nothing. Blank lines are none."""
+    """Yield rows of tab-separated cells; quotation marks have no meaning and blank lines are skipped."""
     for number, line in lines:
         if line := line.rstrip("\r\n"):
             yield Row(f"{name}:{number}", line.split("\t"))
 
 
 def csv_rows(lines: Lines, name: str) -> Iterator[Row]:
-    """Rows of cells between commas, quoted where they hold commas, quotation marks or line breaks (RFC 4180).
+    """Yield rows of comma-separated cells, quoted if they contain commas, quotation marks or line breaks (RFC 4180).
 
-    A space after a comma belongs to no cell.
+    Spaces after a comma are dropped.
 
     Raises:
-        UserError: a quotation mark is never closed, or is followed by something else than a comma.
+        UserError: a quotation mark is never closed, or is followed by something other than a comma.
     """
     csv.field_size_limit(max(_LONGEST_FIELD, csv.field_size_limit()))
     reader = csv.reader((line.replace("\0", "") for _, line in lines), strict=True, skipinitialspace=True)
@@ -82,10 +82,10 @@ def csv_rows(lines: Lines, name: str) -> Iterator[Row]:
 
 
 def json_line_rows(lines: Lines, name: str) -> Iterator[Row]:
-    """Objects, one a line. Blank lines are none.
+    """Yield the JSON object on each line; blank lines are skipped.
 
     Raises:
-        UserError: a line is no JSON object.
+        UserError: a line is not a JSON object.
     """
     for number, line in lines:
         if line.strip():
@@ -93,7 +93,7 @@ def json_line_rows(lines: Lines, name: str) -> Iterator[Row]:
 
 
 def json_rows(lines: Lines, name: str) -> Iterator[Row]:
-    """Objects of a list, which is held in memory, or one a line.
+    """Yield the objects of a JSON list, which is held in memory, or of each line.
 
     Raises:
         UserError: neither a list of objects nor an object on each line.
@@ -124,16 +124,16 @@ def _object(cells: Any, place: str, where: str) -> Row:
 
 
 def find_columns(sample: Sequence[Row], name: str, text: str | None, label: str | None) -> Columns:
-    """Chooses the columns from the first rows of a file: by header, by keys, or by what is in them.
+    """Choose the text and label columns from the first rows of a file: by header, by keys, or by their contents.
 
     Args:
-        sample: at least one row.
+        sample: the first rows, at least one.
         name: of the file, for notes.
         text: name of the text column, or its number from 1; None to guess.
-        label: name of the label column, likewise.
+        label: name of the label column, or its number from 1; None to guess.
 
     Raises:
-        UserError: no such column, or no telling which it is.
+        UserError: no such column, or the columns can't be told apart.
     """
     place, first = sample[0]
     if isinstance(first, dict):
@@ -156,24 +156,24 @@ def _is_number(wanted: str) -> bool:
 
 
 def _named(wanted: str | None, names: list[str]) -> str | None:
-    """The name of a column that was given by its number."""
+    """Convert a column number, from 1, to the column's name; return names unchanged."""
     if wanted is None or wanted in names or not _is_number(wanted) or not 1 <= int(wanted) <= len(names):
         return wanted
     return names[int(wanted) - 1]
 
 
 def _check_quotes(rows: Sequence[Row], label: int, name: str) -> None:
-    """Refuses labels in quotation marks, which outside of .csv belong to the label."""
+    """Refuse labels in quotation marks, which outside of .csv are part of the label."""
     labels = [str(list(row.cells)[label]).strip() for row in rows if len(row.cells) > label]
     if labels and not name.lower().endswith(".csv") and all(len(x) > 1 and x[0] == x[-1] == '"' for x in labels):
         raise UserError(
-            f"{rows[0].place}: the label is {labels[0][:40]}, as all are in quotation marks, which mean nothing "
-            "between tabs: take them out, or save the table as .csv, with commas"
+            f"{rows[0].place}: the label is {labels[0][:40]}; all labels are in quotation marks, which have no meaning "
+            "between tabs: remove them, or save the table as .csv, with commas"
         )
 
 
 def _has_header(sample: Sequence[Row], names: list[str]) -> bool:
-    """Whether the first row has a name that columns often have and that does not come again in its column."""
+    """Return whether the first row has a common column name that does not occur again in its column."""
     for i, name in enumerate(names):
         column = [str(list(row.cells)[i]).strip() for row in sample if len(row.cells) > i]
         if name.lower() in (*TEXT_NAMES, *LABEL_NAMES) and column.count(name) == 1:
@@ -184,7 +184,7 @@ def _has_header(sample: Sequence[Row], names: list[str]) -> bool:
 def _by_name(names: list[str], place: str, source: str, text: str | None, label: str | None) -> Columns:
     for wanted, option in ((text, "text_column"), (label, "label_column")):
         if wanted is not None and wanted not in names:
-            raise UserError(f"{place}: --data.{option} is {wanted!r}, which is no column{nearest(wanted, names)}")
+            raise UserError(f"{place}: --data.{option} is {wanted!r}, which is not a column{nearest(wanted, names)}")
     texts = [text] if text else _known(names, TEXT_NAMES, but=label)
     labels = [label] if label else _known(names, LABEL_NAMES, but=text)
     if len(names) == 2 and not (texts and labels):
@@ -193,7 +193,7 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
     for found, option, what in ((texts, "text_column", "text"), (labels, "label_column", "label")):
         if not found:
             raise UserError(
-                f"{place}: which column is the {what}? There are: {', '.join(names)}; say --data.{option} NAME"
+                f"{place}: which column is the {what}? There are: {', '.join(names)}; use --data.{option} NAME"
             )
     if texts[0] == labels[0]:
         raise UserError(f"{place}: text and label can't be the same column, {texts[0]!r}")
@@ -225,10 +225,10 @@ def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label:
         chosen.append(int(wanted) - 1 if wanted else None)
     if None in chosen and width != 2:
         raise UserError(
-            f"{place}: {width} column{'s' * (width != 1)}, of which no header tells text and label: "
+            f"{place}: {width} column{'s' * (width != 1)}, and no header that tells text and label: "
             f"{', '.join(repr(cell[:12]) for cell in names[:6])}. Is the separator right (.csv: commas; .tsv "
-            "and .txt: tabs)? If this is a header, give names: --data.text_column NAME --data.label_column NAME; "
-            "else numbers, from 1"
+            "and .txt: tabs)? If this is a header, name the columns: --data.text_column NAME --data.label_column NAME; "
+            "if not, give their numbers, from 1"
         )
     rows = [row for row in sample if len(row.cells) == width]
     if chosen == [None, None]:
@@ -241,7 +241,7 @@ def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label:
 
 
 def _label_first(rows: Sequence[Row]) -> bool:
-    """Whether of two columns the first is the one that repeats a few names: fewer and shorter ones, or far fewer."""
+    """Return whether the first of two columns holds the labels: fewer and shorter distinct values, or far fewer."""
     first, second = ([str(list(row.cells)[i]) for row in rows] for i in (0, 1))
     few, many = len(set(first)), len(set(second))
     shorter = sum(map(len, first)) < sum(map(len, second))
@@ -253,6 +253,6 @@ def _perhaps_header(rows: Sequence[Row], label: int) -> list[str]:
     if len(rows) < _MANY or [value for value, count in Counter(labels).items() if count == 1] != labels[:1]:
         return []
     return [
-        f"the label {labels[0][:40]!r} occurs only at {rows[0].place}; if that is a header, name its columns by "
+        f"the label {labels[0][:40]!r} occurs only at {rows[0].place}; if that is a header, name its columns with "
         "--data.text_column and --data.label_column"
     ]

@@ -1,4 +1,4 @@
-"""Words and their numbers."""
+"""Vocabulary: words and their ids."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ UNKNOWN = "<unk>"
 
 
 class Vocabulary:
-    """A table of words; a word's id is its place in it.
+    """Table of words; a word's id is its position in the table.
 
     Args:
         words: the table, the unknown word at 0.
 
     Attributes:
-        words: as given.
+        words: the table.
     """
 
     def __init__(self, words: list[str]) -> None:
@@ -29,12 +29,12 @@ class Vocabulary:
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], min_count: int = 1, max_size: int | None = None) -> Vocabulary:
-        """The most frequent words, those equally frequent in the order of their code points.
+        """Build a vocabulary of the most frequent words; ties are ordered by code points.
 
         Args:
-            counts: how often each word occurs.
+            counts: number of occurrences of each word.
             min_count: words that occur less often are left out.
-            max_size: words at most, the unknown word among them; None is no limit.
+            max_size: largest number of words, including the unknown word; None for no limit.
         """
         words = [word for word, count in counts.items() if count >= min_count and word != UNKNOWN]
         words.sort(key=lambda word: (-counts[word], word))
@@ -48,10 +48,10 @@ class Vocabulary:
         return {word: i for i, word in enumerate(self.words)}
 
     def ids(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """Int64 ids of words, 0 for those not in the table."""
+        """Look up word ids, int64, 0 for words not in the table."""
         return np.fromiter((self._ids.get(word, 0) for word in words), np.int64)
 
     @cached_property
     def characters(self) -> list[str]:
-        """All characters that the words are made of, in the order in which they first occur; before them "", none."""
+        """All characters of the words, in order of first occurrence, after "" for no character at 0."""
         return list(dict.fromkeys(["", *itertools.chain.from_iterable(self.words[1:])]))

@@ -197,7 +197,7 @@ def test_another_number_of_classes_is_sent_to_images(tmp_path):
             (tmp_path / "png" / split / name).mkdir(parents=True)
             for i in range(10):
                 Image.new("RGB", (32, 32)).save(tmp_path / "png" / split / name / f"{i}.png")
-    with pytest.raises(UserError, match=r"2 class folders, CIFAR-10 has 10.*--data images"):
+    with pytest.raises(UserError, match=r"2 class folders, but CIFAR-10 has 10.*--data images"):
         prepared(tmp_path / "png")
 
 

@@ -49,7 +49,7 @@ def test_class_folders_are_cut_into_splits(root):
     assert sorted(contents(data, "train") + contents(data, "val") + contents(data, "test")) == expected
     assert data.describe() == {"features": 48, "channels": 3, "height": 4, "width": 4, "num_classes": 2}
     assert set(data.describe()) == set(data.describes)
-    assert [note.split(" is cut")[0] for note in data.notes] == ["test", "val"]
+    assert [note.split(" is split off")[0] for note in data.notes] == ["test", "val"]
     assert [row[:2] for row in data.summary[1:]] == [("train", "24"), ("val", "3"), ("test", "3")]
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_skipped_and_named(root):
     seen = {color for split in data.sources for color, _ in contents(data, split)}
     assert seen == set(range(20)) - {3} - set(range(10, 20)) | set(range(100, 110)) - {105}
     notes = "\n".join(data.notes)
-    for piece in ("2 of 20 pictures can't be read", "003.png", "005.png", "2 (.md, .txt)", "holds no picture", "/c"):
+    for piece in ("2 of 20 images can't be read", "003.png", "005.png", "2 (.md, .txt)", "holds no image", "/c"):
         assert piece in notes, (piece, notes)
 
 
@@ -238,18 +238,21 @@ def two_for_one_part(root):
     [
         (lambda root: None, "there is no such folder"),
         (lambda root: root.touch(), "not a folder"),
-        (lambda root: root.mkdir(), "no folder in it holds a picture"),
-        (only_pictures, "no folder in it holds a picture"),
-        (other_formats, r"holds a picture .*1 \(\.heic\)"),
+        (lambda root: root.mkdir(), "no folder in it holds an image"),
+        (only_pictures, "no folder in it holds an image"),
+        (other_formats, r"holds an image .*1 \(\.heic\)"),
         (one_class, "only one class, 'a'"),
-        (all_broken, "a: none of its pictures can be read, the first one: .*000.png"),
-        (one_class_broken, "b: none of its pictures can be read"),
-        (broken_test, "test: no picture in it that can be read"),
-        (empty_test, "test: no picture in it that can be read"),
+        (all_broken, "a: none of its images can be read, the first one: .*000.png"),
+        (one_class_broken, "b: none of its images can be read"),
+        (broken_test, "test: no image in it can be read"),
+        (empty_test, "test: no image in it can be read"),
         (class_only_in_test, "zebra: a class that .*train does not have"),
-        (too_few, "too few pictures"),
-        (parts_without_train, "Test: a part of the data, but .* has no train folder .* put the folders .* into train/"),
-        (two_for_one_part, "dev and val both could be val; leave one of them"),
+        (too_few, "too few images"),
+        (
+            parts_without_train,
+            "Test: a split of the data, but .* has no train folder .* put the class folders .* into train/",
+        ),
+        (two_for_one_part, "dev and val both could be val; keep one of them"),
     ],
 )
 def test_what_a_person_can_mend_is_named(root, build, message):

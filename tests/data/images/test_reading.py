@@ -129,11 +129,11 @@ def test_a_picture_that_is_given_opened_stays_as_it_was(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "no known format"), (b"no picture", "no known format"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no known format")],
+    [(b"", "unknown format"), (b"no picture", "unknown format"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unknown format")],
 )
 def test_what_is_no_picture_is_named(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(UserError, match=rf"a\.jpg: can't be read as a picture \({reason}"):
+    with pytest.raises(UserError, match=rf"a\.jpg: can't be read as an image \({reason}"):
         read_image(tmp_path / "a.jpg", RGB)
 
 
@@ -151,7 +151,7 @@ def test_what_is_cut_off_is_named(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        ("nowhere.png", "nowhere.png: there is no such file"),
+        ("nowhere.png", "nowhere.png: no such file"),
         (3, "a PIL image or an array, not int"),
         (np.zeros((4, 4), np.float32), r"uint8 .* not float32 \(4, 4\)"),
         (np.zeros((4, 4, 2), np.uint8), r"not uint8 \(4, 4, 2\)"),

@@ -115,9 +115,9 @@ def test_a_picture_removed_while_decoding_is_only_one_that_cannot_be_read(tmp_pa
     folder, files = folder_of(tmp_path, [1, 2])
     real = pictures.read_image
 
-    def vanish(file, form):
+    def vanish(file, form, limit):
         files[1].unlink(missing_ok=True)
-        return real(file, form)
+        return real(file, form, limit)
 
     monkeypatch.setattr(pictures, "read_image", vanish)
     images, broken, _ = decode(files, folder, FORM)
@@ -130,7 +130,7 @@ def test_a_link_to_nowhere_is_only_one_that_cannot_be_read(tmp_path):
     files[0].unlink()
     files[0].symlink_to(tmp_path / "nowhere.png")
     images, broken, _ = decode(files, folder, FORM)
-    assert (colors_of(images), broken) == ([0, 2], {0: f"{files[0]}: there is no such file"})
+    assert (colors_of(images), broken) == ([0, 2], {0: f"{files[0]}: no such file"})
 
 
 def test_a_folder_that_moved_is_not_decoded_again_and_named_where_it_is(tmp_path, cache):

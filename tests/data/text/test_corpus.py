@@ -129,12 +129,12 @@ def test_parts_not_given_are_cut_from_train_alike_and_stratified(tmp_path: Path)
     ("parts", "message"),
     [
         ({"train": []}, "there are no documents in train"),
-        ({"train": [("", "x"), (" ", "y")]}, "no documents in train; 2 without a word were skipped"),
+        ({"train": [("", "x"), (" ", "y")]}, "no documents in train; 2 without words were skipped"),
         ({"train": [("甲", "x"), ("乙", "x")]}, "all documents have the label 'x'"),
-        ({"train": [("甲", "x"), ("乙", "y")]}, "2 documents are too few to cut a test part off"),
+        ({"train": [("甲", "x"), ("乙", "y")]}, "2 documents are too few to split off a test split"),
         (
             {"train": [("甲", "x"), ("乙", "y")] * 2},
-            r"^4 documents are too few to cut a val part off.* is --data\.label_column the right one",
+            r"^4 documents are too few to split off a val split.* is --data\.label_column the right one",
         ),
         (
             {"train": [("甲", "x"), ("乙", "y")], "test": [("甲", "x"), ("丙", "z")]},

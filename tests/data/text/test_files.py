@@ -84,13 +84,13 @@ def test_class_names_stand_between_line_ends_alone(tmp_path: Path) -> None:
 
 def test_class_names_that_no_label_counts_are_noted(tmp_path: Path) -> None:
     write(tmp_path, {"train.txt": "a\tx\nb\t1\n", "class.txt": "零\n一\n"})
-    assert noted(tmp_path)[1] == "class.txt is not read: labels such as 'x' don't count its lines from 0"
+    assert noted(tmp_path)[1] == "class.txt is not read: labels such as 'x' are not line numbers from 0"
 
 
 def test_a_user_dictionary_is_named_with_the_line_that_is_wrong(tmp_path: Path) -> None:
     write(tmp_path, {"bad.txt": "一\n\n二 x9 9\n", "old.txt": "中文\n".encode("gb18030"), "good.txt": " 一 3\n\n"})
     assert read_words(tmp_path / "good.txt") == ["一 3"]
-    with pytest.raises(UserError, match=r"bad\.txt:3: '二 x9 9' is no entry of a user dictionary"):
+    with pytest.raises(UserError, match=r"bad\.txt:3: '二 x9 9' is not an entry of a user dictionary"):
         read_words(tmp_path / "bad.txt")
     with pytest.raises(UserError, match=r"old\.txt:1: byte 0xd6 at position 1 is not utf-8; save the file in UTF-8"):
         read_words(tmp_path / "old.txt")
@@ -128,8 +128,8 @@ def test_what_lies_beside_the_documents_is_noted(tmp_path: Path) -> None:
     (tmp_path / "training/b/loop").symlink_to("..")
     assert read(tmp_path) == {"train": [("一", "a"), ("一", "b")], "val": [("二", "b")]}
     assert noted(tmp_path) == [
-        "not read, since training and other splits stand beside: eval",
-        "skipped, no texts in a class by place and suffix: 4 (.html, .pdf, .txt, folder read elsewhere), such as "
+        "not read, because the classes are in training: eval",
+        "skipped, not texts in a class by location and suffix: 4 (.html, .pdf, .txt, folder read elsewhere), such as "
         f"{tmp_path}/training/x.txt",
     ]
 
@@ -138,14 +138,14 @@ def test_what_lies_beside_the_documents_is_noted(tmp_path: Path) -> None:
 def test_the_only_table_is_read_whatever_text_lies_beside(tmp_path: Path, other: str) -> None:
     write(tmp_path, {"data.csv": "text,label\n一,x\n", other: "三", "docs/a.txt": "四"})
     assert read(tmp_path) == {"train": [("一", "x")]}
-    assert f"not read, since data.csv is the only table: {other}" in noted(tmp_path)
+    assert f"not read, because data.csv is the only table: {other}" in noted(tmp_path)
 
 
 def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     write(tmp_path, {"tables/x.tsv": "一\tx\n", "classes/a/1.txt": "", "classes/b/1.txt": ""})
     for name in ("tables/train.tsv", "classes/b/x.txt"):
         (tmp_path / name).symlink_to("nowhere")
-        with pytest.raises(UserError, match=rf"{Path(name).name} is a link to nothing"):
+        with pytest.raises(UserError, match=rf"{Path(name).name} is a broken link"):
             TextFiles(tmp_path / name.split("/")[0])
 
 
@@ -153,7 +153,7 @@ def test_what_can_be_no_path_and_no_encoding_is_named(tmp_path: Path) -> None:
     for path, message in (
         (Path("/dev/null"), "null is neither a file nor a folder; expected train"),
         (tmp_path / ("x" * 300), r"can't be a path \(File name too long\)"),
-        (Path("a\0b"), r"can't be a path \(embedded null byte\)|there is no"),
+        (Path("a\0b"), r"can't be a path \(embedded null byte\)|does not exist"),
     ):
         with pytest.raises(UserError, match=message):
             TextFiles(path)
@@ -250,8 +250,8 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.tsv": "一\tx\n二\t \n"}, r"^a\.tsv:2: no label"),
         ({"a.tsv": "一\tx\n二\ty\tz\n"}, r"^a\.tsv:2: 3 columns, expected 2"),
         ({"a.csv": "text,label\n一,二,x\n"}, r"^a\.csv:2: 3 columns, expected 2"),
-        ({"a.tsv": "一,x\n"}, r"^a\.tsv:1: 1 column, of which no header.*separator"),
-        ({"a.csv": "a,b,c\n"}, r"^a\.csv:1: 3 columns, of which no header"),
+        ({"a.tsv": "一,x\n"}, r"^a\.tsv:1: 1 column, and no header.*separator"),
+        ({"a.csv": "a,b,c\n"}, r"^a\.csv:1: 3 columns, and no header"),
         ({"a.csv": 'text,label\n一,x\n"二,y\n三,x\n'}, r"^a\.csv:3: a quotation mark .* never closed"),
         ({"a.csv": 'text,label\n一,x\n"二,y\n三,"x\n'}, r"^a\.csv:3: the record that begins here is not CSV"),
         ({"a.csv": "text,content,id\n"}, r"which column is the label\? There are: text, content, id;"),
@@ -272,7 +272,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
             {"train.csv": "text,label\n一,x\n", "val.csv": "label,text,label\nx,一,y\n"},
             r"^val\.csv:1: 2 columns are called 'label'",
         ),
-        ({"a.tsv": '一\t"x"\n二\t"y"\n'}, r'^a\.tsv:1: the label is "x", as all are in quotation marks.* as \.csv'),
+        ({"a.tsv": '一\t"x"\n二\t"y"\n'}, r'^a\.tsv:1: the label is "x"; all labels are in quotation marks.* as \.csv'),
         (
             {"train.tsv": "一\tx\n", "val.jsonl": '{"text": "一", "label": "x"}'},
             r"^val\.jsonl:1: an object, but train has columns without a header",
@@ -289,7 +289,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.tsv": "中文字\tx\n".encode() + b"\xd2\xbb\xb9\xfa\ty\n"}, r"^a\.tsv:2: byte .*; the file is damaged"),
         ({"a.tsv": "中文字".encode() + b"\xb9\xfa\tx\n"}, r"^a\.tsv:1: byte 0xb9 .*; the file is damaged"),
         ({"a.tsv": b"a\tx\nb\ty\n" + "一国\tx\n".encode("gb18030")}, r"^a\.tsv:3: .*--data\.encoding gb18030"),
-        ({"a.csv": "text,label\r一,x\r二,y\r"}, r"^a\.csv: lines end in a lone CR; save it with LF line ends"),
+        ({"a.csv": "text,label\r一,x\r二,y\r"}, r"^a\.csv: lines end in a lone CR; save the file with LF line ends"),
         ({"train.txt": "a\t0\n", "class.txt": "x\n\ny\n"}, r"class\.txt:2: an empty name"),
         ({"train.txt": "a\t0\n", "class.txt": "\nx\n"}, r"class\.txt:1: an empty name"),
         (
@@ -308,7 +308,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"train.txt": "a\t0\n", "class.txt": "x\nx\n"}, r"class\.txt names 'x' twice"),
         ({"test.txt": "a\t0\n", "val.txt": "a\t0\n"}, "but no train file"),
         ({"train.txt": "a\t0\n", "dev.txt": "a\t0\n", "val.txt": ""}, r"dev\.txt and val\.txt both could be val"),
-        ({"a/1.txt": "a", "b/1.txt": "a", "test/x/1.txt": "a"}, r"test: a part of the data, but .* no train folder"),
+        ({"a/1.txt": "a", "b/1.txt": "a", "test/x/1.txt": "a"}, r"test: a split of the data, but .* no train folder"),
         ({"train/a/1.txt": "a", "val/a/1.txt": "", "dev/a/1.txt": ""}, "dev and val both could be val"),
         ({"a.tsv": "a\t0\n", "b.tsv": "a\t0\n"}, r"holds no documents.*has: a\.tsv, b\.tsv"),
         ({}, "holds no documents.* is empty"),
@@ -323,7 +323,7 @@ def test_bad_input_names_file_and_line(tmp_path: Path, files: dict[str, str | by
 
 def test_what_is_not_there_is_named_with_what_is(tmp_path: Path) -> None:
     write(tmp_path, {"news.csv": "", "news.doc": ""})
-    with pytest.raises(UserError, match=r"there is no .*news\.tsv; .* has: news\.csv, news\.doc"):
+    with pytest.raises(UserError, match=r"news\.tsv does not exist; .* has: news\.csv, news\.doc"):
         TextFiles(tmp_path / "news.tsv")
     with pytest.raises(UserError, match=r"unknown kind of file; known are \.tsv"):
         TextFiles(tmp_path / "news.doc")

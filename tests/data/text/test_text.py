@@ -79,8 +79,8 @@ def test_the_table_and_the_notes_say_what_was_read(tmp_path: Path) -> None:
     assert all(len(row) == len(header) for row in rows)
     notes = "\n".join(data.notes)
     assert "2 categories: 股票, 体育" in notes
-    assert "val and test cut from train" in notes
-    assert "skipped: 2 documents without a word, the first at train.txt:41" in notes
+    assert "val and test split off from train" in notes
+    assert "skipped: 2 documents without words, the first at train.txt:41" in notes
     assert "sentences to 3 words (max_words)" in notes
     assert "words are unknown" in notes and "% in train" in notes
 
@@ -114,7 +114,7 @@ def test_the_cache_knows_columns_however_they_were_found(tmp_path: Path, monkeyp
 def test_names_without_a_document_are_noted(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
     (folder / "class.txt").write_text("股票\n体育\n房产\n", encoding="utf-8")
-    assert "class.txt names what no document has: 房产" in prepared(folder).notes
+    assert "class.txt names classes without documents: 房产" in prepared(folder).notes
 
 
 def test_classes_that_vanish_or_differ_in_case_alone_are_noted(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_classes_that_vanish_or_differ_in_case_alone_are_noted(tmp_path: Path) -
     path.write_text("text,label\n" + "".join(rows), encoding="utf-8")
     notes = prepared(path, max_sentences=1, max_words=1).notes
     assert "labels that differ only in case: Sport, sport" in notes
-    assert "no category, since none of its documents has a word: void" in notes
+    assert "not a category, because none of its documents has words: void" in notes
     assert any("to 1 sentence (max_sentences)" in note and "to 1 word (max_words)" in note for note in notes), notes
     path.write_text("text,label\n" + f"{'一' * 9000},x\n二,y\n" * 3, encoding="utf-8")
     assert any("more than 99.9% of all words are not read" in note for note in prepared(path, max_words=1).notes)
@@ -228,8 +228,8 @@ def test_no_batch_holds_more_words_than_allowed(tmp_path: Path) -> None:
         ({"min_count": 0}, "min_count is 0; it must be at least 1"),
         ({"max_words": 0}, "max_words is 0"),
         ({"val_fraction": 0.0}, "val_fraction is 0.0; it must be above 0 and below 1"),
-        ({"val_fraction": 0.6, "test_fraction": 0.5}, "are 1.1 together"),
-        ({"val_fraction": 0.5, "test_fraction": 0.49}, "nothing of the category '股票' is left in train.*fraction"),
+        ({"val_fraction": 0.6, "test_fraction": 0.5}, r"val_fraction \+ test_fraction is 1.1; must be below 1"),
+        ({"val_fraction": 0.5, "test_fraction": 0.49}, "no document of the category '股票' is left in train.*fraction"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"path": None}, "say where your documents are: --data.path FILE or FOLDER"),
         ({"segmenter": "char"}, "did you mean 'chars'"),

@@ -1,0 +1,81 @@
+"""Masks of classes, drawn as colours over their images."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_nn.data.batches import IGNORED
+from lightning_nn.tasks.artifacts import Masks
+from lightning_nn.visualization.figure import labels
+from lightning_nn.visualization.image_grid import picture
+
+OPACITY = 0.5  # of a class's colour over the image
+IGNORED_COLOUR = (160, 160, 160)
+
+
+def palette(classes: int) -> NDArray[np.uint8]:
+    """Return a colour for each class, uint8 (K, 3); a class keeps its colour whatever the number of classes.
+
+    Hues advance by the golden angle, so that neighbouring numbers differ most; brightness changes every five classes.
+    Class 0, the background in most data sets, is slate.
+    """
+    colours = [(0.35, 0.42, 0.52)] + [
+        colorsys.hsv_to_rgb(0.02 + k * 0.618034, (0.95, 0.55, 0.85)[k // 5 % 3], (1.0, 1.0, 0.6)[k // 5 % 3])
+        for k in range(classes - 1)
+    ]
+    return np.round(255 * np.array(colours).reshape(-1, 3)).astype(np.uint8)
+
+
+def colour_table() -> NDArray[np.uint8]:
+    """Return the colour of every value of a mask, uint8 (256, 3)."""
+    return np.vstack([palette(IGNORED), np.array([IGNORED_COLOUR], np.uint8)])
+
+
+def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = OPACITY) -> NDArray[np.uint8]:
+    """Lay the colours of a mask over its image; ignored pixels get grey stripes.
+
+    Args:
+        image: uint8 (H, W, 3).
+        mask: uint8 (H, W), 255 where a pixel is ignored.
+        opacity: of the colours, 0 to 1; stripes are opaque.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    colours = colour_table()[mask]
+    height, width = mask.shape
+    period = max(4, min(mask.shape) // 16)
+    stripes = np.add.outer(np.arange(height), np.arange(width)) % period < period // 2
+    share = np.where(mask == IGNORED, stripes, opacity)[..., None]
+    return np.round((1 - share) * image + share * colours).astype(np.uint8)
+
+
+def masks_picture(masks: Masks) -> NDArray[np.uint8]:
+    """Draw a row for each image: the image, predicted classes over it, true ones if known; a legend names the colours.
+
+    Args:
+        masks: at least one image.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    sources = {"predicted": masks.predicted, **({"true": masks.true} if masks.true else {})}
+    cells, titles = [], []
+    for i, image in enumerate(masks.images):
+        cells += [image, *(overlay(image, source[i]) for source in sources.values())]
+        titles += ["image", *sources]
+    present = sorted({int(k) for source in sources.values() for mask in source for k in np.unique(mask)})
+    colours = palette(IGNORED)
+    names, _ = labels(masks.categories)
+    legend = [(names[k], _fraction(tuple(colours[k]))) for k in present if k < len(names)]
+    if IGNORED in present:
+        legend.append(("ignored", _fraction(IGNORED_COLOUR)))
+    return picture(cells, titles, columns=1 + len(sources), legend=legend)
+
+
+def _fraction(colour: tuple[int, ...]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) / 255 for value in colour)
+    return red, green, blue

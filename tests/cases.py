@@ -1,0 +1,254 @@
+"""Cases of the contract tests, one per model of the catalog; a new topic adds its row to CASES.
+
+    Case(data, raw, outputs, learned, wrong, perfect, arguments, quiet, truth, skips)
+
+Nothing else in the contract depends on the task of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightning_nn import Digits, ImageBatch, TextBatch, TextData
+from lightning_nn.data.batches import CaptionBatch, MaskBatch
+from lightning_nn.data.images.source import ImageSource
+from lightning_nn.data.module import DataModule
+from tests.tiny.captioning import START, TinyCaptions
+from tests.tiny.segmentation import TinyMasks
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model as the contract tests it.
+
+    Attributes:
+        data: makes, in a folder, data that the model can learn in seconds.
+        raw: makes, in a folder, raw inputs as users have them: texts or files.
+        outputs: function of a model and a batch that returns a tensor per sample: the values behind its predictions,
+            0 to 1.
+        learned: function of a model and a batch that returns the share it gets right, 0 to 1; 1 after overfitting it.
+        perfect: training means that overfitting a batch also reaches, by name.
+        wrong: batches that the model can't read, by the pattern of the error.
+        arguments: arguments that make the model small.
+        quiet: arguments that remove all randomness from training but the initial weights.
+        truth: fields of a batch that `forward` does not read.
+        skips: reason for each test that does not apply to this model, by its name.
+    """
+
+    data: Callable[[Path], DataModule]
+    raw: Callable[[Path], list[str]]
+    outputs: Callable[[Any, Any], list[Tensor]]
+    learned: Callable[[Any, Any], float]
+    wrong: Mapping[str, Any]
+    perfect: Mapping[str, float] = field(default_factory=lambda: {"acc": 1.0})
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    quiet: Mapping[str, Any] = field(default_factory=dict)
+    truth: tuple[str, ...] = ("label",)
+    skips: Mapping[str, str] = field(default_factory=dict)
+
+    def model(self, cls: Any, data: DataModule, *, quiet: bool = True) -> Any:
+        """Make a small model for this data; a quiet one has no randomness but its initial weights."""
+        data.prepare_once()
+        wanted = cls.__init__.__annotations__
+        described = {name: value for name, value in data.describe().items() if name in wanted}
+        model = cls(**described, **self.arguments, **(self.quiet if quiet else {}))
+        model.processor = data.processor
+        return model
+
+
+# ---------------------------------------------------------------------- data
+
+SENTENCES = {
+    "体育": ["球队昨晚赢了比赛", "主帅称赞了门将", "联赛还剩三轮"],
+    "财经": ["股价今天上涨了", "央行公布了利率", "公司的利润下降"],
+    "天气": ["明天有大雨", "气温将降到零度", "台风正在靠近海岸"],
+}
+
+
+def texts(count: int = 48) -> tuple[list[str], list[str]]:
+    """Make documents of 1 to 4 sentences and their categories, always the same."""
+    random = np.random.default_rng(0)
+    categories = list(SENTENCES)
+    labels = [categories[i % len(categories)] for i in range(count)]
+    return ["。".join(random.choice(SENTENCES[label], random.integers(1, 5))) + "。" for label in labels], labels
+
+
+def text_data(folder: Path) -> DataModule:
+    """Write the documents to a file and make a data module of it."""
+    file = folder / "documents.tsv"
+    if not file.exists():  # other processes may be reading it
+        file.write_text("".join(f"{text}\t{label}\n" for text, label in zip(*texts(), strict=True)), encoding="utf-8")
+    return TextData(path=str(file), segmenter="chars", batch_size=8)
+
+
+class FewDigits(Digits):
+    """The first digits of each split."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        for split, source in self.sources.items():
+            assert isinstance(source, ImageSource)
+            self.sources[split] = ImageSource(source.images[source.indices[:40]], source.labels[:40])
+
+
+def image_files(folder: Path) -> list[str]:
+    """Write image files that differ in size and colour from the training images."""
+    random = np.random.default_rng(0)
+    paths = [folder / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+# ---------------------------------------------------------------------- outputs of a model for a batch
+
+
+def class_probabilities(model: Any, batch: Any) -> list[Tensor]:
+    """Return class probabilities, (K,) per sample."""
+    return list(model.probabilities(model.logits(batch)))
+
+
+def right_classes(model: Any, batch: Any) -> float:
+    """Return the share of samples whose most probable class is the true one."""
+    return float((model.predict_step(batch).argmax(1) == batch.label).float().mean())
+
+
+def pixel_probabilities(model: Any, batch: MaskBatch) -> list[Tensor]:
+    """Return class probabilities of each pixel, (K, H, W) per sample."""
+    return list(model.probabilities(batch))
+
+
+def right_pixels(model: Any, batch: MaskBatch) -> float:
+    """Return the share of pixels, without ignored ones, whose most probable class is the true one."""
+    assert batch.mask is not None
+    counted = batch.mask != 255
+    predicted = torch.from_numpy(np.stack([prediction.mask for prediction in model.predictions(batch)]))
+    return float((predicted == batch.mask)[counted].float().mean())
+
+
+def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
+    """Return probabilities of each word given those before, (T, V) per sample; of the first word without captions."""
+    if batch.words is None:
+        start = torch.full((batch.size,), START, device=batch.image.device)
+        return list(model.step(start, model.start(batch.image))[0].softmax(1))
+    assert batch.length is not None and batch.image_index is not None
+    captions = model(batch).softmax(1).split((batch.length + 1).tolist())
+    images = batch.image_index.tolist()
+    return [torch.cat([c for c, i in zip(captions, images, strict=True) if i == n]) for n in range(batch.size)]
+
+
+def right_captions(model: Any, batch: CaptionBatch) -> float:
+    """Return the share of images whose generated caption equals the true one."""
+    captions = [model.spell(words.tolist()) for words in batch.words.split(batch.length.tolist())]
+    true = dict(zip(batch.image_index.tolist(), captions, strict=True))
+    return float(np.mean([p.caption == true[i] for i, p in enumerate(model.predictions(batch))]))
+
+
+# ---------------------------------------------------------------------- wrong input
+
+IMAGE = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+LABEL = torch.tensor([0, 1])
+ONE, TWO, FOUR = torch.tensor([1]), torch.tensor([2]), torch.tensor([1, 2, 3, 4])
+FEATURES, MASK = IMAGE.flatten(1).float(), IMAGE[:, 0]
+
+WRONG_IMAGES = {
+    "image of a batch is empty": ImageBatch(IMAGE[:0], LABEL[:0]),
+    "image of a batch is torch.int64 .*; expected torch.uint8": ImageBatch(IMAGE.long(), LABEL),
+    r"image of a batch is torch.uint8 \(2, 8, 8\)": ImageBatch(IMAGE[:, 0], LABEL),
+    r"images of \(1, 8, 4\); this model was made for 64 values": ImageBatch(IMAGE[..., :4], LABEL),
+    "label of a batch is torch.float32": ImageBatch(IMAGE, LABEL / 1),
+    "a batch of 2 samples has 1 labels": ImageBatch(IMAGE, LABEL[:1]),
+    r"labels go from 0 to 7; this model was made for 0 to \d": ImageBatch(IMAGE, LABEL * 7),
+    "labels go from -1 to 0": ImageBatch(IMAGE, -LABEL),
+    "a batch is a list; .* takes ImageBatch of": [IMAGE, LABEL],
+    "a batch is a TextBatch; .* takes ImageBatch of": TextBatch(ONE, TWO, TWO, ONE),
+}
+WRONG_TEXTS = {
+    "documents of a batch is empty": TextBatch(ONE[:0], ONE[:0], ONE[:0], ONE[:0]),
+    "words of a batch is torch.float32": TextBatch(ONE, TWO, torch.tensor([1.0, float("nan")]), ONE),
+    r"words of a batch is torch.int64 \(2, 1\)": TextBatch(ONE, TWO, torch.ones(2, 1, dtype=torch.int64), ONE),
+    "sentences counts the words of each, at least 1; its sum is 2": TextBatch(ONE, TWO, FOUR, ONE),
+    "documents counts the sentences of each, at least 1; its sum is 2": TextBatch(TWO, TWO, FOUR[:2], ONE),
+    "its minimum 0": TextBatch(TWO, torch.tensor([0, 4]), FOUR, ONE),
+    "word ids go from 1 to 4000": TextBatch(ONE, torch.tensor([4]), torch.tensor([1, 2, 3, 4000]), ONE),
+    "labels go from 9 to 9": TextBatch(ONE, TWO, FOUR[:2], ONE * 9),
+    "a batch is a ImageBatch; .* takes TextBatch of": ImageBatch(IMAGE, LABEL),
+}
+WRONG_MASKS = {
+    "image of a batch is empty": MaskBatch(IMAGE[:0], MASK[:0]),
+    r"images of \(3, 8, 8\); this model was made for 1 channels": MaskBatch(IMAGE.expand(2, 3, 8, 8), MASK),
+    "mask of a batch is torch.float32": MaskBatch(IMAGE, MASK / 1),
+    r"images \(2, 1, 8, 8\) has masks \(2, 8, 4\)": MaskBatch(IMAGE, MASK[..., :4]),
+    "masks go up to 3; this model was made for 0 to 2": MaskBatch(IMAGE, MASK + 3),
+    "a batch is a ImageBatch; .* takes MaskBatch of": ImageBatch(IMAGE, LABEL),
+}
+WRONG_CAPTIONS = {
+    "image of a batch is empty": CaptionBatch(FEATURES[:0], ONE * 0, ONE, ONE),
+    "32 features; this model was made for 64": CaptionBatch(FEATURES[:, :32], ONE * 0, ONE, ONE),
+    "words of a batch is torch.float32": CaptionBatch(FEATURES, ONE * 0, ONE, ONE / 1),
+    "length counts the words of each, at least 1; its sum is 2": CaptionBatch(FEATURES, ONE * 0, TWO, FOUR),
+    "image_index of a batch must ascend": CaptionBatch(FEATURES, TWO, ONE, ONE),
+    "word ids go from 4000 to 4000": CaptionBatch(FEATURES, ONE * 0, ONE, ONE * 4000),
+    "a batch is a MaskBatch; .* takes CaptionBatch of": MaskBatch(IMAGE, MASK),
+}
+
+# ---------------------------------------------------------------------- the cases
+
+
+def image_classifier(classes: list[int], **changes: Any) -> Case:
+    """Make the case of an image classifier, on a few digits of these classes."""
+    return Case(
+        data=lambda folder: FewDigits(classes=classes, batch_size=8),
+        raw=image_files,
+        outputs=class_probabilities,
+        learned=right_classes,
+        wrong=WRONG_IMAGES,
+        **changes,
+    )
+
+
+def text_classifier(**arguments: Any) -> Case:
+    """Make the case of a text classifier, on short documents."""
+    return Case(
+        data=text_data,
+        raw=lambda folder: [*texts(4)[0], "ABC, 没见过的字", ""],
+        outputs=class_probabilities,
+        learned=right_classes,
+        wrong=WRONG_TEXTS,
+        arguments={"embedding_size": 8, "hidden_size": 8, **arguments},
+        quiet={"dropout": 0.0, "word_dropout": 0.0},
+    )
+
+
+CASES = {
+    "logistic": image_classifier([3, 8]),
+    "softmax": image_classifier([3, 8, 1], arguments={"hidden": [8]}),
+    "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
+    "han": text_classifier(attention_size=8),
+    "tiny_segmenter": Case(
+        data=lambda folder: TinyMasks(),
+        raw=image_files,
+        outputs=pixel_probabilities,
+        learned=right_pixels,
+        wrong=WRONG_MASKS,
+        quiet={"dropout": 0.0},
+        truth=("mask",),
+    ),
+    "tiny_captioner": Case(
+        data=lambda folder: TinyCaptions(),
+        raw=image_files,
+        outputs=word_probabilities,
+        learned=right_captions,
+        wrong=WRONG_CAPTIONS,
+        quiet={"dropout": 0.0},
+        truth=(),
+    ),
+}

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_nn.tasks.artifacts import Artifact, Attention, Captions, ConfusionMatrix, Explanation, ImageGrid, Masks
+from lightning_nn.visualization.draw import draw
+from lightning_nn.visualization.segmentation import IGNORED_COLOUR, colour_table, overlay, palette
+
+EVIL = "</article><script>alert(1)</script>|\x1b[2J"
+IMAGE = np.full((12, 20, 3), 200, np.uint8)
+MASK = np.zeros((12, 20), np.uint8)
+MASK[:6, :10], MASK[6:, 10:] = 2, 255
+EXPLANATION = Explanation([["a", "b"]], [[0.4, 0.6]], [1.0], EVIL, 0.5)
+
+
+class Tags(HTMLParser):
+    """The images of a page and whatever it leaves open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.images.append(str(dict(attrs)["src"]))
+        elif tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize(
+    ("artifact", "images", "texts", "pages"),
+    [
+        (ConfusionMatrix(torch.eye(2, dtype=torch.int64), ["a", EVIL]), ["confusion"], ["report"], []),
+        (Attention([EXPLANATION]), [], ["attention"], ["attention.html"]),
+        (Attention([]), [], [], []),
+        (ImageGrid("augmented", [IMAGE] * 5, [EVIL] * 5), ["augmented"], [], []),
+        (ImageGrid("augmented", [], []), [], [], []),
+        (Masks([IMAGE] * 2, [MASK] * 2, [MASK] * 2, ["a", "b", EVIL]), ["masks"], [], []),
+        (Masks([IMAGE], [MASK], [], ["a"]), ["masks"], [], []),
+        (Masks([], [], [], ["a"]), [], [], []),
+        (Captions([IMAGE] * 2, [EVIL, "b"], [[EVIL], []]), ["captions"], ["captions"], ["captions.html"]),
+        (Captions([IMAGE], ["a"], []), ["captions"], ["captions"], ["captions.html"]),
+        (Captions([], [], []), [], [], []),
+    ],
+)
+def test_every_artifact_is_drawn(artifact: Artifact, images: list[str], texts: list[str], pages: list[str]) -> None:
+    drawing = draw(artifact, "val", "Tiny")
+    assert [list(part) for part in drawing] == [images, texts, pages]
+    for image in drawing.images.values():
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 2, "nothing is drawn"
+    for text in (*drawing.texts.values(), *drawing.pages.values()):
+        assert "<script" not in text and "\x1b" not in text
+    for page in drawing.pages.values():
+        assert Tags(page).open == [], "markup in a text opened or closed a tag"
+
+
+def test_titles_say_model_split_and_number() -> None:
+    assert "<title>Attention: HAN, 2 validation documents</title>" in next(
+        iter(draw(Attention([EXPLANATION] * 2), "val", "HAN").pages.values())
+    )
+    assert "<title>Captions: 1 image</title>" in draw(Captions([IMAGE], ["a"], [])).pages["captions.html"]
+
+
+def test_the_page_of_captions_carries_its_images() -> None:
+    page = draw(Captions([IMAGE, IMAGE], ["a dog", "a cat"], [["a hound"], []]), "test").pages["captions.html"]
+    images = Tags(page).images
+    assert len(images) == 2 and all(source.startswith("data:image/") for source in images)
+    assert "http" not in page.replace("http-equiv", "") and "a hound" in page
+
+
+def test_captions_are_numbered_as_their_images_are() -> None:
+    rows = draw(Captions([IMAGE] * 2, ["a dog", "a|cat"], [["one", "two"], []])).texts["captions"].splitlines()
+    assert rows[2:] == ["| 1 | a dog | one<br>two |", "| 2 | a&#124;cat |  |"]
+
+
+def test_a_mask_lies_in_the_colours_of_its_classes_over_the_image() -> None:
+    shown = overlay(IMAGE, MASK, opacity=1.0)
+    assert (shown[0, 0] == palette(3)[2]).all() and (shown[0, 15] == palette(1)[0]).all()
+    ignored = shown[6:, 10:].reshape(-1, 3)
+    assert {tuple(c) for c in ignored.tolist()} == {IGNORED_COLOUR, (200, 200, 200)}, "stripes of grey and image"
+    assert (overlay(IMAGE, MASK, opacity=0.0)[:6] == 200).all()
+
+
+def test_a_class_has_its_colour_whatever_the_number_of_classes() -> None:
+    np.testing.assert_array_equal(palette(5), palette(21)[:5])
+    assert len(np.unique(palette(60), axis=0)) == 60
+    assert colour_table().shape == (256, 3) and colour_table().dtype == np.uint8
+    near = np.abs(np.diff(palette(21).astype(int), axis=0)).sum(1).min()
+    assert near > 100, f"neighbouring classes are {near} apart"
+
+
+def test_the_legend_names_only_classes_that_occur() -> None:
+    few = draw(Masks([IMAGE], [np.zeros_like(MASK)], [], [str(k) for k in range(200)])).images["masks"]
+    all_of_them = np.arange(240, dtype=np.uint8).reshape(12, 20) % 200
+    many = draw(Masks([IMAGE], [all_of_them], [], [str(k) for k in range(200)])).images["masks"]
+    assert few.shape[0] < 250 < 1000 < many.shape[0]
+
+
+def test_images_of_any_shape_make_a_grid() -> None:
+    shapes = [(8, 8, 3), (30, 10, 3), (10, 300, 3), (900, 1200, 3)]
+    grid = draw(ImageGrid("grid", [np.zeros(shape, np.uint8) for shape in shapes], [])).images["grid"]
+    assert 300 < grid.shape[0] < 900 and 300 < grid.shape[1] < 600, grid.shape
+    assert re.match("uint8", str(grid.dtype))
