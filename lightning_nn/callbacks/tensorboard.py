@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from torchmetrics import Metric
 
 from lightning_nn.callbacks.best_validation import BestValidation
+from lightning_nn.runs.atomic_file import write_text
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 from lightning_nn.visualization.draw import Drawing, draw
 from lightning_nn.visualization.markup import markdown_text
@@ -115,8 +117,7 @@ def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, ste
         logger.experiment.add_text(f"{split}/{name}", text, step)
     folder = Path(logger.log_dir)
     for name, page in drawing.pages.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(page, encoding="utf-8")
+        write_text(folder / name, page)
 
 
 def module_table(model: nn.Module) -> str:
@@ -152,7 +153,8 @@ def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict
     data = getattr(trainer, "datamodule", None)  # None if `fit` was called with loaders
     groups = {"model": pl_module.hparams, "data": {} if data is None else data.hparams}
     groups.update(cast(Task, pl_module).settings())
-    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+    flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+    return {name: sanitize(value) if isinstance(value, str) else value for name, value in flat.items()}
 
 
 def _takes_images(logger: Any) -> bool:
