@@ -9,7 +9,6 @@ from typing import Any
 import lightning_nn.compat  # noqa: F401  isort: skip
 
 import torch
-import yaml
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -35,7 +34,7 @@ _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 
 def make_data(cli: CommandLine) -> DataModule:
     """Build the data module."""
-    data = cli.data_module(**cli.config.data.as_dict())
+    data = cli.data_module(**cli.arguments("data"))
     data.batch_type = cli.task.batch_type
     return data
 
@@ -48,7 +47,7 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     """
     described = data.describe()
     parameters = signature(cli.task).parameters
-    arguments = {**cli.config.model.as_dict(), **{k: v for k, v in described.items() if k in parameters}}
+    arguments = {**cli.arguments("model"), **{k: v for k, v in described.items() if k in parameters}}
     try:
         model = cli.task(**arguments)
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's errors about sizes and probabilities
@@ -81,8 +80,8 @@ def check_training(cli: CommandLine) -> None:
     for name in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer[name] == 0:
             raise UserError(f"--trainer.{name} is 0: there is nothing to train")
-    if trainer.accumulate_grad_batches < 1:
-        raise UserError(f"--trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}; it must be 1 or more")
+    if (batches := trainer.accumulate_grad_batches) < 1:
+        raise UserError(f"--trainer.accumulate_grad_batches is {batches}; it must be 1 or above")
     if stop.patience < 0:
         raise UserError(f"--early_stopping.patience is {stop.patience}; it must be 0 (never stop) or above")
     check_processes(cli)
@@ -149,7 +148,7 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     stops = validates and stop.patience > 0
     watched = {"checkpoint": best.monitor} if validates else {}
     watched |= {"early_stopping": stop.monitor} if stops else {}
-    kept = {key: each for key, each in yaml.safe_load(cli.text()).items() if key in (*RUN_SETTINGS, *_KEPT)}
+    kept = {key: each for key, each in cli.settings().items() if key in (*RUN_SETTINGS, *_KEPT)}
     callbacks: list[Any] = [RunSettings(cli.data_name, kept), MonitorCheck(watched)]
     callbacks += [StepSeed(cli.config.seed_everything), TensorBoardCallback(), ExactResume()]
     if record is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
+from enum import Enum
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -20,17 +22,17 @@ from jsonargparse import (
     DefaultHelpFormatter,
     Namespace,
 )
-from jsonargparse.typing import register_type
 from pytorch_lightning import Trainer, seed_everything
 
 from lightning_nn import catalog
-from lightning_nn.cli.parser_errors import Explainer
-from lightning_nn.cli.recipes import find_recipes
+from lightning_nn.cli.parser_errors import Explainer, innermost
+from lightning_nn.cli.recipes import find_recipes, names_in
 from lightning_nn.cli.request import Request, config_files
 from lightning_nn.cli.usage import program, short_program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
+from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
@@ -46,9 +48,8 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,  # the loader shards the data itself
     "enable_model_summary": False,  # TensorBoard has it
 }
-# jsonargparse 4.49 renamed both, and 5 drops the old names.
-_RENAMED = hasattr(ArgumentParser, "instantiate")
-_INSTANTIATE, _SKIP = ("instantiate", "skip_unset") if _RENAMED else ("instantiate_classes", "skip_none")
+# jsonargparse 4.49 renamed it, and 5 drops the old name.
+_INSTANTIATE = "instantiate" if hasattr(ArgumentParser, "instantiate") else "instantiate_classes"
 
 
 class CommandLine:
@@ -95,7 +96,6 @@ class CommandLine:
             default_config_files=[str(file) for file in files],
             formatter_class=_formatter(lambda option: True),
         )
-        register_type(torch.device, fail_already_registered=False)  # Lightning's callbacks put it in config.yaml
         parser.add_argument("-c", "--config", action=ActionConfigFile, help="settings from a YAML file")
         parser.add_argument(
             "--seed_everything",
@@ -125,21 +125,20 @@ class CommandLine:
         return parser
 
     def _parse(self) -> Namespace:
+        named = names_in(files := config_files(self.request.rest))
+        for kind, own, other in zip(("model", "data"), (self.model_name, self.data_name), named, strict=True):
+            if other not in (None, own):
+                raise UserError(f"{' or '.join(files)} has settings for --{kind} {other}, not for --{kind} {own}")
         explainer = Explainer(self.parser, self.request.rest, self.model_name, self.classes)
         explainer.check_names()
         try:
             config = self.parser.parse_args(self.request.rest)
         except (ArgumentError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise explainer.explain(error) from None
-        for name, value in zip(NAMES, (self.model_name, self.data_name), strict=True):
-            if config[name] != value:
-                kind = name.partition("_")[0]
-                files = " or ".join(config_files(self.request.rest)) or "the command line"
-                raise UserError(f"{files} has settings for --{kind} {config[name]}, not for --{kind} {value}")
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
-        self.allow_seen: bool = config.data.pop("allow_seen", False)
+        self.allow_seen: bool = config.data.pop("allow_seen", False) if "data" in config else False
         if "optimizer" in config:
             chosen, default = config.optimizer, self.parser.get_defaults().optimizer
             if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
@@ -165,7 +164,15 @@ class CommandLine:
         try:
             return getattr(self.parser, _INSTANTIATE)(self.config)
         except (ValueError, TypeError, RuntimeError, ImportError, AttributeError) as error:
-            raise UserError(f"an object in the settings can't be built: {' '.join(str(error).split())}") from None
+            raise UserError(f"an object in the settings can't be built: {innermost(error)}") from None
+
+    def arguments(self, group: str) -> dict[str, Any]:
+        """Return the settings of the arguments of a constructor; empty if it has none that can be set.
+
+        Args:
+            group: "model" or "data".
+        """
+        return dict(self.config[group].as_dict()) if group in self.config else {}
 
     def seed(self) -> None:
         """Seed the random number generators of the whole process."""
@@ -173,21 +180,24 @@ class CommandLine:
         if seed is not False:
             self.config.seed_everything = seed_everything(None if seed is True else seed, workers=True)
 
+    def settings(self) -> dict[str, Any]:
+        """Return all settings by group, as plain data.
+
+        Raises:
+            UserError: a setting is more than that.
+        """
+        groups = {name: value for name, value in self.config.as_dict().items() if name not in (*NAMES, "config")}
+        plain: dict[str, Any] = to_plain_data(_written(groups), "the setting")
+        return plain
+
     def text(self) -> str:
         """Return the text of a run's config.yaml: all settings, and model and data by name, so that it starts a run.
 
         Raises:
             UserError: a setting can't be written as YAML.
         """
-        config = self.config.clone()
-        for name in NAMES:
-            config.pop(name, None)
-        try:
-            settings = str(self.parser.dump(config, **{_SKIP: False}))
-        except (ValueError, TypeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"these settings can't be written to the run's config.yaml: {reason[:300]}") from None
-        return f"model_name: {self.model_name}\ndata_name: {self.data_name}\n{settings}"
+        names = dict(zip(NAMES, (self.model_name, self.data_name), strict=True))
+        return str(yaml.safe_dump({**names, **self.settings()}, sort_keys=False, allow_unicode=True))
 
     def save(self, run: Run) -> None:
         """Write all settings to the run's config.yaml."""
@@ -202,7 +212,7 @@ class CommandLine:
         parameters = signature(self.task).parameters.items()
         in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
         for name, value in {**in_code, **form}.items():  # a checkpoint may lack newer arguments
-            if name in self.config.model and not self.gives(f"model.{name}"):
+            if name in self.arguments("model") and not self.gives(f"model.{name}"):
                 self.config.model[name] = value
 
     def gives(self, option: str) -> bool:
@@ -260,6 +270,21 @@ def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
                 super().add_argument(action)
 
     return Formatter
+
+
+def _written(value: Any) -> Any:
+    """Return a setting as YAML holds it: a choice by its value, a function by its name, without the parser's notes."""
+    if isinstance(value, dict):
+        return {name: _written(each) for name, each in value.items() if not str(name).startswith("__")}
+    if isinstance(value, list | tuple):
+        return [_written(each) for each in value]
+    if isinstance(value, Enum):
+        return _written(value.value)
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, timedelta):
+        return {"seconds": int(value.total_seconds())}
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else value
 
 
 def _flat(config: Namespace) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from lightning_nn.cli.recipes import read
 from lightning_nn.cli.request import OPTIONS, config_files
 from lightning_nn.cli.usage import program
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.runs.saved_settings import NAMES
 
 _LONGEST = 300  # characters of the parser's own message
 
@@ -57,7 +58,7 @@ class Explainer:
             UserError: an option is unknown; the message names the nearest one, or the data sets that have it.
         """
         for said in [*self._on_the_line(), *self._in_files()]:
-            if not self._knows(said.name):
+            if not self._knows(said.name) or (said.name in NAMES and not said.file):
                 raise UserError(self._unknown(said))
 
     def explain(self, error: Exception) -> UserError:
@@ -108,7 +109,7 @@ class Explainer:
         where, dashes = (f"{said.file}: ", "") if said.file else ("", "--")
         if others := " or ".join(self._data_with(said.name)):
             return f"{where}unknown option {dashes}{said.name}; it belongs to --data {others}"
-        options = [f"--{name}" for name in self.known if name not in ("model_name", "data_name")]
+        options = [f"--{name}" for name in self.known if name not in NAMES]
         hint = option_hint(f"--{said.name}", [*options, *OPTIONS])
         if hint is not None and hint in OPTIONS and said.file:
             return f"{where}unknown option {said.name}; give it on the command line: {hint}"
@@ -138,7 +139,7 @@ class Explainer:
                 self.parser.parse_args([f"--{said.name}={said.value}"], defaults=False)
         except ArgumentError as error:
             # Required arguments are missing here, which is not this setting's fault.
-            return None if said.name.removesuffix("+") not in str(error) else _shortened(error)
+            return None if said.name.removesuffix("+") not in str(error) else innermost(error)
         return None
 
     def _misfit(self, said: _Said, reason: str) -> str:
@@ -187,6 +188,13 @@ def _plain(kinds: Iterable[Any]) -> bool:
     return all(each is not None for kind in kinds for each in _alternatives(kind))
 
 
-def _shortened(error: Exception) -> str:
+def innermost(error: Exception) -> str:
+    """Return the first of the deepest lines of the parser's tree of reasons: why the type that nearly fits did not."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    deepest = max(lines, key=lambda line: len(line) - len(line.lstrip()), default="")
+    return _shortened(deepest.strip().removeprefix("- "))
+
+
+def _shortened(error: object) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

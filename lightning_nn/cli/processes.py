@@ -1,4 +1,4 @@
-"""Processes of one run end together, and none is deaf: what one says when it fails is the last word of all."""
+"""Processes of one run that end together and all react to signals; an error of one of them is the last message."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 
 from lightning_nn.runs.run_folder import is_first_process
 
-ALONE = 10.0  # seconds that a process may outlive the one that started it, to end by itself
-STUCK = 20.0  # seconds from the second Ctrl-C or SIGTERM until a process that has not heard it is ended
+ALONE = 10.0  # seconds that a process has to end by itself after the one that started it
+STUCK = 20.0  # seconds from the second Ctrl-C or SIGTERM until a process that has not reacted is ended
 
 _LOST = re.compile(r"Connection (closed|reset) by peer|Connection refused|Socket Timeout|remote process has terminated")
 
 
 @contextmanager
 def one_fate() -> Iterator[None]:
-    """Ends this process where others could only wait for it to.
+    """End this process in cases in which the others would otherwise wait for it.
 
-    A process that another one started ends when that one is gone, however it went. A process that waits for another
-    inside a collective runs no Python signal handler; the second signal ends it all the same.
+    A process that another one started ends once that one has ended, for whatever reason. A process that waits for
+    another inside a collective runs no Python signal handler; the second signal still ends it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -40,16 +40,16 @@ def one_fate() -> Iterator[None]:
     finally:
         done.set()
         signal.set_wakeup_fd(before)
-        handlers.close()  # which ends the thread that reads
+        handlers.close()  # ends the thread that reads
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Whether an error of a collective says only that another process has ended."""
+    """Return whether an error of a collective only reports that another process has ended."""
     return isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
 
 
 def _end_with(parent: int, done: threading.Event) -> None:
-    """Ends this process some time after its parent."""
+    """End this process some time after its parent."""
     while os.getppid() == parent:
         if done.wait(1):
             return
@@ -58,7 +58,7 @@ def _end_with(parent: int, done: threading.Event) -> None:
 
 
 def _count_signals(signals: socket.socket, done: threading.Event) -> None:
-    """Ends this process if it is still there some time after the second signal to stop."""
+    """End this process if it is still there some time after the second signal to stop."""
     heard = 0
     with signals:
         while received := signals.recv(16):

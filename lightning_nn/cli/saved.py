@@ -11,11 +11,12 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from lightning_nn import catalog
+from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.parser import SETTINGS, CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.runs.saved_settings import PATHS, Saved, names, read_config, trusted
@@ -23,7 +24,7 @@ from lightning_nn.sanitize import sanitize
 
 
 def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
-    """Find the file that `last`, `best` or a path means.
+    """Find the file that `last`, `best` or a path means, the same on every process.
 
     Args:
         logs: folder of all runs.
@@ -35,6 +36,10 @@ def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
     """
     if which not in ("last", "best"):
         return Path(which)
+    return Path(decided_once("LIGHTNING_NN_CKPT", lambda: str(_newest(logs, model, which))))
+
+
+def _newest(logs: str, model: str | None, which: str) -> Path:
     found = list(Path(logs).glob(f"{model or '*'}/*/checkpoints/{which}.ckpt"))
     if not found:
         where = Path(logs) / (model or "")
@@ -77,7 +82,11 @@ def saved_model(request: Request, checkpoint: Checkpoint) -> str:
     model = checkpoint.model
     if request.model not in (None, model):
         raise UserError(f"{checkpoint.path} holds the model {model!r}, not {request.model!r}: leave --model out")
-    catalog.find(catalog.MODELS, model, "model")
+    if model not in catalog.MODELS:
+        raise UserError(
+            f"{checkpoint.path} holds the model {sanitize(model)!r}, which is not in the catalog"
+            f"{nearest(model, catalog.MODELS)}\nIf it is your own, name the module that registers it: --import MODULE"
+        )
     return model
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -82,10 +83,9 @@ class Task(Training, Evaluation):
             UserError: an argument of the model or the data is not plain data, or the loss is not finite.
         """
         self._raise_unless_finite()
-        checkpoint.setdefault(self.CHECKPOINT_HYPER_PARAMS_KEY, {})  # Lightning omits it if empty
-        for kind in (self.CHECKPOINT_HYPER_PARAMS_KEY, pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY):
-            if kind in checkpoint:
-                checkpoint[kind] = to_plain_data(dict(checkpoint[kind]), "arguments")
+        checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = _arguments(self)  # Lightning omits it if empty
+        if (data_key := pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY) in checkpoint:
+            checkpoint[data_key] = _arguments(cast(Any, self.trainer).datamodule)
         processor = (
             None if self.processor is None else {"kind": self.processor.kind, "state": self.processor.state_dict()}
         )
@@ -208,6 +208,13 @@ class Task(Training, Evaluation):
             self.load_state_dict(checkpoint.state_dict, strict=strict)
         except (TypeError, RuntimeError) as error:
             raise _misfit(checkpoint.path, type(self), error) from error
+
+
+def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, Any]:
+    """Return the arguments of a constructor as plain data; of a subclass its own, not those that it gives its base."""
+    own = signature(type(made)).parameters
+    arguments: dict[str, Any] = to_plain_data({k: v for k, v in made.hparams.items() if k in own}, "arguments")
+    return arguments
 
 
 def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:

@@ -182,6 +182,27 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "--model softmax --ckpt_path last --finetune x.ckpt",
         ("--ckpt_path", "--finetune"),
     ),
+    "what it is called elsewhere": ("--model softmax --lr 0.1", ("unknown option --lr;", "'--optimizer.lr'")),
+    "epochs": ("--model softmax --epochs 3", ("'--trainer.max_epochs'",)),
+    "batch size": ("--model softmax --batch_size 3", ("'--data.batch_size'",)),
+    "GPUs": ("--model softmax --trainer.gpus 1", ("'--trainer.devices'",)),
+    "resuming as it once was": ("--model softmax --trainer.resume_from_checkpoint x", ("'--ckpt_path'",)),
+    "a group": ("--model softmax --optimizer adam", ("--optimizer", "--optimizer.name", "-c FILE")),
+    "no accumulation": (
+        "--model softmax --trainer.accumulate_grad_batches 0",
+        ("accumulate_grad_batches", "1 or above"),
+    ),
+    "a name of files alone": ("--model softmax --data_name digits", ("--data_name", "'--data'")),
+    "a logger that is not installed": ("--model softmax --trainer.logger WandbLogger", ("wandb",)),
+    "a logger that there is not": ("--model softmax --trainer.logger Foo", ("--trainer.logger is Foo",)),
+    "a logger without its folder": ("--model softmax --trainer.logger CSVLogger", ("CSVLogger", "save_dir")),
+    "processes from within": ("--model softmax --trainer.strategy ddp_spawn", ("ddp_spawn", "--trainer.strategy ddp")),
+    "the same, with more to say": (
+        "--model softmax --trainer.strategy ddp_fork_find_unused_parameters_true",
+        ("--trainer.strategy ddp_find_unused_parameters_true",),
+    ),
+    "a module that there is not": ("--import nothere --model mine", ("--import nothere", "no module")),
+    "a file that there is not": ("--import nothere.py --model mine", ("nothere.py", "no such file")),
     "nothing to finetune from": ("--model softmax --finetune x.ckpt", ("x.ckpt",)),
 }
 
@@ -191,6 +212,21 @@ def test_slips_are_said_in_a_line(slip: str, tmp_path: Path) -> None:
     line, words = SLIPS[slip]
     command(*shlex.split(line), cwd=tmp_path).refused(*words)
     assert not list(tmp_path.rglob("results.json")), "a command that was refused left results"
+
+
+def test_no_hint_without_a_real_likeness(tmp_path: Path) -> None:
+    for option in ("--frobnicate", "--trainer.zzz", "--x"):
+        refused = command("--model", "softmax", option, "3", cwd=tmp_path).refused(f"unknown option {option}", "--help")
+        assert "did you mean" not in refused.err, refused.err
+
+
+def test_an_option_that_is_given_twice_is_said(tmp_path: Path) -> None:
+    twice = ("--optimizer.lr", "0.5", "--optimizer.lr=0.25", "-c", "a.yaml", "-c", "b.yaml")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("trainer: {max_epochs: 3}\n", encoding="utf-8")
+    said = command("--model", "softmax", *twice, "--print_config", cwd=tmp_path).ok()
+    assert said.err == "--optimizer.lr is given 2 times; the last one counts: 0.25\n"
+    assert yaml.safe_load(said.out)["optimizer"]["lr"] == 0.25
 
 
 def test_passes_that_are_the_same_are_found_before_a_run_is_made(tmp_path: Path) -> None:

@@ -186,10 +186,9 @@ class CaptionProcessor:
         """Return the constructor's arguments."""
         return {"words": self.words, "side": self.side}
 
-    @classmethod
-    def inputs(cls, options: Any) -> Iterator[Path]:
+    def inputs(self, options: Any) -> Iterator[Path]:
         """Find image files."""
-        return ImageProcessor.inputs(options)
+        return ImageProcessor([], 1, self.side, self.side).inputs(options)
 
 
 def features(image: Tensor) -> Tensor:

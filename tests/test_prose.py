@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "lightning_nn"
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
+LONGEST = 300
+WORD_LISTS = {PACKAGE / "data/bulletins/lexicon.py"}
+NOT_VERBS = frozenset(("What", "Which", "Where", "How", "Whether", "The", "A", "An", "All", "Its", "When", "Why"))
+PROPERTIES = frozenset(("property", "cached_property", "setter", "getter", "deleter"))
+
+
+def is_property(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    names = (each.func if isinstance(each, ast.Call) else each for each in function.decorator_list)
+    last = (each.attr if isinstance(each, ast.Attribute) else getattr(each, "id", "") for each in names)
+    return not PROPERTIES.isdisjoint(last)
+
+
+def without_verb(source: str) -> Iterator[str]:
+    """Yield the functions and methods whose docstring begins with none, with line and docstring."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_property(node):
+            continue
+        docstring = ast.get_docstring(node)
+        if docstring is not None and docstring.split(maxsplit=1)[0].strip(".,:;`'\"") in NOT_VERBS:
+            yield f"line {node.lineno}, {node.name}: {docstring.splitlines()[0]}"
+
+
+def test_all_files_are_seen() -> None:
+    assert {PACKAGE / "__init__.py", PACKAGE / "runs/checkpoint.py", *WORD_LISTS} <= set(FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_functions_docstring_begins_with_a_verb(path: Path) -> None:
+    assert list(without_verb(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_has_no_more_lines_than_a_reader_holds(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert path in WORD_LISTS or lines <= LONGEST, f"{lines} lines, {LONGEST} at most"
+
+
+@pytest.mark.parametrize("word", sorted(NOT_VERBS))
+def test_what_is_no_verb_is_found(word: str) -> None:
+    source = f'''
+class C:
+    """{word} class."""
+
+    @property
+    def noun(self):
+        """{word} property."""
+
+    @functools.cached_property
+    def cached(self):
+        """{word} property."""
+
+    @noun.setter
+    def noun(self, value):
+        """{word} property."""
+
+    @classmethod
+    async def method(cls):
+        """{word} method."""
+
+    def verb(self):
+        """Return what {word} is."""
+
+        def inner():
+            """{word}: a function."""
+'''
+    assert [found.split(", ", 1)[1] for found in without_verb(source)] == [
+        f"method: {word} method.",
+        f"inner: {word}: a function.",
+    ]
