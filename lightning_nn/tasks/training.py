@@ -212,14 +212,20 @@ class Training(pl.LightningModule):
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the sums of the unfinished epoch, over all processes."""
+        """Add the sums of the unfinished epoch and the weights of the unfinished step, over all processes."""
+        window = self._window
+        if window is not None and window.factor is None:
+            weights = {"first": float(window.first), "total": float(window.total)}
+            checkpoint.setdefault("lightning_nn", {})["window"] = weights
         totals = self._totals.totals(self._sum_over_processes)
         if totals is not None:
             sums = {name: float(value) for name, value in totals.sums.items()}
             checkpoint.setdefault("lightning_nn", {})["totals"] = {"sums": sums, "weight": float(totals.weight)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the sums of the unfinished epoch."""
+        """Restore the sums of the unfinished epoch and the weights of the unfinished step."""
+        window = checkpoint["lightning_nn"].get("window")
+        self._window = None if window is None else _Window(float(window["first"]), float(window["total"]))
         totals = checkpoint["lightning_nn"].get("totals")
         if totals is not None:
             sums: dict[str, float | Tensor] = {name: float(value) for name, value in dict(totals["sums"]).items()}
