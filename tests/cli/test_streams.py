@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,7 @@ def test_ctrl_c_ends_with_its_code_and_no_traceback(where: str, tmp_path: Path) 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     while not list(tmp_path.glob(reached)):
         assert started.poll() is None, started.communicate()[1]
