@@ -243,7 +243,9 @@ class PlainCheckpointIO(TorchCheckpointIO):
         Raises:
             UserError: the disk is full or the folder can't be written.
         """
-        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        states = ("callbacks", "lr_schedulers")  # up to torch 2.6 SWALR saves a function there
+        plain = {key: _without_functions(value) if key in states else value for key, value in checkpoint.items()}
+        write_atomically(Path(path), lambda file: torch.save(plain, file))
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = True
@@ -290,3 +292,9 @@ def _missing(path: Path) -> str:
     beside = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
     there = f"; there are: {', '.join(p.name for p in beside)}" if beside else ""
     return f"no checkpoint at {path}{there}"
+
+
+def _without_functions(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _without_functions(each) for key, each in state.items() if not callable(each)}
+    return [_without_functions(each) for each in state] if isinstance(state, list) else state
