@@ -24,7 +24,7 @@ class Evaluation(pl.LightningModule):
     """The evaluation half of a task.
 
     Attributes:
-        shown: the first samples of each evaluated split, as batches of one, for artifacts.
+        shown: samples of the first batches of each evaluated split, as batches of one, for artifacts.
     """
 
     def __init__(self) -> None:
@@ -125,11 +125,11 @@ class Evaluation(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add the batch to the validation metrics."""
-        self._evaluate("val", batch)
+        self._evaluate("val", batch, batch_idx)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Add the batch to the test metrics."""
-        self._evaluate("test", batch)
+        self._evaluate("test", batch, batch_idx)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the validation metrics, which an interrupted validation may have left partly filled."""
@@ -152,12 +152,14 @@ class Evaluation(pl.LightningModule):
         self.check_batch(batch)
         return self.predictions(batch)
 
-    def _evaluate(self, split: str, batch: Any) -> None:
+    def _evaluate(self, split: str, batch: Any, batch_idx: int) -> None:
         self.check_batch(batch)
         self.update(self.split_metrics(split), batch)
-        shown = self.shown.setdefault(split, [])
-        if len(shown) < SHOWN:
-            shown.append(batch.select([0]))
+        if batch_idx == 0:
+            count = min(SHOWN, batch.size)
+            self.shown[split] = [batch.select([i * batch.size // count]) for i in range(count)]
+        elif batch_idx < SHOWN:  # a sample of each batch, as far as there are as many
+            self.shown[split][batch_idx : batch_idx + 1] = [batch.select([0])]
 
     def _reset(self, split: str) -> None:
         self.shown[split] = []

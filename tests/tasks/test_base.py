@@ -424,3 +424,11 @@ def test_training_figures_are_means_over_the_samples_of_the_epoch(tmp_path: Path
 def test_arguments_that_make_no_sense_are_refused(make: Any, message: str) -> None:
     with pytest.raises((UserError, ValueError), match=message):
         make()
+
+
+@pytest.mark.parametrize("size", [1000, 200, 50])
+def test_as_many_samples_are_shown_however_few_batches_there_are(size: int, tmp_path: Path) -> None:
+    model = SoftmaxClassifier(features=64, num_classes=10)
+    trainer(tmp_path).validate(model, datamodule=Digits(batch_size=size), verbose=False)
+    images = [batch.image for batch in model.shown["val"]]
+    assert len({image.numpy().tobytes() for image in images}) == 4
