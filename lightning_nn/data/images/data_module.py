@@ -22,9 +22,10 @@ _SHOWN = 5  # number of broken files that a note names
 class Images(LabeledImages):
     """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
 
-    `val` may also be called `dev` or `valid`. A missing split is split off from train, stratified by class and always
-    the same for a seed. Folders may be nested below a class. Images that can't be read are skipped and reported. All
-    images are decoded once and kept in the cache.
+    A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A folder around all
+    is looked through. A missing split is split off from train, stratified by class and always the same for a seed.
+    Folders may be nested below a class that has images of its own. Images that can't be read are skipped and reported.
+    All images are decoded once and kept in the cache.
 
     Args:
         path: the folder.
@@ -110,7 +111,7 @@ def read_class_folders(
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     notes: list[str] = []
     try:
-        places = find_splits(root, notes)
+        places = find_splits(root, SUFFIXES, "image", notes)
         found = find_classes(root, places, SUFFIXES, "image", notes)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read it; change its permissions") from error
