@@ -22,10 +22,10 @@ _SHOWN = 5  # number of broken files that a note names
 class Images(LabeledImages):
     """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
 
-    A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A folder around all
-    is looked through. A missing split is split off from train, stratified by class and always the same for a seed.
-    Folders may be nested below a class that has images of its own. Images that can't be read are skipped and reported.
-    All images are decoded once and kept in the cache.
+    A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A single folder
+    around all is looked through. A missing split is split off from train, stratified by class and always the same for
+    a seed. Folders may be nested below a class that has images of its own. Images that can't be read are skipped and
+    reported. All images are decoded once and kept in the cache.
 
     Args:
         path: the folder.
