@@ -77,7 +77,13 @@ class Images(LabeledImages):
             raise UserError("say where your images are: --data.path FOLDER, with one folder per class in it")
         root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
         data = read_class_folders(
-            root, self.form, *fractions, self.split_seed, max_pixels=self.max_pixels, only=self.evaluation_split
+            root,
+            self.form,
+            *fractions,
+            self.split_seed,
+            max_pixels=self.max_pixels,
+            scale=self.trained_scale,
+            only=self.evaluation_split,
         )
         self.open(data, self.max_pixels)
 
@@ -90,6 +96,7 @@ def read_class_folders(
     seed: int,
     *,
     max_pixels: int = MAX_PIXELS,
+    scale: int | None = None,
     only: str | None = None,
 ) -> ImageSet:
     """Read class folders, or splits of class folders, and split off missing splits from train.
@@ -101,6 +108,7 @@ def read_class_folders(
         test_fraction: likewise for testing.
         seed: seed of the random split.
         max_pixels: maximum number of pixels of an image.
+        scale: of a trained model's images with more than 8 bits a channel; see `decode`.
         only: the only split to return, all images if it has no folder; None for all splits.
 
     Raises:
@@ -118,19 +126,21 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, provided = _number(found, categories)
-    images, broken, fingerprints = decode(files, root, form, max_pixels)
+    images, broken, fingerprints, found_scale, note = decode(files, root, form, max_pixels, scale)
+    notes += [note] if note else []
     _report_broken(broken, files, notes)
+    scale = scale or found_scale
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(index, readable) for split, index in provided.items()}
     _check_readable(indices, labels, categories, places, broken)
     if only is not None:
         indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
-        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files)
+        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
     _split_off_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
     if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few images to split off val and test; each class needs at least three")
     indices = {split: indices[split] for split in SPLITS}
-    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files)
+    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
 
 
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
