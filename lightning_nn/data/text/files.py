@@ -68,7 +68,7 @@ class TextFiles:
         for table in self._tables.values():
             if table.suffix.lower() not in _ROWS:
                 raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
-        names = self._root / CLASS_NAMES
+        names = next(iter(self._tables.values()), path).parent / CLASS_NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
         self.columns = Columns("", "", 0, [])
