@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.data.normalization import normalize_text
-from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences
+from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences, user_word
 from lightning_nn.errors import UserError
 
 
@@ -88,6 +88,23 @@ def test_user_words_stay_whole() -> None:
     assert "深度注意网络" in Segmenter("jieba", ["深度注意网络"])(text)
     assert "深度注意网络" in Segmenter("jieba", ["深度注意网络 100000 n"])(text)
     assert "深度注意网络" not in JIEBA(text), "one segmenter's words must not reach another"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("台南", ("台南", None)),
+        ("云服务 5", ("云服务", 5)),
+        ("王小明 2 nr", ("王小明", 2)),
+        ("凱特琳 nz", ("凱特琳", None)),
+        ("Edu Best认证 2000", ("Edu Best认证", 2000)),
+        ("deep learning 5 eng", ("deep learning", 5)),
+        ("deep learning", ("deep learning", None)),
+    ],
+)
+def test_lines_of_jieba_dictionaries_are_read_as_jieba_does(line: str, expected: tuple[str, int | None]) -> None:
+    assert user_word(line) == expected
+    assert Segmenter("jieba", [line])("今天") == ["今天"]
 
 
 @pytest.mark.parametrize(
