@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lightning_nn.data.text.signatures import HEAD, peek, refuse_binary
 from lightning_nn.errors import UserError, nearest
 
 
@@ -34,6 +35,7 @@ def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iter
     Raises:
         UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
     """
+    refuse_binary(peek(stream), name)
     if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and the like can't be split as bytes
         number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
         try:
@@ -65,6 +67,8 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
         UserError: see `read_lines`.
     """
     codec = encoding or "utf-8"
+    if line == 1:
+        refuse_binary(raw[:HEAD], name)
     if line == 1 and codecs.lookup(codec).name == "utf-8":
         raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
