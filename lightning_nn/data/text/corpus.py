@@ -13,7 +13,7 @@ sentences and words needs no new build.
     counts     int64 (V, 3)  how often the word of each rank occurs in train, val and test
     places.txt               file and line of each document, one per line
     words.txt                the word of each rank from 1, one per line
-    corpus.json              categories, skipped documents, and which splits were provided
+    corpus.json              categories, what happened while reading, and which splits were provided
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import SPLITS
+from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 4  # of the arrays, normalization and word segmentation: included in the key of every entry
+FORMAT = 5  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
 
 
@@ -61,8 +62,7 @@ class Corpus:
 
     Attributes:
         categories: name of each class.
-        skipped: {"count": documents without words, "place": the first of them}.
-        empty: names in train whose documents all have no words, so that they are not classes.
+        report: what happened while the documents were read.
         provided_splits: splits that were provided; the others were split off train.
         documents: int64 (D+1,), start of each document in `sentences`.
         sentences: int64 (S+1,), start of each sentence in `words`.
@@ -75,8 +75,7 @@ class Corpus:
         self.folder = folder
         meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         self.categories: list[str] = meta["categories"]
-        self.skipped: dict[str, Any] = meta["skipped"]
-        self.empty: list[str] = meta["empty"]
+        self.report = ReadingReport(meta["report"])
         self.provided_splits: list[str] = meta["given"]
         self.documents: Index = np.memmap(folder / "documents", np.int64, "r")
         self.sentences: Index = np.memmap(folder / "sentences", np.int64, "r")

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import joblib  # type: ignore[import-untyped]
 import numpy as np
@@ -19,6 +19,7 @@ from lightning_nn.data.batches import Index
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.text.corpus import BLOCK, blocks
+from lightning_nn.data.text.reading_report import EMPTY_CLASSES, NO_WORDS, ReadingReport
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -48,6 +49,7 @@ def build(
     order: Sequence[str] = (),
     whole: bool = False,
     processes: int | None = None,
+    report: ReadingReport | None = None,
 ) -> None:
     """Segment documents and write them as arrays. Memory is bounded by the vocabulary, not by the text.
 
@@ -62,12 +64,15 @@ def build(
             by name.
         whole: split nothing off and accept any number of classes, to evaluate only.
         processes: number of processes for word segmentation; None means one per core, at most 16.
+        report: what the records add to while they are read; stored with the corpus.
 
     Raises:
         UserError: no documents, a single class, a class that is not in train, a label for nearly every document, too
             few documents to split off a split.
     """
-    reading = _Reading(folder, segmenter, processes or min(16, joblib.cpu_count()), classes=1 if whole else 2)
+    report = ReadingReport() if report is None else report
+    processes = processes or min(16, joblib.cpu_count())
+    reading = _Reading(folder, segmenter, processes, classes=1 if whole else 2, report=report)
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
     given = set(SPLITS) if whole else set(records)
@@ -80,13 +85,15 @@ def build(
     np.frombuffer(reading.fingerprints, np.uint64).tofile(folder / "fingerprints")
     for number, split in enumerate(SPLITS):
         np.flatnonzero(splits == number).tofile(folder / split)
+    for name in reading.names:
+        if name not in categories:
+            report.add(EMPTY_CLASSES, name)
     meta = {
         "categories": categories,
-        "skipped": reading.skipped,
-        "empty": [name for name in reading.names if name not in categories],
+        "report": report.counts,
         "given": [s for s in SPLITS if s in records],
     }
-    (folder / "corpus.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+    (folder / "corpus.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 class _Label:
@@ -108,13 +115,13 @@ class _Pending(NamedTuple):
 class _Reading:
     """The pass over the text, which appends numbers to files and keeps words, labels and counts in memory."""
 
-    def __init__(self, folder: Path, segmenter: Segmenter, processes: int, classes: int) -> None:
+    def __init__(self, folder: Path, segmenter: Segmenter, processes: int, classes: int, report: ReadingReport) -> None:
         self.folder, self.segmenter, self.processes, self.classes = folder, segmenter, processes, classes
+        self.report = report
         self.words: dict[str, int] = {}
         self.names: dict[str, _Label] = {}
         self.labels, self.splits, self.fingerprints = array("q"), array("b"), array("Q")
         self.size_sentences = self.size_documents = 0
-        self.skipped: dict[str, Any] = {"count": 0, "place": ""}
 
     def read(self, records: Mapping[str, Iterable[LabeledText]]) -> None:
         pending: deque[_Pending] = deque()
@@ -154,8 +161,7 @@ class _Reading:
 
     def _document(self, document: _Pending, *, empty: bool) -> None:
         if empty:
-            self.skipped["count"] += 1
-            self.skipped["place"] = self.skipped["place"] or document.place
+            self.report.add(NO_WORDS, document.place)
             return
         document.label.count += document.split == 0
         self.labels.append(document.label.number)
@@ -166,7 +172,8 @@ class _Reading:
         sizes = np.bincount(np.frombuffer(self.splits, np.int8), minlength=len(SPLITS)) if self.splits else [0, 0, 0]
         for split in records:
             if sizes[SPLITS.index(split)] == 0:
-                empty = f"; {self.skipped['count']} without words were skipped" if self.skipped["count"] else ""
+                skipped = self.report.count(NO_WORDS)
+                empty = f"; {skipped} without words were skipped" if skipped else ""
                 raise UserError(f"there are no documents in {split}{empty}")
         used = [name for name, label in self.names.items() if label.count]
         if len(used) < self.classes:

@@ -48,7 +48,7 @@ def remarks(
     *,
     fixed_processor: bool = False,
 ) -> Iterator[str]:
-    """Yield remarks on what was skipped and truncated, and a warning if many words are unknown.
+    """Yield remarks on what happened while reading and what is truncated, and a warning if many words are unknown.
 
     Args:
         corpus: the opened corpus.
@@ -58,11 +58,7 @@ def remarks(
         max_words: words to which a sentence is truncated.
         fixed_processor: whether the vocabulary is that of a trained model.
     """
-    skipped = corpus.skipped["count"]
-    if skipped:
-        yield f"skipped: {_number(skipped, 'document')} without words, the first at {corpus.skipped['place']}"
-    if corpus.empty:
-        yield f"not a category, because none of its documents has words: {shorten(', '.join(corpus.empty))}"
+    yield from corpus.report.notes()
     for names in _alike(corpus.categories):
         yield f"labels that differ only in case: {', '.join(names)}"
     many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())

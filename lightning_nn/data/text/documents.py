@@ -20,6 +20,7 @@ from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.corpus_summary import remarks, shorten, summary_table
 from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.errors import UserError
 
@@ -36,6 +37,7 @@ class TextSet(NamedTuple):
         notes: remarks on how the documents are read, for the user.
         fractions: fractions of all documents to split off as val and test where these are not provided.
         user_words: words added to jieba's dictionary.
+        report: what the records add to while they are read.
     """
 
     records: Mapping[str, Iterable[LabeledText]]
@@ -46,6 +48,7 @@ class TextSet(NamedTuple):
     notes: Sequence[str] = ()
     fractions: tuple[float, float] = (0.0, 0.0)
     user_words: Sequence[str] = ()
+    report: ReadingReport | None = None
 
 
 class Documents(LabeledDataModule):
@@ -133,9 +136,15 @@ class Documents(LabeledDataModule):
         if only is not None:  # stored as train
             chosen = [records[only]] if only in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
-        whole = only is not None
         build(
-            folder, records, segmenter=segmenter, val_fraction=val, test_fraction=test, order=texts.order, whole=whole
+            folder,
+            records,
+            segmenter=segmenter,
+            val_fraction=val,
+            test_fraction=test,
+            order=texts.order,
+            whole=only is not None,
+            report=texts.report,
         )
 
     def _open(self, corpus: Corpus, texts: TextSet) -> None:

@@ -80,7 +80,7 @@ def test_the_table_and_the_notes_say_what_was_read(tmp_path: Path) -> None:
     notes = "\n".join(data.notes)
     assert "2 categories: 股票, 体育" in notes
     assert "val and test split off from train" in notes
-    assert "skipped: 2 documents without words, the first at train.txt:41" in notes
+    assert "skipped: 2 documents without words (train.txt:41, train.txt:42)" in notes
     assert "sentences to 3 words (max_words)" in notes
     assert "words are unknown" in notes and "% in train" in notes
 
@@ -124,7 +124,7 @@ def test_classes_that_vanish_or_differ_in_case_alone_are_noted(tmp_path: Path) -
     path.write_text("text,label\n" + "".join(rows), encoding="utf-8")
     notes = prepared(path, max_sentences=1, max_words=1).notes
     assert "labels that differ only in case: Sport, sport" in notes
-    assert "not a category, because none of its documents has words: void" in notes
+    assert "not a category, because no document of it has words: 1 label (void)" in notes
     assert any("to 1 sentence (max_sentences)" in note and "to 1 word (max_words)" in note for note in notes), notes
     path.write_text("text,label\n" + f"{'一' * 9000},x\n二,y\n" * 3, encoding="utf-8")
     assert any("more than 99.9% of all words are not read" in note for note in prepared(path, max_words=1).notes)

@@ -1,0 +1,56 @@
+"""Report on what happened while documents were read, kept with the corpus and shown at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+NO_WORDS = "no_words"
+EMPTY_CLASSES = "empty_classes"
+UNESCAPED = "unescaped"
+UNCERTAIN_BREAKS = "uncertain_breaks"
+
+# {s} is the "s" of the plural; in the order of the notes.
+SENTENCES = {
+    NO_WORDS: "skipped: {count} document{s} without words",
+    EMPTY_CLASSES: "not a category, because no document of it has words: {count} label{s}",
+    UNESCAPED: "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)",
+    UNCERTAIN_BREAKS: "the two signs \\n in {count} document{s} are left as they are: perhaps a path or a formula",
+}
+_SHOWN = 3  # places named of each kind
+
+
+class ReadingReport:
+    """Counts of what happened while documents were read, by kind, with the first places of each.
+
+    Add to it only in what a data set's `records` yield: then it is complete when the corpus is built, and stored there.
+
+    Args:
+        counts: {kind: [count, first places]}, as `counts` of another report.
+    """
+
+    def __init__(self, counts: dict[str, tuple[int, list[str]]] | None = None) -> None:
+        self.counts = {kind: (count, list(places)) for kind, (count, places) in (counts or {}).items()}
+
+    def add(self, kind: str, place: str) -> None:
+        """Count an event.
+
+        Args:
+            kind: a key of `SENTENCES`.
+            place: file and line, such as "train.tsv:17".
+        """
+        count, places = self.counts.setdefault(kind, (0, []))
+        if len(places) < _SHOWN:
+            places.append(place)
+        self.counts[kind] = (count + 1, places)
+
+    def count(self, kind: str) -> int:
+        """Return how often a kind was counted."""
+        return self.counts.get(kind, (0, []))[0]
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each kind that was counted."""
+        for kind, sentence in SENTENCES.items():
+            if kind in self.counts:
+                count, places = self.counts[kind]
+                more = ", ..." if count > len(places) else ""
+                yield f"{sentence.format(count=f'{count:,}', s='s' * (count != 1))} ({', '.join(places)}{more})"

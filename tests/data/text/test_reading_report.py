@@ -1,0 +1,15 @@
+"""Report on what happened while documents were read."""
+
+from lightning_nn.data.text.reading_report import EMPTY_CLASSES, NO_WORDS, ReadingReport
+
+
+def test_a_kind_is_counted_and_its_first_places_are_named() -> None:
+    report = ReadingReport()
+    report.add(EMPTY_CLASSES, "void")
+    for line in range(2, 1202):
+        report.add(NO_WORDS, f"a.csv:{line}")
+    assert report.count(NO_WORDS) == 1200
+    assert list(ReadingReport(report.counts).notes()) == [
+        "skipped: 1,200 documents without words (a.csv:2, a.csv:3, a.csv:4, ...)",
+        "not a category, because no document of it has words: 1 label (void)",
+    ]
