@@ -5,26 +5,20 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lightning_nn.data.class_folders import Classes, clean_label
+from lightning_nn.data.text.columns import Columns, find_columns
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.lines import check_encoding, decode, read_lines
 from lightning_nn.data.text.places import CLASS_NAMES, contents, documents, find_texts
+from lightning_nn.data.text.rows import SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.segmenter import user_word
-from lightning_nn.data.text.tables import Columns, Row, csv_rows, find_columns, json_line_rows, json_rows, tsv_rows
 from lightning_nn.errors import UserError
 
-_ROWS: dict[str, Callable[[Iterable[tuple[int, str]], str], Iterator[Row]]] = {
-    ".tsv": tsv_rows,
-    ".txt": tsv_rows,
-    ".csv": csv_rows,
-    ".jsonl": json_line_rows,
-    ".json": json_rows,
-}
 _SAMPLE = 1000  # rows that the choice of columns is based on
 
 
@@ -61,13 +55,13 @@ class TextFiles:
         check_encoding(encoding)
         self.encoding = encoding
         self.notes: list[str] = []
-        self._tables, self._folders = find_texts(path, _ROWS, self.notes)
+        self._tables, self._folders = find_texts(path, SUFFIXES, self.notes)
         self._root = path if path.is_dir() else path.parent
         if trains and "train" not in self.splits:
             raise UserError(f"{path} has {', '.join(t.name for t in self._tables.values())} but no train file")
         for table in self._tables.values():
-            if table.suffix.lower() not in _ROWS:
-                raise UserError(f"{table}: unknown kind of file; known are {', '.join(_ROWS)}")
+            if not form_of(table):
+                raise UserError(f"{table}: unknown kind of file; known are {', '.join(SUFFIXES)}")
         names = next(iter(self._tables.values()), path).parent / CLASS_NAMES
         self._names_file = names if self._tables and names.is_file() else None
         self.names: list[str] = []
@@ -97,7 +91,7 @@ class TextFiles:
 
     def _choose_columns(self, text: str | None, label: str | None) -> None:
         train = next(iter(self._tables.values()))  # or the first split present
-        sample = list(islice(self._rows(train), _SAMPLE))
+        sample = list(islice(read_rows(train, self.encoding), _SAMPLE))
         if not sample:
             raise UserError(f"{train} is empty")
         self.columns = find_columns(sample, train.name, text, label)
@@ -112,14 +106,10 @@ class TextFiles:
                     f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} are not line numbers from 0"
                 )
 
-    def _rows(self, table: Path) -> Iterator[Row]:
-        with table.open("rb") as stream:
-            yield from _ROWS[table.suffix.lower()](read_lines(stream, table.name, self.encoding), table.name)
-
     def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
         """Yield (place, text, label) of each row."""
         text, label, width, _ = self.columns
-        for place, cells in self._rows(table):
+        for place, cells in read_rows(table, self.encoding):
             if isinstance(cells, dict):
                 yield place, _plain(cells, text, place), clean_label(_plain(cells, label, place))
                 continue

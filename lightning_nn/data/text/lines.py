@@ -7,7 +7,19 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lightning_nn.data.text.encodings import suggest_encoding
+from lightning_nn.data.text.signatures import HEAD, peek, refuse_binary
 from lightning_nn.errors import UserError, nearest
+
+_DESCRIBED = {
+    "gb18030": "an older Chinese file",
+    "big5": "a file in traditional Chinese",
+    "shift_jis": "a Japanese file",
+    "cp1252": "a Western file",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+}
 
 
 def check_encoding(encoding: str) -> None:
@@ -34,6 +46,7 @@ def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iter
     Raises:
         UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
     """
+    refuse_binary(peek(stream), name)
     if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and the like can't be split as bytes
         number, text = 0, io.TextIOWrapper(stream, encoding, newline="\n")
         try:
@@ -65,6 +78,8 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
         UserError: see `read_lines`.
     """
     codec = encoding or "utf-8"
+    if line == 1:
+        refuse_binary(raw[:HEAD], name)
     if line == 1 and codecs.lookup(codec).name == "utf-8":
         raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
@@ -77,31 +92,21 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
             f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {codec}; {remedy}"
         ) from None
     if line == 1 and 4 * text.count("\0") > len(text):
-        raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {_utf16(raw, encoding)}")
+        remedy = _remedy(raw, encoding, first=True, after_utf8=False)
+        raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {remedy}")
     return text
 
 
 def _remedy(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) -> str:
     if encoding is None:
         return "save the file in UTF-8"
-    if first and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "use --data.encoding utf-16"
-    if 8 * raw.count(0) > len(raw):
-        return _utf16(raw, encoding)
     text = raw.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        after_utf8 = True
-    if after_utf8 or _wide(text) - damaged > damaged:
+    suggested = suggest_encoding(raw)
+    after_utf8 = after_utf8 or (suggested == "utf-16" and not first)
+    if suggested is None or suggested == encoding or after_utf8 or _wide(text) - damaged > damaged:
         return "the file is damaged or in another encoding (--data.encoding NAME)"
-    return "if this is an older Chinese file, use --data.encoding gb18030"
-
-
-def _utf16(raw: bytes, encoding: str | None) -> str:
-    order = "be" if raw[::2].count(0) > raw[1::2].count(0) else "le"
-    return f"if this is UTF-16, use --data.encoding utf-16-{order}" if encoding else "save the file in UTF-8"
+    return f"if this is {_DESCRIBED[suggested]}, use --data.encoding {suggested}"
 
 
 def _wide(text: str) -> int:
