@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.digits import Digits
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
+    from lightning_nn.models.convnet import ConvNet
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
@@ -26,6 +27,7 @@ __all__ = [
     "CIFAR10",
     "HAN",
     "Bulletins",
+    "ConvNet",
     "Digits",
     "ImageBatch",
     "Images",
@@ -44,6 +46,7 @@ _HOME = {
     "CIFAR10": "data.images.cifar10",
     "HAN": "models.han",
     "Bulletins": "data.bulletins.data_module",
+    "ConvNet": "models.convnet",
     "Digits": "data.images.digits",
     "ImageBatch": "data.batches",
     "Images": "data.images.data_module",

@@ -59,7 +59,7 @@ class Case:
         data.prepare_once()
         wanted = cls.__init__.__annotations__
         described = {name: value for name, value in data.describe().items() if name in wanted}
-        model = cls(**described, **self.arguments, **(self.quiet if quiet else {}))
+        model = cls(**described, **{**self.arguments, **(self.quiet if quiet else {})})
         model.processor = data.processor
         return model
 
@@ -163,7 +163,7 @@ WRONG_IMAGES = {
     "image of a batch is empty": ImageBatch(IMAGE[:0], LABEL[:0]),
     "image of a batch is torch.int64 .*; expected torch.uint8": ImageBatch(IMAGE.long(), LABEL),
     r"image of a batch is torch.uint8 \(2, 8, 8\)": ImageBatch(IMAGE[:, 0], LABEL),
-    r"images of \(1, 8, 4\); this model was made for 64 values": ImageBatch(IMAGE[..., :4], LABEL),
+    r"images of \(1, 8, 4\); this model was made for (64 values|8 x 8 pixels)": ImageBatch(IMAGE[..., :4], LABEL),
     "label of a batch is torch.float32": ImageBatch(IMAGE, LABEL / 1),
     "a batch of 2 samples has 1 labels": ImageBatch(IMAGE, LABEL[:1]),
     r"labels go from 0 to 7; this model was made for 0 to \d": ImageBatch(IMAGE, LABEL * 7),
@@ -231,6 +231,11 @@ def text_classifier(**arguments: Any) -> Case:
 CASES = {
     "logistic": image_classifier([3, 8]),
     "softmax": image_classifier([3, 8, 1], arguments={"hidden": [8]}),
+    "convnet": image_classifier(
+        [3, 8, 1],
+        arguments={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "dropout 0.2", "flatten"]},
+        quiet={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "flatten"]},
+    ),
     "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
     "han": text_classifier(attention_size=8),
     "tiny_segmenter": Case(

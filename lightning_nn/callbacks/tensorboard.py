@@ -26,10 +26,10 @@ class TensorBoardCallback(pl.Callback):
     """Learning rate, gradient norm, drawings of the task's artifacts, table of modules, hyperparameters.
 
     Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
-    as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images and texts of
-    artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation, shown beside
-    the hyperparameters. Pages, such as attention.html, are written to its folder: of the validation split after each
-    validation that is drawn, of the test split after a test.
+    as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images, texts and
+    histograms of artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation,
+    shown beside the hyperparameters. Pages, such as attention.html, are written to its folder: of the validation split
+    after each validation that is drawn, of the test split after a test.
     """
 
     def __init__(self) -> None:
@@ -115,6 +115,8 @@ def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, ste
         logger.experiment.add_image(f"{split}/{name}", image, step, dataformats="HWC")
     for name, text in drawing.texts.items():
         logger.experiment.add_text(f"{split}/{name}", text, step)
+    for name, values in drawing.histograms.items():
+        logger.experiment.add_histogram(f"{split}/{name}", values, step)
     folder = Path(logger.log_dir)
     for name, page in drawing.pages.items():
         write_text(folder / name, page)

@@ -70,14 +70,24 @@ def show_data(data: DataModule, stream: TextIO) -> None:
         data: the prepared data.
         stream: where to print.
     """
-    header, *rows = data.summary
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*map(sanitize, row))
-    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
+    show_table(data.summary, stream)
     for note in data.notes:
         print(sanitize(note), file=stream)
     stream.flush()
+
+
+def show_table(rows: list[tuple[str, ...]], stream: TextIO) -> None:
+    """Print a table.
+
+    Args:
+        rows: the rows, header first.
+        stream: where to print.
+    """
+    header, *body = rows
+    table = Table(*header, box=None, pad_edge=False)
+    for row in body:
+        table.add_row(*map(sanitize, row))
+    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
 
 
 def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:

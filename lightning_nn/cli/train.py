@@ -16,7 +16,7 @@ from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.agreement import decided_once
-from lightning_nn.cli.console import quiet_lightning, show_data, show_results
+from lightning_nn.cli.console import quiet_lightning, show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.processes import is_lost_peer, one_fate
@@ -99,6 +99,9 @@ def _fit(setup: TrainingSetup) -> int:
     del setup, checkpoint  # frees its tensors before training
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if trainer.is_global_zero:
+        if rows := model.summary():
+            print()
+            show_table(rows, sys.stdout)
         where = "nothing is saved" if rehearsal else f"run {run.folder}"
         print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; {where}\n")
         if rehearsal:

@@ -39,7 +39,7 @@ def check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
 
     Args:
         image: uint8 or float (B, C, H, W).
-        limits: the model's arguments: `features` and `channels` where it has them.
+        limits: the model's arguments: `features`, `channels`, `height` and `width` where it has them.
 
     Raises:
         UserError: another type or shape.
@@ -49,6 +49,9 @@ def check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
     shape = tuple(image.shape[1:])
     if limits.get("features", math.prod(shape)) != math.prod(shape):
         raise UserError(f"images of {shape}; this model was made for {limits['features']} values each")
+    size = (limits.get("height", shape[1]), limits.get("width", shape[2]))
+    if size != shape[1:]:
+        raise UserError(f"images of {shape}; this model was made for {size[0]} x {size[1]} pixels")
     if limits.get("channels", shape[0]) != shape[0]:
         raise UserError(f"images of {shape}; this model was made for {limits['channels']} channels")
 

@@ -72,7 +72,7 @@ class ImageBatch(NamedTuple):
         """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `num_classes`, `features` and `channels` if it has them.
+            limits: the model's arguments: `num_classes`, `features`, `channels`, `height` and `width` if it has them.
 
         Raises:
             UserError: the batch is empty, has another dtype or shape, or a label beyond the model's.

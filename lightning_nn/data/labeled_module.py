@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_notes import note_on_classes, warning_of_missing
+from lightning_nn.data.learner import ClassLearner
 from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
-
-
-@runtime_checkable
-class ClassLearner(Protocol):
-    """A model to which the data module passes the class counts of train.
-
-    Attributes:
-        class_counts: number of training samples per class.
-    """
-
-    class_counts: list[int] | None
 
 
 class LabeledDataModule(DataModule):

@@ -6,7 +6,7 @@ import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
+from lightning_nn.data.learner import Learner, Measurer
 from lightning_nn.data.loader import Fingerprints, Loader, Source
 from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
@@ -25,21 +26,6 @@ from lightning_nn.errors import UserError
 BatchSize = int | Literal["all"]
 
 SPLITS = ("train", "val", "test")
-
-
-@runtime_checkable
-class Learner(Protocol):
-    """A model to which the data module passes facts about the data; any other LightningModule gets none.
-
-    Attributes:
-        batch_type: type of its batches.
-        processor: the one it was trained with, or None.
-        train_batches: batches per epoch on each process.
-    """
-
-    batch_type: type[Batch]
-    processor: Processor | None
-    train_batches: int | None
 
 
 class DataModule(pl.LightningDataModule):
@@ -171,7 +157,7 @@ class DataModule(pl.LightningDataModule):
         Raises:
             UserError: the model was trained on data that this data does not fit.
         """
-        model = self._learner()
+        model: Any = self._learner()
         self.prepare_once()
         if model is not None:
             if model.processor is not None and model.processor.state_dict() != self.processor.state_dict():
@@ -180,6 +166,10 @@ class DataModule(pl.LightningDataModule):
             model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
         if stage == "fit" and "train" in self.sources:
             keep(self.digest(["train"]), self.fingerprints("train"))
+            if isinstance(model, Measurer):
+                source = self.sources["train"]
+                count = min(model.first_samples, len(source))
+                model.measure(source[np.linspace(0, len(source) - 1, count, dtype=np.int64)])
 
     def _learner(self) -> Learner | None:
         """Return the model of the run if it is a `Learner`; its `batch_type` determines what `prepare` makes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:
@@ -14,3 +14,37 @@ def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: of the result.
     """
     return image.to(dtype) / 127.5 - 1
+
+
+class Normalize(nn.Module):
+    """Shift and scale of each channel, kept with the weights; -1 to 1 until `measure` has seen images.
+
+    Args:
+        channels: channels of the images, C.
+
+    Attributes:
+        mean: (C, 1, 1), of 0 to 255.
+        deviation: (C, 1, 1), likewise.
+        measured: whether both come from images.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    measured: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full((channels, 1, 1), 127.5))
+        self.register_buffer("deviation", torch.full((channels, 1, 1), 127.5))
+        self.register_buffer("measured", torch.tensor(False))
+
+    def measure(self, image: Tensor) -> None:
+        """Set mean and deviation to those of images, uint8 or float (N, C, H, W), 0 to 255."""
+        deviation, mean = torch.std_mean(image.double(), dim=(0, 2, 3), correction=0)
+        self.mean.copy_(mean[:, None, None])
+        self.deviation.copy_(deviation[:, None, None].clamp(min=1.0))  # a channel may be constant
+        self.measured.fill_(True)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Normalise images, uint8 or float (B, C, H, W), 0 to 255, to the dtype of `mean`."""
+        return (image.to(self.mean.dtype) - self.mean) / self.deviation

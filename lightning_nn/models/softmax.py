@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.initialization import initialise
 from lightning_nn.layers.normalize import normalize
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier
@@ -62,16 +63,3 @@ class SoftmaxClassifier(Classifier):
         """Compute logits z, (B, K)."""
         x = normalize(batch.image, next(self.parameters()).dtype).flatten(1)  # (B, features)
         return self.layers(x)  # (B, K)
-
-
-def initialise(linear: nn.Linear, init: Init) -> None:
-    """Initialise the weights of a layer, and set its bias to zero."""
-    nn.init.zeros_(linear.bias)
-    if init == "zeros":
-        nn.init.zeros_(linear.weight)
-    elif init == "normal":
-        nn.init.normal_(linear.weight, std=0.01)
-    elif init == "xavier":
-        nn.init.xavier_uniform_(linear.weight)
-    else:
-        nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")

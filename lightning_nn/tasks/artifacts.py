@@ -95,5 +95,15 @@ class Captions(NamedTuple):
     references: list[list[str]]
 
 
-Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions
+class Activations(NamedTuple):
+    """Outputs of the layers of a network on a few samples.
+
+    Attributes:
+        layers: outputs of each layer, of any shape, by its name, first to last.
+    """
+
+    layers: dict[str, Tensor]
+
+
+Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Activations
 Prediction = Any  # a NamedTuple; writers work from its _fields

@@ -61,6 +61,10 @@ class Task(Training, Evaluation):
         if stage == "fit":
             self.begin_training()
 
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table of the model shown when a run starts, header first; an empty list for none."""
+        return []
+
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that the model can't read.
 

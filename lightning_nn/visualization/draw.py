@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import assert_never
 
-from lightning_nn.tasks.artifacts import Artifact, Attention, Captions, ConfusionMatrix, ImageGrid, Masks
-from lightning_nn.visualization import attention, captions, confusion, image_grid, segmentation
+from lightning_nn.tasks.artifacts import Activations, Artifact, Attention, Captions, ConfusionMatrix, ImageGrid, Masks
+from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, segmentation
 
 _WORDS = {"val": "validation"}
 
@@ -21,11 +23,13 @@ class Drawing(NamedTuple):
         images: uint8 (height, width, 3), by name.
         texts: Markdown, by name.
         pages: HTML, by the name of the file.
+        histograms: values of any shape, by name.
     """
 
     images: dict[str, NDArray[np.uint8]]
     texts: dict[str, str]
     pages: dict[str, str]
+    histograms: Mapping[str, NDArray[Any]] = MappingProxyType({})
 
 
 def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
@@ -61,6 +65,9 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
                 {"captions": captions.table(artifact)},
                 {"captions.html": captions.page(artifact, title)},
             )
+        case Activations(layers):
+            values = {f"activations/{name}": each.float().cpu().numpy() for name, each in layers.items()}
+            return Drawing({}, {"activations": activations.table(layers)}, {}, values)
         case _:
             assert_never(artifact)
 

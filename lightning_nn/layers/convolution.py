@@ -1,0 +1,277 @@
+"""Convolutional networks from a list of layers, each an entry of a few words.
+
+    conv 16 5 padding=2              16 kernels of 5 x 5, on a border of 2 zeros
+    batch_norm                       Ioffe and Szegedy 2015
+    relu                             or sigmoid, tanh, leaky_relu 0.01, elu, gelu
+    max_pool 2                       or avg_pool 2: windows of 2 x 2, side by side
+    residual conv 16 3 padding=1, relu      these layers' output is added to their input (He et al. 2016)
+    flatten                          or global_avg_pool, global_max_pool: one number a channel
+    linear 64                        fully connected
+    dropout 0.5
+    whitening 2                      fixed kernels of 2 x 2 that decorrelate neighbouring pixels
+
+A window of K pixels has floor((N + 2P - K) / S) + 1 places on N pixels with a border of P, a stride of S apart.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.errors import UserError, nearest
+from lightning_nn.layers.whitening import Whitening
+
+Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
+Made = tuple[nn.Module, Shape]
+
+
+class BuiltLayer(NamedTuple):
+    """A layer made from its entry.
+
+    Attributes:
+        entry: its text.
+        name: name of the module: its kind and a number, such as conv2.
+        module: the layer.
+        inputs: shape of its input, without the batch.
+        outputs: shape of its output.
+    """
+
+    entry: str
+    name: str
+    module: nn.Module
+    inputs: Shape
+    outputs: Shape
+
+
+def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
+    """Count the places of a window on `size` pixels: floor((size + 2 padding - kernel) / stride) + 1."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+# ---------------------------------------------------------------------- the kinds of layers
+
+
+def _slide(shape: Shape, channels: int, kernel: int, stride: int, padding: int) -> Shape:
+    if len(shape) != 3:
+        raise ValueError("its input is flat")
+    if kernel < 1 or stride < 1 or padding < 0 or channels < 1:
+        raise ValueError("channels, kernel and stride must be at least 1, padding at least 0")
+    size = [output_size(each, kernel, stride, padding) for each in shape[1:]]
+    if min(size) < 1:
+        raise ValueError(f"a window of {kernel} x {kernel} is larger than its input, {text(shape)}")
+    return (channels, *size)
+
+
+def _conv(
+    shape: Shape, channels: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1, bias: bool = True
+) -> Made:
+    out = _slide(shape, channels, kernel, stride, padding)
+    return nn.Conv2d(shape[0], channels, kernel, stride, padding, groups=groups, bias=bias), out
+
+
+def _max_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
+    out = _slide(shape, shape[0], kernel, stride or kernel, padding)
+    return nn.MaxPool2d(kernel, stride or kernel, padding), out
+
+
+def _avg_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
+    out = _slide(shape, shape[0], kernel, stride or kernel, padding)
+    return nn.AvgPool2d(kernel, stride or kernel, padding), out
+
+
+def _global_avg_pool(shape: Shape) -> Made:
+    _slide(shape, shape[0], 1, 1, 0)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape[:1]
+
+
+def _global_max_pool(shape: Shape) -> Made:
+    _slide(shape, shape[0], 1, 1, 0)
+    return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), shape[:1]
+
+
+def _batch_norm(shape: Shape, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> Made:
+    norm = (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0], eps=eps, momentum=momentum)
+    norm.weight.requires_grad_(scale)
+    return norm, shape
+
+
+def _flatten(shape: Shape) -> Made:
+    return nn.Flatten(), (torch.Size(shape).numel(),)
+
+
+def _linear(shape: Shape, features: int, bias: bool = True) -> Made:
+    if len(shape) != 1:
+        raise ValueError(f"its input is an image, {text(shape)}; put flatten or global_avg_pool before it")
+    return nn.Linear(shape[0], features, bias=bias), (features,)
+
+
+def _dropout(shape: Shape, p: float = 0.5) -> Made:
+    return nn.Dropout(p), shape
+
+
+def _leaky_relu(shape: Shape, slope: float = 0.01) -> Made:
+    return nn.LeakyReLU(slope), shape
+
+
+def _plain(activation: type[nn.Module], shape: Shape) -> Made:
+    return activation(), shape
+
+
+def _whitening(shape: Shape, kernel: int) -> Made:
+    out = _slide(shape, 2 * shape[0] * kernel**2, kernel, 1, 0)
+    return Whitening(shape[0], kernel), out
+
+
+KINDS: dict[str, Callable[..., Made]] = {
+    "conv": _conv,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_avg_pool,
+    "global_max_pool": _global_max_pool,
+    "sigmoid": partial(_plain, nn.Sigmoid),
+    "tanh": partial(_plain, nn.Tanh),
+    "relu": partial(_plain, nn.ReLU),
+    "leaky_relu": _leaky_relu,
+    "elu": partial(_plain, nn.ELU),
+    "gelu": partial(_plain, nn.GELU),
+    "batch_norm": _batch_norm,
+    "dropout": _dropout,
+    "flatten": _flatten,
+    "linear": _linear,
+    "whitening": _whitening,
+}
+
+
+class Residual(nn.Module):
+    """Layers whose output is added to their input.
+
+    Args:
+        layers: the layers; their output has the shape of their input.
+    """
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute x + layers(x), (B, C, H, W)."""
+        return x + self.layers(x)
+
+
+# ---------------------------------------------------------------------- from entries to layers
+
+
+def build(entries: Iterable[str], shape: Shape, where: str = "layers") -> list[BuiltLayer]:
+    """Make the layers of a list.
+
+    A convolution or linear layer before a batch_norm has no bias unless its entry says so: the norm has one.
+
+    Args:
+        entries: as in the head of this file.
+        shape: of the input, (C, H, W) or (F,).
+        where: name of the list in errors.
+
+    Raises:
+        UserError: an entry is unknown or doesn't fit its input; the message names it.
+    """
+    entries = [str(entry).strip() for entry in entries]
+    kinds = [_kind(entry) for entry in entries]
+    counts: Counter[str] = Counter()
+    layers = []
+    for i, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
+        place = f"{where}[{i}] {entry!r}"
+        following = next((each for each in kinds[i + 1 :] if not each.endswith("_pool")), "")
+        try:
+            if kind == "residual":
+                module, out = _residual(entry, shape, place)
+            else:
+                module, out = _make(kind, entry.split()[1:], shape, normed=following == "batch_norm")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{place}: {error}") from None
+        counts[kind] += 1
+        layers.append(BuiltLayer(entry, f"{kind}{counts[kind]}", module, shape, out))
+        shape = out
+    return layers
+
+
+def _kind(entry: str) -> str:
+    return (entry.split() or [""])[0]
+
+
+def _residual(entry: str, shape: Shape, place: str) -> Made:
+    inner = [each for each in entry.partition(" ")[2].split(",") if each.strip()]
+    if not inner:
+        raise ValueError("expected residual LAYER, LAYER, ...")
+    layers = build(inner, shape, f"{place}, layer ")
+    if (out := layers[-1].outputs) != shape:
+        raise ValueError(f"its layers turn {text(shape)} into {text(out)}, which can't be added")
+    return Residual(sequential(layers)), shape
+
+
+def _make(kind: str, words: Sequence[str], shape: Shape, *, normed: bool) -> Made:
+    if kind not in KINDS:
+        raise ValueError(f"unknown layer{nearest(kind, [*KINDS, 'residual'])}")
+    maker = KINDS[kind]
+    parameters = dict(list(inspect.signature(maker).parameters.items())[1:])
+    hints = get_type_hints(maker.func if isinstance(maker, partial) else maker)
+    given: dict[str, Any] = {}
+    for word, free in zip(words, [*parameters, *[""] * len(words)], strict=False):
+        name, equals, value = word.partition("=")
+        name, value = (name, value) if equals else (free, word)
+        if name not in parameters or name in given:
+            raise ValueError(f"{word} is too much; expected {_usage(kind, parameters)}")
+        given[name] = _value(value, hints[name], f"{word}; expected {_usage(kind, parameters)}")
+    if missing := [name for name, each in parameters.items() if each.default is each.empty and name not in given]:
+        raise ValueError(f"{missing[0]} is missing; expected {_usage(kind, parameters)}")
+    if normed and "bias" in parameters:
+        given.setdefault("bias", False)
+    return maker(shape, **given)
+
+
+def _usage(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
+    words = [n.upper() if p.default is p.empty else f"{n}={str(p.default).lower()}" for n, p in parameters.items()]
+    return " ".join([kind, *words])
+
+
+def _value(word: str, kind: type, expected: str) -> Any:
+    try:
+        return {"true": True, "false": False}[word] if kind is bool else kind(word)
+    except (KeyError, ValueError):
+        raise ValueError(f"can't read {expected}") from None
+
+
+def sequential(layers: Iterable[BuiltLayer]) -> nn.Sequential:
+    """Chain layers in a module that knows them by name."""
+    chain = nn.Sequential()
+    for layer in layers:
+        chain.add_module(layer.name, layer.module)
+    return chain
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def text(shape: Shape) -> str:
+    """Write a shape, such as 16 x 8 x 8."""
+    return " x ".join(map(str, shape))
+
+
+def layer_table(layers: Iterable[BuiltLayer]) -> list[tuple[str, ...]]:
+    """Build the rows of a table of layers, header first.
+
+    The last column is the reason for convolution: the parameters of a fully connected layer from all values of the
+    input to all values of the output.
+    """
+    rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "fully connected")]
+    for entry, _, module, inputs, outputs in layers:
+        count = sum(parameter.numel() for parameter in module.parameters())
+        full = (torch.Size(inputs).numel() + 1) * torch.Size(outputs).numel()
+        dense = f"{full:,}" if isinstance(module, nn.Conv2d | nn.Linear) else ""
+        rows.append((entry, text(outputs), f"{count:,}" if count else "", dense))
+    return rows

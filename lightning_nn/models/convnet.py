@@ -1,0 +1,125 @@
+"""Convolutional network: the same small kernels at every place of an image, then fully connected layers.
+
+    y[k, i, j] = b[k] + sum over c, u, v of w[k, c, u, v] x[c, i + u, j + v]
+
+Neurons of a feature map share their weights and see a small window each (Fukushima 1980; LeCun et al. 1989). Pooling
+keeps the largest or the mean value of each window, so a small shift of the image changes little, and the exact place is
+lost. The layers are a list in a recipe; by default a small LeNet (LeCun et al. 1998) with ReLU and maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import ImageBatch
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.convolution import build, layer_table, sequential
+from lightning_nn.layers.initialization import Init, initialise
+from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.whitening import Whitening
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.artifacts import Activations, Artifact
+from lightning_nn.tasks.classification import Classifier
+
+LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
+LENET += ["flatten", "linear 64", "relu"]
+
+
+class ConvNet(Classifier):
+    """A convolutional network, built from a list of layers.
+
+    The last layer, from the values of the list's end to the logits of the K classes, is added to it.
+
+    Args:
+        channels: channels of an image, C.
+        height: rows of an image, H.
+        width: columns of an image, W.
+        num_classes: number of classes, K.
+        layers: the layers, such as ["conv 16 5 padding=2", "relu", "max_pool 2", "flatten", "linear 64", "relu"]:
+            conv CHANNELS KERNEL stride=1 padding=0 groups=1 bias=true; max_pool or avg_pool KERNEL stride=KERNEL
+            padding=0; global_avg_pool; global_max_pool; sigmoid; tanh; relu; leaky_relu slope=0.01; elu; gelu;
+            batch_norm momentum=0.1 eps=1e-5 scale=true; dropout p=0.5; flatten; linear FEATURES bias=true; whitening
+            KERNEL (a first layer of fixed kernels that decorrelate neighbouring pixels, measured on training images);
+            residual LAYER, LAYER, ... (their output is added to their input). null: a small LeNet.
+        init: first weights. zeros: nothing is learned but the last bias. normal: N(0, init_deviation^2). xavier:
+            Glorot and Bengio 2010. kaiming: He et al. 2015. orthogonal: Saxe et al. 2014. dirac: the first kernels of
+            each convolution copy its input, the others are kaiming. Biases start at zero.
+        init_deviation: standard deviation of init normal, above 0.
+        logit_scale: factor on the logits, above 0; a small one keeps early predictions from being too sure.
+
+    Raises:
+        UserError: an entry of layers is unknown or doesn't fit its input; an unknown init.
+    """
+
+    name = "convnet"
+    optimizer = Optimizer(name="sgd", lr=0.05, momentum=0.9)
+    first_samples = 5_000
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        num_classes: int,
+        layers: list[str] | None = None,
+        init: Init = "kaiming",
+        init_deviation: float = 0.01,
+        logit_scale: float = 1.0,
+    ) -> None:
+        super().__init__(num_classes)
+        self.save_hyperparameters(logger=False)
+        choose("init", init, Init)
+        if min(init_deviation, logit_scale) <= 0:
+            raise UserError(f"init_deviation is {init_deviation} and logit_scale {logit_scale}; both must be above 0")
+        entries = [*(LENET if layers is None else layers), f"linear {num_classes}"]
+        self.logit_scale = logit_scale
+        self.normalize = Normalize(channels)
+        self.layers = build(entries, (channels, height, width))
+        *body, head = self.layers
+        self.body, self.head = sequential(body), head.module
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                initialise(module, init, init_deviation)
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
+
+    def measure(self, batch: ImageBatch) -> None:
+        """Set what is measured on training images before the first step: mean, deviation, whitening kernels.
+
+        A model that was trained before keeps its own.
+
+        Args:
+            batch: `first_samples` training images, or as many as there are.
+        """
+        if not self.normalize.measured:
+            self.normalize.measure(batch.image)
+            for module in self.body:
+                if isinstance(module, Whitening):
+                    module.measure(self.normalize(batch.image))
+
+    def forward(self, batch: ImageBatch) -> Tensor:
+        """Compute logits z, (B, K)."""
+        x = self.normalize(batch.image)  # (B, C, H, W)
+        return self.head(self.body(x)) * self.logit_scale  # (B, F), (B, K)
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return the table of layers: output, parameters, and those of a fully connected layer of the same width."""
+        return layer_table(self.layers)
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Also yield the activations of each layer on the shown images."""
+        yield from super().artifacts(split)
+        if shown := self.shown.get(split):
+            yield Activations(self.activations(ImageBatch(torch.cat([batch.image for batch in shown]))))
+
+    @torch.no_grad()
+    def activations(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Compute the output of each layer in evaluation mode, (B, C, H, W) or (B, F), by the layer's name."""
+        found = {}
+        with self.evaluating():
+            x = self.normalize(batch.image)
+            for name, module in self.body.named_children():
+                found[name] = x = module(x)
+        return found

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from torch import Tensor
+
+from lightning_nn import ConvNet, Digits, ImageBatch
+from lightning_nn.errors import UserError
+from lightning_nn.layers.convolution import build, sequential
+from lightning_nn.layers.initialization import Init
+from lightning_nn.layers.normalize import Normalize
+from tests.commands import command
+from tests.contract import one_batch, trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+
+SIZE = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+
+
+def train(folder: Path, epochs: int, **arguments: object) -> tuple[ConvNet, float]:
+    """A model and its accuracy on the test digits."""
+    model, data = ConvNet(**SIZE, **arguments), Digits()  # type: ignore[arg-type]
+    run = trainer(folder, max_epochs=epochs)
+    run.fit(model, datamodule=data)
+    return model, run.test(model, datamodule=data, verbose=False)[0]["test/acc"]
+
+
+def test_the_default_learns_the_digits(tmp_path: Path) -> None:
+    _, accuracy = train(tmp_path, 10)
+    assert accuracy > 0.95, accuracy
+
+
+@pytest.mark.parametrize("init", set(get_args(Init)) - {"zeros"})
+def test_it_learns_from_any_start_but_zeros(tmp_path: Path, init: Init) -> None:
+    _, accuracy = train(tmp_path, 6, init=init, init_deviation=0.05)
+    assert accuracy > 0.8, f"{init}: {accuracy}"
+
+
+def test_from_zeros_only_the_last_bias_moves(tmp_path: Path) -> None:
+    model, accuracy = train(tmp_path, 2, init="zeros")
+    assert {name for name, p in model.named_parameters() if p.any()} == {"head.bias"}
+    assert accuracy < 0.15, accuracy
+
+
+def test_every_kind_of_layer_trains(tmp_path: Path) -> None:
+    layers = [
+        *("whitening 2", "gelu", "conv 8 3 padding=1", "batch_norm", "leaky_relu 0.1", "max_pool 2 stride=1"),
+        *("residual conv 8 3 padding=1, batch_norm, relu", "elu", "avg_pool 2", "conv 8 3 groups=2", "tanh"),
+        *("dropout 0.1", "global_max_pool", "linear 16", "sigmoid"),
+    ]
+    model, accuracy = train(tmp_path, 8, layers=layers)
+    assert accuracy > 0.6, accuracy
+    assert all(p.any() for p in model.parameters())
+
+
+# ---------------------------------------------------------------------- measured on training images
+
+
+def test_images_are_normalised_by_the_training_images_and_the_numbers_stay_with_the_weights(tmp_path: Path) -> None:
+    model, data = ConvNet(**SIZE, layers=["whitening 2", "flatten"]), Digits()
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model, datamodule=data)
+    seen = model.normalize(one_batch(data).image)
+    assert abs(float(seen.mean())) < 0.01 and abs(float(seen.std()) - 1) < 0.01
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    loaded = ConvNet.load_from_checkpoint(tmp_path / "one.ckpt")
+    kept = {name: each.clone() for name, each in loaded.named_buffers() if "metrics" not in name}
+    loaded.measure(ImageBatch(torch.zeros(4, 1, 8, 8)))
+    assert all(torch.equal(each, kept[name]) for name, each in loaded.named_buffers() if name in kept)
+    assert torch.equal(loaded.normalize.mean, model.normalize.mean)
+
+
+def test_normalisation_takes_bytes_and_floats_and_a_constant_channel() -> None:
+    normalize = Normalize(2)
+    image = torch.randint(0, 256, (5, 2, 4, 4), dtype=torch.uint8)
+    torch.testing.assert_close(normalize(image), image / 127.5 - 1)
+    image[:, 1] = 9
+    normalize.measure(image)
+    torch.testing.assert_close(normalize(image), normalize(image.float()))
+    assert not normalize(image)[:, 1].any()
+
+
+# ---------------------------------------------------------------------- pooling
+
+
+def moved(x: Tensor, y: Tensor) -> float:
+    """How far one set of features is from another, 0 to about 1.4."""
+    return float((x - y).norm() / (x.norm() * y.norm()).sqrt())
+
+
+def test_pooling_makes_features_less_sensitive_to_shifts_and_global_pooling_insensitive() -> None:
+    """Digits on a wide black border, shifted by a pixel: how far do the features move?"""
+    digits = one_batch(Digits()).image[:200].float() / 255
+    canvas = torch.zeros(200, 1, 16, 16)
+    canvas[..., 4:12, 4:12] = digits
+    found = {}
+    conv = build(["conv 16 3 padding=1", "relu"], (1, 16, 16))
+    features = sequential(conv)
+    for pool in ("avg_pool 1", "max_pool 2", "max_pool 4", "avg_pool 4", "global_avg_pool", "global_max_pool"):
+        pooled = torch.nn.Sequential(features, build([pool], (16, 16, 16))[0].module)
+        with torch.no_grad():
+            found[pool] = moved(pooled(canvas), pooled(canvas.roll(1, 3)))
+    assert found["avg_pool 1"] > 0.45, found
+    assert found["avg_pool 1"] > found["max_pool 2"] > found["max_pool 4"] > found["global_max_pool"], found
+    assert found["max_pool 4"] < 0.75 * found["avg_pool 1"], found
+    assert found["avg_pool 4"] < 0.5 * found["avg_pool 1"], found
+    assert max(found["global_avg_pool"], found["global_max_pool"]) < 1e-5, found
+
+
+def test_pooling_over_the_whole_image_loses_position(tmp_path: Path) -> None:
+    """A bright pixel on the left or on the right: with its place kept it is learned, with one number a map never."""
+    random = np.random.default_rng(0)
+    column, row = random.integers(2, 14, 512), random.integers(2, 14, 512)
+    image = torch.zeros(512, 1, 16, 16)
+    image[torch.arange(512), 0, row, column] = 255
+    batch = ImageBatch(image, torch.from_numpy((column > 7).astype(np.int64)))
+    accuracy = {}
+    for last in ("max_pool 8", "global_max_pool"):
+        flat = [] if last.startswith("global") else ["flatten"]
+        model = ConvNet(1, 16, 16, 2, layers=["conv 8 3 padding=1", "relu", last, *flat])
+        model.measure(batch)
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(150):
+            optimizer.zero_grad()
+            model.sample_losses(model(batch), batch.label).mean().backward()  # type: ignore[arg-type, no-untyped-call]
+            optimizer.step()
+        accuracy[last] = float((model(batch).argmax(1) == batch.label).float().mean())
+    assert accuracy["max_pool 8"] > 0.99, accuracy
+    assert accuracy["global_max_pool"] < 0.6, accuracy
+
+
+# ---------------------------------------------------------------------- what a run shows
+
+
+def test_a_run_prints_its_layers_and_logs_their_activations(tmp_path: Path) -> None:
+    layers = "[conv 4 3, relu, flatten]"
+    argv = ("fit", "--model", "convnet", "--model.layers", layers, "--trainer.max_epochs", "1", "--name", "r")
+    out = command(*argv, cwd=tmp_path).ok().out
+    assert "conv 4 3   4 x 6 x 6  40          9,360" in out, out
+    assert "linear 10" in out
+    events = EventAccumulator(str(tmp_path / "logs/convnet/r"))
+    events.Reload()
+    assert {f"val/activations/{name}" for name in ("conv1", "relu1", "flatten1")} <= {*events.Tags()["histograms"]}
+    assert "val/activations/text_summary" in events.Tags()["tensors"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("layers", "[conv 4 3, max_pool 9]", "layers[1] 'max_pool 9': a window of 9 x 9 is larger than its input"),
+        ("layers", "[conv 4 3]", "layers[1] 'linear 10': its input is an image, 4 x 6 x 6; put flatten"),
+        ("init", "kaimng", "kaiming"),
+        ("logit_scale", "0", "both must be above 0"),
+    ],
+)
+def test_a_wrong_argument_is_a_user_error(tmp_path: Path, option: str, value: str, message: str) -> None:
+    command("fit", "--model", "convnet", f"--model.{option}", value, cwd=tmp_path).refused(message)
+
+
+def test_another_size_of_images_is_refused() -> None:
+    with pytest.raises(UserError, match=r"images of \(1, 8, 4\); this model was made for 8 x 8 pixels"):
+        ConvNet(**SIZE).check_batch(ImageBatch(torch.zeros(2, 1, 8, 4)))
