@@ -14,13 +14,15 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
 
+_COUNTED = 1024  # samples whose classes are counted at once
+
 
 @runtime_checkable
 class ClassLearner(Protocol):
     """A model to which the data module passes the class counts of train.
 
     Attributes:
-        class_counts: number of training samples per class.
+        class_counts: number of training samples, or pixels of masks, per class.
     """
 
     class_counts: list[int] | None
@@ -48,13 +50,13 @@ class LabeledDataModule(DataModule):
 
     @property
     def class_counts(self) -> list[int]:
-        """Number of training samples per class; zeros if there is no train split."""
+        """Number of training samples, or pixels of masks, per class; zeros if there is no train split."""
         self.prepare_once()
         labels = self.labels("train") if "train" in self.sources else np.empty(0, np.int64)
-        return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
+        return count_classes(labels, len(self.processor.categories))
 
     def labels(self, split: str) -> Index:
-        """Return the class of each sample of a split, int64 (N,).
+        """Return the class of each sample of a split, int64 (N,), or of each pixel, uint8 (N, H, W).
 
         Args:
             split: name of an existing split.
@@ -85,8 +87,22 @@ class LabeledDataModule(DataModule):
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
         """Also yield the labels."""
         yield from super().contents(split)
-        yield np.asarray(self.labels(split), np.int64)
+        labels = self.labels(split)
+        yield labels if labels.ndim > 1 else np.asarray(labels, np.int64)
 
     def balanced_labels(self, split: str) -> Index | None:
         """Return the labels of train if it is to be balanced."""
         return self.labels(split) if self.balanced and split == "train" else None
+
+
+def count_classes(labels: NDArray[Any], num_classes: int) -> list[int]:
+    """Count the samples or pixels of each class, a part of the labels at a time, as they may be memory-mapped.
+
+    Args:
+        labels: int64 (N,) or uint8 (N, H, W); values of `num_classes` and above are not counted.
+        num_classes: K.
+    """
+    counts = np.zeros(num_classes, np.int64)
+    for start in range(0, len(labels), _COUNTED):
+        counts += np.bincount(labels[start : start + _COUNTED].reshape(-1), minlength=num_classes)[:num_classes]
+    return [int(count) for count in counts]
