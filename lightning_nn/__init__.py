@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.cifar10 import CIFAR10
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
+    from lightning_nn.data.scenes.data_module import Scenes
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.convnet import ConvNet
@@ -36,6 +37,7 @@ __all__ = [
     "LogisticRegression",
     "Loss",
     "Optimizer",
+    "Scenes",
     "SoftmaxClassifier",
     "TextBatch",
     "TextData",
@@ -55,6 +57,7 @@ _HOME = {
     "LogisticRegression": "models.logistic",
     "Loss": "settings",
     "Optimizer": "settings",
+    "Scenes": "data.scenes.data_module",
     "SoftmaxClassifier": "models.softmax",
     "TextBatch": "data.batches",
     "TextData": "data.text.data_module",

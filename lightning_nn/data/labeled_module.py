@@ -16,6 +16,8 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
 
+_COUNTED = 1024  # samples whose classes are counted at once
+
 
 class LabeledDataModule(DataModule):
     """A data set whose samples belong to classes; see `DataModule`.
@@ -39,12 +41,12 @@ class LabeledDataModule(DataModule):
 
     @property
     def class_counts(self) -> list[int]:
-        """Number of training samples per class; zeros if there is no train split."""
+        """Number of training samples, or pixels of masks, per class; zeros if there is no train split."""
         self.prepare_once()
         return self._counts("train")
 
     def labels(self, split: str) -> Index:
-        """Return the class of each sample of a split, int64 (N,).
+        """Return the class of each sample of a split, int64 (N,), or of each pixel, uint8 (N, H, W).
 
         Args:
             split: name of an existing split.
@@ -68,9 +70,9 @@ class LabeledDataModule(DataModule):
                 self.notes += warning_of_missing(self.categories, self.class_counts, self._counts(split), split)
 
     def _counts(self, split: str) -> list[int]:
-        """Return the number of samples of each class in a split; zeros if there is no such split."""
+        """Return the number of samples or pixels of each class in a split; zeros if there is no such split."""
         labels = self.labels(split) if split in self.sources else np.empty(0, np.int64)
-        return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
+        return count_classes(labels, len(self.processor.categories))
 
     def setup(self, stage: str) -> None:
         """Also pass the class counts of train to the model."""
@@ -95,8 +97,22 @@ class LabeledDataModule(DataModule):
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
         """Also yield the labels."""
         yield from super().contents(split)
-        yield np.asarray(self.labels(split), np.int64)
+        labels = self.labels(split)
+        yield labels if labels.ndim > 1 else np.asarray(labels, np.int64)
 
     def balanced_labels(self, split: str) -> Index | None:
         """Return the labels of train if it is to be balanced."""
         return self.labels(split) if self.balanced and split == "train" else None
+
+
+def count_classes(labels: NDArray[Any], num_classes: int) -> list[int]:
+    """Count the samples or pixels of each class, a part of the labels at a time, as they may be memory-mapped.
+
+    Args:
+        labels: int64 (N,) or uint8 (N, H, W); values of `num_classes` and above are not counted.
+        num_classes: K.
+    """
+    counts = np.zeros(num_classes, np.int64)
+    for start in range(0, len(labels), _COUNTED):
+        counts += np.bincount(labels[start : start + _COUNTED].reshape(-1), minlength=num_classes)[:num_classes]
+    return [int(count) for count in counts]

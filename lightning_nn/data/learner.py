@@ -28,7 +28,7 @@ class ClassLearner(Protocol):
     """A model to which the data module passes the class counts of train.
 
     Attributes:
-        class_counts: number of training samples per class.
+        class_counts: number of training samples, or pixels of masks, per class.
     """
 
     class_counts: list[int] | None

@@ -1,0 +1,98 @@
+"""Data module of the drawn scenes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from lightning_nn.data.batches import MaskBatch
+from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
+from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.loader import Source
+from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.scenes import drawing, layout, random_numbers, shapes
+from lightning_nn.data.scenes.drawing import CLASSES, draw_scenes
+from lightning_nn.data.scenes.layout import KINDS, SceneObject, lay_out
+from lightning_nn.data.scenes.random_numbers import streams
+from lightning_nn.data.segmentation.processor import MaskProcessor
+from lightning_nn.data.segmentation.source import MaskSource, summarize_masks
+from lightning_nn.errors import UserError
+
+_SMALLEST = 32  # height of a picture in which all kinds can be told apart
+
+
+class Scenes(LabeledImages):
+    """Pictures of up to four objects before a ground and a sky, generated on demand: six kinds in eight colours.
+
+    A model of images gets the kind of the largest object, which has at least 1.25 times the visible pixels of any other
+    one; a model of masks gets the class of each pixel: sky, ground, or the kind of the object there. Colours tell
+    little: each kind, sky and ground come in all of them.
+
+    Args:
+        train_size: pictures in the training split.
+        val_size: pictures in the validation split.
+        test_size: pictures in the test split.
+        size: height and width in pixels, at least 32.
+        seed: of the pictures, which are the same on every machine; the splits are generated independently.
+        batch_size: pictures in a batch of one process; "all" is the whole set.
+    """
+
+    def __init__(
+        self,
+        train_size: int = 4000,
+        val_size: int = 500,
+        test_size: int = 500,
+        size: int = 64,
+        seed: int = 0,
+        batch_size: BatchSize = 32,
+    ) -> None:
+        super().__init__(batch_size, balanced=False)
+        self.sizes = dict(zip(SPLITS, (train_size, val_size, test_size), strict=True))
+        for split, number in self.sizes.items():
+            if number < 1:
+                raise UserError(f"{split}_size is {number}; it must be at least 1")
+        if size < _SMALLEST:
+            raise UserError(f"size is {size}; it must be at least {_SMALLEST} pixels, or the objects are too small")
+        self.form, self.seed = ImageForm(3, size, size), seed
+        self.save_hyperparameters(logger=False)
+
+    def prepare(self) -> None:
+        """Draw the pictures, or open the cache."""
+        key = {"sizes": self.sizes, "size": self.form.height, "seed": self.seed}
+        modules = [Path(str(module.__file__)) for module in (drawing, layout, random_numbers, shapes)]
+        folder = entry(f"scenes-{fingerprint(modules, key)}", self._build)
+        load = partial(np.load, mmap_mode="r")
+        images, masks, kinds = (load(folder / f"{name}.npy") for name in ("images", "masks", "kinds"))
+        ends = np.cumsum(list(self.sizes.values()))
+        indices = {split: np.arange(end - self.sizes[split], end) for split, end in zip(SPLITS, ends, strict=True)}
+        self.open(ImageSet(images, np.array(kinds), indices, list(KINDS), [], list(SPLITS)))
+        if self.batch_type is MaskBatch:
+            parts = {split: slice(index[0], index[-1] + 1) for split, index in indices.items()}
+            sources = {split: MaskSource(images[part], masks[part]) for split, part in parts.items()}
+            self.sources, self.summary = dict[str, Source](sources), summarize_masks(sources, self.form)
+            self.processor = MaskProcessor(list(CLASSES), *self.form)
+
+    def _build(self, folder: Path) -> None:
+        drawn = [draw_scenes(count, self.form.height, self._seed(split)) for split, count in self.sizes.items()]
+        kinds = [scenes.layout.kind[np.arange(len(scenes.mask)), scenes.visible.argmax(1)] for scenes in drawn]
+        np.save(folder / "images.npy", np.concatenate([scenes.image for scenes in drawn]))
+        np.save(folder / "masks.npy", np.concatenate([scenes.mask for scenes in drawn]))
+        np.save(folder / "kinds.npy", np.concatenate(kinds))
+
+    def _seed(self, split: str) -> int:
+        return len(SPLITS) * self.seed + SPLITS.index(split)
+
+    def objects(self, split: str) -> list[list[SceneObject]]:
+        """List the objects of each picture, the farthest first: a later one hides an earlier one.
+
+        Args:
+            split: "train", "val" or "test".
+
+        Returns:
+            One list per picture, in the order of `sources[split]`.
+        """
+        found = lay_out(streams(self._seed(split), 0, self.sizes[split]))
+        return [found.objects(scene) for scene in range(self.sizes[split])]
