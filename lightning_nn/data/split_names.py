@@ -66,7 +66,8 @@ def _only(root: Path, split: str, paths: list[Path]) -> Path:
     first, *more = [path for path in paths if is_exact(path)] or paths
     if more:
         raise UserError(
-            f"{root}: {first.name} and {more[0].name} both could be {split}; keep one of them, or join them into one"
+            f"{root}: {first.name} and {more[0].name} both could be {split}; keep one of them, or join them; "
+            "rename what is a class"
         )
     return first
 
