@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits, sole_folder
@@ -34,7 +34,7 @@ def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple
         return {"train": path}, {}
     wrapped = [*_wrapped(path, suffixes)]
     for folder in wrapped:
-        if tables := _tables(folder, suffixes, notes):
+        if (tables := _tables(folder, suffixes, notes)) and not _only_lists(folder, tables.values()):
             return tables, {}
     of_folders: list[str] = []
     folders = _folders(path, of_folders)
@@ -81,6 +81,14 @@ def _wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
             return
         yield inside
         inside = None if any(map(_is_surely_table, _with_suffix(inside, suffixes))) else sole_folder(inside)
+
+
+def _only_lists(folder: Path, tables: Iterable[Path]) -> bool:
+    """Return whether tables such as train_list.txt rather list the files of the class folders beside them."""
+    if any(is_exact(table) or _is_surely_table(table) for table in tables):
+        return False
+    folders = [each for each in folder.iterdir() if each.is_dir() and _with_suffix(each, (".txt",))]
+    return len(folders) > 1
 
 
 def _with_suffix(folder: Path, suffixes: Collection[str]) -> list[Path]:

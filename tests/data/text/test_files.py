@@ -89,6 +89,15 @@ def test_split_tables_are_found_by_the_words_of_their_names(tmp_path: Path, wrap
     )
 
 
+def test_lists_of_files_beside_class_folders_are_no_tables(tmp_path: Path) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.txt").write_text(f"text of {label}", encoding="utf-8")
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_list.txt").write_text("a/1.txt\t0\nb/1.txt\t1\n", encoding="utf-8")
+    assert [record.text for record in TextFiles(tmp_path).records()["train"]] == ["text of a", "text of b"]
+
+
 def test_the_table_of_a_single_folder_is_read(tmp_path: Path) -> None:
     write(tmp_path, {"data/train-00000-of-00001.csv": "text,label\n一,x\n", "README.md": "二"})
     assert read(tmp_path) == {"train": [("一", "x")]}
