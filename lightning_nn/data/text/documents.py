@@ -165,7 +165,6 @@ class Documents(LabeledDataModule):
         self.summary = summary_table(indices, sizes, unknown)
         limits = (self.max_sentences, self.max_words)
         self.notes = [
-            f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
             *texts.notes,
             *_on_splits(corpus, texts, splits_off=only is None),

@@ -67,7 +67,8 @@ class TextFiles:
         self.report = ReadingReport()
         self._skipping = Skipping(bad_rows, self.report)
         self._wanted = wanted_names(text_column, label_column)
-        self._tables, self._folders = find_shards(path), {}
+        self._tables = find_shards(path)
+        self._folders: dict[str, Classes] = {}
         if not self._tables:
             tables, self._folders = find_texts(path, SUFFIXES, self.notes)
             self._tables = {split: [table] for split, table in tables.items()}
