@@ -11,6 +11,7 @@ import torch
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.normalization import unescape
 from lightning_nn.data.processor import InputOptions
 from lightning_nn.data.text.files import read_texts
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
@@ -26,10 +27,17 @@ class TextProcessor:
     Args:
         categories: name of each class, in the order of the labels.
         words: the vocabulary, the unknown word at 0.
-        segmenter: "jieba" or "chars".
+        segmenter: "jieba", "chars" or "words".
         user_words: words added to jieba's dictionary.
         max_sentences: sentences to which a text is truncated.
         max_words: words to which a sentence is truncated.
+        lower: make letters lower-case.
+        unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
+        trained_on: path or name of the data, for messages.
+
+    Attributes:
+        read: words of all texts encoded so far.
+        unknown: those of them that are not in the vocabulary.
     """
 
     kind = "text"
@@ -42,15 +50,20 @@ class TextProcessor:
         user_words: list[str],
         max_sentences: int,
         max_words: int,
+        lower: bool = False,
+        unescape: bool = False,
+        trained_on: str = "",
     ) -> None:
         self.categories = categories
         self.vocabulary = Vocabulary(words)
-        self.segmenter = Segmenter(segmenter, user_words)
+        self.segmenter = Segmenter(segmenter, user_words, lower=lower)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
+        self.unescape, self.trained_on = unescape, trained_on
+        self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
         """Segment a text into truncated sentences of words, as `encode` reads it; [] for a text without words."""
-        sentences = self.segmenter.sentences(text, self.max_sentences)
+        sentences = self.segmenter.sentences(unescape(text) if self.unescape else text, self.max_sentences)
         return [sentence[: self.max_words] for sentence in sentences]
 
     def encode(self, raw: list[Any]) -> TextBatch:
@@ -69,11 +82,17 @@ class TextProcessor:
             documents.append(len(segmented))
             sentences.extend(map(len, segmented))
             words.extend(word for sentence in segmented for word in sentence)
+        ids = self.vocabulary.ids(words)
+        self.read, self.unknown = self.read + len(ids), self.unknown + int((ids == 0).sum())
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
-            torch.from_numpy(self.vocabulary.ids(words)),
+            torch.from_numpy(ids),
         )
+
+    def unknown_share(self) -> float:
+        """Return the share of unknown words in all texts encoded so far, 0 before the first."""
+        return self.unknown / self.read if self.read else 0.0
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
         """Yield batches of texts of similar length: up to `batch_size` texts and `LONGEST` characters, or one text.
@@ -114,4 +133,7 @@ class TextProcessor:
             "user_words": self.user_words,
             "max_sentences": self.max_sentences,
             "max_words": self.max_words,
+            "lower": self.segmenter.lower,
+            "unescape": self.unescape,
+            "trained_on": self.trained_on,
         }
