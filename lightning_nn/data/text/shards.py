@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lightning_nn.data.class_folders import SPLIT_OF
 from lightning_nn.data.module import SPLITS
+from lightning_nn.data.split_names import SPLIT_OF
 from lightning_nn.data.text.rows import form_of
 from lightning_nn.errors import UserError
 
