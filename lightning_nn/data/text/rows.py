@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
-from lightning_nn.data.text.lines import read_lines
-from lightning_nn.data.text.signatures import HEAD, refuse_binary
-from lightning_nn.data.text.tables import Lines, Row, csv_rows, json_line_rows, json_rows, tsv_rows
-from lightning_nn.data.text.unpacking import Unpacked
+from lightning_nn.data.text.delimited import csv_rows, tsv_rows
+from lightning_nn.data.text.headers import SAMPLE, without_titles
+from lightning_nn.data.text.json_tables import json_line_rows, json_rows
+from lightning_nn.data.text.lines import UNDECODED, read_lines
+from lightning_nn.data.text.reading_report import BAD_BYTES, ReadingReport
+from lightning_nn.data.text.signatures import peek, refuse_binary
+from lightning_nn.data.text.tables import BadRowError, Lines, Row
+from lightning_nn.data.text.unpacking import opened
 from lightning_nn.errors import UserError
 
-_TEXT: dict[str, Callable[[Lines, str], Iterator[Row]]] = {
+TEXT: dict[str, Callable[[Lines, str, int], Iterator[Row]]] = {
     "tsv": tsv_rows,
     "txt": tsv_rows,
     "csv": csv_rows,
     "jsonl": json_line_rows,
     "json": json_rows,
 }
-_BINARY = {"parquet": parquet_rows, "xlsx": xlsx_rows}
-FORMS = (*_TEXT, *_BINARY)
-SUFFIXES = tuple(f".{form}{gz}" for gz in ("", ".gz") for form in (FORMS if not gz else _TEXT))
+BINARY = {"parquet": parquet_rows, "xlsx": xlsx_rows}
+FORMS = (*TEXT, *BINARY)
+SUFFIXES = tuple(f".{form}{gz}" for gz in ("", ".gz") for form in (FORMS if not gz else TEXT))
+
+
+def suffix_of(file: Path) -> str:
+    """Return the suffix of a file in lower case, ".csv.gz" for "a.CSV.gz"."""
+    name = file.name.lower()
+    return Path(name.removesuffix(".gz")).suffix + ".gz" if name.endswith(".gz") else file.suffix.lower()
 
 
 def form_of(file: Path) -> str | None:
     """Return the form of a table by its suffix, "csv" for "a.csv" and "a.csv.gz"; None if it has no known suffix."""
-    suffix = Path(file.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
-    return suffix if suffix in (_TEXT if file.suffix.lower() == ".gz" else FORMS) else None
+    suffix = suffix_of(file)
+    return suffix.removesuffix(".gz").removeprefix(".") if suffix in SUFFIXES else None
 
 
-def read_rows(file: Path, encoding: str = "utf-8", form: str | None = None) -> Iterator[Row]:
+def read_rows(
+    file: Path,
+    encoding: str = "utf-8",
+    form: str | None = None,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+) -> Iterator[Row]:
     """Yield the rows of a table in constant memory (a .json file that is not lines is held in memory).
 
-    Rows of a table with columns are lists, its header first; rows of JSON and Parquet files are dictionaries.
+    Rows of a table with columns are lists, its header first: titles and comments above it and repetitions of it are
+    left out. Rows of JSON, Parquet and fastText files are dictionaries.
 
     Args:
         file: the table; text may be packed with gzip.
         encoding: of text.
         form: "csv", "tsv", "txt" (tabs), "jsonl", "json", "parquet" or "xlsx"; None to go by the suffix.
+        wanted: names of columns that the user gave, by which a header is known.
+        lenient: yield a row that can't be read, with its error, and go on.
+        report: receives what was left out.
 
     Raises:
         UserError: an unknown form, a binary file of another form, or contents that are not in this form; names file,
@@ -49,19 +70,25 @@ def read_rows(file: Path, encoding: str = "utf-8", form: str | None = None) -> I
     form = form or form_of(file)
     if form not in FORMS:
         raise UserError(f"{file}: unknown kind of file; known are {', '.join(SUFFIXES)}")
-    with file.open("rb") as packed:
-        head = packed.peek(HEAD)[:HEAD]
-        if form in _BINARY:
-            _check_kind(head, form, file)
-            yield from _BINARY[form](file)
-        elif head.startswith(b"\x1f\x8b") and file.suffix.lower() == ".gz":
-            with io.BufferedReader(Unpacked(packed, file), 1 << 16) as stream:
-                yield from stream_rows(stream, file.name, encoding, form)
-        else:
-            yield from stream_rows(packed, file.name, encoding, form)
+    if form in BINARY:
+        _check_kind(form, file)
+        yield from without_titles(BINARY[form](file), wanted, report)
+        return
+    with opened(file) as stream:
+        yield from stream_rows(stream, file.name, encoding, form, wanted=wanted, lenient=lenient, report=report)
 
 
-def stream_rows(stream: BinaryIO, name: str, encoding: str, form: str) -> Iterator[Row]:
+def stream_rows(
+    stream: BinaryIO,
+    name: str,
+    encoding: str,
+    form: str,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+    sample: int = SAMPLE,
+) -> Iterator[Row]:
     """Yield the rows of a table of text from a stream, such as standard input; see `read_rows`.
 
     Args:
@@ -69,12 +96,44 @@ def stream_rows(stream: BinaryIO, name: str, encoding: str, form: str) -> Iterat
         name: of the file, for errors.
         encoding: of the text.
         form: "csv", "tsv", "txt", "jsonl" or "json".
+        wanted: see `read_rows`.
+        lenient: see `read_rows`.
+        report: see `read_rows`.
+        sample: number of lines that tell the dialect and the header: 1 to answer each line of a stream at once.
     """
-    return _TEXT[form](read_lines(stream, name, encoding), name)
+    rows = TEXT[form](read_lines(stream, name, encoding, lenient=lenient), name, sample)
+    checked = _with_bad_bytes(rows, encoding) if lenient else _without_errors(rows)
+    return without_titles(checked, wanted, report, sample)
 
 
-def _check_kind(head: bytes, form: str, file: Path) -> None:
+def _without_errors(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        if row.error:
+            raise row.error
+        yield row
+
+
+def _with_bad_bytes(rows: Iterator[Row], encoding: str) -> Iterator[Row]:
+    """Put an error in place of a row with bytes that could not be decoded."""
+    for row in rows:
+        if any(isinstance(cell, str) and UNDECODED.search(cell) for cell in _cells(row)):
+            yield Row(
+                row.place,
+                {},
+                BadRowError(f"{row.place}: bytes that are not {encoding} (another --data.encoding?)", BAD_BYTES),
+            )
+        else:
+            yield row
+
+
+def _cells(row: Row) -> Iterable[Any]:
+    return row.cells.values() if isinstance(row.cells, dict) else row.cells
+
+
+def _check_kind(form: str, file: Path) -> None:
     """Refuse a file that is not what its suffix says."""
+    with file.open("rb") as stream:
+        head = peek(stream)
     starts = {"parquet": b"PAR1", "xlsx": b"PK"}[form]
     if head.startswith(starts):
         return

@@ -305,7 +305,10 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
             {"train.csv": "text,label\n一,x\n", "val.csv": "label,text,label\nx,一,y\n"},
             r"^val\.csv:1: 2 columns are called 'label'",
         ),
-        ({"a.tsv": '一\t"x"\n二\t"y"\n'}, r'^a\.tsv:1: the label is "x"; all labels are in quotation marks.* as \.csv'),
+        (
+            {"a.tsv": '"一"二\t"x"\n二\t"y"\n'},
+            r'^a\.tsv:1: the label is "x"; all labels are in quotation marks.* as \.csv',
+        ),
         (
             {"train.tsv": "一\tx\n", "val.jsonl": '{"text": "一", "label": "x"}'},
             r"^val\.jsonl:1: an object, but train has columns without a header",
