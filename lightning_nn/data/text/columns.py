@@ -54,7 +54,7 @@ def find_columns(sample: Sequence[Row], name: str, text: str | None, label: str 
     names = [cell.strip() for cell in first]
     given = [wanted for wanted in (text, label) if wanted is not None]
     by_number = given and all(map(_is_number, given))
-    if _has_header(sample, names) or (not by_number and any(wanted in names for wanted in given)):
+    if has_header(sample, names) or (not by_number and any(wanted in names for wanted in given)):
         text, label = (_named(wanted, names) for wanted in (text, label))
         columns = _by_name(names, place, f"the header of {name}", text, label)
         _check_quotes(sample[1:], names.index(str(columns.label)), name)
@@ -85,7 +85,7 @@ def _check_quotes(rows: Sequence[Row], label: int, name: str) -> None:
         )
 
 
-def _has_header(sample: Sequence[Row], names: list[str]) -> bool:
+def has_header(sample: Sequence[Row], names: list[str]) -> bool:
     """Return whether the first row has a common column name that does not occur again in its column."""
     for i, name in enumerate(names):
         column = [str(list(row.cells)[i]).strip() for row in sample if len(row.cells) > i]

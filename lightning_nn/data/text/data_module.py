@@ -6,13 +6,13 @@ from pathlib import Path
 
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.documents import Documents, TextSet
-from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.files import TextFiles, read_words
 from lightning_nn.data.text.places import CLASS_NAMES
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 
-__all__ = ["TextData", "TextProcessor", "read_texts"]
+__all__ = ["TextData", "TextProcessor"]
 
 
 class TextData(Documents):
@@ -89,4 +89,5 @@ class TextData(Documents):
             notes=files.notes,
             fractions=self._fractions,
             user_words=user_words,
+            text_column=files.text_column,
         )

@@ -37,6 +37,7 @@ class TextSet(NamedTuple):
         notes: remarks on how the documents are read, for the user.
         fractions: fractions of all documents to split off as val and test where these are not provided.
         user_words: words added to jieba's dictionary.
+        text_column: column of the texts, see `TextProcessor`; "" for none.
         report: what the records add to while they are read.
     """
 
@@ -48,6 +49,7 @@ class TextSet(NamedTuple):
     notes: Sequence[str] = ()
     fractions: tuple[float, float] = (0.0, 0.0)
     user_words: Sequence[str] = ()
+    text_column: str = ""
     report: ReadingReport | None = None
 
 

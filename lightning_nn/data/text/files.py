@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -75,6 +74,12 @@ class TextFiles:
         return [*self._tables.values(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     @property
+    def text_column(self) -> str:
+        """The text column of tables as --data.text_column names it; "" for folders."""
+        text = self.columns.text
+        return str(text + 1) if isinstance(text, int) else text
+
+    @property
     def splits(self) -> list[str]:
         """The splits that are provided."""
         return [*(self._folders or self._tables)]
@@ -111,7 +116,7 @@ class TextFiles:
         text, label, width, _ = self.columns
         for place, cells in read_rows(table, self.encoding):
             if isinstance(cells, dict):
-                yield place, _plain(cells, text, place), clean_label(_plain(cells, label, place))
+                yield place, plain_text(cells, text, place), clean_label(plain_text(cells, label, place))
                 continue
             if isinstance(text, str):
                 header = [cell.strip() for cell in cells]
@@ -160,27 +165,6 @@ class TextFiles:
                 yield LabeledText(decode(file.read_bytes(), self.encoding, place), label, place)
 
 
-def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
-    """Yield the texts to predict on, one per line, empty lines included, in constant memory.
-
-    Args:
-        path: a file, or "-" for standard input.
-        encoding: of the file.
-
-    Raises:
-        UserError: no such file, or bytes that are not in this encoding; names the line.
-    """
-    check_encoding(encoding)
-    if path == "-":
-        yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
-        return
-    if not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "does not exist"
-        raise UserError(f"{path} {what}; expected a file with one text per line, or - for standard input")
-    with Path(path).open("rb") as stream:
-        yield from (line.rstrip("\r\n") for _, line in read_lines(stream, path, encoding))
-
-
 def read_words(path: Path) -> list[str]:
     """Read the entries of a user dictionary, one per line; empty lines are skipped.
 
@@ -218,7 +202,7 @@ def _position(header: list[str], name: str | int, place: str) -> int:
     return header.index(str(name))
 
 
-def _plain(cells: dict[str, Any], name: str | int, place: str) -> str:
+def plain_text(cells: dict[str, Any], name: str | int, place: str) -> str:
     """Return a value of a JSON object as text, "" for null and for numbers that are not finite."""
     if isinstance(name, int):
         raise UserError(f"{place}: an object, but train has columns without a header; use one format for all splits")

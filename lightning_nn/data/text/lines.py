@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from lightning_nn.data.text.signatures import HEAD, peek, refuse_binary
@@ -24,13 +24,21 @@ def check_encoding(encoding: str) -> None:
         raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
 
 
-def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iterator[tuple[int, str]]:
+class DecodingError(UserError):
+    """Bytes that are not in the stated encoding."""
+
+
+def read_lines(
+    stream: BinaryIO, name: str, encoding: str | None = None, bad: Callable[[int, str], object] | None = None
+) -> Iterator[tuple[int, str]]:
     """Yield lines, including their line ends, with their numbers from 1; a byte order mark is dropped.
 
     Args:
         stream: binary stream.
         name: of the file, for errors.
         encoding: a Python codec; None for files that must be UTF-8, whose errors don't suggest another encoding.
+        bad: takes number and error of a line with bytes that are not in this encoding, which is then read with U+FFFD
+            in their place; None to raise the error. Those of UTF-16 are always raised.
 
     Raises:
         UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
@@ -48,7 +56,13 @@ def read_lines(stream: BinaryIO, name: str, encoding: str | None = None) -> Iter
         return
     utf8 = False
     for number, raw in enumerate(stream, 1):
-        line = decode(raw, encoding, name, number, after_utf8=utf8)
+        try:
+            line = decode(raw, encoding, name, number, after_utf8=utf8)
+        except DecodingError as error:
+            if bad is None:
+                raise
+            bad(number, str(error))
+            line = raw.decode(encoding or "utf-8", "replace")
         utf8 = utf8 or _wide(line) > 0
         yield number, _with_end(line, name, number)
 
@@ -77,7 +91,7 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
         remedy = _remedy(raw, encoding, first=line == 1, after_utf8=after_utf8)
         line += raw.count(b"\n", 0, error.start)
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise UserError(
+        raise DecodingError(
             f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {codec}; {remedy}"
         ) from None
     if line == 1 and 4 * text.count("\0") > len(text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +10,8 @@ import torch
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
-from lightning_nn.data.processor import InputOptions
-from lightning_nn.data.text.files import read_texts
+from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.text.prediction_inputs import read_inputs
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -30,6 +29,12 @@ class TextProcessor:
         user_words: words added to jieba's dictionary.
         max_sentences: sentences to which a text is truncated.
         max_words: words to which a sentence is truncated.
+        text_column: column of the texts in the table of training, as --data.text_column names it, several joined by
+            commas; "" if it was no table.
+
+    Attributes:
+        read: words of all texts encoded so far.
+        unknown: those of them that are not in the vocabulary.
     """
 
     kind = "text"
@@ -42,11 +47,14 @@ class TextProcessor:
         user_words: list[str],
         max_sentences: int,
         max_words: int,
+        text_column: str = "",
     ) -> None:
         self.categories = categories
         self.vocabulary = Vocabulary(words)
         self.segmenter = Segmenter(segmenter, user_words)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
+        self.text_column = text_column
+        self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
         """Segment a text into truncated sentences of words, as `encode` reads it; [] for a text without words."""
@@ -69,11 +77,19 @@ class TextProcessor:
             documents.append(len(segmented))
             sentences.extend(map(len, segmented))
             words.extend(word for sentence in segmented for word in sentence)
+        ids = self.vocabulary.ids(words)
+        without = words.count("")
+        self.read += len(ids) - without
+        self.unknown += int((ids == 0).sum()) - without
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
-            torch.from_numpy(self.vocabulary.ids(words)),
+            torch.from_numpy(ids),
         )
+
+    def unknown_share(self) -> float:
+        """Return the share of unknown words in all texts encoded so far, 0 before the first."""
+        return self.unknown / self.read if self.read else 0.0
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
         """Yield batches of texts of similar length: up to `batch_size` texts and `LONGEST` characters, or one text.
@@ -88,14 +104,13 @@ class TextProcessor:
         for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
-    def inputs(self, options: InputOptions) -> Iterator[str]:
-        """Read texts: those given one by one, then the lines of a file.
+    def inputs(self, options: InputOptions) -> Iterator[Record]:
+        """Read texts: those given one by one, then the lines or the rows of a file.
 
         Raises:
-            UserError: see `lightning_nn.data.text.files.read_texts`.
+            UserError: see `lightning_nn.data.text.prediction_inputs.read_inputs`.
         """
-        lines = read_texts(options.file, options.encoding) if options.file else ()
-        return itertools.chain(options.text or (), lines)
+        return read_inputs(options, self.text_column)
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return the names of the rows of weight tables: categories, words, and the characters of the words."""
@@ -114,4 +129,5 @@ class TextProcessor:
             "user_words": self.user_words,
             "max_sentences": self.max_sentences,
             "max_words": self.max_words,
+            "text_column": self.text_column,
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +26,17 @@ def check_unpacked(file: Path, unpacked: int) -> None:
     limit = max(_FREE, _RATIO * file.stat().st_size)
     if unpacked > limit:
         raise UserError(_TOO_MUCH.format(file=file, size=limit >> 20, ratio=_RATIO))
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Open a file, unpacked if it is called .gz and is one."""
+    with file.open("rb") as packed:
+        if file.suffix.lower() == ".gz" and packed.peek(2).startswith(b"\x1f\x8b"):
+            with io.BufferedReader(Unpacked(packed, file), 1 << 16) as stream:
+                yield stream
+        else:
+            yield packed
 
 
 class Unpacked(io.RawIOBase):
