@@ -7,43 +7,53 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lightning_nn.data.normalization import normalize_text
+from lightning_nn.data.split_names import find_named_splits
 from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
 
-_NAMES = {"train": ("train", "training"), "val": ("val", "dev", "valid", "validation"), "test": ("test", "testing")}
-SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
 
-
-def find_splits(root: Path, notes: list[str]) -> dict[str, Path]:
+def find_splits(root: Path, suffixes: Collection[str], what: str, notes: list[str]) -> dict[str, Path]:
     """Find the folder of each split; without split folders, the root itself is train.
+
+    A folder that holds nothing but one other folder of folders is looked through, as archives are often packed.
 
     Args:
         root: a folder.
+        suffixes: of the files to find, in lower case.
+        what: noun for such a file, for the notes.
         notes: receives the names of what is not read.
 
     Raises:
-        UserError: a split without train, or two folders for one split.
+        UserError: a split without train, two folders for one split, or folders that could be classes beside train.
     """
-    places: dict[str, Path] = {}
-    passed = []
-    for place in _subfolders(root):
-        split = SPLIT_OF.get(place.name.lower())
-        if split is None:
-            passed.append(place.name)
-        elif split in places:
-            raise UserError(f"{root}: {places[split].name} and {place.name} both could be {split}; keep one of them")
-        else:
-            places[split] = place
+    root = _look_through(root)
+    places = find_named_splits(root, _subfolders(root))
+    passed = [place for place in _subfolders(root) if place not in places.values()]
     train = places.pop("train", None)
     if train is not None and any(_subfolders(train)):
+        if not places and (loose := [place for place in passed if _own_files(place, suffixes)]):
+            raise UserError(
+                f"{root}: {train.name} has class folders, as the training split, but {loose[0].name} beside it holds "
+                f"{what}s, as a class; move one of the two to another place"
+            )
         if passed:
-            notes.append(f"not read, because the classes are in {train.name}: {', '.join(passed)}")
-        return {"train": train, **places}
+            notes.append(f"not read, because the classes are in {train.name}: {', '.join(p.name for p in passed)}")
+        train = _look_through(train)
+        classes = {place.name for place in _subfolders(train)}
+        found = {"train": train}
+        for split, outer in places.items():
+            place = _look_through(outer, classes)
+            if any(_subfolders(place)) or not _own_files(place, suffixes):
+                found[split] = place
+            else:
+                notes.append(f"left out, unlabelled: the {what}s of {place} are not in class folders")
+        return found
     if places:  # a `train` folder without subfolders is a class named train (locomotives), not the training split
+        place = next(iter(places.values()))
         raise UserError(
-            f"{next(iter(places.values()))}: a split of the data, but {root} has no train folder with class "
-            "folders; put the class folders to train on into train/"
+            f"{place}: a split of the data, but {root} has no train folder with class folders; put the class folders "
+            f"to train on into train/, or rename {place.name} if it is a class"
         )
     return {"train": root}
 
@@ -61,10 +71,11 @@ def find_classes(
         notes: receives the names of what is not read.
 
     Raises:
-        UserError: two folders with one class name, or a folder whose name is empty once cleaned.
+        UserError: two folders with one class name, a folder whose name is empty once cleaned, or one that holds several
+            folders of files but no file of its own.
     """
     folders = {split: list(_subfolders(place)) for split, place in places.items()}
-    outside = {_identity(place) for place in (*root.resolve().parents, root, *places.values())}
+    outside = {_identity(each) for place in (root, *places.values()) for each in (place, *place.resolve().parents)}
     outside |= {_identity(folder) for split in folders.values() for folder in split}
     found: dict[str, Classes] = {}
     for split, place in places.items():
@@ -77,12 +88,19 @@ def find_classes(
             if not name or name in found[split]:
                 raise UserError(f"{str(folder)!r}: two classes would be called {name!r}; rename the folder")
             if files:
+                _check_class(folder, files, what)
                 found[split][name] = files
             else:
                 notes.append(f"not a class, because it holds no {what}: {folder}")
         if others:
             notes.append(f"skipped, not {what}s in a class by location and suffix: {_count(others)}")
     return found
+
+
+def sole_folder(folder: Path) -> Path | None:
+    """Return the only folder in a folder, hidden ones apart; None if there are none or several."""
+    inside = list(_subfolders(folder))
+    return inside[0] if len(inside) == 1 else None
 
 
 def clean_label(label: str) -> str:
@@ -122,6 +140,37 @@ def files_below(
             path = Path(place, name)
             (wanted if path.suffix.lower() in suffixes else others).append(path)
     return wanted, others
+
+
+def _look_through(folder: Path, classes: Collection[str] = ()) -> Path:
+    """Follow folders that hold a single folder of folders, or one of their own name; never into a class or a split."""
+    seen = {_identity(folder)}
+    while (inside := sole_folder(folder)) is not None:
+        packed = any(_subfolders(inside)) or inside.name == folder.name
+        other = set(find_named_splits(folder, [inside])) - set(find_named_splits(folder, [folder])) - {"train"}
+        if not packed or other or inside.name in classes or _identity(inside) in seen:
+            break
+        seen.add(_identity(inside))
+        folder = inside
+    return folder
+
+
+def _check_class(folder: Path, files: list[Path], what: str) -> None:
+    """Refuse a class whose files are in several folders, none directly in it or in the one folder that wraps them."""
+    if files[0].parent == folder:  # the files of a folder come before those of its subfolders
+        return
+    common = Path(os.path.commonpath([file.parent for file in files]))
+    if files[0].parent != common:
+        inside = ", ".join(sorted({file.relative_to(common).parts[0] for file in files})[:3])
+        raise UserError(
+            f"{common}: no {what} of its own, only folders of them, such as {inside}; if these are classes, give their "
+            "folder as --data.path, or call the folders of the splits train, val and test; if "
+            f"{folder.name} is a class, put its {what}s directly into it"
+        )
+
+
+def _own_files(folder: Path, suffixes: Collection[str]) -> bool:
+    return any(each.suffix.lower() in suffixes and not each.is_dir() for each in _visible(folder))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

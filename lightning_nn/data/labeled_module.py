@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
+from lightning_nn.data.class_notes import note_on_classes, warning_of_missing
 from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import LabeledProcessor
@@ -50,8 +51,7 @@ class LabeledDataModule(DataModule):
     def class_counts(self) -> list[int]:
         """Number of training samples per class; zeros if there is no train split."""
         self.prepare_once()
-        labels = self.labels("train") if "train" in self.sources else np.empty(0, np.int64)
-        return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
+        return self._counts("train")
 
     def labels(self, split: str) -> Index:
         """Return the class of each sample of a split, int64 (N,).
@@ -61,6 +61,26 @@ class LabeledDataModule(DataModule):
         """
         self.prepare_once()
         return cast(LabeledSource, self.sources[split]).labels
+
+    def prepare_once(self) -> None:
+        """Also note the classes with their counts, and warn of those that a provided val or test never shows.
+
+        Raises:
+            UserError: see `DataModule.prepare_once`.
+        """
+        if self._prepared:
+            return
+        super().prepare_once()
+        split = next(iter(self.sources))
+        self.notes = [note_on_classes(self.categories, self._counts(split), split), *self.notes]
+        if "train" in self.sources:
+            for split in [each for each in ("val", "test") if each in self.sources and each in self.provided_splits]:
+                self.notes += warning_of_missing(self.categories, self.class_counts, self._counts(split), split)
+
+    def _counts(self, split: str) -> list[int]:
+        """Return the number of samples of each class in a split; zeros if there is no such split."""
+        labels = self.labels(split) if split in self.sources else np.empty(0, np.int64)
+        return [int(n) for n in np.bincount(labels, minlength=len(self.processor.categories))]
 
     def setup(self, stage: str) -> None:
         """Also pass the class counts of train to the model."""

@@ -23,7 +23,7 @@ class Bulletins(Documents):
         test_size: documents in the test split.
         seed: of the documents, which are the same on every machine; the splits are generated independently.
         batch_size: most documents in a batch of one process; "all" is the whole set.
-        segmenter: "jieba", Chinese words, or "chars", each character a word.
+        segmenter: "jieba", Chinese words, "chars", each character a word, or "words", words between spaces.
         min_count: words that occur less often in train are unknown.
         max_batch_words: most words in a batch of one process.
     """
@@ -78,6 +78,7 @@ class Bulletins(Documents):
             files=[Path(str(module.__file__)) for module in (generator, lexicon)],
             settings={"sizes": self._sizes, "seed": self.seed},
             order=list(CATEGORIES),
+            name="the bulletins",
             notes=[f"the best possible accuracy is {BAYES_ACCURACY:.1%}"],
         )
 

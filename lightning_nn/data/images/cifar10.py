@@ -77,7 +77,8 @@ class CIFAR10(LabeledImages):
             self.open(self._read_folders(root))
 
     def _read_folders(self, root: Path) -> ImageSet:
-        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED, only=self.evaluation_split)
+        scale, only = self.trained_scale, self.evaluation_split
+        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED, scale=scale, only=only)
         if len(folders.categories) != len(CATEGORIES):
             raise UserError(
                 f"{root}: {len(folders.categories)} class folders, but CIFAR-10 has 10; read other images with "

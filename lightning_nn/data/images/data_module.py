@@ -22,9 +22,10 @@ _SHOWN = 5  # number of broken files that a note names
 class Images(LabeledImages):
     """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
 
-    `val` may also be called `dev` or `valid`. A missing split is split off from train, stratified by class and always
-    the same for a seed. Folders may be nested below a class. Images that can't be read are skipped and reported. All
-    images are decoded once and kept in the cache.
+    A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A single folder
+    around all is looked through. A missing split is split off from train, stratified by class and always the same for
+    a seed. Folders may be nested below a class that has images of its own. Images that can't be read are skipped and
+    reported. All images are decoded once and kept in the cache.
 
     Args:
         path: the folder.
@@ -76,7 +77,13 @@ class Images(LabeledImages):
             raise UserError("say where your images are: --data.path FOLDER, with one folder per class in it")
         root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
         data = read_class_folders(
-            root, self.form, *fractions, self.split_seed, max_pixels=self.max_pixels, only=self.evaluation_split
+            root,
+            self.form,
+            *fractions,
+            self.split_seed,
+            max_pixels=self.max_pixels,
+            scale=self.trained_scale,
+            only=self.evaluation_split,
         )
         self.open(data, self.max_pixels)
 
@@ -89,6 +96,7 @@ def read_class_folders(
     seed: int,
     *,
     max_pixels: int = MAX_PIXELS,
+    scale: int | None = None,
     only: str | None = None,
 ) -> ImageSet:
     """Read class folders, or splits of class folders, and split off missing splits from train.
@@ -100,6 +108,7 @@ def read_class_folders(
         test_fraction: likewise for testing.
         seed: seed of the random split.
         max_pixels: maximum number of pixels of an image.
+        scale: of a trained model's images with more than 8 bits a channel; see `decode`.
         only: the only split to return, all images if it has no folder; None for all splits.
 
     Raises:
@@ -110,26 +119,28 @@ def read_class_folders(
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     notes: list[str] = []
     try:
-        places = find_splits(root, notes)
+        places = find_splits(root, SUFFIXES, "image", notes)
         found = find_classes(root, places, SUFFIXES, "image", notes)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read it; change its permissions") from error
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, provided = _number(found, categories)
-    images, broken, fingerprints = decode(files, root, form, max_pixels)
+    images, broken, fingerprints, found_scale, note = decode(files, root, form, max_pixels, scale)
+    notes += [note] if note else []
     _report_broken(broken, files, notes)
+    scale = scale or found_scale
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(index, readable) for split, index in provided.items()}
     _check_readable(indices, labels, categories, places, broken)
     if only is not None:
         indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
-        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files)
+        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
     _split_off_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
     if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few images to split off val and test; each class needs at least three")
     indices = {split: indices[split] for split in SPLITS}
-    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files)
+    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
 
 
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:

@@ -26,6 +26,7 @@ class ImageSet(NamedTuple):
         provided_splits: splits that the data itself provides; the others were split off.
         fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
         files: file of each image; empty if there are none.
+        scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
     """
 
     images: Pixels
@@ -36,6 +37,7 @@ class ImageSet(NamedTuple):
     provided_splits: list[str]
     fingerprints: Fingerprints | None = None
     files: Sequence[Path] = ()
+    scale: int | None = None
 
 
 class LabeledImages(LabeledDataModule):
@@ -47,6 +49,11 @@ class LabeledImages(LabeledDataModule):
 
     describes = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
+
+    @property
+    def trained_scale(self) -> int | None:
+        """Scale of the images that a trained model has seen, if it has one."""
+        return getattr(self.fixed_processor, "scale", None)
 
     def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
         """Make sources, processor and table.
@@ -60,7 +67,7 @@ class LabeledImages(LabeledDataModule):
             for split, indices in data.indices.items()
         }
         self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
-        self.processor = ImageProcessor(data.categories, *self.form, max_pixels=max_pixels)
+        self.processor = ImageProcessor(data.categories, *self.form, data.scale, max_pixels=max_pixels)
         self.provided_splits, self.notes = data.provided_splits, data.notes
         self.summary = summarize(self.sources, self.form)
 

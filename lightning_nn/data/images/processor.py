@@ -25,6 +25,8 @@ class ImageProcessor:
         height: height in pixels.
         width: width in pixels.
         fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
+        scale: value that becomes 255 in an image with more than 8 bits a channel, as in training; None if all training
+            images had 8 bits. An image that does not fit it is refused.
         max_pixels: maximum number of pixels of a raw image; a larger one is refused before it is decoded. Not in the
             state, so that predict may raise it.
     """
@@ -38,11 +40,13 @@ class ImageProcessor:
         height: int,
         width: int,
         fit: Literal["crop", "squash"] = "crop",
+        scale: int | None = None,
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
+        self.scale = scale
         self.max_pixels = max_pixels
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
@@ -61,7 +65,7 @@ class ImageProcessor:
         limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, image in enumerate(raw):
-            images[i] = read_image(image, self.form, limit)
+            images[i] = read_image(image, self.form, limit, self.scale)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
@@ -97,4 +101,5 @@ class ImageProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
-        return {"categories": list(self.categories), **self.form._asdict()}
+        scale = {} if self.scale is None else {"scale": self.scale}
+        return {"categories": list(self.categories), **self.form._asdict(), **scale}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -82,33 +83,39 @@ class PixelLimit:
                 self._changed.notify_all()
 
 
-def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None) -> Pixels:
+Scale = int | Literal["unknown"] | None
+
+
+def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None, scale: Scale = None) -> Pixels:
     """Read an image: EXIF orientation applied, transparent pixels on white, the first frame of an animation.
 
     Args:
         picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         form: form to which the image is converted; resizing is bilinear with antialiasing.
         limit: bound on decoded pixels; threads that share it wait for one another.
+        scale: value that becomes 255 in an image with more than 8 bits a channel; None for 65535 of integers and 1 of
+            floats, "unknown" to raise `UnscaledImageError` for such an image.
 
     Returns:
         uint8 (C, H, W).
 
     Raises:
+        UnscaledImageError: see `scale`.
         UserError: the image can't be read, or has more pixels than `limit` allows.
     """
     limit = limit or PixelLimit()
     name = picture if isinstance(picture, str | Path) else f"an image ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path):
-            return _read_file(Path(picture), form, limit)
+            return _read_file(Path(picture), form, limit, scale)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
             raise UserError(f"an image is a path, a PIL image or an array, not {type(picture).__name__}")
         limit.check(*picture.size)
         with limit.decoding(picture.width * picture.height):
-            return _convert(picture, form)
-    except UserError:
+            return _convert(picture, form, scale)
+    except (UserError, UnscaledImageError):
         raise
     except FileNotFoundError:
         raise UserError(f"{name}: no such file") from None
@@ -116,7 +123,7 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
         raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
-def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
+def _read_file(path: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels:
     with path.open("rb") as file:
         image = _open(file, str(path))
         limit.check(*image.size)
@@ -128,7 +135,7 @@ def _read_file(path: Path, form: ImageForm, limit: PixelLimit) -> Pixels:
         # A progressive JPEG is held at full size all the same.
         width, height = claimed if "progressive" in image.info else image.size
         with limit.decoding(width * height):
-            return _convert(image, form)
+            return _convert(image, form, scale)
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
@@ -173,12 +180,12 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
-def _convert(image: Image.Image, form: ImageForm) -> Pixels:
+def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
     """Convert to upright, opaque, 8 bits a channel, and the colours and size of the form."""
     with suppress(Exception):  # a damaged EXIF block; damaged pixels raise when they are loaded
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow would copy an upright image
             image = ImageOps.exif_transpose(image)
-    image = _opaque(_eight_bits(image))
+    image = _opaque(_eight_bits(image, scale))
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
@@ -195,19 +202,19 @@ def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit integers and floats of 0 to 1 to 0 to 255; Pillow would clip at 255."""
+def _eight_bits(image: Image.Image, scale: Scale) -> Image.Image:
+    """Scale integers of 16 and 32 bits and floats to 0 to 255; Pillow would clip at 255."""
     if not image.mode.startswith("I") and image.mode != "F":
         return image
     values = np.asarray(image)
+    found = ValueRange(float(values.min()), float(values.max()), image.mode == "F")
+    if scale == "unknown":
+        raise UnscaledImageError(found)
+    factor = found.factor(scale)
     scaled = np.empty(values.shape, np.uint8)
     rows = max(1, _BAND // image.width)
     for start in range(0, image.height, rows):
-        band = values[start : start + rows]
-        if image.mode == "F":
-            scaled[start : start + rows] = np.rint(255 * np.clip(np.nan_to_num(band), 0, 1))
-        else:
-            scaled[start : start + rows] = (np.clip(band.astype(np.int64), 0, 65_535) + 128) // 257
+        scaled[start : start + rows] = np.rint(np.minimum(values[start : start + rows] * factor, 255))
     return Image.fromarray(scaled)
 
 

@@ -6,11 +6,11 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,14 +18,15 @@ import torch
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, Scale, read_image
+from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
 
 _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
-_FORMAT = 2  # of the cache
+_FORMAT = 3  # of the cache
 _CHUNK = 256  # maximum number of decoded images in memory
 _CHUNK_BYTES = 1 << 26  # their maximum size
 
@@ -94,14 +95,20 @@ class Decoded(NamedTuple):
         images: uint8 (N, C, H, W), in the order of the files.
         broken: reason for each file that can't be read, by its index; its row of the array is zero.
         fingerprints: uint64 (N,), hash of each image.
+        scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
+        note: remark on the scale, for the user; "" if there is none.
     """
 
     images: Pixels
     broken: dict[int, str]
     fingerprints: Fingerprints
+    scale: int | None
+    note: str
 
 
-def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(
+    files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS, scale: int | None = None
+) -> Decoded:
     """Decode images into one array in the cache, or memory-map it if it is already there.
 
     The cache identifies a file by its name below `root`, its size, modification time and inode change time.
@@ -112,18 +119,23 @@ def decode(files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX
         form: form to which images are converted.
         max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
             at once, so that memory is bounded.
+        scale: that of a trained model; None to choose one for all files.
+
+    Raises:
+        UserError: no scale fits all files.
     """
     stamps = [_stamp(file, root) for file in files]
-    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "files": stamps}
+    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "scale": scale, "files": stamps}
     # Threads pay off if decoding takes longer than passing an image on: measured, 64 KB files gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
     workers = (os.cpu_count() or 1) if large else 1
-    build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels))
+    build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels), scale=scale)
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
     reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
-    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"))
+    found = json.loads((folder / "scale.json").read_text(encoding="utf-8"))
+    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"), found["scale"], found["note"])
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
@@ -151,25 +163,60 @@ def _stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _build(folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit) -> None:
-    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map."""
+def _build(
+    folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit, scale: int | None
+) -> None:
+    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map.
+
+    Images with more than 8 bits a channel are decoded again once all files are read and the scale is known.
+    """
     broken: dict[int, str] = {}
+    deep: dict[int, ValueRange] = {}
     fingerprints = np.empty(len(files), np.uint64)
+    blank = np.zeros(form.shape, np.uint8)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
-        chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
-        for start in _progress(range(0, len(files), chunk)):
-            some = files[start : start + chunk]
-            read = partial(_try_read, form=form, limit=limit)
-            for number, result in enumerate(pool.map(read, some) if workers > 1 else map(read, some), start):
-                if isinstance(result, str):
-                    broken[number] = result.removeprefix(str(files[number]))
-                    result = np.zeros(form.shape, np.uint8)
+        begin = stream.tell()
+        read = partial(_read_all, files, form=form, limit=limit, run=pool.map if workers > 1 else map)
+        for number, result in read(range(len(files)), scale="unknown"):
+            if isinstance(result, ValueRange):
+                deep[number] = result
+            elif isinstance(result, str):
+                broken[number] = result
+            image = result if isinstance(result, np.ndarray) else blank
+            stream.write(image.tobytes())
+            fingerprints[number] = fingerprint_image(image)
+        ranges = {files[number]: values for number, values in deep.items() if not values.fault()}
+        chosen = scale or (choose_scale(ranges) if ranges else None)
+        for number, result in read([*deep], scale=chosen):
+            if isinstance(result, np.ndarray):
+                stream.seek(begin + number * result.size)
                 stream.write(result.tobytes())
                 fingerprints[number] = fingerprint_image(result)
+            else:
+                broken[number] = str(result)
     np.save(folder / "fingerprints.npy", fingerprints)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
+    note = note_on_scale(ranges, chosen, len(files), trained=scale is not None) if ranges and chosen else ""
+    (folder / "scale.json").write_text(json.dumps({"scale": chosen, "note": note}), encoding="utf-8")
+
+
+def _read_all(
+    files: list[Path],
+    numbers: Sequence[int],
+    *,
+    form: ImageForm,
+    limit: PixelLimit,
+    run: Callable[..., Any],
+    scale: Scale,
+) -> Iterator[tuple[int, Pixels | ValueRange | str]]:
+    """Yield the number of each file with its pixels, or its range if the scale is unknown, or why it can't be read."""
+    read = partial(_try_read, form=form, limit=limit, scale=scale)
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
+    for start in _progress(range(0, len(numbers), chunk)):
+        some = numbers[start : start + chunk]
+        yield from zip(some, run(read, [files[number] for number in some]), strict=True)
 
 
 def _progress(steps: range) -> Iterator[int]:
@@ -181,8 +228,10 @@ def _progress(steps: range) -> Iterator[int]:
     return iter(track(steps, "decoding images", console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: Path, form: ImageForm, limit: PixelLimit) -> Pixels | str:
+def _try_read(file: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels | ValueRange | str:
     try:
-        return read_image(file, form, limit)
+        return read_image(file, form, limit, scale)
+    except UnscaledImageError as deep:
+        return deep.values
     except UserError as error:
-        return str(error)
+        return str(error).removeprefix(str(file))

@@ -77,7 +77,7 @@ def xlsx_rows(file: Path) -> Iterator[Row]:
                 rows = _sheet_rows(sheet, file.name)
                 if first := list(islice(rows, _SAMPLE)):
                     width = max(len(row.cells) for row in first)
-                    for place, cells in chain(first, rows):
+                    for place, cells, _ in chain(first, rows):
                         yield Row(place, [*cells, *[""] * (width - len(cells))])
                     return
         finally:

@@ -6,73 +6,91 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lightning_nn.data.text.headers import LABEL_NAMES, TEXT_NAMES, find_header
 from lightning_nn.data.text.tables import Row
 from lightning_nn.errors import UserError, nearest
 
-TEXT_NAMES = (
-    *("text", "review", "content", "sentence", "document", "comment", "body", "message", "description"),
-    *("headline", "title", "query", "question", "文本", "正文", "内容", "评论", "句子", "标题"),
-)
-LABEL_NAMES = (
-    *("label", "category", "class", "target", "topic", "sentiment", "intent", "polarity", "rating"),
-    *("标签", "类别", "分类", "类目", "情感"),
-)
 _MANY = 20  # rows from which on repeated values are no coincidence
+_ENDS = (("1", "2"), ("_1", "_2"), ("a", "b"), ("_a", "_b"))
+_PAIRS = (
+    *((f"{name}{a}", f"{name}{b}") for name in ("text", "sentence", "question", "query", "q", "s") for a, b in _ENDS),
+    *(("premise", "hypothesis"), ("query", "title"), ("question", "answer"), ("context", "response")),
+)
 
 
 class Columns(NamedTuple):
     """The columns of text and label.
 
     Attributes:
-        text: name of the text column, or its number from 0 if there is no header.
+        text: names of the text columns, or their numbers from 0 if there is no header; several are joined.
         label: name or number of the label column, likewise.
         width: number of columns in each row, if there is no header.
         notes: remarks on the choice, for the user.
     """
 
-    text: str | int
+    text: list[str] | list[int]
     label: str | int
     width: int
     notes: list[str]
 
+    @property
+    def text_column(self) -> str:
+        """What `--data.text_column` would say."""
+        return ",".join(str(column + 1 if isinstance(column, int) else column) for column in self.text)
 
-def find_columns(sample: Sequence[Row], name: str, text: str | None, label: str | None) -> Columns:
+
+def find_columns(
+    sample: Sequence[Row], name: str, text: str | None, label: str | None, *, classes: bool = False
+) -> Columns:
     """Choose the text and label columns from the first rows of a file: by header, by keys, or by their contents.
 
     Args:
         sample: the first rows, at least one.
         name: of the file, for notes.
-        text: name of the text column, or its number from 1; None to guess.
+        text: name of the text column, or its number from 1; several with commas between; None to guess.
         label: name of the label column, or its number from 1; None to guess.
+        classes: whether a file beside the table names the classes that its labels count.
 
     Raises:
         UserError: no such column, or the columns can't be told apart.
     """
-    place, first = sample[0]
+    place, first = sample[0][:2]
     if isinstance(first, dict):
         return _by_name(list(first), place, f"the keys of {name}", text, label)
     names = [cell.strip() for cell in first]
-    given = [wanted for wanted in (text, label) if wanted is not None]
-    by_number = given and all(map(_is_number, given))
-    if has_header(sample, names) or (not by_number and any(wanted in names for wanted in given)):
-        text, label = (_named(wanted, names) for wanted in (text, label))
+    if find_header(sample, wanted_names(text, label)) == 0:
         columns = _by_name(names, place, f"the header of {name}", text, label)
         _check_quotes(sample[1:], names.index(str(columns.label)), name)
     else:
-        columns = _by_number(sample, names, text, label)
+        columns = _by_number(sample, names, text, label, classes)
         _check_quotes(sample, int(columns.label), name)
     return columns
+
+
+def wanted_names(text: str | None, label: str | None) -> list[str]:
+    """Return the names of columns that the user gave, which a header holds; none if all are numbers."""
+    wanted = [name for given in (text, label) if given is not None for name in (given, *_split(given))]
+    return [] if all(map(_is_number, wanted)) else wanted
+
+
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _is_number(wanted: str) -> bool:
     return wanted.isascii() and wanted.isdigit()
 
 
-def _named(wanted: str | None, names: list[str]) -> str | None:
-    """Convert a column number, from 1, to the column's name; return names unchanged."""
-    if wanted is None or wanted in names or not _is_number(wanted) or not 1 <= int(wanted) <= len(names):
-        return wanted
-    return names[int(wanted) - 1]
+def _find(wanted: str | None, names: list[str], *, several: bool) -> list[str]:
+    """Return the columns that the user gave by name or by number from 1; names that there are not as they are."""
+    if wanted is None:
+        return []
+    parts = [wanted] if wanted in names or not several else _split(wanted)
+    numbers = range(1, len(names) + 1)
+    return [
+        names[int(part) - 1] if part not in names and _is_number(part) and int(part) in numbers else part
+        for part in parts
+    ]
 
 
 def _check_quotes(rows: Sequence[Row], label: int, name: str) -> None:
@@ -85,21 +103,19 @@ def _check_quotes(rows: Sequence[Row], label: int, name: str) -> None:
         )
 
 
-def has_header(sample: Sequence[Row], names: list[str]) -> bool:
-    """Return whether the first row has a common column name that does not occur again in its column."""
-    for i, name in enumerate(names):
-        column = [str(list(row.cells)[i]).strip() for row in sample if len(row.cells) > i]
-        if name.lower() in (*TEXT_NAMES, *LABEL_NAMES) and column.count(name) == 1:
-            return True
-    return False
-
-
 def _by_name(names: list[str], place: str, source: str, text: str | None, label: str | None) -> Columns:
-    for wanted, option in ((text, "text_column"), (label, "label_column")):
-        if wanted is not None and wanted not in names:
-            raise UserError(f"{place}: --data.{option} is {wanted!r}, which is not a column{nearest(wanted, names)}")
-    texts = [text] if text else _known(names, TEXT_NAMES, but=label)
-    labels = [label] if label else _known(names, LABEL_NAMES, but=text)
+    texts, labels = _find(text, names, several=True), _find(label, names, several=False)
+    for given, option in ((texts, "text_column"), (labels, "label_column")):
+        for wanted in given:
+            if wanted not in names:
+                raise UserError(
+                    f"{place}: --data.{option} is {wanted!r}, which is not a column{nearest(wanted, names)}"
+                )
+    several = texts if len(texts) > 1 else []
+    if not texts:
+        texts = _known(names, TEXT_NAMES, but=labels)
+        _check_export(names, texts[:1], place)
+    labels = labels or _known(names, LABEL_NAMES, but=several or texts[:1] * (text is not None))
     if len(names) == 2 and not (texts and labels):
         texts = texts or [name for name in names if name not in labels]
         labels = labels or [name for name in names if name not in texts]
@@ -107,65 +123,86 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
         if not found:
             raise UserError(
                 f"{place}: which column is the {what}? There are: {', '.join(names)}; use --data.{option} NAME"
+                f"{', or NAME,NAME to join columns' * (what == 'text')}"
             )
-    if texts[0] == labels[0]:
-        raise UserError(f"{place}: text and label can't be the same column, {texts[0]!r}")
-    notes = [f"columns: text = {texts[0]}, label = {labels[0]} (by {source})"]
-    for found, option in ((texts, "text_column"), (labels, "label_column")):
-        if names.count(found[0]) > 1:
-            raise UserError(f"{place}: {names.count(found[0])} columns are called {found[0]!r}; rename all but one")
+    if labels[0] in (several or texts[:1]):
+        raise UserError(f"{place}: text and label can't be the same column, {labels[0]!r}")
+    for name in (*(several or texts[:1]), labels[0]):
+        if names.count(name) > 1:
+            raise UserError(f"{place}: {names.count(name)} columns are called {name!r}; rename all but one")
+    notes = [f"columns: text = {' and '.join(several or texts[:1])}, label = {labels[0]} (by {source})"]
+    for found, option in (([] if several else texts, "text_column"), (labels, "label_column")):
         if len(found) > 1:
             others = " or ".join(f"--data.{option} {name}" for name in found[1:])
             notes.append(f"{option} is {found[0]}; for another: {others}")
-    return Columns(texts[0], labels[0], len(names), notes)
+    return Columns(several or texts[:1], labels[0], len(names), notes)
 
 
-def _known(names: list[str], known: Sequence[str], but: str | None) -> list[str]:
-    found = [name for name in names if name.lower() in known and name != but]
+def _check_export(names: list[str], guess: list[str], place: str) -> None:
+    """Refuse columns that are no text and its label, though they look like it."""
+    if {"annotations", "data"} <= set(names):
+        raise UserError(f"{place}: this is Label Studio's full JSON; export as CSV or JSON-MIN instead")
+    for ends in _PAIRS:
+        pair = [name for name in names if name.lower() in ends]
+        if len(pair) == 2 and (not guess or guess[0] in pair):
+            raise UserError(
+                f"{place}: {pair[0]} and {pair[1]} are a pair of texts, but a document is one text: join them with "
+                f"--data.text_column {','.join(pair)}, or name one of them"
+            )
+
+
+def _known(names: list[str], known: Sequence[str], but: Sequence[str]) -> list[str]:
+    found = [name for name in names if name.lower() in known and name not in but]
     return sorted(found, key=lambda name: known.index(name.lower()))
 
 
-def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label: str | None) -> Columns:
+def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label: str | None, classes: bool) -> Columns:
     place, width = sample[0].place, len(names)
-    chosen: list[int | None] = []
-    for wanted, option in ((text, "text_column"), (label, "label_column")):
-        if wanted is not None and not (_is_number(wanted) and 1 <= int(wanted) <= width):
-            shown = ", ".join(cell[:20] for cell in names)
-            raise UserError(
-                f"{place}: --data.{option} is {wanted!r}, but the first line has the columns {shown}"
-                f"{'' if _is_number(wanted) else nearest(wanted, names)}"
-            )
-        chosen.append(int(wanted) - 1 if wanted else None)
-    if None in chosen and width != 2:
+    rows = [list(row.cells) for row in sample if len(row.cells) == width]
+    chosen: list[list[int]] = []
+    for given, option in (([] if text is None else _split(text), "text_column"), ([label or ""], "label_column")):
+        for wanted in filter(None, given):
+            if not (_is_number(wanted) and 1 <= int(wanted) <= width):
+                shown = ", ".join(cell[:20] for cell in names)
+                raise UserError(
+                    f"{place}: --data.{option} is {wanted!r}, but the first line has the columns {shown}"
+                    f"{'' if _is_number(wanted) else nearest(wanted, names)}"
+                )
+        chosen.append([int(wanted) - 1 for wanted in given if wanted])
+    texts, labels = chosen
+    if not (texts or labels) and classes and width > 2 and all(_is_number(row[0].strip()) for row in rows):
+        texts, labels = list(range(1, width)), [0]  # as AG News, DBpedia and Yahoo! Answers come
+    if not (texts and labels) and width != 2:
         raise UserError(
             f"{place}: {width} column{'s' * (width != 1)}, and no header that tells text and label: "
             f"{', '.join(repr(cell[:12]) for cell in names[:6])}. Is the separator right (.csv: commas; .tsv "
             "and .txt: tabs)? If this is a header, name the columns: --data.text_column NAME --data.label_column NAME; "
-            "if not, give their numbers, from 1"
+            "if not, give their numbers, from 1, with commas between texts to join, as in --data.text_column 2,3 "
+            "--data.label_column 1"
         )
-    rows = [row for row in sample if len(row.cells) == width]
-    if chosen == [None, None]:
-        chosen = [1, 0] if _label_first(rows) else [0, 1]
-    texts, labels = (n if n is not None else 1 - (m or 0) for n, m in (chosen, chosen[::-1]))
-    if texts == labels:
-        raise UserError(f"{place}: text and label can't be the same column, {texts + 1}")
-    notes = [f"columns {texts + 1} (text) and {labels + 1} (label), no header"]
-    return Columns(texts, labels, width, notes + _perhaps_header(rows, labels))
+    if not (texts or labels):
+        texts, labels = ([1], [0]) if _label_first(rows) else ([0], [1])
+    texts, labels = texts or [1 - labels[0]], labels or [1 - texts[0]]
+    if labels[0] in texts:
+        raise UserError(f"{place}: text and label can't be the same column, {labels[0] + 1}")
+    named = " and ".join(str(number + 1) for number in texts)
+    notes = [f"columns {named} (text) and {labels[0] + 1} (label), no header"]
+    return Columns(texts, labels[0], width, notes + _perhaps_header(rows, labels[0], place))
 
 
-def _label_first(rows: Sequence[Row]) -> bool:
+def _label_first(rows: Sequence[list[str]]) -> bool:
     """Return whether the first of two columns holds the labels: fewer and shorter distinct values, or far fewer."""
-    first, second = ([str(list(row.cells)[i]) for row in rows] for i in (0, 1))
+    first, second = ([row[i] for row in rows] for i in (0, 1))
     few, many = len(set(first)), len(set(second))
     shorter = sum(map(len, first)) < sum(map(len, second))
     return few < many and (shorter or (len(rows) >= _MANY and 2 * few <= many))
 
 
-def _perhaps_header(rows: Sequence[Row], label: int) -> list[str]:
-    labels = [str(list(row.cells)[label]) for row in rows]
+def _perhaps_header(rows: Sequence[list[str]], label: int, place: str) -> list[str]:
+    labels = [row[label] for row in rows]
     if len(rows) < _MANY or [value for value, count in Counter(labels).items() if count == 1] != labels[:1]:
         return []
     return [
-        f"the label {labels[0][:40]!r} occurs only at {rows[0].place}; if that is a header, name its columns with "
+        f"the label {labels[0][:40]!r} occurs only at {place}; if that is a header, name its columns with "
         "--data.text_column and --data.label_column"
     ]

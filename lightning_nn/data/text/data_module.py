@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.documents import Documents, TextSet
@@ -26,8 +27,10 @@ class TextData(Documents):
         text_column: name of the text column, or its number from 1 if there is no header; guessed if not given.
         label_column: name of the label column, or its number; guessed if not given.
         encoding: encoding of the files, such as utf-8 or gb18030.
-        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
-        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD or WORD FREQUENCY.
+        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
+            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
+        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD, WORD FREQUENCY or WORD
+            FREQUENCY TAG, the form of jieba's own.
         min_count: words that occur less often in train are unknown.
         max_size: maximum number of words in the vocabulary.
         max_sentences: number of sentences to which a document is truncated.
@@ -36,6 +39,9 @@ class TextData(Documents):
         val_fraction: fraction of the documents to split off for validation if there is no val split; above 0, below 1.
         test_fraction: fraction of the documents to split off for testing if there is no test split; above 0, below 1.
         balanced: train on each class as often as on the largest one, repeating documents.
+        lower: make letters lower-case; if not given, with segmenter words only.
+        unescape: read as line breaks <br> and, where it can hardly mean anything else, the two signs \\n; and entities
+            such as &amp; as the signs they mean.
     """
 
     def __init__(
@@ -45,7 +51,7 @@ class TextData(Documents):
         text_column: str | None = None,
         label_column: str | None = None,
         encoding: str = "utf-8",
-        segmenter: SegmenterName = "jieba",
+        segmenter: SegmenterName | Literal["auto"] = "auto",
         user_dict: str | None = None,
         min_count: int = 2,
         max_size: int = 50_000,
@@ -55,9 +61,20 @@ class TextData(Documents):
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         balanced: bool = False,
+        lower: bool | None = None,
+        unescape: bool = True,
     ) -> None:
         super().__init__(
-            batch_size, segmenter, min_count, max_size, max_sentences, max_words, max_batch_words, balanced
+            batch_size,
+            segmenter,
+            min_count,
+            max_size,
+            max_sentences,
+            max_words,
+            max_batch_words,
+            balanced,
+            lower,
+            unescape,
         )
         for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             if not 0 < fraction < 1:
@@ -89,5 +106,6 @@ class TextData(Documents):
             notes=files.notes,
             fractions=self._fractions,
             user_words=user_words,
-            text_column=files.text_column,
+            name=self.path,
+            text_column=files.columns.text_column,
         )

@@ -7,7 +7,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,13 +16,20 @@ from lightning_nn.data.cache import entry
 from lightning_nn.data.fingerprints import remembered_fingerprint
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.normalization import unescape
 from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.corpus_summary import remarks, shorten, summary_table
 from lightning_nn.data.text.processor import TextProcessor
-from lightning_nn.data.text.reading_report import ReadingReport
+from lightning_nn.data.text.reading_report import UNCERTAIN_BREAKS, UNESCAPED, ReadingReport
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
+from lightning_nn.data.text.spaced_text import written_with_spaces
 from lightning_nn.errors import UserError
+
+_SAMPLE = 500  # documents, and characters of each, by which a segmenter is chosen
+_WORDS_CHOSEN = (
+    "segmenter: words, because hardly any letter is Chinese or Japanese (for another: --data.segmenter jieba or chars)"
+)
 
 
 class TextSet(NamedTuple):
@@ -39,6 +46,7 @@ class TextSet(NamedTuple):
         user_words: words added to jieba's dictionary.
         text_column: column of the texts, see `TextProcessor`; "" for none.
         report: what the records add to while they are read.
+        name: path or name of the data, for messages.
     """
 
     records: Mapping[str, Iterable[LabeledText]]
@@ -51,6 +59,7 @@ class TextSet(NamedTuple):
     user_words: Sequence[str] = ()
     text_column: str = ""
     report: ReadingReport | None = None
+    name: str = ""
 
 
 class Documents(LabeledDataModule):
@@ -58,13 +67,16 @@ class Documents(LabeledDataModule):
 
     Args:
         batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
-        segmenter: "jieba" for Chinese words, or "chars" for each character as a word.
+        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
+            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
         min_count: words that occur less often in train are unknown.
         max_size: maximum number of words in the vocabulary.
         max_sentences: number of sentences to which a document is truncated.
         max_words: number of words to which a sentence is truncated.
         max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
         balanced: train on each class as often as on the largest one, repeating documents.
+        lower: make letters lower-case; None for segmenter "words" only.
+        unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
@@ -75,6 +87,8 @@ class Documents(LabeledDataModule):
         "max_sentences",
         "max_words",
         "user_dict",
+        "lower",
+        "unescape",
     )
     sources: dict[str, TextSource]  # type: ignore[assignment]
     processor: TextProcessor
@@ -82,13 +96,15 @@ class Documents(LabeledDataModule):
     def __init__(
         self,
         batch_size: BatchSize,
-        segmenter: SegmenterName,
+        segmenter: SegmenterName | Literal["auto"],
         min_count: int,
         max_size: int,
         max_sentences: int,
         max_words: int,
         max_batch_words: int,
         balanced: bool,
+        lower: bool | None = False,
+        unescape: bool = False,
     ) -> None:
         super().__init__(batch_size, balanced)
         limits = {
@@ -101,7 +117,8 @@ class Documents(LabeledDataModule):
         for name, (value, least) in limits.items():
             if value < least:
                 raise UserError(f"{name} is {value}; it must be at least {least}")
-        self.segmenter, self.min_count, self.max_size = segmenter, min_count, max_size
+        self.segmenter, self.lower, self.unescape = segmenter, lower, unescape
+        self.min_count, self.max_size = min_count, max_size
         self.max_sentences, self.max_words, self.max_length = max_sentences, max_words, max_batch_words
 
     @abstractmethod
@@ -119,22 +136,43 @@ class Documents(LabeledDataModule):
         if isinstance(fixed, TextProcessor):
             self.segmenter, self._user_words = fixed.segmenter.name, fixed.user_words
             self.max_sentences, self.max_words = fixed.max_sentences, fixed.max_words
-        segmenter = Segmenter(self.segmenter, self._user_words)
+            self.lower, self.unescape = fixed.segmenter.lower, fixed.unescape
+        name = self.segmenter
+        if name == "auto":
+            name, texts = self._choose_segmenter(texts)
+        lower = name == "words" if self.lower is None else self.lower
+        segmenter = Segmenter(name, self._user_words, lower=lower)
         settings = {
             "format": FORMAT,
-            "segmenter": self.segmenter,
-            "jieba": importlib.metadata.version("jieba") if self.segmenter == "jieba" else None,
+            "segmenter": segmenter.name,
+            "jieba": importlib.metadata.version("jieba") if segmenter.name == "jieba" else None,
             "user_words": self._user_words,
+            "lower": segmenter.lower,
+            "unescape": self.unescape,
             "fractions": texts.fractions,
             **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
             **texts.settings,
         }
         key = remembered_fingerprint(texts.files, settings)
         corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter)))
-        self._open(corpus, texts)
+        self._open(corpus, texts, segmenter)
+
+    def _choose_segmenter(self, texts: TextSet) -> tuple[SegmenterName, TextSet]:
+        """Choose a segmenter by the first documents of train; return it and all documents, with a note."""
+        split = "train" if "train" in texts.records else next(iter(texts.records))
+        stream = iter(texts.records[split])
+        first = list(itertools.islice(stream, _SAMPLE))
+        spaced = written_with_spaces(record.text[:_SAMPLE] for record in first)
+        texts = texts._replace(records={**texts.records, split: itertools.chain(first, stream)})
+        if self._user_words or not spaced:
+            return "jieba", texts
+        return "words", texts._replace(notes=[*texts.notes, _WORDS_CHOSEN])
 
     def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
         only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
+        report = ReadingReport() if texts.report is None else texts.report
+        if self.unescape:
+            records = {split: _unescaped(stream, report) for split, stream in records.items()}
         if only is not None:  # stored as train
             chosen = [records[only]] if only in records else records.values()
             records = {"train": itertools.chain.from_iterable(chosen)}
@@ -146,12 +184,15 @@ class Documents(LabeledDataModule):
             test_fraction=test,
             order=texts.order,
             whole=only is not None,
-            report=texts.report,
+            report=report,
         )
 
-    def _open(self, corpus: Corpus, texts: TextSet) -> None:
+    def _open(self, corpus: Corpus, texts: TextSet, segmenter: Segmenter) -> None:
         fixed, only = self.fixed_processor, self.evaluation_split
-        self.processor, ids = self._encode(corpus, fixed) if isinstance(fixed, TextProcessor) else self._learn(corpus)
+        if isinstance(fixed, TextProcessor):
+            self.processor, ids = self._encode(corpus, fixed)
+        else:
+            self.processor, ids = self._learn(corpus, segmenter, texts)
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
@@ -163,24 +204,32 @@ class Documents(LabeledDataModule):
             for split, index in indices.items()
         }
         unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
-        origin = "the checkpoint's" if fixed else f"{self.segmenter}, at least {self.min_count} times in train"
+        origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {self.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
         limits = (self.max_sentences, self.max_words)
         self.notes = [
-            f"{len(self.processor.categories)} categories: {shorten(', '.join(self.processor.categories))}",
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
             *texts.notes,
             *_on_splits(corpus, texts, splits_off=only is None),
             *remarks(corpus, sizes, unknown, *limits, fixed_processor=fixed is not None),
         ]
 
-    def _learn(self, corpus: Corpus) -> tuple[TextProcessor, Index]:
+    def _learn(self, corpus: Corpus, segmenter: Segmenter, texts: TextSet) -> tuple[TextProcessor, Index]:
         """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
             raise UserError(f"no word occurs {self.min_count} times in train: lower --data.min_count, for example to 1")
         processor = TextProcessor(
-            corpus.categories, vocabulary.words, self.segmenter, self._user_words, self.max_sentences, self.max_words
+            corpus.categories,
+            vocabulary.words,
+            segmenter.name,
+            self._user_words,
+            self.max_sentences,
+            self.max_words,
+            segmenter.lower,
+            self.unescape,
+            texts.name,
+            texts.text_column,
         )
         ids = np.arange(corpus.vocabulary_size)
         ids[len(vocabulary) :] = 0
@@ -210,6 +259,18 @@ class Documents(LabeledDataModule):
             "num_characters": len(vocabulary.characters),
             "num_classes": len(self.processor.categories),
         }
+
+
+def _unescaped(records: Iterable[LabeledText], report: ReadingReport) -> Iterator[LabeledText]:
+    """Yield documents with signs such as `&amp;` read as what they mean; the report counts them."""
+    for record in records:
+        text = unescape(record.text)
+        if text != record.text:
+            report.add(UNESCAPED, record.place)
+            record = record._replace(text=text)
+        if "\\n" in text:
+            report.add(UNCERTAIN_BREAKS, record.place)
+        yield record
 
 
 def _on_splits(corpus: Corpus, texts: TextSet, *, splits_off: bool) -> Iterator[str]:

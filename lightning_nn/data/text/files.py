@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.class_folders import Classes, clean_label
-from lightning_nn.data.text.columns import Columns, find_columns
+from lightning_nn.data.class_folders import Classes
+from lightning_nn.data.text.class_names import NAME_FILES, ClassNames
+from lightning_nn.data.text.columns import Columns, find_columns, wanted_names
 from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.lines import check_encoding, decode, read_lines
-from lightning_nn.data.text.places import CLASS_NAMES, contents, documents, find_texts
+from lightning_nn.data.text.headers import LABEL_NAMES, SAMPLE
+from lightning_nn.data.text.labels import Labels, are_numbers, check_single
+from lightning_nn.data.text.lines import DecodingError, check_encoding, decode, read_lines
+from lightning_nn.data.text.places import contents, documents, find_texts
+from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.rows import SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.segmenter import user_word
-from lightning_nn.errors import UserError
-
-_SAMPLE = 1000  # rows that the choice of columns is based on
+from lightning_nn.data.text.shards import find_shards
+from lightning_nn.data.text.table_records import BadRows, Skipping, read_records, with_remedy
+from lightning_nn.data.text.tables import BadRowError, Row
+from lightning_nn.errors import UserError, choose
 
 
 class TextFiles:
     """Documents in the files under a path.
 
     Args:
-        path: a file (.tsv, .txt, .csv, .jsonl, .json); a folder with a single such file, or with train, val (or dev)
-            and test files; or a folder of .txt files per class, one document each, directly or below train, val and
-            test.
+        path: a table (see `rows.SUFFIXES`); a folder with a single one, or with train, val (or dev) and test tables,
+            also in numbered shards; or a folder of .txt files per class, one document each, directly or below train,
+            val and test.
         encoding: of all files; a byte order mark is accepted.
-        text_column: name of the text column, or its number from 1 if there is no header; None to guess.
+        text_column: name of the text column, or its number from 1 if there is no header; several with commas between
+            are joined; None to guess.
         label_column: name of the label column, likewise.
         trains: whether a train split is required.
+        bad_rows: "error" to stop at a row or document that can't be read, "skip" to count and leave out up to a fifth.
 
     Attributes:
-        names: of the classes, from a class.txt beside the files; numeric labels count its lines from 0.
+        names: of the classes, from a class.txt or classes.txt beside the files, whose lines numeric labels count.
         columns: the text and label columns of tables.
         notes: remarks on how the files are read, for the user.
+        report: what happens while the records are read.
 
     Raises:
         UserError: nothing there, or not in a known form.
@@ -50,39 +57,55 @@ class TextFiles:
         label_column: str | None = None,
         *,
         trains: bool = True,
+        bad_rows: BadRows = "error",
     ) -> None:
         check_encoding(encoding)
+        choose("bad_rows", bad_rows, BadRows)
         self.encoding = encoding
         self.notes: list[str] = []
-        self._tables, self._folders = find_texts(path, SUFFIXES, self.notes)
+        self.report = ReadingReport()
+        self._skipping = Skipping(bad_rows, self.report)
+        self._wanted = wanted_names(text_column, label_column)
+        self._tables = find_shards(path)
+        self._folders: dict[str, Classes] = {}
+        if not self._tables:
+            tables, self._folders = find_texts(path, SUFFIXES, self.notes)
+            self._tables = {split: [table] for split, table in tables.items()}
         self._root = path if path.is_dir() else path.parent
         if trains and "train" not in self.splits:
-            raise UserError(f"{path} has {', '.join(t.name for t in self._tables.values())} but no train file")
-        for table in self._tables.values():
+            raise UserError(f"{path} has {', '.join(t[0].name for t in self._tables.values())} but no train file")
+        for table in self._all_tables():
             if not form_of(table):
                 raise UserError(f"{table}: unknown kind of file; known are {', '.join(SUFFIXES)}")
-        names = self._root / CLASS_NAMES
-        self._names_file = names if self._tables and names.is_file() else None
-        self.names: list[str] = []
-        self.columns = Columns("", "", 0, [])
+        beside = next(iter(self._all_tables()), path).parent
+        self._names_file = next(
+            (beside / name for name in NAME_FILES if self._tables and (beside / name).is_file()), None
+        )
+        self._class_names: ClassNames | None = None
+        self.columns = Columns([], "", 0, [])
+        self._labels, self._by_key = Labels(self.report), False
         if self._tables:
             self._choose_columns(text_column, label_column)
 
     @property
-    def paths(self) -> list[Path]:
-        """All files that determine the documents."""
-        return [*self._tables.values(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
+    def names(self) -> list[str]:
+        """Names of the classes that numeric labels count; empty if there are none."""
+        return self._class_names.names if self._class_names else []
 
     @property
-    def text_column(self) -> str:
-        """The text column of tables as --data.text_column names it; "" for folders."""
-        text = self.columns.text
-        return str(text + 1) if isinstance(text, int) else text
+    def paths(self) -> list[Path]:
+        """All files that determine the documents."""
+        return [*self._all_tables(), *documents(self._folders), *([self._names_file] if self._names_file else [])]
 
     @property
     def splits(self) -> list[str]:
         """The splits that are provided."""
         return [*(self._folders or self._tables)]
+
+    @property
+    def text_column(self) -> str:
+        """The text columns of tables as `--data.text_column` would name them; "" for folders."""
+        return self.columns.text_column
 
     def records(self) -> dict[str, Iterator[LabeledText]]:
         """Return the documents of each provided split, read lazily.
@@ -92,77 +115,97 @@ class TextFiles:
         """
         if self._folders:
             return {split: self._read_documents(folders) for split, folders in self._folders.items()}
-        return {split: self._read_table(table) for split, table in self._tables.items()}
+        return {split: self._read_tables(tables) for split, tables in self._tables.items()}
+
+    def _all_tables(self) -> list[Path]:
+        return [table for tables in self._tables.values() for table in tables]
 
     def _choose_columns(self, text: str | None, label: str | None) -> None:
-        train = next(iter(self._tables.values()))  # or the first split present
-        sample = list(islice(read_rows(train, self.encoding), _SAMPLE))
+        train = next(iter(self._all_tables()))  # or the first split present
+        sample = self._sample(train)
         if not sample:
             raise UserError(f"{train} is empty")
-        self.columns = find_columns(sample, train.name, text, label)
+        self._by_key = isinstance(sample[0].cells, dict)
+        self.columns = find_columns(sample, train.name, text, label, classes=self._names_file is not None)
         self.notes += self.columns.notes
+        labels = [(row.place, value) for row, value in self._label_values(sample)]
+        self._labels = Labels(self.report, numbers=are_numbers(value for _, value in labels))
+        check_single((place, value) for place, value in labels if isinstance(value, str))
         if self._names_file:
-            labels = (label for _, _, label in islice(self._pairs(train), _SAMPLE))
-            strange = next((label for label in labels if not _is_number(label)), None)
-            if strange is None:
-                self.names = self._read_names(self._names_file)
-            else:
-                self.notes.append(
-                    f"{CLASS_NAMES} is not read: labels such as {strange[:40]!r} are not line numbers from 0"
-                )
+            known = Labels(ReadingReport(), numbers=True)
+            self._class_names = ClassNames(self._names_file, self.encoding, known.readable(labels))
+            self.notes += [self._class_names.note] if self._class_names.note else []
+        for split in [split for split in self._tables if split != "train" and "train" in self._tables]:
+            self._leave_out_if_unlabelled(split)
 
-    def _pairs(self, table: Path) -> Iterator[tuple[str, str, str]]:
-        """Yield (place, text, label) of each row."""
-        text, label, width, _ = self.columns
-        for place, cells in read_rows(table, self.encoding):
-            if isinstance(cells, dict):
-                yield place, plain_text(cells, text, place), clean_label(plain_text(cells, label, place))
-                continue
-            if isinstance(text, str):
-                header = [cell.strip() for cell in cells]
-                text, label, width = _position(header, text, place), _position(header, label, place), len(header)
-                continue
-            if len(cells) != width:
-                raise UserError(
-                    f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or "
-                    "the text contains the separator"
-                )
-            yield place, cells[int(text)], clean_label(cells[int(label)])
+    def _leave_out_if_unlabelled(self, split: str) -> None:
+        """Leave out a split that holds texts alone, as of competitions."""
+        table, label = self._tables[split][0], self.columns.label
+        sample = self._sample(table)
+        if not sample or isinstance(sample[0].cells, dict) != self._by_key:
+            return
+        names = [name.strip().lower() for name in sample[0].cells] if isinstance(label, str) else []
+        values = [("", value) for _, value in self._label_values(sample)]
+        if str(label).lower() in names:
+            unlabelled = bool(values) and not Labels(ReadingReport(), numbers=True).readable(values)
+        elif names:
+            near = get_close_matches(str(label).lower(), names, 1, 0.7)
+            unlabelled = not (near or set(LABEL_NAMES) & set(names)) and all(
+                str(text).lower() in names for text in self.columns.text
+            )
+        else:
+            unlabelled = all(len(row.cells) == self.columns.width - 1 for row in sample)
+        if unlabelled:
+            del self._tables[split]
+            self.notes.append(
+                f"{table.name} is left out, since its rows have no label: use predict --data.file for their categories"
+            )
 
-    def _read_table(self, table: Path) -> Iterator[LabeledText]:
-        empty = True
-        for place, text, label in self._pairs(table):
-            empty = False
-            if not label:
-                raise UserError(f"{place}: no label; add one or remove the row")
-            yield LabeledText(text, self._class_name(label, place) if self.names else label, place)
-        if empty:
-            raise UserError(f"{table} is empty: no documents")
+    def _sample(self, table: Path) -> list[Row]:
+        return [row for row in islice(self._rows(table), SAMPLE) if not row.error]
 
-    def _class_name(self, label: str, place: str) -> str:
-        if not _is_number(label) or int(label) >= len(self.names):
-            begin = "; labels must begin at 0" if label == str(len(self.names)) else ""
-            names = f"which names 0 to {len(self.names) - 1}{begin}"
-            raise UserError(f"{place}: the label {label[:40]!r} has no line in {CLASS_NAMES}, {names}")
-        return self.names[int(label)]
+    def _label_values(self, sample: list[Row]) -> Iterator[tuple[Row, Any]]:
+        """Yield the rows that may hold a label, with the cell that holds it."""
+        label, width = self.columns.label, self.columns.width
+        if isinstance(label, str) and sample and isinstance(sample[0].cells, list):
+            header = [cell.strip() for cell in sample[0].cells]
+            sample, width = sample[1:], len(header)
+            label = header.index(label) if label in header else width
+        for row in sample:
+            if isinstance(row.cells, dict):
+                if label in row.cells:
+                    yield row, row.cells[str(label)]
+            elif len(row.cells) == width and isinstance(label, int) and label < width:
+                yield row, row.cells[label]
 
-    def _read_names(self, file: Path) -> list[str]:
-        lines = re.split("\r\n|\r|\n", decode(file.read_bytes(), self.encoding, file.name))
-        names = [clean_label(line) for line in lines]
-        while names and not names[-1]:
-            names.pop()
-        for number, name in enumerate(names, 1):
-            if not name:
-                raise UserError(f"{file}:{number}: an empty name; line {number} names the label {number - 1}")
-            if name in names[: number - 1]:
-                raise UserError(f"{file} names {name!r} twice")
-        return names
+    def _rows(self, table: Path, report: ReadingReport | None = None) -> Iterator[Row]:
+        try:
+            yield from read_rows(table, self.encoding, wanted=self._wanted, lenient=self._skipping.skips, report=report)
+        except (BadRowError, DecodingError) as error:
+            raise with_remedy(error, "rows") from None
+
+    def _read_tables(self, tables: list[Path]) -> Iterator[LabeledText]:
+        class_name = self._class_names.name if self._class_names and self._class_names.names else None
+        for table in tables:
+            rows = self._rows(table, self.report)
+            yield from read_records(
+                rows, str(table), self.columns, self._labels, class_name, self._skipping, self.report
+            )
 
     def _read_documents(self, folders: Classes) -> Iterator[LabeledText]:
+        total, bad, first = 0, 0, ""
         for label, files in folders.items():
             for file in files:
                 place = file.relative_to(self._root).as_posix()
-                yield LabeledText(decode(file.read_bytes(), self.encoding, place), label, place)
+                total += 1
+                try:
+                    text = decode(file.read_bytes(), self.encoding, place)
+                except DecodingError as error:
+                    self._skipping.handle(error, place, "documents")
+                    bad, first = bad + 1, first or str(error)
+                    continue
+                yield LabeledText(text, label, place)
+        self._skipping.check(str(self._root), bad, total, first)
 
 
 def read_words(path: Path) -> list[str]:
@@ -188,31 +231,3 @@ def read_words(path: Path) -> list[str]:
                     raise UserError(f"{path}:{number}: {error}") from None
                 words.append(line.strip())
     return words
-
-
-def _is_number(label: str) -> bool:
-    return label.isascii() and label.isdigit()
-
-
-def _position(header: list[str], name: str | int, place: str) -> int:
-    if header.count(str(name)) > 1:
-        raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
-    if name not in header:
-        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
-    return header.index(str(name))
-
-
-def plain_text(cells: dict[str, Any], name: str | int, place: str) -> str:
-    """Return a value of a JSON object as text, "" for null and for numbers that are not finite."""
-    if isinstance(name, int):
-        raise UserError(f"{place}: an object, but train has columns without a header; use one format for all splits")
-    value = cells.get(name)
-    if value is None and name not in cells:
-        raise UserError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
-    if isinstance(value, (dict, list)):
-        raise UserError(f"{place}: {name!r} is {str(value)[:40]}; expected a text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else str(value)

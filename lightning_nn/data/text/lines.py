@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from typing import BinaryIO
 
+from lightning_nn.data.text.encodings import suggest_encoding
 from lightning_nn.data.text.signatures import HEAD, peek, refuse_binary
 from lightning_nn.errors import UserError, nearest
+
+UNDECODED = re.compile("[\udc80-\udcff]")  # Python's surrogateescape
+_DESCRIBED = {
+    "gb18030": "an older Chinese file",
+    "big5": "a file in traditional Chinese",
+    "shift_jis": "a Japanese file",
+    "cp1252": "a Western file",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+}
+
+
+class DecodingError(UserError):
+    """Bytes that are not in the stated encoding.
+
+    Attributes:
+        damaged: whether the rest may be in this encoding.
+    """
+
+    def __init__(self, message: str, *, damaged: bool) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 def check_encoding(encoding: str) -> None:
@@ -24,12 +49,8 @@ def check_encoding(encoding: str) -> None:
         raise UserError(f"unknown encoding {encoding!r}{nearest(encoding, known)}") from None
 
 
-class DecodingError(UserError):
-    """Bytes that are not in the stated encoding."""
-
-
 def read_lines(
-    stream: BinaryIO, name: str, encoding: str | None = None, bad: Callable[[int, str], object] | None = None
+    stream: BinaryIO, name: str, encoding: str | None = None, *, lenient: bool = False
 ) -> Iterator[tuple[int, str]]:
     """Yield lines, including their line ends, with their numbers from 1; a byte order mark is dropped.
 
@@ -37,11 +58,11 @@ def read_lines(
         stream: binary stream.
         name: of the file, for errors.
         encoding: a Python codec; None for files that must be UTF-8, whose errors don't suggest another encoding.
-        bad: takes number and error of a line with bytes that are not in this encoding, which is then read with U+FFFD
-            in their place; None to raise the error. Those of UTF-16 are always raised.
+        lenient: keep bytes that are not in this encoding as `UNDECODED` characters.
 
     Raises:
-        UserError: bytes that are not in this encoding, or lines that end in a lone CR; names file, line and remedy.
+        UserError: a binary file, bytes that are not in this encoding, or lines that end in a lone CR; names file, line
+            and remedy.
     """
     refuse_binary(peek(stream), name)
     if encoding and "\n".encode(encoding) != b"\n":  # UTF-16 and the like can't be split as bytes
@@ -54,20 +75,19 @@ def read_lines(
         finally:
             text.detach()
         return
-    utf8 = False
+    utf8, codec = False, encoding or "utf-8"
     for number, raw in enumerate(stream, 1):
         try:
-            line = decode(raw, encoding, name, number, after_utf8=utf8)
-        except DecodingError as error:
-            if bad is None:
-                raise
-            bad(number, str(error))
-            line = raw.decode(encoding or "utf-8", "replace")
+            line = raw.decode(codec) if number > 1 else decode(raw, encoding, name, lenient=lenient)
+        except UnicodeDecodeError:
+            line = decode(raw, encoding, name, number, after_utf8=utf8, lenient=lenient)
         utf8 = utf8 or _wide(line) > 0
-        yield number, _with_end(line, name, number)
+        yield number, _with_end(line, name, number) if number == 1 else line
 
 
-def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_utf8: bool = False) -> str:
+def decode(
+    raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_utf8: bool = False, lenient: bool = False
+) -> str:
     """Decode the bytes of one or more lines.
 
     Args:
@@ -76,6 +96,7 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
         name: of the file, for errors.
         line: number of the first line, from 1.
         after_utf8: whether earlier lines held multi-byte UTF-8, which bytes of another encoding rarely form.
+        lenient: see `read_lines`.
 
     Raises:
         UserError: see `read_lines`.
@@ -88,38 +109,38 @@ def decode(raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_
     try:
         text = raw.decode(codec)
     except UnicodeDecodeError as error:
-        remedy = _remedy(raw, encoding, first=line == 1, after_utf8=after_utf8)
+        if lenient:
+            return raw.decode(codec, "surrogateescape")
+        suggested = _suggest(raw, encoding, first=line == 1, after_utf8=after_utf8)
         line += raw.count(b"\n", 0, error.start)
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise DecodingError(
-            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {codec}; {remedy}"
+            f"{name}:{line}: byte {raw[error.start]:#04x} at position {column} is not {codec}; "
+            f"{_remedy(encoding, suggested)}",
+            damaged=suggested in (None, "cp1252"),
         ) from None
     if line == 1 and 4 * text.count("\0") > len(text):
-        raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {_utf16(raw, encoding)}")
+        remedy = _remedy(encoding, _suggest(raw, encoding, first=True, after_utf8=False))
+        raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {remedy}")
     return text
 
 
-def _remedy(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) -> str:
-    if encoding is None:
-        return "save the file in UTF-8"
-    if first and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "use --data.encoding utf-16"
-    if 8 * raw.count(0) > len(raw):
-        return _utf16(raw, encoding)
+def _suggest(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) -> str | None:
+    """Return the encoding that bytes seem to be in; None if they seem to be damaged."""
     text = raw.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        after_utf8 = True
-    if after_utf8 or _wide(text) - damaged > damaged:
+    suggested = suggest_encoding(raw)
+    if suggested == encoding or (suggested == "utf-16" and not first) or after_utf8 or _wide(text) - damaged > damaged:
+        return None
+    return suggested
+
+
+def _remedy(encoding: str | None, suggested: str | None) -> str:
+    if encoding is None:
+        return "save the file in UTF-8"
+    if suggested is None:
         return "the file is damaged or in another encoding (--data.encoding NAME)"
-    return "if this is an older Chinese file, use --data.encoding gb18030"
-
-
-def _utf16(raw: bytes, encoding: str | None) -> str:
-    order = "be" if raw[::2].count(0) > raw[1::2].count(0) else "le"
-    return f"if this is UTF-16, use --data.encoding utf-16-{order}" if encoding else "save the file in UTF-8"
+    return f"if this is {_DESCRIBED[suggested]}, use --data.encoding {suggested}"
 
 
 def _wide(text: str) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from lightning_nn.data.class_folders import SPLIT_OF, Classes, find_classes, find_splits
+from lightning_nn.data.class_folders import Classes, find_classes, find_splits, sole_folder
 from lightning_nn.data.module import SPLITS
+from lightning_nn.data.split_names import find_named_splits, is_exact
 from lightning_nn.errors import UserError
 
 CLASS_NAMES = "class.txt"
+_DEPTH = 8  # folders around the tables; a link may lead in a circle
 _FORMS = (
     "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files per "
     "class"
@@ -30,12 +32,16 @@ def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple
     _check(path)
     if path.is_file():
         return {"train": path}, {}
-    if tables := _tables(path, suffixes):
-        return tables, {}
+    wrapped = [*_wrapped(path, suffixes)]
+    for folder in wrapped:
+        if tables := _tables(folder, suffixes, notes):
+            return tables, {}
     of_folders: list[str] = []
     folders = _folders(path, of_folders)
-    if len(folders.get("train", {})) < 2 and (tables := _only_table(path, suffixes, notes)):
-        return tables, {}
+    if len(folders.get("train", {})) < 2:
+        for folder in wrapped:
+            if tables := _only_table(folder, suffixes, notes):
+                return tables, {}
     if not folders:
         raise UserError(f"{path} holds no documents: {_FORMS}{contents(path)}")
     notes += of_folders
@@ -67,31 +73,44 @@ def _check(path: Path) -> None:
         raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
 
 
-def _tables(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """Find the train, val and test tables of a folder."""
-    tables: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        split = SPLIT_OF.get(file.stem.lower())
-        if split is None or file.suffix.lower() not in ("", *suffixes):
-            continue
+def _wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Yield a folder, and while there is no table in it, the only folder that it holds."""
+    inside: Path | None = folder
+    for _ in range(_DEPTH):
+        if inside is None:
+            return
+        yield inside
+        inside = None if any(map(_is_surely_table, _with_suffix(inside, suffixes))) else sole_folder(inside)
+
+
+def _with_suffix(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.is_dir())
+
+
+def _is_surely_table(file: Path) -> bool:
+    """Return whether a file is a table by its suffix; .txt and .json may be a readme or settings."""
+    return file.suffix.lower() not in (".txt", ".json")
+
+
+def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
+    """Find the train, val and test tables of a folder; but for exact names, only if train is among them."""
+    files = _with_suffix(folder, suffixes)
+    tables = find_named_splits(folder, files)
+    if "train" not in tables:
+        tables = {split: file for split, file in tables.items() if is_exact(file)}
+    for file in (*tables.values(), *filter(is_exact, _with_suffix(folder, [""]))):  # a link may be to a folder
         if not file.exists():
             raise UserError(f"{file} is a broken link; repair or remove it")
-        if not file.is_file() or file.suffix == "":
-            continue
-        if split in tables:
-            raise UserError(f"{folder}: {tables[split].name} and {file.name} both could be {split}; keep one of them")
-        tables[split] = file
+    if tables and (rest := [f.name for f in files if f not in tables.values() and f.name != CLASS_NAMES]):
+        names = " and ".join(tables[split].name for split in SPLITS if split in tables)
+        notes.append(f"not read, because the splits are {names}: {', '.join(rest)}")
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
 def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
-    """Find the only table of a folder; .txt and .json beside it don't count: they may be a readme or settings."""
-    files = sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in suffixes and file.is_file() and file.name != CLASS_NAMES
-    )
-    likely = files if len(files) == 1 else [file for file in files if file.suffix.lower() not in (".txt", ".json")]
+    """Find the only table of a folder; .txt and .json beside it don't count."""
+    files = [file for file in _with_suffix(folder, suffixes) if file.is_file() and file.name != CLASS_NAMES]
+    likely = files if len(files) == 1 else [*filter(_is_surely_table, files)]
     if len(likely) != 1:
         return {}
     if rest := [file.name for file in files if file not in likely]:
@@ -101,7 +120,7 @@ def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> di
 
 def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     """Find the .txt files of each class in each split."""
-    places = find_splits(folder, notes)
+    places = find_splits(folder, (".txt",), "text", notes)
     found = find_classes(folder, places, (".txt",), "text", notes)
     for split, place in places.items():
         if not found[split] and split != "train":

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from lightning_nn.data.processor import InputOptions, Record
-from lightning_nn.data.text.columns import TEXT_NAMES, has_header
-from lightning_nn.data.text.files import plain_text
-from lightning_nn.data.text.lines import check_encoding, read_lines
-from lightning_nn.data.text.rows import BINARY, TEXT, form_of, read_rows
-from lightning_nn.data.text.tables import Row
+from lightning_nn.data.text.columns import wanted_names
+from lightning_nn.data.text.headers import SAMPLE, TEXT_NAMES, find_header
+from lightning_nn.data.text.lines import UNDECODED, check_encoding, decode, read_lines
+from lightning_nn.data.text.reading_report import ReadingReport
+from lightning_nn.data.text.rows import BINARY, form_of, line_rows, read_rows
+from lightning_nn.data.text.table_records import plain_text
+from lightning_nn.data.text.tables import BadRowError, Row
 from lightning_nn.data.text.unpacking import opened
 from lightning_nn.errors import UserError, nearest
-
-_SAMPLE = 1000  # rows or lines of a file that decide how it is read; of standard input the first one does
 
 
 def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
@@ -48,106 +47,55 @@ def _file(options: InputOptions, trained: str) -> Iterator[Record]:
     if path is not None and not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise UserError(f"{path} {what}; expected a table, a file with one text per line, or - for standard input")
-    name = "standard input" if path is None else str(path)
-    form = options.form or (form_of(path) if path else None)
+    name, encoding = "standard input" if path is None else str(path), options.encoding
+    form, report = options.form or (form_of(path) if path else None), ReadingReport()
+    wanted = wanted_names(options.text_column or trained, None)
     if form in BINARY:
         if path is None:
             raise UserError(f"--data.format {form} needs a file, not standard input: --data.file FILE")
-        rows = ((row, "") for row in read_rows(path, form=form))
-        yield from _Table(options, trained, name).records(rows, _SAMPLE)
-        return
-    with nullcontext(options.stdin) if path is None else opened(path) as stream:
-        lines, sample = _Lines(stream, name, options.encoding), 1 if path is None else _SAMPLE
-        if form in (None, "txt"):
-            form = _form_of_lines(lines.peek(sample), options, trained, name)
-        if form == "text":
-            for _, line in lines:
-                text = line.rstrip("\r\n")
-                error = lines.take_errors() or ("" if text.strip() else f"{name}:{lines.number}: no text")
-                yield Record("" if error else text, {"input": text}, error)
-        else:
-            yield from _Table(options, trained, name).records(_rows(lines, name, form), sample)
+        rows = read_rows(path, form=form, wanted=wanted, lenient=True, report=report)
+        yield from _Table(options, trained, name).records(rows, SAMPLE)
+    else:
+        with nullcontext(options.stdin) if path is None else opened(path) as stream:
+            lines, size = read_lines(stream, name, encoding, lenient=True), 1 if path is None else SAMPLE
+            if form in (None, "txt"):
+                first = list(islice(lines, size))
+                form, lines = _form_of_lines([line for _, line in first], options, trained, name), chain(first, lines)
+            if form == "text":
+                for number, line in lines:
+                    yield _line(line.rstrip("\r\n"), name, number, encoding)
+            else:
+                rows = line_rows(lines, name, encoding, form, wanted=wanted, lenient=True, report=report, sample=size)
+                yield from _Table(options, trained, name).records(rows, size)
+    for note in report.notes():
+        options.say(note)
 
 
 def _form_of_lines(lines: list[str], options: InputOptions, trained: str, name: str) -> str:
     """Return "tsv" for lines that all have the same number of tabs, if the model was trained on a table."""
-    tabs = {line.count("\t") for line in lines if line.strip()}
-    if len(tabs) != 1 or tabs == {0}:
+    filled = [line for line in lines if line.strip()]
+    tabs = {line.count("\t") for line in filled}
+    labels = bool(filled) and all(line.startswith("__label__") for line in filled)
+    if not labels and (len(tabs) != 1 or tabs == {0}):
         return "text"
-    if options.text_column or trained:
-        options.say(f"{name} is read as a table, since its lines have tabs; else: --data.format text")
+    if labels or options.text_column or trained:
+        options.say(
+            f"{name} is read as a table, since its lines have {'labels' if labels else 'tabs'}; "
+            "else: --data.format text"
+        )
         return "tsv"
     options.say(f"the lines of {name} have tabs; each is read as one text. For a table: --data.format tsv")
     return "text"
 
 
-class _Lines:
-    """Lines of a stream with their numbers, and the errors of those taken last.
-
-    Attributes:
-        number: of the line taken last.
-        ended: whether no more lines come.
-    """
-
-    def __init__(self, stream: BinaryIO, name: str, encoding: str) -> None:
-        self._bad: dict[int, str] = {}
-        self._rest = read_lines(stream, name, encoding, self._bad.__setitem__)
-        self._ahead: deque[tuple[int, str]] = deque()
-        self._errors: list[str] = []
-        self.number, self.ended = 0, False
-
-    def peek(self, count: int) -> list[str]:
-        """Return up to so many lines without taking them."""
-        while len(self._ahead) < count and (line := self._read()):
-            self._ahead.append(line)
-        return [line for _, line in self._ahead]
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> tuple[int, str]:
-        line = self._ahead.popleft() if self._ahead else self._read()
-        if line is None:
-            self.ended = True
-            raise StopIteration
-        self.number = line[0]
-        if error := self._bad.pop(self.number, ""):
-            self._errors.append(error)
-        return line
-
-    def _read(self) -> tuple[int, str] | None:
+def _line(text: str, name: str, number: int, encoding: str) -> Record:
+    error = "" if text.strip() else f"{name}:{number}: no text"
+    if UNDECODED.search(text):
         try:
-            return next(self._rest, None)
-        except UserError:  # about the whole file
-            self.ended = True
-            raise
-
-    def take_errors(self) -> str:
-        """Return the errors of the lines taken since the last call."""
-        errors, self._errors = "; ".join(self._errors), []
-        return errors
-
-
-def _rows(lines: _Lines, name: str, form: str) -> Iterator[tuple[Row, str]]:
-    """Yield each row, and why it can't be read if so.
-
-    Raises:
-        UserError: a JSON list that is none, or a quotation mark that makes the rest of the file a single cell.
-    """
-    rows = TEXT[form](lines, name)
-    while True:
-        try:
-            row = next(rows, None)
-        except UserError as error:
-            if lines.ended:
-                raise
-            lines.take_errors()
-            yield Row("", {}), str(error)
-            rows = TEXT[form](lines, name)
-            continue
-        if row is None:
-            return
-        yield row, lines.take_errors()
+            decode(text.encode(encoding, "surrogateescape"), encoding, name, number)
+        except UserError as found:
+            error, text = str(found), UNDECODED.sub("\ufffd", text)
+    return Record("" if error else text, {"input": text}, error)
 
 
 class _Columns(NamedTuple):
@@ -156,12 +104,12 @@ class _Columns(NamedTuple):
     Attributes:
         names: of all columns, each another one.
         text: names of those that hold the text.
-        header: first row of a table with a header.
+        has_header: whether the first row names them.
     """
 
     names: list[str]
     text: list[str]
-    header: list[str] | None
+    has_header: bool
 
 
 class _Table:
@@ -172,60 +120,38 @@ class _Table:
             raise UserError(f"--data.text has other columns than {name}: predict on them one after the other")
         self._given, self._trained, self._name, self._say = options.text_column, trained, name, options.say
 
-    def records(self, rows: Iterator[tuple[Row, str]], size: int) -> Iterator[Record]:
+    def records(self, rows: Iterator[Row], size: int) -> Iterator[Record]:
         """Yield a record for each row but the header.
 
         Args:
-            rows: each with its error.
+            rows: of the table, from its header on.
             size: number of readable rows that decide on the columns.
         """
-        first: list[tuple[Row, str]] = []
+        first: list[Row] = []
         sample: list[Row] = []
-        while len(sample) < size and (pair := next(rows, None)):
-            first.append(pair)
-            if not pair[1]:
-                sample.append(pair[0])
+        while len(sample) < size and (row := next(rows, None)):
+            first.append(row)
+            if not row.error:
+                sample.append(row)
         if not first:
             raise UserError(f"{self._name} is empty")
-        columns = self._choose(sample) if sample else _Columns([], [], None)
+        columns = self._choose(sample) if sample else _Columns([], [], has_header=False)
         count = 0
-        for row, error in chain(first, rows):
-            if columns.header is not None and row is sample[0]:
-                continue
-            count += 1
-            yield self._record(row, error, columns)
+        for row in chain(first, rows):
+            if not (columns.has_header and row is sample[0]):
+                count += 1
+                yield _record(row, columns)
         if not count:
             raise UserError(f"{self._name} has a header, but no rows")
 
-    def _record(self, row: Row, error: str, columns: _Columns) -> Record:
-        place, cells = row
-        if isinstance(cells, list):
-            if not error and len(cells) != len(columns.names):
-                error = f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(columns.names)}"
-            if not error and cells == columns.header:
-                error = f"{place}: the header again"
-            cells = dict(zip(columns.names, cells, strict=False))
-        text = ""
-        try:
-            if not error:
-                text = "\n".join(plain_text(cells, name, place) for name in columns.text)
-        except UserError as found:
-            error = str(found)
-        if not error and not text.strip():
-            error = f"{place}: no text in {' or '.join(columns.text)}"
-        return Record("" if error else text, cells, error, columns.names)
-
     def _choose(self, sample: list[Row]) -> _Columns:
         """Choose the columns of the text: as told, else as in training, else by their names if that is certain."""
-        place, first = sample[0]
-        header: list[str] | None = None
+        place, first = sample[0][:2]
         if isinstance(first, dict):
             names, is_named = list(dict.fromkeys(name for row in sample for name in row.cells)), True
         else:
             names = [cell.strip() for cell in first]
-            wanted = [self._given or self._trained, *(self._given or self._trained).split(",")]
-            is_named = has_header(sample, names) or any(name in names for name in wanted)
-            header = first if is_named else None
+            is_named = find_header(sample, wanted_names(self._given or self._trained, None)) == 0
         unique = _unique(names) if is_named else [f"column_{number}" for number in range(1, len(names) + 1)]
         if is_named and unique != names:
             self._say(f"{self._name} has columns of the same name; they are called {', '.join(unique)}")
@@ -250,7 +176,25 @@ class _Table:
         if any(names.count(name) > 1 for name in text):
             raise UserError(f"{place}: several columns are called {text[0]!r}; rename all but one")
         self._say(f"text: {', '.join(text)} of {self._name}{origin}")
-        return _Columns(unique, text, header)
+        return _Columns(unique, text, is_named and isinstance(first, list))
+
+
+def _record(row: Row, columns: _Columns) -> Record:
+    place, cells, problem = row
+    error = str(problem or "")
+    if isinstance(cells, list):
+        if not error and len(cells) != len(columns.names):
+            error = f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(columns.names)}"
+        cells = dict(zip(columns.names, cells, strict=False))
+    text = ""
+    try:
+        if not error:
+            text = "\n".join(plain_text(cells, name, place) for name in columns.text)
+    except BadRowError as found:
+        error = str(found)
+    if not error and not text.strip():
+        error = f"{place}: no text in {' or '.join(columns.text)}"
+    return Record("" if error else text, cells, error, columns.names)
 
 
 def _find(wanted: str, names: list[str], unique: list[str], *, by_number: bool) -> list[str]:

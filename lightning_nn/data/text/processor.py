@@ -10,6 +10,7 @@ import torch
 
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.normalization import unescape
 from lightning_nn.data.processor import InputOptions, Record
 from lightning_nn.data.text.prediction_inputs import read_inputs
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
@@ -25,10 +26,13 @@ class TextProcessor:
     Args:
         categories: name of each class, in the order of the labels.
         words: the vocabulary, the unknown word at 0.
-        segmenter: "jieba" or "chars".
+        segmenter: "jieba", "chars" or "words".
         user_words: words added to jieba's dictionary.
         max_sentences: sentences to which a text is truncated.
         max_words: words to which a sentence is truncated.
+        lower: make letters lower-case.
+        unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
+        trained_on: path or name of the data, for messages.
         text_column: column of the texts in the table of training, as --data.text_column names it, several joined by
             commas; "" if it was no table.
 
@@ -47,18 +51,21 @@ class TextProcessor:
         user_words: list[str],
         max_sentences: int,
         max_words: int,
+        lower: bool = False,
+        unescape: bool = False,
+        trained_on: str = "",
         text_column: str = "",
     ) -> None:
         self.categories = categories
         self.vocabulary = Vocabulary(words)
-        self.segmenter = Segmenter(segmenter, user_words)
+        self.segmenter = Segmenter(segmenter, user_words, lower=lower)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
-        self.text_column = text_column
+        self.unescape, self.trained_on, self.text_column = unescape, trained_on, text_column
         self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
         """Segment a text into truncated sentences of words, as `encode` reads it; [] for a text without words."""
-        sentences = self.segmenter.sentences(text, self.max_sentences)
+        sentences = self.segmenter.sentences(unescape(text) if self.unescape else text, self.max_sentences)
         return [sentence[: self.max_words] for sentence in sentences]
 
     def encode(self, raw: list[Any]) -> TextBatch:
@@ -78,9 +85,9 @@ class TextProcessor:
             sentences.extend(map(len, segmented))
             words.extend(word for sentence in segmented for word in sentence)
         ids = self.vocabulary.ids(words)
-        without = words.count("")
-        self.read += len(ids) - without
-        self.unknown += int((ids == 0).sum()) - without
+        wordless = words.count("")
+        self.read += len(ids) - wordless
+        self.unknown += int((ids == 0).sum()) - wordless
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
@@ -129,5 +136,8 @@ class TextProcessor:
             "user_words": self.user_words,
             "max_sentences": self.max_sentences,
             "max_words": self.max_words,
+            "lower": self.segmenter.lower,
+            "unescape": self.unescape,
+            "trained_on": self.trained_on,
             "text_column": self.text_column,
         }

@@ -8,9 +8,25 @@ NO_WORDS = "no_words"
 EMPTY_CLASSES = "empty_classes"
 UNESCAPED = "unescaped"
 UNCERTAIN_BREAKS = "uncertain_breaks"
+TITLES = "titles"
+HEADERS = "headers"
+FOOTERS = "footers"
+BAD_ROWS = "bad_rows"
+BAD_BYTES = "bad_bytes"
+NO_LABEL = "no_label"
+SPELLINGS = "spellings"
+DOUBTFUL = "doubtful"
 
 # {s} is the "s" of the plural; in the order of the notes.
 SENTENCES = {
+    TITLES: "skipped: {count} row{s} above the header",
+    HEADERS: "skipped: the header, repeated {count} time{s}",
+    FOOTERS: "skipped: {count} footer{s} such as a total",
+    BAD_ROWS: "skipped: {count} row{s} that can't be read",
+    BAD_BYTES: "skipped: {count} document{s} with bytes that are not in the encoding",
+    NO_LABEL: "skipped: {count} row{s} without a label",
+    SPELLINGS: "labels in {count} other spelling{s} are read as one",
+    DOUBTFUL: "warning: {count} document{s} with a label such as None, which is read as a category",
     NO_WORDS: "skipped: {count} document{s} without words",
     EMPTY_CLASSES: "not a category, because no document of it has words: {count} label{s}",
     UNESCAPED: "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
-from lightning_nn.data.text.lines import read_lines
+from lightning_nn.data.text.delimited import csv_rows, tsv_rows
+from lightning_nn.data.text.headers import SAMPLE, without_titles
+from lightning_nn.data.text.json_tables import json_line_rows, json_rows
+from lightning_nn.data.text.lines import UNDECODED, read_lines
+from lightning_nn.data.text.reading_report import BAD_BYTES, ReadingReport
 from lightning_nn.data.text.signatures import peek, refuse_binary
-from lightning_nn.data.text.tables import Lines, Row, csv_rows, json_line_rows, json_rows, tsv_rows
+from lightning_nn.data.text.tables import BadRowError, Lines, Row
 from lightning_nn.data.text.unpacking import opened
 from lightning_nn.errors import UserError
 
-TEXT: dict[str, Callable[[Lines, str], Iterator[Row]]] = {
+TEXT: dict[str, Callable[[Lines, str, int], Iterator[Row]]] = {
     "tsv": tsv_rows,
     "txt": tsv_rows,
     "csv": csv_rows,
@@ -30,15 +35,27 @@ def form_of(file: Path) -> str | None:
     return suffix if suffix in (TEXT if file.suffix.lower() == ".gz" else FORMS) else None
 
 
-def read_rows(file: Path, encoding: str = "utf-8", form: str | None = None) -> Iterator[Row]:
+def read_rows(
+    file: Path,
+    encoding: str = "utf-8",
+    form: str | None = None,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+) -> Iterator[Row]:
     """Yield the rows of a table in constant memory (a .json file that is not lines is held in memory).
 
-    Rows of a table with columns are lists, its header first; rows of JSON and Parquet files are dictionaries.
+    Rows of a table with columns are lists, its header first: titles and comments above it and repetitions of it are
+    left out. Rows of JSON, Parquet and fastText files are dictionaries.
 
     Args:
         file: the table; text may be packed with gzip.
         encoding: of text.
         form: "csv", "tsv", "txt" (tabs), "jsonl", "json", "parquet" or "xlsx"; None to go by the suffix.
+        wanted: names of columns that the user gave, by which a header is known.
+        lenient: yield a row that can't be read, with its error, and go on.
+        report: receives what was left out.
 
     Raises:
         UserError: an unknown form, a binary file of another form, or contents that are not in this form; names file,
@@ -49,10 +66,85 @@ def read_rows(file: Path, encoding: str = "utf-8", form: str | None = None) -> I
         raise UserError(f"{file}: unknown kind of file; known are {', '.join(SUFFIXES)}")
     if form in BINARY:
         _check_kind(form, file)
-        yield from BINARY[form](file)
+        yield from without_titles(BINARY[form](file), wanted, report)
         return
     with opened(file) as stream:
-        yield from TEXT[form](read_lines(stream, file.name, encoding), file.name)
+        yield from stream_rows(stream, file.name, encoding, form, wanted=wanted, lenient=lenient, report=report)
+
+
+def stream_rows(
+    stream: BinaryIO,
+    name: str,
+    encoding: str,
+    form: str,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+    sample: int = SAMPLE,
+) -> Iterator[Row]:
+    """Yield the rows of a table of text from a stream, such as standard input; see `read_rows`.
+
+    Args:
+        stream: not read yet.
+        name: of the file, for errors.
+        encoding: of the text.
+        form: "csv", "tsv", "txt", "jsonl" or "json".
+        wanted: see `read_rows`.
+        lenient: see `read_rows`.
+        report: see `read_rows`.
+        sample: number of lines that tell the dialect and the header: 1 to answer each line of a stream at once.
+    """
+    lines = read_lines(stream, name, encoding, lenient=lenient)
+    return line_rows(lines, name, encoding, form, wanted=wanted, lenient=lenient, report=report, sample=sample)
+
+
+def line_rows(
+    lines: Lines,
+    name: str,
+    encoding: str,
+    form: str,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+    sample: int = SAMPLE,
+) -> Iterator[Row]:
+    """Yield the rows of a table from its lines, as `read_lines` yields them; see `stream_rows`."""
+    rows = TEXT[form](lines, name, sample)
+    checked = _with_bad_bytes(rows, encoding) if lenient else _without_errors(rows)
+    return without_titles(checked, wanted, report, sample)
+
+
+def _without_errors(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        if row.error:
+            raise row.error
+        yield row
+
+
+def _with_bad_bytes(rows: Iterator[Row], encoding: str) -> Iterator[Row]:
+    """Put an error in place of a row with bytes that could not be decoded."""
+    for row in rows:
+        if any(isinstance(cell, str) and UNDECODED.search(cell) for cell in _cells(row)):
+            yield Row(
+                row.place,
+                _without_undecoded(row.cells),
+                BadRowError(f"{row.place}: bytes that are not {encoding} (another --data.encoding?)", BAD_BYTES),
+            )
+        else:
+            yield row
+
+
+def _without_undecoded(cells: dict[str, Any] | list[str]) -> dict[str, Any] | list[str]:
+    """Put U+FFFD in place of bytes that could not be decoded."""
+    if isinstance(cells, list):
+        return [UNDECODED.sub("\ufffd", cell) for cell in cells]
+    return {name: UNDECODED.sub("\ufffd", cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+
+
+def _cells(row: Row) -> Iterable[Any]:
+    return row.cells.values() if isinstance(row.cells, dict) else row.cells
 
 
 def _check_kind(form: str, file: Path) -> None:

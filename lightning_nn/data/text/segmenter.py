@@ -11,7 +11,7 @@ import signal
 import warnings
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.normalization import LINE_BREAKS, normalize_text
+from lightning_nn.data.text.spaced_text import sentence_ends, split_words
 from lightning_nn.errors import UserError, nearest
 
-SegmenterName = Literal["jieba", "chars"]
+SegmenterName = Literal["jieba", "chars", "words"]
 
 _END = re.compile(
     r"""(?:[。！？；…｡‼⁇⁈⁉]
@@ -33,12 +34,12 @@ _END = re.compile(
     re.VERBOSE,
 )
 _CLOSING = frozenset("”’」』）】》〉)]}")
-_USER_WORD = re.compile(r"(\S+)(?:\s+([0-9]+))?(?:\s+[a-z]+)?")
+_USER_WORD = re.compile(r"(.+?)(?:\s+([0-9]+)(?:\s+[a-z]+)?|\s+[a-z]{1,4})?")  # as jieba's userdict.txt
 
 _MAX_WORD = 32  # characters; longer runs (addresses, a key held down) become several words
 _MAX_PIECE = 2000  # characters passed to jieba at once: it needs about a kilobyte for each
 _CHUNK = 100_000  # characters of text sent to a process at once
-_ALONE = {"jieba": 15, "chars": 150}  # chunks up to which starting processes costs more time than it saves
+_ALONE = {"jieba": 15, "chars": 150, "words": 60}  # chunks up to which starting processes costs more time than it saves
 
 
 def split_sentences(text: str) -> list[str]:
@@ -51,10 +52,10 @@ def split_sentences(text: str) -> list[str]:
     return list(_sentences(text))
 
 
-def _sentences(text: str) -> Iterator[str]:
+def _sentences(text: str, ends: Callable[[str], Iterator[re.Match[str]]] = _END.finditer) -> Iterator[str]:
     for line in LINE_BREAKS.split(text):
         start = 0
-        for end in _END.finditer(line):
+        for end in ends(line):
             if end.start() < start:
                 continue
             stop = _close(line, start, end.end())
@@ -85,19 +86,23 @@ class Segmenter:
     """Word segmentation of sentences.
 
     Args:
-        name: "jieba", words of the Chinese segmenter jieba, or "chars", each character a word.
-        user_words: words added to jieba's dictionary, each as "word" or "word frequency", the form of its dictionaries.
+        name: "jieba", words of the Chinese segmenter jieba; "chars", each character a word; or "words", words between
+            spaces and punctuation, as in English.
+        user_words: words added to jieba's dictionary, each as "word", "word frequency" or "word frequency tag", the
+            form of its dictionaries.
+        lower: make letters lower-case.
 
     Raises:
-        UserError: an unknown name, an invalid user word, or user words with "chars".
+        UserError: an unknown name, an invalid user word, or user words without "jieba".
     """
 
-    def __init__(self, name: SegmenterName, user_words: list[str] | None = None) -> None:
+    def __init__(self, name: SegmenterName, user_words: list[str] | None = None, *, lower: bool = False) -> None:
         if name not in get_args(SegmenterName):
             raise UserError(f"unknown segmenter {name!r}{nearest(name, get_args(SegmenterName))}")
-        if name == "chars" and user_words:
-            raise UserError("a user dictionary has no effect on segmenter 'chars': use 'jieba' or leave it out")
+        if name != "jieba" and user_words:
+            raise UserError(f"a user dictionary has no effect on segmenter {name!r}: use 'jieba' or leave it out")
         self.name: SegmenterName = name
+        self.lower = lower
         self.user_words = [user_word(line) for line in user_words or []]
         self._jieba: Any = None
 
@@ -107,20 +112,31 @@ class Segmenter:
 
     def __call__(self, sentence: str) -> list[str]:
         """Segment a sentence into words; white space is dropped, a word above 32 characters becomes several."""
+        if self.lower:
+            sentence = sentence.lower()
         if self.name == "chars":
             return [character for character in sentence if not character.isspace()]
-        if self._jieba is None:
-            self._jieba = _load_jieba(self.user_words)
         words: list[str] = []
+        for word in split_words(sentence) if self.name == "words" else self._cut(sentence):
+            if len(word) <= _MAX_WORD:
+                words.append(word)
+            else:
+                words.extend(_pieces(word, _MAX_WORD))
+        return words
+
+    def _cut(self, sentence: str) -> Iterator[str]:
+        """Yield jieba's words without white space."""
+        if self._jieba is None:
+            self._jieba = _load_jieba(self.user_words, lower=self.lower)
         for piece in _pieces(sentence, _MAX_PIECE):
             for word in self._jieba.cut(piece):
                 if word := word.strip():
-                    words.extend(_pieces(word, _MAX_WORD))
-        return words
+                    yield word
 
     def sentences(self, text: str, most: int | None = None) -> list[list[str]]:
         """Segment a text into sentences of words: those that have words, the first `most` of them."""
-        segmented = (words for sentence in _sentences(normalize_text(text)) if (words := self(sentence)))
+        ends = sentence_ends if self.name == "words" else _END.finditer
+        segmented = (words for sentence in _sentences(normalize_text(text), ends) if (words := self(sentence)))
         return list(islice(segmented, most))
 
 
@@ -137,12 +153,13 @@ def user_word(line: str) -> tuple[str, int | None]:
     match = _USER_WORD.fullmatch(normalize_text(line).strip())
     if match is None or (match[2] and int(match[2]) == 0):  # jieba would split a word of frequency 0 everywhere
         raise UserError(
-            f"{line.strip()[:40]!r} is not an entry of a user dictionary: expected WORD or WORD FREQUENCY on each line"
+            f"{line.strip()[:40]!r} is not an entry of a user dictionary: expected WORD, WORD FREQUENCY or "
+            "WORD FREQUENCY TAG on each line, the frequency not 0"
         )
     return match[1], int(match[2]) if match[2] else None
 
 
-def _load_jieba(user_words: list[tuple[str, int | None]]) -> Any:
+def _load_jieba(user_words: list[tuple[str, int | None]], *, lower: bool) -> Any:
     """Build a separate tokenizer, so that jieba's global one and the cache it shares between users stay untouched."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # jieba's import warns under new Pythons: invalid escapes, pkg_resources
@@ -153,7 +170,7 @@ def _load_jieba(user_words: list[tuple[str, int | None]]) -> Any:
     tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
     tokenizer.initialized = True
     for word, frequency in user_words:
-        tokenizer.add_word(word, frequency)
+        tokenizer.add_word(word.lower() if lower else word, frequency)
     return tokenizer
 
 
@@ -206,8 +223,7 @@ def segment_stream(texts: Iterable[str], segmenter: Segmenter, processes: int) -
     # loky, which scikit-learn uses too, does not import the caller's __main__: a script needs no guard.
     from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
-    lines = [word if frequency is None else f"{word} {frequency}" for word, frequency in segmenter.user_words]
-    with ProcessPoolExecutor(processes, initializer=_start, initargs=(segmenter.name, lines)) as pool:
+    with ProcessPoolExecutor(processes, initializer=_start, initargs=(segmenter,)) as pool:
         waiting: deque[Any] = deque()
         for chunk in _chain(first, chunks):  # on an error nothing waiting is cancelled: loky might then never end
             with _deaf_to_interrupts():
@@ -259,9 +275,9 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 _segmenter: Segmenter
 
 
-def _start(name: SegmenterName, user_words: list[str]) -> None:
+def _start(segmenter: Segmenter) -> None:
     global _segmenter
-    _segmenter = Segmenter(name, user_words)
+    _segmenter = segmenter
 
 
 def _work(texts: list[str]) -> Segmented:

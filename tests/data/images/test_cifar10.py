@@ -77,8 +77,9 @@ def test_the_official_batches_are_read_where_they_are(batches, place):
     check(data)
     assert data.describe() == {"features": 3072, "channels": 3, "height": 32, "width": 32, "num_classes": 10}
     assert set(data.describe()) == set(data.describes)
-    assert len(data.notes) == 1
-    assert all(name in data.notes[0] for name in NAMES), data.notes
+    assert data.notes[0].startswith("10 categories: airplane")
+    assert len(data.notes) == 2
+    assert all(name in data.notes[1] for name in NAMES), data.notes
 
 
 def test_files_as_python_2_wrote_them_are_read(batches):

@@ -49,7 +49,8 @@ def test_class_folders_are_cut_into_splits(root):
     assert sorted(contents(data, "train") + contents(data, "val") + contents(data, "test")) == expected
     assert data.describe() == {"features": 48, "channels": 3, "height": 4, "width": 4, "num_classes": 2}
     assert set(data.describe()) == set(data.describes)
-    assert [note.split(" is split off")[0] for note in data.notes] == ["test", "val"]
+    assert data.notes[0] == "2 categories: cat (16 in train), 狗 (8)"
+    assert [note.split(" is split off")[0] for note in data.notes[1:]] == ["test", "val"]
     assert [row[:2] for row in data.summary[1:]] == [("train", "24"), ("val", "3"), ("test", "3")]
 
 
@@ -69,7 +70,7 @@ def test_given_splits_are_kept(root, name):
     for i, split in enumerate(("train", "val", "test")):
         expected = [(20 * i + k, "a") for k in range(2)] + [(20 * i + 100 + k, "b") for k in range(3)]
         assert contents(data, split) == expected
-    assert data.notes == []
+    assert data.notes == ["2 categories: a (2 in train), b (3)"]
 
 
 def test_the_test_split_is_never_touched_when_val_is_missing(root):

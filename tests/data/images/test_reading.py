@@ -60,10 +60,30 @@ def test_sixteen_bits_keep_their_range(tmp_path):
 
 
 def test_integers_and_floats_of_tiff(tmp_path):
-    Image.fromarray(np.array([[0, 65_535, 1 << 20, -5]], np.int32)).save(tmp_path / "i.tif")
-    assert read_image(tmp_path / "i.tif", ImageForm(1, 1, 4)).ravel().tolist() == [0, 255, 255, 0]
-    Image.fromarray(np.array([[0, 0.5, 1, np.nan]], np.float32)).save(tmp_path / "f.tif")
-    assert read_image(tmp_path / "f.tif", ImageForm(1, 1, 4)).ravel().tolist() == [0, 128, 255, 0]
+    def read(values, kind, scale=None):
+        Image.fromarray(np.array([values], kind)).save(tmp_path / "a.tif")
+        return read_image(tmp_path / "a.tif", ImageForm(1, 1, len(values)), scale=scale).ravel().tolist()
+
+    assert read([0, 65_535, 32_768], np.int32) == [0, 255, 128]
+    assert read([0, 0.5, 1.0000001], np.float32) == [0, 128, 255]
+    assert read([0, 100.4, 255], np.float32, 255) == read([0, 100, 255], np.int32, 255) == [0, 100, 255]
+    assert read([0, 257, 65_535], np.float32, 65_535) == [0, 1, 255]
+    assert read([0, 0.5, 1], np.float32, 1) == [0, 128, 255]
+    assert read([0, 0], np.float32, 65_535) == [0, 0]
+    for values, kind, scale, message in (
+        ([0, -5], np.int32, None, "the value -5 is negative; expected 0 to 1, 0 to 255 or 0 to 65535"),
+        ([0, -0.5], np.float32, 255, "the value -0.5 is negative"),
+        ([0, np.nan], np.float32, 1, "a value is not a finite number"),
+        ([0, np.inf], np.float32, None, "a value is not a finite number"),
+        ([0, 1 << 20], np.int32, 65_535, "the value 1.04858e.06 is above 65535"),
+        ([0, 200], np.float32, None, "values to 200, but of this kind, 0 to 1 is read; save it like them, or with 8"),
+        ([0, 200], np.int32, None, "values to 200, but of this kind, 0 to 65535 is read"),
+        ([0, 200], np.float32, 1, "values to 200, but the training images have 0 to 1; save"),
+        ([0, 0.7], np.float32, 255, "values to 0.7, but the training images have 0 to 255"),
+        ([0, 300], np.int32, 255, "values to 300, but the training images have 0 to 255"),
+    ):
+        with pytest.raises(UserError, match=rf"a\.tif: .*{message}"):
+            read(values, kind, scale)
 
 
 def test_cmyk_jpeg(tmp_path):

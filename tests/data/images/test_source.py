@@ -53,7 +53,7 @@ def test_a_source_gives_what_the_index_names():
 
 def test_decode_keeps_the_order_and_opens_a_memory_map(tmp_path):
     folder, files = folder_of(tmp_path, [9, 3, 200])
-    images, broken, _ = decode(files, folder, FORM)
+    images, broken, *_ = decode(files, folder, FORM)
     assert (colors_of(images), broken) == ([9, 3, 200], {})
     assert isinstance(images, np.memmap)
     assert images.shape == (3, 3, 4, 4)
@@ -73,7 +73,7 @@ def test_large_pictures_are_decoded_by_threads_to_the_same_array(tmp_path, monke
         Image.fromarray(array).save(file)
     files[3].write_bytes(b"x" * 20_000)
     assert sum(file.stat().st_size for file in files) > 16_384 * 5
-    images, broken, _ = decode(files, tmp_path, ImageForm(3, 90, 90))
+    images, broken, *_ = decode(files, tmp_path, ImageForm(3, 90, 90))
     assert list(broken) == [3]
     assert np.array_equal(images[[0, 1, 2, 4]], noise[[0, 1, 2, 4]].transpose(0, 3, 1, 2))
 
@@ -115,12 +115,12 @@ def test_a_picture_removed_while_decoding_is_only_one_that_cannot_be_read(tmp_pa
     folder, files = folder_of(tmp_path, [1, 2])
     real = pictures.read_image
 
-    def vanish(file, form, limit):
+    def vanish(file, *how):
         files[1].unlink(missing_ok=True)
-        return real(file, form, limit)
+        return real(file, *how)
 
     monkeypatch.setattr(pictures, "read_image", vanish)
-    images, broken, _ = decode(files, folder, FORM)
+    images, broken, *_ = decode(files, folder, FORM)
     assert (colors_of(images), list(broken)) == ([1, 0], [1])
 
 
@@ -129,7 +129,7 @@ def test_a_link_to_nowhere_is_only_one_that_cannot_be_read(tmp_path):
     folder, files = folder_of(tmp_path, [1, 2])
     files[0].unlink()
     files[0].symlink_to(tmp_path / "nowhere.png")
-    images, broken, _ = decode(files, folder, FORM)
+    images, broken, *_ = decode(files, folder, FORM)
     assert (colors_of(images), broken) == ([0, 2], {0: f"{files[0]}: no such file"})
 
 

@@ -75,6 +75,30 @@ def test_splits_are_found_by_name_and_class_names_beside_them(tmp_path: Path) ->
     assert {path.name for path in found.paths} == {"train.txt", "dev.txt", "test.txt", "class.txt"}
 
 
+@pytest.mark.parametrize("wrapped", ["", "cnews/", "a/b/"])
+def test_split_tables_are_found_by_the_words_of_their_names(tmp_path: Path, wrapped: str) -> None:
+    tables = {"train": "cnews.train.txt", "val": "cnews.val.txt", "test": "cnews.test.txt"}
+    names = {"class.txt": "零\n一\n", "cnews.vocab.txt": "的\n", ".git/train.txt": "x"}
+    write(tmp_path, {wrapped + name: content for name, content in names.items()})
+    write(tmp_path, {wrapped + name: f"{split}\t1\n" for split, name in tables.items()} | {"README.md": "x"})
+    assert read(tmp_path) == {split: [(split, "一")] for split in tables}
+    assert noted(tmp_path)[0] == (
+        "not read, because the splits are cnews.train.txt and cnews.val.txt and cnews.test.txt: cnews.vocab.txt"
+    )
+
+
+def test_the_table_of_a_single_folder_is_read(tmp_path: Path) -> None:
+    write(tmp_path, {"data/train-00000-of-00001.csv": "text,label\n一,x\n", "README.md": "二"})
+    assert read(tmp_path) == {"train": [("一", "x")]}
+    assert read(write(tmp_path / "more", {"pack/reviews.csv": "text,label\n一,x\n"})) == {"train": [("一", "x")]}
+    write(tmp_path / "more", {"own.csv": "text,label\n二,y\n"})
+    assert read(tmp_path / "more") == {"train": [("二", "y")]}, "a table outside comes first"
+
+
+def test_a_test_table_by_another_name_without_train_is_only_a_table(tmp_path: Path) -> None:
+    assert read(write(tmp_path, {"test_data.csv": "text,label\n一,x\n"})) == {"train": [("一", "x")]}
+
+
 def test_class_names_stand_between_line_ends_alone(tmp_path: Path) -> None:
     write(tmp_path, {"train.txt": "a\t0\nb\t1\n", "class.txt": "x\u2028y\r\nz\x0b\r\n\n"})
     assert TextFiles(tmp_path).names == ["x y", "z"]
@@ -86,9 +110,9 @@ def test_class_names_that_no_label_counts_are_noted(tmp_path: Path) -> None:
 
 
 def test_a_user_dictionary_is_named_with_the_line_that_is_wrong(tmp_path: Path) -> None:
-    write(tmp_path, {"bad.txt": "一\n\n二 x9 9\n", "old.txt": "中文\n".encode("gb18030"), "good.txt": " 一 3\n\n"})
+    write(tmp_path, {"bad.txt": "一\n\n二 0\n", "old.txt": "中文\n".encode("gb18030"), "good.txt": " 一 3\n\n"})
     assert read_words(tmp_path / "good.txt") == ["一 3"]
-    with pytest.raises(UserError, match=r"bad\.txt:3: '二 x9 9' is not an entry of a user dictionary"):
+    with pytest.raises(UserError, match=r"bad\.txt:3: '二 0' is not an entry of a user dictionary"):
         read_words(tmp_path / "bad.txt")
     with pytest.raises(UserError, match=r"old\.txt:1: byte 0xd6 at position 1 is not utf-8; save the file in UTF-8"):
         read_words(tmp_path / "old.txt")
@@ -270,7 +294,10 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
             {"train.csv": "text,label\n一,x\n", "val.csv": "label,text,label\nx,一,y\n"},
             r"^val\.csv:1: 2 columns are called 'label'",
         ),
-        ({"a.tsv": '一\t"x"\n二\t"y"\n'}, r'^a\.tsv:1: the label is "x"; all labels are in quotation marks.* as \.csv'),
+        (
+            {"a.tsv": '"一"二\t"x"\n二\t"y"\n'},
+            r'^a\.tsv:1: the label is "x"; all labels are in quotation marks.* as \.csv',
+        ),
         (
             {"train.tsv": "一\tx\n", "val.jsonl": '{"text": "一", "label": "x"}'},
             r"^val\.jsonl:1: an object, but train has columns without a header",

@@ -133,12 +133,13 @@ def test_what_is_not_certain_is_refused_with_the_columns_there_are(
 def test_each_row_is_a_record(tmp_path: Path) -> None:
     content = HEADER.encode() + "0,一,1\n1,二\n2, ,1\n".encode() + b"3,\xff,1\n" + b'x"y,"a"b,1\n'
     (tmp_path / "a.csv").write_bytes(content + HEADER.encode() + "5,三,1\n".encode())
-    records, _ = read(tmp_path / "a.csv", "text")
-    assert raws(records) == ["一", "", "", "", "", "", "三"]
-    expected = ["", ":3: 2 columns, expected 3", ":4: no text", ":5: byte 0xff", ":6: ", "the header again", ""]
+    records, said = read(tmp_path / "a.csv", "text")
+    assert raws(records) == ["一", "", "", "", "", "三"]
+    expected = ["", ":3: 2 columns, expected 3", ":4: no text", ":5: bytes that are not utf-8", ":6: the record", ""]
     for error, words in zip(errors(records), expected, strict=True):
         assert words in str(error) and bool(words) == bool(error)
-    assert [record.cells.get("id") for record in records] == ["0", "1", "2", "3", None, "id", "5"]
+    assert [record.cells.get("id") for record in records] == ["0", "1", "2", "3", None, "5"]
+    assert "the header, repeated 1 time" in said and "a.csv:7" in said
 
 
 def test_a_quotation_mark_that_swallows_the_rest_is_refused(tmp_path: Path) -> None:

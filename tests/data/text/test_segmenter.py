@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.data.normalization import normalize_text
-from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences
+from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences, user_word
 from lightning_nn.errors import UserError
 
 
@@ -91,12 +91,29 @@ def test_user_words_stay_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("台南", ("台南", None)),
+        ("云服务 5", ("云服务", 5)),
+        ("王小明 2 nr", ("王小明", 2)),
+        ("凱特琳 nz", ("凱特琳", None)),
+        ("Edu Best认证 2000", ("Edu Best认证", 2000)),
+        ("deep learning 5 eng", ("deep learning", 5)),
+        ("deep learning", ("deep learning", None)),
+    ],
+)
+def test_lines_of_jieba_dictionaries_are_read_as_jieba_does(line: str, expected: tuple[str, int | None]) -> None:
+    assert user_word(line) == expected
+    assert Segmenter("jieba", [line])("今天") == ["今天"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("jeiba", None), "did you mean 'jieba'"),
         (("chars", ["词"]), "no effect on segmenter 'chars'"),
-        (("jieba", ["词 x9 9"]), "expected WORD or WORD FREQUENCY"),
-        (("jieba", ["张小明 0"]), "expected WORD or WORD FREQUENCY"),
+        (("words", ["词"]), "no effect on segmenter 'words'"),
+        (("jieba", ["张小明 0"]), "expected WORD, WORD FREQUENCY or"),
     ],
 )
 def test_wrong_settings_are_named(arguments: tuple[str, list[str] | None], message: str) -> None:

@@ -1,0 +1,93 @@
+"""Header rows of tables: found below titles and comments, and left out where tables were joined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, islice
+
+from lightning_nn.data.text.reading_report import HEADERS, TITLES, ReadingReport
+from lightning_nn.data.text.tables import Row
+
+TEXT_NAMES = (
+    *("text", "review", "content", "sentence", "document", "comment", "body", "message", "description"),
+    *("headline", "title", "query", "question", "tweet", "reviewtext", "utterance"),
+    *("文本", "正文", "内容", "评论", "句子", "标题"),
+)
+LABEL_NAMES = (
+    *("label", "category", "class", "target", "topic", "sentiment", "intent", "polarity", "rating", "labels"),
+    *("标签", "类别", "分类", "类目", "情感"),
+)
+KNOWN_NAMES = frozenset((*TEXT_NAMES, *LABEL_NAMES))
+MOST_TITLES = 20  # rows above a header
+SAMPLE = 1000  # rows or lines that tell how a table is written
+
+
+def without_titles(
+    rows: Iterator[Row], wanted: Collection[str], report: ReadingReport | None, size: int = SAMPLE
+) -> Iterator[Row]:
+    """Yield rows from the header on; drop what is above it, and its repetitions.
+
+    Args:
+        rows: of a table. Without a header, and where cells have names, all are yielded.
+        wanted: names of columns that the user gave, which only a header holds.
+        report: receives what was dropped.
+        size: number of rows that tell the header.
+    """
+    sample = list(islice(rows, size))
+    start = find_header(sample, wanted)
+    rows = chain(sample[start or 0 :], rows)
+    if start is None:
+        yield from rows
+        return
+    for row in sample[:start]:
+        _add(report, TITLES, row)
+    first = next(rows)
+    yield first
+    header = first.cells
+    for row in rows:
+        if row.cells == header:
+            _add(report, HEADERS, row)
+        else:
+            yield row
+
+
+def find_header(sample: Sequence[Row], wanted: Collection[str] = ()) -> int | None:
+    """Return the number of the row that holds names of columns; None if there is none.
+
+    Args:
+        sample: the first rows of a table.
+        wanted: names of columns that the user gave.
+    """
+    width = Counter(len(row.cells) for row in sample).most_common(1)[0][0] if sample else 0
+    for number, row in enumerate(sample[:MOST_TITLES]):
+        if not isinstance(row.cells, list):
+            return None
+        if _is_header(row.cells, sample[number + 1 :], wanted):
+            return number
+        if not _is_title(row.cells, width):
+            return None
+    return None
+
+
+def _is_header(cells: list[str], below: Sequence[Row], wanted: Collection[str]) -> bool:
+    """Return whether a row has a name that the user gave, or a common one that does not occur again in its column."""
+    names = [cell.strip() for cell in cells]
+    if any(name in wanted for name in names):
+        return True
+    rows = [row.cells for row in below if isinstance(row.cells, list) and row.cells != cells]
+    return any(
+        name.lower() in KNOWN_NAMES and not any(row[i].strip() == name for row in rows if len(row) > i)
+        for i, name in enumerate(names)
+    )
+
+
+def _is_title(cells: list[str], width: int) -> bool:
+    """Return whether a row can be a title or comment: a single cell, or another number of them than in the table."""
+    filled = sum(bool(cell.strip()) for cell in cells)
+    return cells[0].lstrip().startswith("#") or filled < min(2, width) or len(cells) != width
+
+
+def _add(report: ReadingReport | None, kind: str, row: Row) -> None:
+    if report is not None:
+        report.add(kind, row.place)

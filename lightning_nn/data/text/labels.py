@@ -1,0 +1,150 @@
+"""Labels as they stand in cells: one spelling of each, a single one a document, and none where there is none."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from lightning_nn.data.class_folders import clean_label
+from lightning_nn.data.text.reading_report import DOUBTFUL, NO_LABEL, SPELLINGS, ReadingReport
+from lightning_nn.data.text.tables import BadRowError
+from lightning_nn.errors import UserError
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_NOT_A_NUMBER = frozenset(("nan", "<na>", "nat"))
+_NOTHING = frozenset(("none", "null", "n/a", "na"))
+_SEPARATORS = (",", ";", "|", "，", "；", "、")
+
+
+class Labels:
+    """Reads labels: `1.0` as `1`, `TRUE` as the `True` before it; remembers what it has read.
+
+    Args:
+        report: receives labels in other spellings.
+        numbers: whether the labels are numbers, beside which `None` is no label.
+
+    Attributes:
+        known: label of each text that was read before.
+    """
+
+    def __init__(self, report: ReadingReport, *, numbers: bool = False) -> None:
+        self._report, self._numbers = report, numbers
+        self._truths: dict[str, str] = {}
+        self.known: dict[str, str] = {}
+
+    def read(self, value: Any, place: str) -> str:
+        """Return the label in a cell.
+
+        Args:
+            value: of the cell; a list of a single label is that label.
+            place: file and line, for errors.
+
+        Raises:
+            BadRowError: no label, or several.
+        """
+        texts = [clean_label(text) for text in _texts(value, place)]
+        if len(set(texts)) > 1:
+            raise BadRowError(
+                f"{place}: {len(texts)} labels, {' and '.join(map(repr, texts[:5]))}: a document has one label here, "
+                "multi-label data are not supported; keep the main one of each, or make a category of each combination"
+            )
+        label = self._spell(texts[0]) if texts else ""
+        nothing = label.lower() in _NOTHING
+        if not label or label.lower() in _NOT_A_NUMBER or (nothing and self._numbers):
+            what = f"the label {label!r} means none" if label else "no label"
+            raise BadRowError(f"{place}: {what}; add one or remove the row", NO_LABEL)
+        if nothing:
+            self._report.add(DOUBTFUL, place)
+        elif isinstance(value, str):
+            self.known[value] = label
+        return label
+
+    def readable(self, labels: Iterable[tuple[str, Any]]) -> list[str]:
+        """Return the labels that can be read, of pairs of a place and the value of a cell."""
+        found = []
+        for place, value in labels:
+            try:
+                found.append(self.read(value, place))
+            except BadRowError:
+                continue
+        return found
+
+    def _spell(self, label: str) -> str:
+        spelling = label
+        if whole := _WHOLE.fullmatch(label):
+            spelling = whole[1]
+        elif label.lower() in ("true", "false"):
+            spelling = self._truths.setdefault(label.lower(), label)
+        if spelling != label and label not in self.known:
+            self._report.add(SPELLINGS, f"{label} as {spelling}")
+            self.known[label] = spelling
+        return spelling
+
+
+def are_numbers(labels: Iterable[Any]) -> bool:
+    """Return whether all labels are numbers, but for those that mean none."""
+    texts = {str(label).strip().lower() for label in labels} - _NOTHING - _NOT_A_NUMBER - {""}
+    return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
+
+
+def check_single(labels: Iterable[tuple[str, str]]) -> None:
+    """Refuse labels that are combinations, such as "food,price" beside "food" and "price,room".
+
+    A part of a combination is a label by itself, or a part of another combination; in names of categories such as
+    "Arts, crafts" it is not.
+
+    Args:
+        labels: (place, label) of the first rows.
+
+    Raises:
+        UserError: names a combination.
+    """
+    places = {label: place for place, label in reversed(list(labels))}
+    for separator in _SEPARATORS:
+        parts = {label: {clean_label(part) for part in label.split(separator)} - {""} for label in places}
+        uses = Counter(part for each in parts.values() for part in each)
+        several = [label for label, each in parts.items() if len(each) > 1]
+        combined = [label for label in several if all(uses[part] > 1 for part in parts[label])]
+        if len(combined) > 1 and 2 * len(combined) > len(several):
+            raise UserError(
+                f"{places[combined[0]]}: the label {combined[0][:40]!r} combines labels with {separator!r}: a document "
+                "has one label here, multi-label data are not supported; keep the main one of each, or write "
+                f"{separator!r} in another way if each combination is a category"
+            )
+
+
+def _texts(value: Any, place: str) -> list[str]:
+    """Return the labels in a cell as texts; several in a list, also one written as text."""
+    if isinstance(value, str):
+        stripped = value.strip()
+        if stripped[:1] + stripped[-1:] not in ("[]", "{}"):
+            return [value]
+        value = _literal(stripped)
+    if isinstance(value, dict) and isinstance(value.get("choices"), list):
+        value = value["choices"]
+    if not isinstance(value, list):
+        return [] if value is None or value != value else [_plain(value, place)]
+    return [_plain(each, place) for each in value]
+
+
+def _plain(value: Any, place: str) -> str:
+    if isinstance(value, (dict, list)):
+        raise BadRowError(f"{place}: the label is {str(value)[:40]}; expected a text or a number")
+    if isinstance(value, float) and abs(value) == float("inf"):
+        return ""
+    return str(value)
+
+
+def _literal(text: str) -> Any:
+    """Return a list or object written as JSON or by Python; the text itself if it is neither."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
