@@ -73,6 +73,8 @@ def predict(request: Request) -> int:
         records = iter(explained)
         is_page = form == "html" and options.out
         texts = [record.raw for record in explained if not record.error]
+        if explained and not texts:
+            raise _unreadable(explained[0].error, len(explained))
         _explain(model, texts, options.out if is_page else Path("attention.html"))
         if is_page or not options.out:
             return 0
@@ -89,7 +91,7 @@ def predict(request: Request) -> int:
             count += len(chunk)
             warned = warned or _warns_of_unknown_words(processor, checkpoint, ENOUGH)
         if count and failed == count:
-            raise UserError(f"none of {count:,} inputs can be read: {reasons[0]}")
+            raise _unreadable(reasons[0], count)
     warned or _warns_of_unknown_words(processor, checkpoint)
     if failed:
         more = "; ..." if failed > len(reasons) else ""
@@ -97,6 +99,10 @@ def predict(request: Request) -> int:
     if options.out:
         _say(f"{count - failed:,} prediction{'s' * (count - failed != 1)} in {options.out}")
     return 0
+
+
+def _unreadable(reason: str | None, count: int) -> UserError:
+    return UserError(f"none of {count:,} inputs can be read: {reason}")
 
 
 def _say(remark: str) -> None:

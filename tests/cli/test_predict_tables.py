@@ -134,20 +134,20 @@ def test_help_of_predict_needs_no_torch(tmp_path: Path) -> None:
 def test_a_line_in_is_answered_before_the_next(form: str, run: Path) -> None:
     argv = ["predict", "--data.file", "-", "--data.format", form]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    started = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *argv], cwd=run, env=environment(), bufsize=0, **pipes
-    )
-    assert started.stdin and started.stdout
-    if form == "csv":
-        started.stdin.write(b"id,review\n")
     received = b""
-    for number, text in enumerate((GOOD, BAD, GOOD), 1):
-        started.stdin.write(f"{'7,' * (form == 'csv')}{text}\n".encode())
-        while received.count(b"\n") < number + 1:  # and the header
-            assert select.select([started.stdout], [], [], 120)[0], f"no answer to line {number}"
-            received += started.stdout.read(1 << 16) or b""
-    started.stdin.close()
-    assert started.wait(60) == 0
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *argv], cwd=run, env=environment(), bufsize=0, **pipes
+    ) as started:
+        assert started.stdin and started.stdout
+        if form == "csv":
+            started.stdin.write(b"id,review\n")
+        for number, text in enumerate((GOOD, BAD, GOOD), 1):
+            started.stdin.write(f"{'7,' * (form == 'csv')}{text}\n".encode())
+            while received.count(b"\n") < number + 1:  # and the header
+                assert select.select([started.stdout], [], [], 120)[0], f"no answer to line {number}"
+                received += started.stdout.read(1 << 16) or b""
+        started.stdin.close()
+        assert started.wait(60) == 0
     assert [row["category"] for row in rows_of(received.decode())] == ["+1", "-1", "+1"]
 
 
