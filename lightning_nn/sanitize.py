@@ -19,3 +19,13 @@ def sanitize(text: str) -> str:
         return text
     text = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", _SEQUENCE.sub("", text))
     return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+
+def without_controls(text: str) -> str:
+    """Remove control characters but tabs and line breaks, and lone surrogates: no terminal obeys what is left.
+
+    For cells of a table, which otherwise stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if c in "\t\n\r" or unicodedata.category(c) not in ("Cc", "Cs"))

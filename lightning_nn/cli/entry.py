@@ -6,6 +6,7 @@ import sys
 
 from lightning_nn import catalog
 from lightning_nn.cli.hints import option_hint
+from lightning_nn.cli.predict_options import parser as predict_parser
 from lightning_nn.cli.request import OPTIONS, parse
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.usage import overview, verb_help
@@ -31,7 +32,10 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
         if output is not None:
             output.essential = True
         request = parse(argv)
-        alone = ("predict",) if request.help else ("predict", "test", "validate")
+        if request.verb == "predict" and request.help:
+            print(predict_parser().format_help(), flush=True)
+            return 0
+        alone = () if request.help else ("predict", "test", "validate")
         if not request.model and not request.ckpt_path and request.verb not in alone:
             if argv and not request.help:
                 raise UserError(_no_model(request.rest))

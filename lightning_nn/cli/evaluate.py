@@ -10,7 +10,15 @@ from lightning_nn.cli.factory import check_processes, make_data, make_trainer
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import refuse_other_splits
-from lightning_nn.cli.saved import as_saved, open_checkpoint, saved_digest, saved_settings, say_left_out, say_paths
+from lightning_nn.cli.saved import (
+    as_saved,
+    open_checkpoint,
+    saved_digest,
+    saved_settings,
+    say_checkpoint,
+    say_left_out,
+    say_paths,
+)
 from lightning_nn.cli.seen_samples import compare_with_training
 from lightning_nn.errors import UserError
 from lightning_nn.runs.results import save_results
@@ -31,6 +39,7 @@ def evaluate(request: Request) -> int:
     refuse_training_options(request)
     checkpoint = open_checkpoint(request, request.ckpt_path)
     path = checkpoint.path
+    say_checkpoint(checkpoint, request.ckpt_path, "testing" if request.verb == "test" else "validating")
     request = as_saved(request, checkpoint)
     assert request.model and request.data
     settings = saved_settings(checkpoint, request.data)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,19 +14,28 @@ from PIL import Image
 from rich.console import Console
 
 from lightning_nn import catalog
+from lightning_nn.cli.predict_options import parse_options
 from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_left_out
-from lightning_nn.data.images.reading import MAX_PIXELS
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
+from lightning_nn.cli.streams import PromptInput
+from lightning_nn.data.processor import Processor, Record
+from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.attention import page, terminal
 
 CHUNK = 1024  # inputs in memory at once
 CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
 IMAGES = 64  # images in memory at once
+MOST = 0.5  # share of unknown words above which predictions mean little
+ENOUGH = 200  # words after which it is said, and not only at the end
+_SHOWN = 3  # reasons named of inputs that can't be read
 
 
 def predict(request: Request) -> int:
@@ -38,38 +45,90 @@ def predict(request: Request) -> int:
         The exit code.
 
     Raises:
-        UserError: there is no checkpoint or no input, or one can't be read.
+        UserError: there is no checkpoint or no input, or none of the inputs can be read.
     """
     refuse_training_options(request)
-    options = _options(request.rest)
-    checkpoint = open_checkpoint(request, request.ckpt_path or "best")
-    path, name = checkpoint.path, saved_model(request, checkpoint)
-    say_left_out(saved_settings(checkpoint).left_out, path)
+    options = parse_options(request.rest)
+    options.say, options.stdin = _say, PromptInput(sys.stdin.buffer)
+    which = request.ckpt_path or "best"
+    checkpoint = open_checkpoint(request, which)
+    name = saved_model(request, checkpoint)
+    say_checkpoint(checkpoint, which, "predicted by")
+    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
     model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
     model.to(_device(options.accelerator))
-    print(f"predicted by {path} ({name})", file=sys.stderr)
-    inputs = model.require_processor().inputs(options)
+    if options.all_classes:
+        if not isinstance(model, Classifier):
+            raise UserError(f"--all_classes needs a model that predicts classes, which {name} does not: leave it out")
+        model.all_classes = True
+    processor = model.require_processor()
+    records: Iterator[Record] = map(_record, processor.inputs(options))
     if options.out:
         _check_out(options.out, options.file)
     form = choose_form(options.out, options.format)
     if options.explain:
-        texts = list(itertools.islice(inputs, CHUNK))
-        if next(inputs, None) is not None:
-            print(f"only the first {CHUNK:,} texts are explained", file=sys.stderr)
-        inputs = iter(texts)
+        explained = list(itertools.islice(records, CHUNK))
+        if next(records, None) is not None:
+            _say(f"only the first {CHUNK:,} texts are explained")
+        records = iter(explained)
         is_page = form == "html" and options.out
+        texts = [record.raw for record in explained if not record.error]
+        if explained and not texts:
+            raise _unreadable(explained[0].error, len(explained))
         _explain(model, texts, options.out if is_page else Path("attention.html"))
         if is_page or not options.out:
             return 0
-    count = 0
-    with writer(options.out, form, f"Predictions: {type(model).__name__}") as write:
-        for chunk in _chunks(inputs):
-            for raw, prediction in zip(chunk, model.predict(chunk), strict=True):
-                write(raw, prediction)
+    waits = options.stdin.waits if options.file == "-" else lambda: False
+    count, failed, warned = 0, 0, False
+    reasons: list[str] = []
+    with writer(options.out, form, f"Predictions: {type(model).__name__}", guard=options.guard, say=_say) as write:
+        for chunk in _chunks(records, waits):
+            for record, prediction in zip(chunk, model.predict([record.raw for record in chunk]), strict=True):
+                write(record, prediction)
+                if record.error:
+                    failed += 1
+                    reasons = [*reasons, record.error][:_SHOWN]
             count += len(chunk)
+            warned = warned or _warns_of_unknown_words(processor, checkpoint, ENOUGH)
+        if count and failed == count:
+            raise _unreadable(reasons[0], count)
+    warned or _warns_of_unknown_words(processor, checkpoint)
+    if failed:
+        more = "; ..." if failed > len(reasons) else ""
+        _say(f"{failed:,} of {count:,} inputs can't be read: {'; '.join(reasons)}{more}")
     if options.out:
-        print(f"{count:,} prediction{'s' * (count != 1)} in {options.out}", file=sys.stderr)
+        _say(f"{count - failed:,} prediction{'s' * (count - failed != 1)} in {options.out}")
     return 0
+
+
+def _unreadable(reason: str | None, count: int) -> UserError:
+    return UserError(f"none of {count:,} inputs can be read: {reason}")
+
+
+def _say(remark: str) -> None:
+    print(sanitize(remark), file=sys.stderr, flush=True)
+
+
+def _record(raw: Any) -> Record:
+    return raw if isinstance(raw, Record) else Record(raw, {"input": raw})
+
+
+def _warns_of_unknown_words(processor: Processor, checkpoint: Checkpoint, least: int = 1) -> bool:
+    """Warn if most words of the inputs so far are unknown, and return whether they are.
+
+    Args:
+        processor: that of the model, after its predictions.
+        checkpoint: the file of the model.
+        least: number of words below which nothing is said yet.
+    """
+    if not isinstance(processor, TextProcessor) or processor.read < least or processor.unknown_share() <= MOST:
+        return False
+    trained = checkpoint.data_arguments.get("path") or checkpoint.data or "other texts"
+    _say(
+        f"warning: {processor.unknown_share():.0%} of the words are unknown to this model, which was trained on "
+        f"{trained}: its predictions mean little for such texts"
+    )
+    return True
 
 
 def _check_out(out: Path, file: str | None) -> None:
@@ -90,77 +149,19 @@ def _check_out(out: Path, file: str | None) -> None:
         raise UserError(f"--out {out} is an input file; name another one")
 
 
-def _chunks(inputs: Iterator[Any]) -> Iterator[list[Any]]:
-    """Yield the inputs in chunks of bounded size."""
-    chunk: list[Any] = []
+def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[list[Record]]:
+    """Yield the records in chunks of bounded size; a chunk ends where reading on would wait."""
+    chunk: list[Record] = []
     size = 0
-    for raw in inputs:
-        chunk.append(raw)
-        size += len(raw) if isinstance(raw, str) else CHARACTERS // IMAGES
-        if len(chunk) == CHUNK or size >= CHARACTERS:
+    for record in records:
+        chunk.append(record)
+        texts = [value for value in (record.raw, *record.cells.values()) if isinstance(value, str)]
+        size += sum(map(len, texts)) if isinstance(record.raw, str) else CHARACTERS // IMAGES
+        if len(chunk) == CHUNK or size >= CHARACTERS or waits():
             yield chunk
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the options of `predict`."""
-    out = _Parser(
-        "train.py predict",
-        "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
-        allow_abbrev=False,
-        description="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
-        add_help=False,
-    )
-    out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
-    out.add_argument(
-        "--data.file",
-        dest="file",
-        help="a file with one text per line, - for standard input; for a picture model, a picture or a folder of them",
-    )
-    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
-    out.add_argument(
-        "--data.max_pixels",
-        dest="max_pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
-    )
-    out.add_argument(
-        "--out",
-        type=Path,
-        help="write predictions to a file: .csv, .jsonl or an .html page. A table has inputs and predictions; a text "
-        "that a spreadsheet would read as a formula gets a ' before it; images become PNG files in a folder beside it",
-    )
-    out.add_argument(
-        "--format",
-        choices=["csv", "jsonl", "html"],
-        help="overrides the file's suffix (default without --out: CSV in a pipe)",
-    )
-    out.add_argument(
-        "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
-    )
-    out.add_argument(
-        "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
-    )
-    return out
-
-
-def _options(rest: list[str]) -> argparse.Namespace:
-    known = parser()
-    options, unknown = known.parse_known_args(rest)
-    if unknown:
-        names = re.findall(r"--[a-z._]+", known.format_help())
-        raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
-    if options.text is None and options.file is None:
-        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
-    return options
 
 
 def _explain(model: Task, texts: list[str], file: Path) -> None:

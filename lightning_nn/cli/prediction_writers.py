@@ -6,13 +6,9 @@ CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps i
 
 from __future__ import annotations
 
-import csv
 import io
-import json
-import math
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -24,6 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.cells import set_cell_size
 
+from lightning_nn.cli.prediction_tables import Rows, cell
+from lightning_nn.data.processor import Record
 from lightning_nn.runs.atomic_file import write_atomically, writing
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
@@ -31,10 +29,9 @@ from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, h
 from lightning_nn.visualization.segmentation import colour_table
 
 Form = Literal["terminal", "csv", "jsonl", "html"]
-Write = Callable[[Any, Prediction], None]
+Write = Callable[[Record, Prediction], None]
 
 _SUFFIXES: dict[str, Form] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html", ".htm": "html"}
-_FORMULA = tuple("=+-@＝＋－＠")  # characters with which a formula starts in a spreadsheet
 _NAME = 150  # bytes of an input's name that go into the name of its image
 
 
@@ -53,72 +50,65 @@ def choose_form(out: Path | None, given: Form | None) -> Form:
 
 
 @contextmanager
-def writer(out: Path | None, form: Form, title: str) -> Iterator[Write]:
+def writer(
+    out: Path | None, form: Form, title: str, *, guard: bool = True, say: Callable[[str], None] = lambda _: None
+) -> Iterator[Write]:
     """Open a function that writes an input and its prediction.
 
     Args:
         out: the file, which appears once it holds all predictions; None for standard output.
         form: see `choose_form`.
         title: title of a page.
+        guard: put a ' before texts of the input that a spreadsheet would read as a formula; only in CSV.
+        say: prints a remark for the user.
 
     Raises:
         UserError: the file can't be written.
     """
     if out is None:
-        with _written(sys.stdout, form, title, None) as write:
+        with _written(sys.stdout, form, title, None, guard, say) as write:
             yield write
         sys.stdout.flush()
     else:
         images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # no files beside a pipe or device
-        with writing(out) as stream, _written(stream, form, title, images) as write:
+        with writing(out) as stream, _written(stream, form, title, images, guard, say) as write:
             yield write
 
 
 @contextmanager
-def _written(stream: TextIO, form: Form, title: str, images: _ImageFiles | None) -> Iterator[Write]:
+def _written(
+    stream: TextIO, form: Form, title: str, images: _ImageFiles | None, guard: bool, say: Callable[[str], None]
+) -> Iterator[Write]:
+    rows = Rows(stream, form, guard, say)
+    width = shutil.get_terminal_size().columns
+
+    def write(record: Record, prediction: Prediction) -> None:
+        if form == "html":
+            stream.write(refusal(record.error) if record.error else article(record.raw, prediction))
+        elif form == "terminal":
+            line = f"error  {sanitize(record.error)}" if record.error else terminal_line(record.raw, prediction, width)
+            print(line, file=stream)
+        else:
+            rows.write(
+                record, [(name, _with_path(record.raw, name, value, images)) for name, value in columns(prediction)]
+            )
+        stream.flush()
+
     if form == "html":
-        with _page(stream, title) as write:
-            yield write
-    elif form == "terminal":
-        width = shutil.get_terminal_size().columns
-        yield lambda raw, prediction: print(terminal_line(raw, prediction, width), file=stream)
-    elif form == "jsonl":
-        yield lambda raw, prediction: print(json_line(raw, _with_paths(raw, prediction, images)), file=stream)
-    else:
-        with _csv(stream, images) as write:
-            yield write
-
-
-@contextmanager
-def _csv(stream: TextIO, images: _ImageFiles | None) -> Iterator[Write]:
-    rows = csv.writer(stream, lineterminator="\n")
-    headers: list[list[str]] = []
-
-    def write(raw: Any, prediction: Prediction) -> None:
-        if not headers:  # written with the first prediction, so never before an error
-            headers.append(["input", *prediction._fields])
-            rows.writerows(headers)
-        rows.writerow([cell(raw), *map(cell, _with_paths(raw, prediction, images).values())])
-
+        stream.write(head(title))
+    elif form == "csv" and images is not None:
+        stream.write("\ufeff")  # a spreadsheet takes a file without it for one of an 8-bit encoding
     yield write
-    if not headers:
-        rows.writerow(["input"])
+    if form == "html":
+        stream.write(TAIL)
+    elif form in ("csv", "jsonl"):
+        rows.end()
 
 
-def cell(value: Any) -> str:
-    """Return a value as the text of a table cell that no terminal obeys and no spreadsheet reads as a formula.
-
-    Args:
-        value: fractions get four decimals, None becomes empty, and lists become JSON.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, str | Path):
-        text = sanitize(str(value))
-        return f"'{text}" if text.startswith(_FORMULA) else text
-    if isinstance(value, Real):
-        return str(value) if isinstance(value, Integral) else f"{value:.4f}"
-    return sanitize(_json(value))
+def columns(prediction: Prediction) -> list[tuple[str, Any]]:
+    """Return name and value of each field of a prediction; of a dictionary, those of each of its keys."""
+    fields = [value if isinstance(value, dict) else {name: value} for name, value in prediction._asdict().items()]
+    return [column for field in fields for column in field.items()]
 
 
 def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:
@@ -130,43 +120,14 @@ def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:
         width: maximal number of columns.
     """
     parts = []
-    for value in prediction:
+    for name, value in columns(prediction):
         if is_image(value):
             parts.append(_size(value))
         elif isinstance(value, Real) and not isinstance(value, Integral):
-            parts.append(f"{value:.3f}")
+            parts.append(f"{value:.3f}" if name in prediction._fields else f"{sanitize(name)} {value:.3f}")
         else:
             parts.append(sanitize(str(value)))
     return set_cell_size("  ".join([*parts, sanitize(str(raw))]), width).rstrip()
-
-
-def json_line(raw: Any, fields: dict[str, Any]) -> str:
-    """Return an input and the fields of its prediction as one line of JSON.
-
-    Characters that a terminal would obey are escaped, so nothing is lost; numbers that are not finite become null.
-    """
-    return _json({"input": str(raw), **fields})
-
-
-def _json(value: Any) -> str:
-    text = json.dumps(_finite(value), ensure_ascii=False, default=_listed)
-    if text.isprintable():
-        return text
-    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return "".join(json.dumps(c)[1:-1] if unicodedata.category(c) in unsafe else c for c in text)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _listed(value: Any) -> Any:
-    """Convert arrays, tensors and their numbers to Python's, anything else to text."""
-    return _finite(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
 def is_image(value: Any) -> TypeGuard[NDArray[np.uint8]]:
@@ -200,13 +161,11 @@ class _ImageFiles:
         return file
 
 
-def _with_paths(raw: Any, prediction: Prediction, images: _ImageFiles | None) -> dict[str, Any]:
-    """Return a prediction's fields, with the path of the file for an image, or its size if no file is written."""
-    fields = dict(prediction._asdict())
-    for name, value in fields.items():
-        if is_image(value):
-            fields[name] = _size(value) if images is None else images.write(raw, name, value)
-    return fields
+def _with_path(raw: Any, field: str, value: Any, images: _ImageFiles | None) -> Any:
+    """Return a value of a prediction; for an image the path of its file, or its size if no file is written."""
+    if not is_image(value):
+        return value
+    return _size(value) if images is None else images.write(raw, field, value)
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
@@ -222,19 +181,9 @@ def _size(image: NDArray[np.uint8]) -> str:
     return f"{image.shape[1]}x{image.shape[0]} image"
 
 
-@contextmanager
-def _page(stream: TextIO, title: str) -> Iterator[Write]:
-    def write(raw: Any, prediction: Prediction) -> None:
-        stream.write(article(raw, prediction))
-
-    stream.write(head(title))
-    yield write
-    stream.write(TAIL)
-
-
 def article(raw: Any, prediction: Prediction) -> str:
     """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
-    fields = dict(prediction._asdict())
+    fields = dict(columns(prediction))
     images = [figure_tag(_read(raw), raw.name)] if isinstance(raw, Path) else []
     images += [figure_tag(_coloured(value), name) for name, value in fields.items() if is_image(value)]
     others = {name: value for name, value in fields.items() if not is_image(value)}
@@ -248,6 +197,11 @@ def article(raw: Any, prediction: Prediction) -> str:
         "" if isinstance(raw, Path) else f'<p dir="auto">{html_text(str(raw))}</p>',
     ]
     return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>\n"
+
+
+def refusal(error: str) -> str:
+    """Return HTML for a record that can't be read."""
+    return f'<article>\n<p class="soft">{html_text(error)}</p>\n</article>\n'
 
 
 def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from datetime import datetime
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ def open_checkpoint(request: Request, which: str) -> Checkpoint:
         UserError: there is no such file, or it is not a checkpoint of lightning_nn.
     """
     return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
+
+
+def say_checkpoint(checkpoint: Checkpoint, which: str, doing: str) -> None:
+    """Print which checkpoint is used, and of which time if it was found as that of the newest run.
+
+    Args:
+        checkpoint: the open file.
+        which: last, best or a path, as for `open_checkpoint`.
+        doing: such as "predicted by".
+    """
+    if is_first_process():
+        path, made = checkpoint.path, ""
+        if which in ("last", "best"):
+            made = f", {which} of the newest run, of {datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M}"
+        print(sanitize(f"{doing} {path} ({checkpoint.model}{made})"), file=sys.stderr, flush=True)
 
 
 def as_saved(request: Request, checkpoint: Checkpoint) -> Request:

@@ -1,16 +1,23 @@
-"""Standard streams that can't break a training if they are closed, full, without a reader or in another encoding."""
+"""Standard streams that can't break a training if they are closed, full, without a reader or in another encoding.
+
+And standard input that tells whether reading on would wait, so that what has come can be answered before.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import select
+import stat
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO, cast
+from typing import BinaryIO, TextIO, cast
 
 from lightning_nn.errors import UserError
+
+_PIECE = 1 << 16  # bytes read at once
 
 
 class LastingFile(io.FileIO):
@@ -45,6 +52,76 @@ class LastingFile(io.FileIO):
             if isinstance(error, BrokenPipeError):
                 raise
             raise UserError(f"can't write to standard output: {error.strerror}") from error
+
+
+class PromptInput(io.RawIOBase):
+    """Standard input, read as far as it has come.
+
+    Args:
+        stream: of which nothing has been read yet.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: deque[bytes] = deque()
+        self._rest: list[bytes] = []  # pieces of a line without its end
+        self._ended = False
+        self._descriptor: int | None = None
+        with suppress(OSError):  # a stream in memory
+            self._descriptor = stream.fileno()
+
+    def waits(self) -> bool:
+        """Return whether the next line has not come yet, so that reading it would wait."""
+        while not self._lines and not self._ended:
+            if self._descriptor is not None and not _is_ready(self._descriptor):
+                return True
+            self._fill()
+        return False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read a line; `size` is ignored."""
+        while not self._lines and not self._ended:
+            self._fill()
+        return self._lines.popleft() if self._lines else b""
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        """Read bytes, at most to the end of a line."""
+        line = self.readline()
+        count = min(len(line), len(buffer))
+        buffer[:count] = line[:count]
+        if line[count:]:
+            self._lines.appendleft(line[count:])
+        return count
+
+    def _fill(self) -> None:
+        if self._descriptor is None:
+            data = self._stream.read(_PIECE)
+        else:
+            try:
+                data = os.read(self._descriptor, _PIECE)
+            except BlockingIOError:
+                select.select([self._descriptor], [], [])
+                return
+        self._ended = not data
+        first, *more = data.split(b"\n")
+        self._rest.append(first)
+        for piece in more:
+            self._lines.append(b"".join([*self._rest, b"\n"]))
+            self._rest = [piece]
+        if self._ended and (last := b"".join(self._rest)):
+            self._lines.append(last)
+
+
+def _is_ready(descriptor: int) -> bool:
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    except OSError:  # Windows waits for sockets alone
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 @contextmanager

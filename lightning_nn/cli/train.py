@@ -254,10 +254,6 @@ def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:
 
 
 def _help(request: Request) -> str:
-    if request.verb == "predict":
-        from lightning_nn.cli.predict import parser as predict_parser
-
-        return predict_parser().format_help()
     return _settings(request._replace(rest=[])).help()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from lightning_nn.data.batches import Batch, Index
 
@@ -15,13 +15,37 @@ class InputOptions(Protocol):
         text: texts given one by one; None for none.
         file: a file or folder, "-" for standard input; None for none.
         encoding: encoding of a text file.
+        form: "text" for a text a line, or the suffix of a kind of table, such as "csv"; None to choose by the name.
+        text_column: column of a table that holds the texts; None for that of training.
         max_pixels: maximum number of pixels of an image; a larger one is refused.
+        stdin: standard input.
+        say: prints a remark for the user.
     """
 
     text: list[str] | None
     file: str | None
     encoding: str
+    form: str | None
+    text_column: str | None
     max_pixels: int
+    stdin: BinaryIO
+    say: Callable[[str], None]
+
+
+class Record(NamedTuple):
+    """An input of predict, and the columns that are written back before its prediction.
+
+    Attributes:
+        raw: what is predicted on; if the record can't be read, an empty input, whose prediction is not written.
+        cells: value of each column.
+        error: why the record can't be read; "" if it can, None for inputs of which each can be read.
+        columns: names of all columns of the input, as far as they are known; () if `cells` has them.
+    """
+
+    raw: Any
+    cells: Mapping[str, Any]
+    error: str | None = None
+    columns: Sequence[str] = ()
 
 
 class Processor(Protocol):
@@ -62,7 +86,7 @@ class Processor(Protocol):
         ...
 
     def inputs(self, options: InputOptions) -> Iterator[Any]:
-        """Yield the raw inputs that the options of predict name.
+        """Yield the raw inputs that the options of predict name; a `Record` where more than the input is written back.
 
         Raises:
             UserError: an option does not apply to this kind of input, or points to nothing.

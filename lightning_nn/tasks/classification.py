@@ -37,6 +37,20 @@ class ClassPrediction(NamedTuple):
     probability: float
 
 
+class ClassProbabilities(NamedTuple):
+    """A predicted class and the probability of each.
+
+    Attributes:
+        category: name of the most probable class.
+        probability: its probability by the model, 0 to 1.
+        probabilities: of each class by its name, in the order of the labels; they sum to 1.
+    """
+
+    category: str
+    probability: float
+    probabilities: dict[str, float]
+
+
 class Classifier(Task):
     """A task that assigns each sample one of K classes.
 
@@ -49,6 +63,7 @@ class Classifier(Task):
         loss: options of the cross-entropy; replace it before training.
         class_counts: number of training samples per class; set by the data module before each run, None with other
             loaders.
+        all_classes: return predictions as `ClassProbabilities`.
     """
 
     monitor = "val/acc"
@@ -64,6 +79,7 @@ class Classifier(Task):
         self.loss = replace(self.loss)
         self.class_counts: list[int] | None = None
         self._balanced: list[float] | None = None
+        self.all_classes = False
 
     @abstractmethod
     def forward(self, batch: Any) -> Any:
@@ -202,12 +218,16 @@ class Classifier(Task):
         """Return the processor, which knows the classes; see `Task`."""
         return cast(LabeledProcessor, super().require_processor())
 
-    def predictions(self, batch: Any) -> list[ClassPrediction]:
+    def predictions(self, batch: Any) -> list[ClassPrediction] | list[ClassProbabilities]:
         """Predict the most probable class of each sample."""
         categories = self.require_processor().categories
-        best = self.probabilities(self.logits(batch)).max(1)
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [ClassPrediction(categories[k], probability) for k, probability in pairs]
+        probabilities = self.probabilities(self.logits(batch))
+        best = probabilities.max(1)
+        pairs = [(categories[k], p) for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        if not self.all_classes:
+            return [ClassPrediction(*pair) for pair in pairs]
+        rows = zip(pairs, probabilities.tolist(), strict=True)
+        return [ClassProbabilities(*pair, dict(zip(categories, row, strict=True))) for pair, row in rows]
 
 
 def likeliest(label: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def predict(run: Path, out: str, folder: Path) -> Path:
 
 def test_captions_of_own_images_as_a_table(trained: dict[str, Path], tmp_path: Path) -> None:
     out = predict(trained["tiny_captioner"], "captions.csv", tmp_path)
-    header, *rows = csv.reader(out.read_text(encoding="utf-8").splitlines())
+    header, *rows = csv.reader(out.read_text(encoding="utf-8-sig").splitlines())
     assert header == ["input", "caption", "log_probability"]
     assert [Path(row[0]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert all(set(row[1].split()) <= {"bright", "square", "bar", "left", "right"} for row in rows)

@@ -42,9 +42,9 @@ def ask(han: Path, *argv: str, stdin: bytes = b"") -> Result:
     return command("predict", "--ckpt_path", "best", *argv, cwd=han, stdin=stdin)
 
 
-def table(text: str) -> list[list[str]]:
+def table(text: str, *more: str) -> list[list[str]]:
     header, *rows = csv.reader(io.StringIO(text))
-    assert header == ["input", "category", "probability"], header
+    assert header == ["input", "category", "probability", *more], header
     return rows
 
 
@@ -57,13 +57,14 @@ def test_one_text(han: Path) -> None:
 def test_several_texts_a_file_and_standard_input_give_the_same(han: Path, tmp_path: Path) -> None:
     file = tmp_path / "new.txt"
     file.write_text(f"{GOOD}\n{BAD}\n", encoding="utf-8")
-    texts = ask(han, "--data.text", GOOD, "--data.text", BAD).ok().out
-    assert [row[1] for row in table(texts)] == ["好评", "差评"]
-    assert ask(han, "--data.file", str(file)).ok().out == texts
+    alone = table(ask(han, "--data.text", GOOD, "--data.text", BAD).ok().out)
+    assert [row[1] for row in alone] == ["好评", "差评"]
+    texts = ask(han, "--data.file", str(file)).ok().out
+    assert table(texts, "error") == [[*row, ""] for row in alone]
     assert ask(han, "--data.file", "-", stdin=file.read_bytes()).ok().out == texts
     assert ask(han, "--data.file", "-", stdin=b"\xef\xbb\xbf" + file.read_bytes()).ok().out == texts
     assert ask(han, "--model", "han", "--data.file", str(file), "--out", str(tmp_path / "out.csv")).ok().out == ""
-    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == texts
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8-sig") == texts
     file.write_bytes(f"{GOOD}\n{BAD}\n".encode("gb18030"))
     assert ask(han, "--data.file", str(file), "--data.encoding", "gb18030").ok().out == texts
     ask(han, "--data.file", str(file)).refused("new.txt:1", "--data.encoding")
@@ -94,17 +95,21 @@ def test_any_text_gets_an_answer_or_an_error(text: str, han: Path) -> None:
 
 
 def test_empty_lines_keep_their_places(han: Path) -> None:
-    result = ask(han, "--data.file", "-", stdin=f"{GOOD}\n\n{BAD}\n".encode())
-    if result.code:
-        result.refused("line 2")
-    else:
-        assert len(table(result.out)) == 3, result.out
+    result = ask(han, "--data.file", "-", stdin=f"{GOOD}\n\n{BAD}\n".encode()).ok()
+    rows = table(result.out, "error")
+    assert [row[1] for row in rows] == ["好评", "", "差评"] and rows[1][2:] == ["", "standard input:2: no text"]
+    assert "1 of 3 inputs can't be read: standard input:2: no text" in result.err
 
 
 def test_a_spreadsheet_takes_no_input_for_a_formula(han: Path) -> None:
     texts = ["=1+1", "+1", "-1", "@SUM(A1)", 'a,"b"', '=HYPERLINK("http://x")']
-    rows = table(ask(han, "--data.file", "-", stdin="\n".join(texts).encode()).ok().out)
-    assert [row[0] for row in rows] == ["'=1+1", "'+1", "'-1", "'@SUM(A1)", 'a,"b"', '\'=HYPERLINK("http://x")']
+    done = ask(han, "--data.file", "-", stdin="\n".join(texts).encode()).ok()
+    rows = table(done.out, "error")
+    assert [row[0] for row in rows] == ["'=1+1", "+1", "-1", "'@SUM(A1)", 'a,"b"', '\'=HYPERLINK("http://x")']
+    assert "3 texts of the input begin like a formula" in done.err
+    done = ask(han, "--data.file", "-", "--guard_formulas", "false", stdin="\n".join(texts).encode()).ok()
+    assert [row[0] for row in table(done.out, "error")] == texts and "formula" not in done.err
+    ask(han, "--data.text", GOOD, "--guard_formulas", "no").refused("--guard_formulas", "true or false")
 
 
 def test_a_terminal_takes_no_input_for_a_command(han: Path) -> None:
@@ -159,9 +164,14 @@ def test_the_file_that_is_read_is_not_written(han: Path) -> None:
 
 
 def test_out_is_whole_or_not_there(han: Path) -> None:
-    (han / "half.txt").write_bytes(GOOD.encode() + b"\n\xff\n")
-    ask(han, "--data.file", "half.txt", "--out", "half.csv").refused("half.txt", "2")
+    (han / "half.txt").write_bytes(b"\n\xff\n")
+    ask(han, "--data.file", "half.txt", "--out", "half.csv").refused("none of 2 inputs", "half.txt")
     assert not [path.name for path in han.glob("*half.csv*")]
+    (han / "half.txt").write_bytes(GOOD.encode() + b"\n\xff\n" + BAD.encode())
+    said = ask(han, "--data.file", "half.txt", "--out", "half.csv").ok().err
+    assert "2 predictions in half.csv" in said and "half.txt:2: byte 0xff" in said
+    rows = table((han / "half.csv").read_text(encoding="utf-8-sig"), "error")
+    assert [row[1] for row in rows] == ["好评", "", "差评"] and "half.txt:2: byte 0xff" in rows[1][3]
 
 
 def test_explain_and_out_go_together(han: Path) -> None:
@@ -212,7 +222,7 @@ def test_a_device_stays_one(han: Path) -> None:
 def test_standard_input_and_a_file_that_is_there(han: Path, tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_text("old", encoding="utf-8")
     ask(han, "--data.file", "-", "--out", str(tmp_path / "old.csv"), stdin=GOOD.encode()).ok()
-    assert (tmp_path / "old.csv").read_text(encoding="utf-8").startswith("input,")
+    assert (tmp_path / "old.csv").read_text(encoding="utf-8-sig").startswith("input,")
 
 
 def test_an_image_of_the_folder_that_is_read_is_not_written(tmp_path: Path) -> None:

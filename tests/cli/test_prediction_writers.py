@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len
 
-from lightning_nn.cli.prediction_writers import article, cell, choose_form, json_line, terminal_line, writer
+from lightning_nn.cli.prediction_tables import cell, is_formula, json_text
+from lightning_nn.cli.prediction_writers import article, choose_form, terminal_line, writer
+from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -43,7 +45,7 @@ SEGMENTED = Segmented(MASK, PICTURE, ["cat", "dog"], 0.25)
 def written(out: Path, *pairs: tuple[Any, Any]) -> Path:
     with writer(out, choose_form(out, None), "Predictions") as write:
         for raw, prediction in pairs:
-            write(raw, prediction)
+            write(raw if isinstance(raw, Record) else Record(raw, {"input": raw}), prediction)
     return out
 
 
@@ -51,17 +53,17 @@ def test_a_table_has_the_fields_of_whatever_was_predicted(tmp_path: Path) -> Non
     file = written(
         tmp_path / "out.csv", ("a.png", Captioned("a dog", -0.5, 3)), ("b.png", Captioned("=x", float("nan"), 1))
     )
-    assert file.read_text(encoding="utf-8").splitlines() == [
+    assert file.read_text(encoding="utf-8-sig").splitlines() == [
         "input,caption,score,words",
         "a.png,a dog,-0.5000,3",
-        "b.png,'=x,nan,1",
+        "b.png,=x,nan,1",
     ]
 
 
 def test_images_become_files_named_after_their_inputs(tmp_path: Path) -> None:
     inputs = [tmp_path / "one" / "cat.jpg", tmp_path / "two" / "cat.png", "a text"]
     file = written(tmp_path / "out.csv", *((raw, SEGMENTED) for raw in inputs))
-    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
     masks = [Path(row["mask"]) for row in rows]
     assert [mask.relative_to(tmp_path).as_posix() for mask in masks] == [
         "out-mask/cat.png",
@@ -79,9 +81,9 @@ def test_images_become_files_named_after_their_inputs(tmp_path: Path) -> None:
 
 def test_json_lines_lose_nothing(tmp_path: Path) -> None:
     text = "\x1b[2J\u202eö\x7f\ud800\U000e0001"
-    file = written(tmp_path / "out.jsonl", (text, Captioned("冠军", float("inf"), 3)), (Path("cat.png"), SEGMENTED))
-    content = file.read_text(encoding="utf-8")
-    first, second = map(json.loads, content.splitlines())
+    content = written(tmp_path / "a.jsonl", (text, Captioned("冠军", float("inf"), 3))).read_text(encoding="utf-8")
+    (first,) = map(json.loads, content.splitlines())
+    second = json.loads(written(tmp_path / "out.jsonl", (Path("cat.png"), SEGMENTED)).read_text(encoding="utf-8"))
     assert first == {"input": text, "caption": "冠军", "score": None, "words": 3}
     assert "冠军" in content and not any(c in content for c in "\x1b\u202e\x7f\U000e0001")
     assert second["mask"] == str(tmp_path / "out-mask" / "cat.png") and second["classes"] == ["cat", "dog"]
@@ -89,15 +91,15 @@ def test_json_lines_lose_nothing(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_any_text_is_a_line_of_json_and_a_line_of_a_terminal(text: str) -> None:
-    line = json_line(text, {"category": text})
+    line = json_text({"input": text, "category": text})
     assert json.loads(line) == {"input": text, "category": text} and len(line.splitlines()) == 1
     shown = terminal_line(text, Captioned(text, 0.5, 1), 40)
     assert len(shown.splitlines()) <= 1 and cell_len(shown) <= 40
 
 
 def test_arrays_and_numbers_of_numpy_are_written_as_pythons() -> None:
-    line = json_line("a", {"box": np.array([1.5, np.nan]), "k": np.int64(3), "p": np.float32(0.5)})
-    assert json.loads(line) == {"input": "a", "box": [1.5, None], "k": 3, "p": 0.5}
+    line = json_text({"box": np.array([1.5, np.nan]), "k": np.int64(3), "p": np.float32(0.5)})
+    assert json.loads(line) == {"box": [1.5, None], "k": 3, "p": 0.5}
     assert [cell(v) for v in (np.int64(3), np.float32(0.5), True, None, (1, 2))] == [
         "3",
         "0.5000",
@@ -109,9 +111,78 @@ def test_arrays_and_numbers_of_numpy_are_written_as_pythons() -> None:
 
 @pytest.mark.parametrize("sign", "=+-@＝＋－＠")
 def test_a_spreadsheet_takes_no_text_for_a_formula_and_numbers_stay_numbers(sign: str) -> None:
-    assert cell(f"{sign}1+1") == f"'{sign}1+1"
-    assert cell(f"\x1b[31m{sign}1") == f"'{sign}1"
-    assert cell(-0.5) == "-0.5000" and cell(-3) == "-3" and cell(f"a{sign}") == f"a{sign}"
+    assert is_formula(f"{sign}1+1") and is_formula(f"\r\n{sign}A1") and not is_formula(f"a{sign}")
+    assert cell(f"{sign}1+1") == f"{sign}1+1", "a prediction is written as it is"
+    assert cell(-0.5) == "-0.5000" and cell(-3) == "-3"
+
+
+@pytest.mark.parametrize("number", ["-1", "+1", "-1.5", "+.5e-3", "-1,234.5", "-3%", "-", "+"])
+def test_a_number_and_a_sign_alone_are_no_formula(number: str) -> None:
+    assert not is_formula(number)
+
+
+def test_only_texts_of_the_input_are_guarded_in_csv_which_is_said_and_can_be_switched_off(tmp_path: Path) -> None:
+    row = Record("=a", {"id": "-1", "n": -2, "=b": "=a", "t": "\x1b=c"}, "")
+    said: list[str] = []
+    rows = {
+        "on.csv": ["id,n,'=b,t,caption,score,words,error", "-1,-2,'=a,'=c,=x,0.5000,1,"],
+        "off.csv": ["id,n,=b,t,caption,score,words,error", "-1,-2,=a,=c,=x,0.5000,1,"],
+    }
+    for name, expected in rows.items():
+        with writer(tmp_path / name, "csv", "", guard=name == "on.csv", say=said.append) as write:
+            write(row, Captioned("=x", 0.5, 1))
+        assert (tmp_path / name).read_text(encoding="utf-8-sig").splitlines() == expected
+    (remark,) = said
+    assert "3 texts" in remark and "--guard_formulas false" in remark
+    line = written(tmp_path / "a.jsonl", (row, Captioned("=x", 0.5, 1))).read_text(encoding="utf-8")
+    own = {"id": "-1", "n": -2, "=b": "=a", "t": "\x1b=c"}
+    assert json.loads(line) == {**own, "caption": "=x", "score": 0.5, "words": 1, "error": None}
+
+
+def test_the_columns_of_the_input_come_first_as_they_are(tmp_path: Path) -> None:
+    text = "  two\r\nlines\rand a third, \u200d"
+    cells = {"id": 7, "caption": text, "share": 0.123456789, "ok": True, "tags": ["a"]}
+    said: list[str] = []
+    with writer(tmp_path / "a.csv", "csv", "", say=said.append) as write:
+        write(Record("x", cells, ""), Captioned("a dog", 0.5, 1))
+        write(Record("x", {"id": 8, "new": 1}, ""), Captioned("a cat", 0.5, 1))
+        write(Record("", {"id": 9}, "a.csv:4: no text"), Captioned("a bug", 0.5, 1))
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbfid,"), "Excel would not read Chinese"
+    with (tmp_path / "a.csv").open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["id", "caption", "share", "ok", "tags", "predicted_caption", "score", "words", "error"]
+    assert rows == [
+        ["7", text, "0.123456789", "true", '["a"]', "a dog", "0.5000", "1", ""],
+        ["8", "", "", "", "", "a cat", "0.5000", "1", ""],
+        ["9", "", "", "", "", "", "", "", "a.csv:4: no text"],
+    ]
+    assert "'caption'" in said[0] and "'predicted_caption'" in said[0] and "new" in said[1]
+
+
+def test_a_dictionary_is_a_column_for_each_key(tmp_path: Path) -> None:
+    class Shares(NamedTuple):
+        category: str
+        shares: dict[str, float]
+
+    pair = ("x", Shares("b", {"category": 0.25, "-1": 0.75}))
+    assert written(tmp_path / "a.csv", pair).read_text(encoding="utf-8-sig").splitlines() == [
+        "input,category,predicted_category,-1",
+        "x,b,0.2500,0.7500",
+    ]
+    row = json.loads(written(tmp_path / "a.jsonl", pair).read_text(encoding="utf-8"))
+    assert row == {"input": "x", "category": "b", "predicted_category": 0.25, "-1": 0.75}
+    assert terminal_line(*pair, 80) == "b  0.250  -1 0.750  x"
+
+
+def test_an_input_that_can_not_be_read_is_shown_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = (Record("", {}, "a.csv:4: <b>"), Captioned("a bug", 0.5, 1))
+    page = written(tmp_path / "a.html", bad).read_text(encoding="utf-8")
+    assert "a.csv:4: &lt;b&gt;" in page and "a bug" not in page
+    with writer(None, "terminal", "") as write:
+        write(*bad)
+    assert capsys.readouterr().out == "error  a.csv:4: <b>\n"
 
 
 def test_a_terminal_is_told_the_size_of_an_image() -> None:
@@ -135,13 +206,13 @@ def test_a_large_image_is_shrunk_for_a_page(tmp_path: Path) -> None:
 
 
 def test_without_predictions_a_table_has_its_header(tmp_path: Path) -> None:
-    assert written(tmp_path / "out.csv").read_text(encoding="utf-8") == "input\n"
+    assert written(tmp_path / "out.csv").read_text(encoding="utf-8-sig") == "input\n"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.html"])
 def test_a_file_is_whole_or_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="unreadable"), writer(tmp_path / name, "csv", "") as write:
-        write("a", Captioned("a", 0.5, 1))
+        write(Record("a", {"input": "a"}), Captioned("a", 0.5, 1))
         raise UserError("unreadable")
     assert not list(tmp_path.iterdir())
 

@@ -8,13 +8,13 @@ from typing import Literal
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.corpus_summary import shorten
 from lightning_nn.data.text.documents import Documents, TextSet
-from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.files import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName, user_word
 from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.errors import UserError
 
-__all__ = ["TextData", "TextProcessor", "read_texts"]
+__all__ = ["TextData", "TextProcessor"]
 
 
 class TextData(Documents):
@@ -117,4 +117,5 @@ class TextData(Documents):
             user_words=user_words,
             name=self.path,
             report=files.report,
+            text_column=files.columns.text_column,
         )

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from lightning_nn.data.text.headers import KNOWN_NAMES, MOST_TITLES, SAMPLE
-from lightning_nn.data.text.tables import Lines, Row
+from lightning_nn.data.text.tables import BadRowError, Lines, Row
 from lightning_nn.errors import UserError
 
 _LONGEST_FIELD = 1 << 27  # characters; an unclosed quotation mark turns the rest of the file into one field
@@ -107,7 +107,9 @@ def _quoted_rows(lines: Lines, name: str, dialect: _Dialect, line_number: int = 
                 raise UserError(
                     f"{name}:{start}: a quotation mark in the record that begins here is never closed"
                 ) from None
-            raise UserError(f"{name}:{start}: the record that begins here is not CSV: {error}") from None
+            place = f"{name}:{start}"
+            yield Row(place, [], BadRowError(f"{place}: the record that begins here is not CSV: {error}"))
+            continue
         if cells:
             yield Row(f"{name}:{start}", cells)
 

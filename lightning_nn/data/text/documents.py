@@ -44,6 +44,7 @@ class TextSet(NamedTuple):
         notes: remarks on how the documents are read, for the user.
         fractions: fractions of all documents to split off as val and test where these are not provided.
         user_words: words added to jieba's dictionary.
+        text_column: column of the texts, see `TextProcessor`; "" for none.
         report: what the records add to while they are read.
         name: path or name of the data, for messages.
     """
@@ -56,6 +57,7 @@ class TextSet(NamedTuple):
     notes: Sequence[str] = ()
     fractions: tuple[float, float] = (0.0, 0.0)
     user_words: Sequence[str] = ()
+    text_column: str = ""
     report: ReadingReport | None = None
     name: str = ""
 
@@ -192,7 +194,7 @@ class Documents(LabeledDataModule):
         if isinstance(fixed, TextProcessor):
             self.processor, ids = self._encode(corpus, fixed)
         else:
-            self.processor, ids = self._learn(corpus, segmenter, texts.name)
+            self.processor, ids = self._learn(corpus, segmenter, texts)
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
@@ -216,7 +218,7 @@ class Documents(LabeledDataModule):
             ),
         ]
 
-    def _learn(self, corpus: Corpus, segmenter: Segmenter, name: str) -> tuple[TextProcessor, Index]:
+    def _learn(self, corpus: Corpus, segmenter: Segmenter, texts: TextSet) -> tuple[TextProcessor, Index]:
         """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
         vocabulary = corpus.vocabulary(self.min_count, self.max_size)
         if len(vocabulary) == 1:
@@ -230,7 +232,8 @@ class Documents(LabeledDataModule):
             self.max_words,
             segmenter.lower,
             self.unescape,
-            name,
+            texts.name,
+            texts.text_column,
         )
         ids = np.arange(corpus.vocabulary_size)
         ids[len(vocabulary) :] = 0

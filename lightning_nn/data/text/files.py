@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import islice
@@ -212,27 +211,6 @@ class TextFiles:
                     continue
                 yield LabeledText(text, label, place)
         self._skipping.check(str(self._root), bad, total, first)
-
-
-def read_texts(path: str, encoding: str = "utf-8") -> Iterator[str]:
-    """Yield the texts to predict on, one per line, empty lines included, in constant memory.
-
-    Args:
-        path: a file, or "-" for standard input.
-        encoding: of the file.
-
-    Raises:
-        UserError: no such file, or bytes that are not in this encoding; names the line.
-    """
-    check_encoding(encoding)
-    if path == "-":
-        yield from (line.rstrip("\r\n") for _, line in read_lines(sys.stdin.buffer, "standard input", encoding))
-        return
-    if not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "does not exist"
-        raise UserError(f"{path} {what}; expected a file with one text per line, or - for standard input")
-    with Path(path).open("rb") as stream:
-        yield from (line.rstrip("\r\n") for _, line in read_lines(stream, path, encoding))
 
 
 def read_words(path: Path) -> list[str]:

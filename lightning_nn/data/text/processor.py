@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ import torch
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.normalization import unescape
-from lightning_nn.data.processor import InputOptions
-from lightning_nn.data.text.files import read_texts
+from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.text.prediction_inputs import read_inputs
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -34,6 +33,8 @@ class TextProcessor:
         lower: make letters lower-case.
         unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
         trained_on: path or name of the data, for messages.
+        text_column: column of the texts in the table of training, as --data.text_column names it, several joined by
+            commas; "" if it was no table.
 
     Attributes:
         read: words of all texts encoded so far.
@@ -53,12 +54,13 @@ class TextProcessor:
         lower: bool = False,
         unescape: bool = False,
         trained_on: str = "",
+        text_column: str = "",
     ) -> None:
         self.categories = categories
         self.vocabulary = Vocabulary(words)
         self.segmenter = Segmenter(segmenter, user_words, lower=lower)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
-        self.unescape, self.trained_on = unescape, trained_on
+        self.unescape, self.trained_on, self.text_column = unescape, trained_on, text_column
         self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
@@ -83,7 +85,9 @@ class TextProcessor:
             sentences.extend(map(len, segmented))
             words.extend(word for sentence in segmented for word in sentence)
         ids = self.vocabulary.ids(words)
-        self.read, self.unknown = self.read + len(ids), self.unknown + int((ids == 0).sum())
+        wordless = words.count("")
+        self.read += len(ids) - wordless
+        self.unknown += int((ids == 0).sum()) - wordless
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
@@ -107,14 +111,13 @@ class TextProcessor:
         for index in BatchSampler(len(raw), batch_size, lengths=lengths, max_length=LONGEST):
             yield index, self.encode([raw[i] for i in index])
 
-    def inputs(self, options: InputOptions) -> Iterator[str]:
-        """Read texts: those given one by one, then the lines of a file.
+    def inputs(self, options: InputOptions) -> Iterator[Record]:
+        """Read texts: those given one by one, then the lines or the rows of a file.
 
         Raises:
-            UserError: see `lightning_nn.data.text.files.read_texts`.
+            UserError: see `lightning_nn.data.text.prediction_inputs.read_inputs`.
         """
-        lines = read_texts(options.file, options.encoding) if options.file else ()
-        return itertools.chain(options.text or (), lines)
+        return read_inputs(options, self.text_column)
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return the names of the rows of weight tables: categories, words, and the characters of the words."""
@@ -136,4 +139,5 @@ class TextProcessor:
             "lower": self.segmenter.lower,
             "unescape": self.unescape,
             "trained_on": self.trained_on,
+            "text_column": self.text_column,
         }

@@ -101,7 +101,23 @@ def stream_rows(
         report: see `read_rows`.
         sample: number of lines that tell the dialect and the header: 1 to answer each line of a stream at once.
     """
-    rows = TEXT[form](read_lines(stream, name, encoding, lenient=lenient), name, sample)
+    lines = read_lines(stream, name, encoding, lenient=lenient)
+    return line_rows(lines, name, encoding, form, wanted=wanted, lenient=lenient, report=report, sample=sample)
+
+
+def line_rows(
+    lines: Lines,
+    name: str,
+    encoding: str,
+    form: str,
+    *,
+    wanted: Collection[str] = (),
+    lenient: bool = False,
+    report: ReadingReport | None = None,
+    sample: int = SAMPLE,
+) -> Iterator[Row]:
+    """Yield the rows of a table from its lines, as `read_lines` yields them; see `stream_rows`."""
+    rows = TEXT[form](lines, name, sample)
     checked = _with_bad_bytes(rows, encoding) if lenient else _without_errors(rows)
     return without_titles(checked, wanted, report, sample)
 
@@ -119,11 +135,18 @@ def _with_bad_bytes(rows: Iterator[Row], encoding: str) -> Iterator[Row]:
         if any(isinstance(cell, str) and UNDECODED.search(cell) for cell in _cells(row)):
             yield Row(
                 row.place,
-                {},
+                _without_undecoded(row.cells),
                 BadRowError(f"{row.place}: bytes that are not {encoding} (another --data.encoding?)", BAD_BYTES),
             )
         else:
             yield row
+
+
+def _without_undecoded(cells: dict[str, Any] | list[str]) -> dict[str, Any] | list[str]:
+    """Put U+FFFD in place of bytes that could not be decoded."""
+    if isinstance(cells, list):
+        return [UNDECODED.sub("\ufffd", cell) for cell in cells]
+    return {name: UNDECODED.sub("\ufffd", cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
 def _cells(row: Row) -> Iterable[Any]:

@@ -25,7 +25,7 @@ _SIGNATURES = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls or .doc)", "save it as .xlsx or CSV (UTF-8)"),
     (b"%PDF-", "a PDF document", _SAVE),
     (b"{\\rtf", "an RTF document", _SAVE),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture", ""),
+    (b"\x89PNG\r\n", "a PNG picture", ""),
     (b"\xff\xd8\xff", "a JPEG picture", ""),
     (b"GIF87a", "a GIF picture", ""),
     (b"GIF89a", "a GIF picture", ""),
@@ -36,7 +36,7 @@ _SIGNATURES = (
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV (UTF-8)"),
     (b"ARROW1\0\0", "an Arrow file", "save it as .parquet or CSV (UTF-8)"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "save it as .parquet or CSV (UTF-8)"),
+    (b"\x89HDF\r\n", "an HDF5 file", "save it as .parquet or CSV (UTF-8)"),
     (b"\x93NUMPY", "a NumPy array", "save the texts as CSV (UTF-8)"),
     (b"\x80\x04\x95", "a Python pickle", "save the texts as CSV (UTF-8) or JSON lines"),
 )

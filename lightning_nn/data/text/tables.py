@@ -29,7 +29,7 @@ class Row(NamedTuple):
     Attributes:
         place: where it begins, such as "a.csv:2".
         cells: by name, or in the order of the columns.
-        error: why it can't be read; then it has no cells.
+        error: why it can't be read; then its cells are what is left of them.
     """
 
     place: str

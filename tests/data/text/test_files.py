@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import io
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.text.files import TextFiles, read_texts, read_words
+from lightning_nn.data.text.files import TextFiles, read_words
 from lightning_nn.errors import UserError
 
 
@@ -373,16 +371,3 @@ def test_what_is_not_there_is_named_with_what_is(tmp_path: Path) -> None:
         read(tmp_path / "b.csv", label_column="kind")
     with pytest.raises(UserError, match="can't be the same column"):
         read(path, label_column="text", text_column="text")
-
-
-def test_texts_to_classify_come_a_line_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path, {"in.txt": "\ufeff一\r\n\n二\u2028三\n"}) / "in.txt"
-    assert list(read_texts(str(path))) == ["一", "", "二\u2028三"]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("一\n二".encode("gb18030"))))
-    assert list(read_texts("-", "gb18030")) == ["一", "二"]
-    texts = read_texts(str(write(tmp_path, {"bad.txt": b"ok\n\xff\n"}) / "bad.txt"))
-    assert next(texts) == "ok"
-    with pytest.raises(UserError, match=r"bad\.txt:2: byte 0xff at position 1 is not utf-8"):
-        next(texts)
-    with pytest.raises(UserError, match="is a folder; expected a file"):
-        next(read_texts(str(tmp_path)))

@@ -1,0 +1,107 @@
+"""The options of `predict`, parsed without torch."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import NoReturn
+
+from lightning_nn.data.images.reading import MAX_PIXELS
+from lightning_nn.errors import UserError, nearest
+
+FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the options of `predict`."""
+    out = _Parser(
+        "train.py predict",
+        "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
+        allow_abbrev=False,
+        description="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
+        add_help=False,
+    )
+    out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
+    out.add_argument(
+        "--data.file",
+        dest="file",
+        help="a table (.csv, .tsv, .jsonl, .json, .gz of these, .parquet, .xlsx), a file with one text per line, or - "
+        "for standard input; for a picture "
+        "model, a picture or a folder of them",
+    )
+    out.add_argument(
+        "--data.format",
+        dest="form",
+        choices=FORMS,
+        help="how to read the file or standard input, whatever its name; text is one text per line",
+    )
+    out.add_argument(
+        "--data.text_column",
+        dest="text_column",
+        help="name of the table's text column, or its number from 1 if there is no header (default: as in training)",
+    )
+    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
+    out.add_argument(
+        "--data.max_pixels",
+        dest="max_pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
+    )
+    out.add_argument(
+        "--out",
+        type=Path,
+        help="write predictions to a file: .csv, .jsonl or an .html page, a row for each input: its own columns, then "
+        "those of the prediction; for a table or lines also why one can't be read, in the column error. Images become "
+        "PNG files in a folder beside it",
+    )
+    out.add_argument(
+        "--format",
+        choices=["csv", "jsonl", "html"],
+        help="overrides the file's suffix (default without --out: CSV in a pipe)",
+    )
+    out.add_argument(
+        "--all_classes", action="store_true", help="also write the probability of each class, in a column of its own"
+    )
+    out.add_argument(
+        "--guard_formulas",
+        dest="guard",
+        type=_flag,
+        default=True,
+        help="put a ' before a text of the input that a spreadsheet would read as a formula, in CSV (default: true)",
+    )
+    out.add_argument(
+        "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
+    )
+    out.add_argument(
+        "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
+    )
+    return out
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got {value!r}")
+    return value.lower() == "true"
+
+
+def parse_options(rest: list[str]) -> argparse.Namespace:
+    """Parse the options of `predict`.
+
+    Raises:
+        UserError: an unknown option or value, or no input.
+    """
+    known = parser()
+    options, unknown = known.parse_known_args(rest)
+    if unknown:
+        names = re.findall(r"--[a-z._]+", known.format_help())
+        raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
+    if options.text is None and options.file is None:
+        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
+    return options
