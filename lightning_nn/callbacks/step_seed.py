@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
+
+from lightning_nn.data.batches import Origin
 
 
 class StepSeed(pl.Callback):
@@ -26,8 +27,7 @@ class StepSeed(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed torch for this step: the generators of the CPU and of the device in use."""
-        key = (self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
-        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        seed = Origin(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx).random_seed()
         torch.default_generator.manual_seed(seed)  # torch.manual_seed seeds every kind of device: 1 ms a step
         if pl_module.device.type != "cpu":
             torch.get_device_module(pl_module.device).manual_seed(seed)

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from lightning_nn.callbacks.augmented_images import AugmentedImages
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
 from lightning_nn.callbacks.exact_resume import ExactResume
@@ -150,7 +151,12 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     watched |= {"early_stopping": stop.monitor} if stops else {}
     kept = {key: each for key, each in cli.settings().items() if key in (*RUN_SETTINGS, *_KEPT)}
     callbacks: list[Any] = [RunSettings(cli.data_name, kept), MonitorCheck(watched)]
-    callbacks += [StepSeed(cli.config.seed_everything), TensorBoardCallback(), ExactResume()]
+    callbacks += [
+        StepSeed(cli.config.seed_everything),
+        TensorBoardCallback(),
+        ExactResume(),
+        AugmentedImages(run.folder),
+    ]
     if record is not None:
         callbacks.append(record)
     if stops:

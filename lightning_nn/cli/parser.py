@@ -112,6 +112,10 @@ class CommandLine:
             parser.add_argument(
                 "--data.allow_seen", type=bool, default=False, help="Evaluate on training samples, too."
             )
+        elif "augment" in signature(self.data_module).parameters:
+            parser.add_argument(
+                "--data.show", action="store_true", help="Write augmented.png, what the network sees, and stop."
+            )
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
@@ -138,7 +142,8 @@ class CommandLine:
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
-        self.allow_seen: bool = config.data.pop("allow_seen", False) if "data" in config else False
+        data = config.data if "data" in config else {}
+        self.allow_seen, self.show = (bool(data.pop(flag, False)) for flag in ("allow_seen", "show"))
         if "optimizer" in config:
             chosen, default = config.optimizer, self.parser.get_defaults().optimizer
             if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:

@@ -6,6 +6,7 @@ Explanations come from the parser and the classes behind it, not from the wordin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from inspect import signature
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -164,6 +165,8 @@ class Explainer:
         group, _, last = name.rpartition(".")
         if name == "seed_everything":
             return bool | int
+        if group.count(".") and is_dataclass(options := self._kind(group)):
+            return get_type_hints(options).get(last, Any)
         try:
             return get_type_hints(self.classes[group].__init__).get(last, Any)  # type: ignore[misc]
         except (KeyError, NameError, TypeError):

@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_nn import catalog
+from lightning_nn.callbacks.augmented_images import write_augmented
 from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
@@ -93,6 +94,10 @@ def _train(request: Request) -> int:
 
 def _fit(setup: TrainingSetup) -> int:
     cli, data, model, run, checkpoint = setup
+    if cli.show:
+        write_augmented(run.folder, data.augmented(next(iter(data.train_dataloader()))), data)
+        print(f"\nwhat the network sees: {run.folder / 'augmented.png'}")
+        return 0
     record = RunStatistics()
     trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())

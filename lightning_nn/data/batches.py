@@ -50,6 +50,31 @@ class Batch(Protocol):
         ...
 
 
+class Origin(NamedTuple):
+    """Place of a batch in a run, from which everything random about it is drawn.
+
+    Attributes:
+        seed: seed of the run's order of samples.
+        rank: of the process.
+        epoch: counted from 0.
+        number: of the batch in the epoch, counted from 0.
+    """
+
+    seed: int
+    rank: int
+    epoch: int
+    number: int
+
+    def random_seed(self, stream: int = 0) -> int:
+        """Return a seed of 63 bits for a generator.
+
+        Args:
+            stream: 0, or another number for numbers that are independent of those.
+        """
+        key = (*self, stream) if stream else self
+        return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 class ImageBatch(NamedTuple):
     """Images, not normalised: the model does that.
 
@@ -57,11 +82,13 @@ class ImageBatch(NamedTuple):
         image: uint8 or float (B, C, H, W), 0 to 255.
         label: int64 (B,), 0 to K - 1, or float (B, K), the share of each class; None if unknown.
         index: int64 (B,), index of each sample in its split; None without a split.
+        origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
     """
 
     image: Tensor
     label: Tensor | None = None
     index: Tensor | None = None  # type: ignore[assignment]
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
@@ -82,7 +109,7 @@ class ImageBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> ImageBatch:
         """Return some samples by their indices in this batch, in the order given."""
-        return ImageBatch(*_rows(self, index))
+        return ImageBatch(*_rows(self[:3], index))
 
 
 class MaskBatch(NamedTuple):
@@ -92,11 +119,13 @@ class MaskBatch(NamedTuple):
         image: uint8 or float (B, C, H, W), 0 to 255.
         mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None if unknown.
         index: int64 (B,), index of each sample in its split; None without a split.
+        origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
     """
 
     image: Tensor
     mask: Tensor | None = None
     index: Tensor | None = None  # type: ignore[assignment]
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
@@ -125,7 +154,7 @@ class MaskBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> MaskBatch:
         """Return some samples by their indices in this batch, in the order given."""
-        return MaskBatch(*_rows(self, index))
+        return MaskBatch(*_rows(self[:3], index))
 
 
 class TextBatch(NamedTuple):

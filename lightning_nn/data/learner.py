@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from lightning_nn.data.batches import Batch
+from lightning_nn.data.loader import Source
 from lightning_nn.data.processor import Processor
 
 
@@ -47,3 +50,10 @@ class Measurer(Protocol):
     def measure(self, batch: Any) -> None:
         """Measure training samples, unless the model was trained before."""
         ...
+
+
+def measure_samples(model: object, source: Source) -> None:
+    """Let a `Measurer` measure samples that are spread evenly over its training split."""
+    if isinstance(model, Measurer):
+        count = min(model.first_samples, len(source))
+        model.measure(source[np.linspace(0, len(source) - 1, count, dtype=np.int64)])

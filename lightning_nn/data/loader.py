@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lightning_nn.data.batch_sampler import BatchSampler
-from lightning_nn.data.batches import Batch, Index
+from lightning_nn.data.batches import Batch, Index, Origin
 from lightning_nn.errors import UserError
 
 Fingerprints = NDArray[np.uint64]
@@ -69,7 +70,10 @@ class Loader:
         for position, index in enumerate(order):
             if position < self._position:
                 continue
-            batch = self.source[index]
+            batch: Any = self.source[index]
+            if "origin" in batch._fields:  # augmentation needs it
+                origin = Origin(order.seed, order.rank, epoch, position)
+                batch = batch._replace(index=torch.from_numpy(index), origin=origin)
             self._position = position + 1
             yield batch
 

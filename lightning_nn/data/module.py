@@ -14,9 +14,10 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment, augmented
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
-from lightning_nn.data.learner import Learner, Measurer
+from lightning_nn.data.learner import Learner, measure_samples
 from lightning_nn.data.loader import Fingerprints, Loader, Source
 from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
@@ -46,6 +47,7 @@ class DataModule(pl.LightningDataModule):
         summary: rows of the table shown when a run starts, header first, once prepared.
         notes: lines shown below that table, such as skipped files and warnings, once prepared.
         provided_splits: splits that the data itself provides, once prepared; the others are split off.
+        augment: random changes of training images.
         fixed_processor: processor of a trained model, which determines how raw input is read; None for the data's own.
         evaluation_split: the only split to load; None for all.
         batch_type: type of the model's batches, for a data set that can give several; set before it is prepared.
@@ -59,6 +61,7 @@ class DataModule(pl.LightningDataModule):
     summary: list[tuple[str, ...]]
     notes: list[str]
     provided_splits: Sequence[str] = SPLITS
+    augment: Augment = NO_AUGMENT
 
     def __init__(self, batch_size: BatchSize) -> None:
         super().__init__()
@@ -166,10 +169,7 @@ class DataModule(pl.LightningDataModule):
             model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
         if stage == "fit" and "train" in self.sources:
             keep(self.digest(["train"]), self.fingerprints("train"))
-            if isinstance(model, Measurer):
-                source = self.sources["train"]
-                count = min(model.first_samples, len(source))
-                model.measure(source[np.linspace(0, len(source) - 1, count, dtype=np.int64)])
+            measure_samples(model, self.sources["train"])
 
     def _learner(self) -> Learner | None:
         """Return the model of the run if it is a `Learner`; its `batch_type` determines what `prepare` makes."""
@@ -183,6 +183,16 @@ class DataModule(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint stores of the data: the digests of all splits and of train."""
         return {"split_digest": self.split_digest, "train_digest": self.digest(["train"])}
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Augment a training batch on the device; batches of validation, test and prediction are left as they are."""
+        if self.trainer is not None and self.trainer.training:
+            batch = self.augmented(batch)
+        return batch._replace(origin=None) if hasattr(batch, "origin") else batch
+
+    def augmented(self, batch: Any) -> Any:
+        """Return a training batch, from `train_dataloader` and on any device, as a network sees it."""
+        return augmented(batch, self.augment, self.describe().get("num_classes")) if self.augment.is_on else batch
 
     # ------------------------------------------------------------------ contents
 

@@ -47,4 +47,4 @@ class Normalize(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalise images, uint8 or float (B, C, H, W), 0 to 255, to the dtype of `mean`."""
-        return (image.to(self.mean.dtype) - self.mean) / self.deviation
+        return (image - self.mean).div_(self.deviation).to(self.mean.dtype)  # one copy: as fast as memory

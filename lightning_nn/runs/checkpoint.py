@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,9 +198,8 @@ def migrate(content: Any, path: Path) -> dict[str, Any]:
     if type(version) is not int or version < 1:
         raise UserError(f"{path} is damaged: it does not say which format it has; use another checkpoint")
     if version > FORMAT:
-        raise UserError(
-            f"{path} has format {version}, newer than this lightning_nn reads ({FORMAT}): pip install -U lightning-nn"
-        )
+        newer = f"newer than this lightning_nn reads ({FORMAT})"
+        raise UserError(f"{path} has format {version}, {newer}: pip install -U lightning-nn")
     return content
 
 
@@ -260,7 +259,7 @@ class PlainCheckpointIO(TorchCheckpointIO):
 def to_plain_data(value: Any, where: str) -> Any:
     """Convert a value to plain data, which a checkpoint may hold: numbers, strings, bools, None, lists and dicts.
 
-    NumPy numbers, arrays and tensors become Python's numbers and lists, a path becomes its name.
+    NumPy numbers, arrays and tensors become Python's numbers and lists, a path its name, a dataclass a dictionary.
 
     Args:
         value: arguments or settings.
@@ -273,6 +272,8 @@ def to_plain_data(value: Any, where: str) -> Any:
         return value
     if isinstance(value, dict):
         return {str(key): to_plain_data(item, f"{where}.{key}") for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_plain_data(asdict(value), where)
     if isinstance(value, list | tuple):
         return [to_plain_data(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Tensor | np.ndarray | np.generic):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from inspect import Parameter, signature
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
@@ -106,13 +107,15 @@ def trusted(
     checks: dict[str, Any] = {
         f"{group}.{name}": kind for group, each in classes.items() for name, kind in _parameters(each).items()
     }
+    nested = {name: kind for name, kind in checks.items() if isinstance(kind, type) and is_dataclass(kind)}
+    checks |= {f"{group}.{name}": kind for group, each in nested.items() for name, kind in _parameters(each).items()}
     checks |= {name: kind for name, kind in _TEXTS.items() if name in checks}
     if trainer is not None:
         checks |= {"seed_everything": (bool, int), **{f"trainer.{name}": kind for name, kind in TRAINER.items()}}
     built_in = {f"trainer.{name}": value for name, value in (trainer or {}).items()}
     said: dict[str, Any] = {}
     for source in sources:
-        said.update(_by_name(source, {*classes, "trainer"}))
+        said.update(_by_name(_by_name(source, {*classes, "trainer"}), {*nested}))
     taken, left_out = {}, []
     for name, value in said.items():
         if name in NAMES:

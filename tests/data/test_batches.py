@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_nn.data.batches import CaptionBatch, ImageBatch, MaskBatch, TextBatch
+from lightning_nn.data.batches import CaptionBatch, ImageBatch, MaskBatch, Origin, TextBatch
 from lightning_nn.errors import UserError
 
 Nested = list[list[list[int]]]
@@ -93,13 +93,14 @@ def test_select_of_captions_is_that_of_lists(case: tuple[Nested, list[int]]) -> 
 
 
 @pytest.mark.parametrize("kind", [ImageBatch, MaskBatch])
-def test_select_of_images_takes_every_field(kind: Any) -> None:
+def test_select_of_images_takes_every_field_but_the_batchs_place_in_a_run(kind: Any) -> None:
     image = torch.arange(3 * 4, dtype=torch.uint8).reshape(3, 1, 2, 2)
     truth = torch.tensor([5, 6, 7]) if kind is ImageBatch else image[:, 0] + 20
-    batch = kind(image, truth, torch.tensor([10, 11, 12]))
+    batch = kind(image, truth, torch.tensor([10, 11, 12]), Origin(0, 0, 0, 0))
     chosen = batch.select([2, 0, 2])
     assert type(chosen) is kind and chosen.size == 3
-    for before, after in zip(batch, chosen, strict=True):
+    assert chosen.origin is None, "a selection is no batch of an epoch"
+    for before, after in zip(batch[:3], chosen[:3], strict=True):
         assert torch.equal(after, before[[2, 0, 2]])
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import cache_folder, entry, fingerprint
 from lightning_nn.data.images.data_module import read_class_folders
@@ -56,13 +57,20 @@ class CIFAR10(LabeledImages):
             with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
+        augment: random changes of training images.
     """
 
     form = ImageForm(3, 32, 32, "squash")
 
-    def __init__(self, path: str | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        batch_size: BatchSize = 64,
+        balanced: bool = False,
+        augment: Augment = NO_AUGMENT,
+    ) -> None:
         self.path = path
-        super().__init__(batch_size, balanced)
+        super().__init__(batch_size, balanced, augment)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
@@ -37,6 +38,7 @@ class Images(LabeledImages):
         split_seed: seed of the random split.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
+        augment: random changes of training images.
         max_pixels: maximum number of pixels of an image; a larger one is skipped before it is decoded, because a file
             of a few kilobytes may claim any number. Decoding takes up to 16 bytes a pixel; cameras make up to 61
             million pixels.
@@ -53,6 +55,7 @@ class Images(LabeledImages):
         split_seed: int = 0,
         batch_size: BatchSize = 64,
         balanced: bool = False,
+        augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if max_pixels < 1:
@@ -68,7 +71,7 @@ class Images(LabeledImages):
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.max_pixels = max_pixels
-        super().__init__(batch_size, balanced)
+        super().__init__(batch_size, balanced, augment)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.module import SPLITS, BatchSize
@@ -22,15 +23,22 @@ class Digits(LabeledImages):
         classes: the digits to classify, in the order of their labels, such as [3, 8]; null for all ten.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
+        augment: random changes of training images.
     """
 
     form = ImageForm(1, 8, 8)
 
-    def __init__(self, classes: list[int] | None = None, batch_size: BatchSize = 64, balanced: bool = False) -> None:
+    def __init__(
+        self,
+        classes: list[int] | None = None,
+        batch_size: BatchSize = 64,
+        balanced: bool = False,
+        augment: Augment = NO_AUGMENT,
+    ) -> None:
         self.classes = list(range(10)) if classes is None else classes
         if len(set(self.classes)) < max(2, len(self.classes)) or not set(self.classes) <= set(range(10)):
             raise UserError(f"classes is {classes}; it must be at least two different digits of 0 to 9, such as [3, 8]")
-        super().__init__(batch_size, balanced)
+        super().__init__(batch_size, balanced, augment)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.images.source import ImageSource, summarize
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.module import BatchSize
 
 
 class ImageSet(NamedTuple):
@@ -50,6 +52,10 @@ class LabeledImages(LabeledDataModule):
     describes = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
 
+    def __init__(self, batch_size: BatchSize, balanced: bool, augment: Augment | dict[str, Any] = NO_AUGMENT) -> None:
+        super().__init__(batch_size, balanced)
+        self.augment = Augment.of(augment)
+
     @property
     def trained_scale(self) -> int | None:
         """Scale of the images that a trained model has seen, if it has one."""
@@ -62,6 +68,7 @@ class LabeledImages(LabeledDataModule):
             data: images that were read.
             max_pixels: maximum number of pixels of a raw image for the processor.
         """
+        self.augment.check_channels(self.form.channels)
         self.sources = {
             split: ImageSource(data.images, data.labels, indices, data.fingerprints)
             for split, indices in data.indices.items()

@@ -1,0 +1,259 @@
+"""Random changes of training images: once a batch, different for each image, on the device, the same for its mask.
+
+What is drawn depends on the place of the batch in the run alone, so a resumed run sees the same images. All changes of
+geometry compose to one sampling step; flips and shifts by whole pixels alone are indexed instead.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_nn.data import colour
+from lightning_nn.data.batches import IGNORED, Origin
+from lightning_nn.data.geometry import Border, matrix, rotation, sample, sample_mask, shift
+from lightning_nn.errors import UserError, choose
+
+GRAY = 128
+_STREAM = 1  # the step's own seed, for dropout, is stream 0
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes of training images; those of validation and test are never changed.
+
+    Args:
+        flip: mirror left and right. random: half of the images. alternate: each image in every other epoch, half of
+            them in the first (Jordan 2024, arXiv:2404.00498). none: no image.
+        translate: largest shift to each side, in whole pixels.
+        crop: smallest share of the area that is kept, above 0; what is kept is scaled up to the full size. 1: all.
+        stretch: largest factor between width and height, 1 or above.
+        rotate: largest angle to either side, in degrees.
+        shear: largest slant to either side, in degrees, below 90.
+        perspective: largest difference in distance between opposite sides, 0 or above and below 1.
+        scale: largest factor by which objects grow or shrink, 1 or above.
+        border: beyond the border: reflect, the mirrored image; black, where masks are ignored.
+        cutout: side of a square that is painted gray, in pixels (DeVries and Taylor 2017); 0: none.
+        brightness: largest change of the factor 1, 0 to 1.
+        contrast: largest change of the factor 1, 0 to 1.
+        saturation: largest change of the factor 1, 0 to 1; for colour images.
+        hue: largest turn of the colour circle to either side, 0 to 0.5; for colour images.
+        mixup: images and labels are mixed with the next in the batch, by a share from Beta(mixup, mixup) (Zhang et al.
+            2018); 0: none.
+    """
+
+    flip: Literal["none", "random", "alternate"] = "none"
+    translate: int = 0
+    crop: float = 1.0
+    stretch: float = 1.0
+    rotate: float = 0.0
+    shear: float = 0.0
+    perspective: float = 0.0
+    scale: float = 1.0
+    border: Border = "reflect"
+    cutout: int = 0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    mixup: float = 0.0
+
+    @classmethod
+    def of(cls, options: Augment | dict[str, Any]) -> Augment:
+        """Make options from a dictionary, as a file of settings has them.
+
+        Raises:
+            UserError: a value is out of its range.
+        """
+        made = options if isinstance(options, Augment) else cls(**options)
+        made.check()
+        return made
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is changed."""
+        return self != Augment(border=self.border)
+
+    def check(self) -> None:
+        """Check the options.
+
+        Raises:
+            UserError: a value is out of its range.
+        """
+        choose("--data.augment.flip", self.flip, Literal["none", "random", "alternate"])
+        choose("--data.augment.border", self.border, Border)
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not (least <= value <= most):
+                below = f"{least:g} to {most:g}" if most < math.inf else f"{least:g} or above"
+                raise UserError(f"--data.augment.{name} is {value}; it must be {below}")
+
+    def check_channels(self, channels: int) -> None:
+        """Refuse changes of colour for gray images.
+
+        Raises:
+            UserError: the images have no colour.
+        """
+        for name in ("saturation", "hue"):
+            if getattr(self, name) and channels != 3:
+                raise UserError(f"--data.augment.{name} is for colour images; these have {channels} channel")
+
+
+NO_AUGMENT = Augment()
+
+_RANGES = {
+    "translate": (0, math.inf),
+    "crop": (0.01, 1),
+    "stretch": (1, 100),
+    "rotate": (0, 180),
+    "shear": (0, 89),
+    "perspective": (0, 0.99),
+    "scale": (1, 100),
+    "cutout": (0, math.inf),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "saturation": (0, 1),
+    "hue": (0, 0.5),
+    "mixup": (0, math.inf),
+}
+
+
+def augmented(batch: Any, options: Augment, num_classes: int | None = None) -> Any:
+    """Change the images of a batch, and their masks and labels with them.
+
+    Args:
+        batch: ImageBatch or MaskBatch, as a `Loader` yields it, on any device.
+        options: the changes.
+        num_classes: number of classes, for mixup.
+
+    Raises:
+        UserError: the batch doesn't come from a `Loader`, or mixup is to mix masks.
+    """
+    if batch.origin is None:
+        raise UserError("augmentation needs batches of the data module's own loader, which number them")
+    draw = _Draw(batch, batch.origin)
+    batch = _move(batch, options, draw)
+    if options.cutout:
+        batch = _cut_out(batch, options.cutout, draw)
+    changes = {
+        name: draw.around(1.0, most)
+        for name in ("brightness", "contrast", "saturation")
+        if (most := getattr(options, name))
+    }
+    if options.hue:
+        changes["hue"] = draw.around(0.0, options.hue)
+    if changes:
+        batch = batch._replace(image=colour.change(batch.image, **changes))
+    return _mix(batch, options.mixup, num_classes, draw) if options.mixup else batch
+
+
+class _Draw:
+    """Random numbers for the images of a batch, on their device."""
+
+    def __init__(self, batch: Any, origin: Origin) -> None:
+        self.size, self.device, self.origin = batch.size, batch.image.device, origin
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(origin.random_seed(_STREAM))
+
+    def around(self, middle: float, most: float) -> Tensor:
+        """Draw evenly from middle - most to middle + most, (B,)."""
+        return middle + most * (2 * torch.rand(self.size, generator=self.generator, device=self.device) - 1)
+
+    def factor(self, most: float) -> Tensor:
+        """Draw factors from 1 / most to most, (B,), a factor as often as its inverse."""
+        return self.around(0.0, math.log(most)).exp()
+
+    def whole(self, most: int) -> Tensor:
+        """Draw whole numbers from -most to most, int64 (B,)."""
+        return torch.randint(-most, most + 1, (self.size,), generator=self.generator, device=self.device)
+
+
+def _mirrored(batch: Any, flip: str, draw: _Draw) -> Tensor | None:
+    """Choose the images to mirror, bool (B,); None for none."""
+    if flip == "random":
+        return draw.around(0.0, 1.0) < 0
+    if flip == "alternate":
+        mixed = (batch.index + draw.origin.seed) * -7046029254386353131  # 2^64 / golden ratio: as good as a coin
+        return ((mixed >> 40) + draw.origin.epoch) % 2 == 1
+    return None
+
+
+def _move(batch: Any, options: Augment, draw: _Draw) -> Any:
+    """Change the geometry of images and masks."""
+    mirrored = _mirrored(batch, options.flip, draw)
+    dx, dy = draw.whole(options.translate), draw.whole(options.translate)
+    mask = getattr(batch, "mask", None)
+    if all(getattr(options, name) == getattr(NO_AUGMENT, name) for name in _SAMPLED):
+        if mirrored is None and not options.translate:
+            return batch
+        batch = batch._replace(image=shift(batch.image, dx, dy, mirrored, options.border))
+        if mask is not None:
+            batch = batch._replace(mask=shift(mask, dx, dy, mirrored, options.border, fill=IGNORED))
+        return batch
+    places = _places(batch.image, options, draw)
+    if mirrored is not None:
+        places = matrix(draw.size, draw.device, xx=1.0 - 2.0 * mirrored) @ places
+    places = places @ matrix(draw.size, draw.device, x1=-dx.float(), y1=-dy.float())
+    batch = batch._replace(image=sample(batch.image, places, options.border))
+    return batch if mask is None else batch._replace(mask=sample_mask(mask, places, options.border))
+
+
+_SAMPLED = ("crop", "stretch", "rotate", "shear", "perspective", "scale")
+
+
+def _places(image: Tensor, options: Augment, draw: _Draw) -> Tensor:
+    """Compose all changes that need sampling to matrices (B, 3, 3)."""
+    height, width = image.shape[2:]
+    count, device = draw.size, draw.device
+    places = matrix(count, device)
+    if options.crop < 1:
+        side = (0.5 * (1 + options.crop) + draw.around(0.0, 0.5 * (1 - options.crop))).sqrt()  # even in area
+        x, y = (draw.around(0.0, 0.5) * (1 - side) * size for size in (width, height))
+        places = places @ matrix(count, device, xx=side, yy=side, x1=x, y1=y)
+    if options.scale > 1:
+        zoom = draw.factor(options.scale)
+        places = places @ matrix(count, device, xx=1 / zoom, yy=1 / zoom)
+    if options.stretch > 1:
+        root = draw.factor(options.stretch).sqrt()
+        places = places @ matrix(count, device, xx=1 / root, yy=root)
+    if options.rotate:
+        places = places @ rotation(draw.around(0.0, options.rotate))
+    if options.shear:
+        slant = (draw.around(0.0, options.shear) * (math.pi / 180)).tan()
+        places = places @ matrix(count, device, xy=slant)
+    if options.perspective:
+        x, y = (draw.around(0.0, options.perspective) / size for size in (width, height))
+        places = places @ matrix(count, device, **{"1x": x, "1y": y})
+    return places
+
+
+def _cut_out(batch: Any, side: int, draw: _Draw) -> Any:
+    """Paint a square of each image gray; its centre is anywhere within the image."""
+    inside = torch.ones(1, dtype=torch.bool, device=draw.device)
+    for size, view in zip(batch.image.shape[2:], ((-1, 1), (1, -1)), strict=True):
+        start = ((draw.around(0.5, 0.5) * size).long() - side // 2)[:, None]
+        at = torch.arange(size, device=draw.device)
+        inside = inside & ((at >= start) & (at < start + side)).view(draw.size, *view)
+    batch = batch._replace(image=batch.image.masked_fill(inside[:, None], GRAY))
+    mask = getattr(batch, "mask", None)
+    return batch if mask is None else batch._replace(mask=mask.masked_fill(inside, IGNORED))
+
+
+def _mix(batch: Any, alpha: float, num_classes: int | None, draw: _Draw) -> Any:
+    """Mix each image and its label with the next one's."""
+    if num_classes is None or getattr(batch, "label", None) is None:
+        raise UserError("--data.augment.mixup mixes labels of classes, which these images don't have; leave it out")
+    random = np.random.default_rng(draw.origin.random_seed(_STREAM))  # torch's Beta takes no generator
+    share = torch.from_numpy(random.beta(alpha, alpha, draw.size)).to(draw.device, torch.float32)
+    share = torch.maximum(share, 1 - share)[:, None]
+    image = batch.image if batch.image.is_floating_point() else batch.image.float()
+    label = batch.label if batch.label.is_floating_point() else F.one_hot(batch.label, num_classes).float()
+    of_image = share[:, :, None, None].to(image.dtype)
+    image = of_image * image + (1 - of_image) * image.roll(-1, 0)
+    return batch._replace(image=image, label=share * label + (1 - share) * label.roll(-1, 0))
