@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.scenes.data_module import Scenes
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
+    from lightning_nn.models.fcn import FCN
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CIFAR10",
+    "FCN",
     "HAN",
     "Bulletins",
     "Digits",
@@ -44,6 +46,7 @@ __all__ = [
 
 _HOME = {
     "CIFAR10": "data.images.cifar10",
+    "FCN": "models.fcn",
     "HAN": "models.han",
     "Bulletins": "data.bulletins.data_module",
     "Digits": "data.images.digits",

@@ -2,6 +2,7 @@
 
 A field that is a uint8 array is an image: (H, W, 3) is RGB, (H, W) a mask with the class index of each pixel. Beside a
 CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps its indices, with colours as a palette.
+A field `image` beside a `mask` is what the mask is of: the two become `overlay`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from lightning_nn.runs.atomic_file import write_atomically, writing
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
-from lightning_nn.visualization.segmentation import colour_table
+from lightning_nn.visualization.segmentation import colour_table, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html"]
 Write = Callable[[Any, Prediction], None]
@@ -96,7 +97,7 @@ def _csv(stream: TextIO, images: _ImageFiles | None) -> Iterator[Write]:
 
     def write(raw: Any, prediction: Prediction) -> None:
         if not headers:  # written with the first prediction, so never before an error
-            headers.append(["input", *prediction._fields])
+            headers.append(["input", *_fields(prediction)])
             rows.writerows(headers)
         rows.writerow([cell(raw), *map(cell, _with_paths(raw, prediction, images).values())])
 
@@ -130,7 +131,7 @@ def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:
         width: maximal number of columns.
     """
     parts = []
-    for value in prediction:
+    for value in _fields(prediction).values():
         if is_image(value):
             parts.append(_size(value))
         elif isinstance(value, Real) and not isinstance(value, Integral):
@@ -202,10 +203,18 @@ class _ImageFiles:
 
 def _with_paths(raw: Any, prediction: Prediction, images: _ImageFiles | None) -> dict[str, Any]:
     """Return a prediction's fields, with the path of the file for an image, or its size if no file is written."""
-    fields = dict(prediction._asdict())
+    fields = _fields(prediction)
     for name, value in fields.items():
         if is_image(value):
             fields[name] = _size(value) if images is None else images.write(raw, name, value)
+    return fields
+
+
+def _fields(prediction: Prediction) -> dict[str, Any]:
+    """Return the fields of a prediction by name, with the mask laid over its image in place of that image."""
+    fields = dict(prediction._asdict())
+    if "mask" in fields and "image" in fields:
+        fields["overlay"] = overlay(fields.pop("image"), fields["mask"])
     return fields
 
 
@@ -234,7 +243,7 @@ def _page(stream: TextIO, title: str) -> Iterator[Write]:
 
 def article(raw: Any, prediction: Prediction) -> str:
     """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
-    fields = dict(prediction._asdict())
+    fields = _fields(prediction)
     images = [figure_tag(_read(raw), raw.name)] if isinstance(raw, Path) else []
     images += [figure_tag(_coloured(value), name) for name, value in fields.items() if is_image(value)]
     others = {name: value for name, value in fields.items() if not is_image(value)}
