@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.convnet import ConvNet
+    from lightning_nn.models.fcn import FCN
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CIFAR10",
+    "FCN",
     "HAN",
     "Bulletins",
     "ConvNet",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOME = {
     "CIFAR10": "data.images.cifar10",
+    "FCN": "models.fcn",
     "HAN": "models.han",
     "Bulletins": "data.bulletins.data_module",
     "ConvNet": "models.convnet",

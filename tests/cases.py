@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_nn import Digits, ImageBatch, TextBatch, TextData
+from lightning_nn import Digits, ImageBatch, Scenes, TextBatch, TextData
 from lightning_nn.data.batches import CaptionBatch, MaskBatch
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
@@ -134,6 +134,11 @@ def right_pixels(model: Any, batch: MaskBatch) -> float:
     return float((predicted == batch.mask)[counted].float().mean())
 
 
+def well_segmented(model: Any, batch: MaskBatch) -> float:
+    """Return the share of images of which at least 95% of the pixels are right; corners are finer than a stride."""
+    return float(np.mean([right_pixels(model, batch.select([i])) >= 0.95 for i in range(batch.size)]))
+
+
 def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
     """Return probabilities of each word given those before, (T, V) per sample; of the first word without captions."""
     if batch.words is None:
@@ -182,14 +187,21 @@ WRONG_TEXTS = {
     "labels go from 9 to 9": TextBatch(ONE, TWO, FOUR[:2], ONE * 9),
     "a batch is a ImageBatch; .* takes TextBatch of": ImageBatch(IMAGE, LABEL),
 }
-WRONG_MASKS = {
-    "image of a batch is empty": MaskBatch(IMAGE[:0], MASK[:0]),
-    r"images of \(3, 8, 8\); this model was made for 1 channels": MaskBatch(IMAGE.expand(2, 3, 8, 8), MASK),
-    "mask of a batch is torch.float32": MaskBatch(IMAGE, MASK / 1),
-    r"images \(2, 1, 8, 8\) has masks \(2, 8, 4\)": MaskBatch(IMAGE, MASK[..., :4]),
-    "masks go up to 3; this model was made for 0 to 2": MaskBatch(IMAGE, MASK + 3),
-    "a batch is a ImageBatch; .* takes MaskBatch of": ImageBatch(IMAGE, LABEL),
-}
+
+
+def wrong_masks(channels: int, classes: int) -> dict[str, Any]:
+    """Make batches that a model of images of so many channels and masks of so many classes can't read."""
+    image, other = IMAGE.expand(2, channels, 8, 8), IMAGE.expand(2, 5, 8, 8)
+    return {
+        "image of a batch is empty": MaskBatch(image[:0], MASK[:0]),
+        rf"images of \(5, 8, 8\); this model was made for {channels} channels": MaskBatch(other, MASK),
+        "mask of a batch is torch.float32": MaskBatch(image, MASK / 1),
+        rf"images \(2, {channels}, 8, 8\) has masks \(2, 8, 4\)": MaskBatch(image, MASK[..., :4]),
+        rf"masks go up to {classes}; this model was made for 0 to {classes - 1}": MaskBatch(image, MASK + classes),
+        "a batch is a ImageBatch; .* takes MaskBatch of": ImageBatch(image, LABEL),
+    }
+
+
 WRONG_CAPTIONS = {
     "image of a batch is empty": CaptionBatch(FEATURES[:0], ONE * 0, ONE, ONE),
     "32 features; this model was made for 64": CaptionBatch(FEATURES[:, :32], ONE * 0, ONE, ONE),
@@ -215,6 +227,13 @@ def image_classifier(classes: list[int], **changes: Any) -> Case:
     )
 
 
+def few_scenes(folder: Path) -> DataModule:
+    """Draw a few small scenes with masks."""
+    data = Scenes(train_size=40, val_size=10, test_size=10, size=32, batch_size=8)
+    data.batch_type = MaskBatch
+    return data
+
+
 def text_classifier(**arguments: Any) -> Case:
     """Make the case of a text classifier, on short documents."""
     return Case(
@@ -236,6 +255,16 @@ CASES = {
         arguments={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "dropout 0.2", "flatten"]},
         quiet={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "flatten"]},
     ),
+    "fcn": Case(
+        data=few_scenes,
+        raw=image_files,
+        outputs=pixel_probabilities,
+        learned=well_segmented,
+        wrong=wrong_masks(3, 8),
+        perfect={},
+        arguments={"first_channels": 8},
+        truth=("mask",),
+    ),
     "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
     "han": text_classifier(attention_size=8),
     "tiny_segmenter": Case(
@@ -243,7 +272,7 @@ CASES = {
         raw=image_files,
         outputs=pixel_probabilities,
         learned=right_pixels,
-        wrong=WRONG_MASKS,
+        wrong=wrong_masks(1, 3),
         quiet={"dropout": 0.0},
         truth=("mask",),
     ),

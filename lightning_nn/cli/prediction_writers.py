@@ -2,6 +2,7 @@
 
 A field that is a uint8 array is an image: (H, W, 3) is RGB, (H, W) a mask with the class index of each pixel. Beside a
 CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps its indices, with colours as a palette.
+A field `image` beside a `mask` is what the mask is of: the two become `overlay`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lightning_nn.runs.atomic_file import write_atomically, writing
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
-from lightning_nn.visualization.segmentation import colour_table
+from lightning_nn.visualization.segmentation import colour_table, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html"]
 Write = Callable[[Record, Prediction], None]
@@ -106,9 +107,15 @@ def _written(
 
 
 def columns(prediction: Prediction) -> list[tuple[str, Any]]:
-    """Return name and value of each field of a prediction; of a dictionary, those of each of its keys."""
-    fields = [value if isinstance(value, dict) else {name: value} for name, value in prediction._asdict().items()]
-    return [column for field in fields for column in field.items()]
+    """Return name and value of each column of a prediction.
+
+    A field that is a dictionary has a column for each of its keys. A mask and its image become the mask and an overlay.
+    """
+    fields = dict(prediction._asdict())
+    if "mask" in fields and "image" in fields:
+        fields["overlay"] = overlay(fields.pop("image"), fields["mask"])
+    named = [value if isinstance(value, dict) else {name: value} for name, value in fields.items()]
+    return [column for field in named for column in field.items()]
 
 
 def terminal_line(raw: Any, prediction: Prediction, width: int) -> str:

@@ -45,6 +45,19 @@ def macro_f1(matrix: Tensor) -> Tensor:
     return (_f1(matrix) * present).sum() / present.sum().clamp(min=1)
 
 
+def intersection_over_union(matrix: Tensor) -> Tensor:
+    """Compute for each class the pixels that are and were predicted as it, over those that are or were.
+
+    Args:
+        matrix: int64 (..., K, K).
+
+    Returns:
+        float32 (..., K), 0 to 1; not a number for a class that occurs neither among labels nor predictions.
+    """
+    hits = matrix.diagonal(dim1=-2, dim2=-1)
+    return (hits / (matrix.sum(-1) + matrix.sum(-2) - hits)).float()
+
+
 def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
     """Compute precision, recall, F1 and support of each class.
 

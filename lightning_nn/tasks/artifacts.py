@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,12 +74,16 @@ class Masks(NamedTuple):
         predicted: uint8 (H, W) each, 255 where a pixel is ignored.
         true: likewise; an empty list if unknown.
         categories: names of the classes.
+        name: name of the drawing.
+        titles: one per image; if there are any, a page shows them too.
     """
 
     images: list[NDArray[np.uint8]]
     predicted: list[NDArray[np.uint8]]
     true: list[NDArray[np.uint8]]
     categories: list[str]
+    name: str = "masks"
+    titles: Sequence[str] = ()
 
 
 class Captions(NamedTuple):

@@ -54,7 +54,11 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case ImageGrid(name, images, titles):
             return Drawing({name: image_grid.picture(images, titles)} if images else {}, {}, {})
         case Masks():
-            return Drawing({"masks": segmentation.masks_picture(artifact)} if artifact.images else {}, {}, {})
+            if not artifact.images:
+                return Drawing({}, {}, {})
+            title = _title(artifact.name.capitalize(), model, len(artifact.images), word, "image")
+            pages = {f"{artifact.name}.html": segmentation.page(artifact, title)} if artifact.titles else {}
+            return Drawing({artifact.name: segmentation.masks_picture(artifact)}, {}, pages)
         case Captions():
             if not artifact.images:
                 return Drawing({}, {}, {})

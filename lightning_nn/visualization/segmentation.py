@@ -11,6 +11,7 @@ from lightning_nn.data.batches import IGNORED
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.visualization.figure import labels
 from lightning_nn.visualization.image_grid import picture
+from lightning_nn.visualization.markup import TAIL, figure_tag, head, html_text
 
 OPACITY = 0.5  # of a class's colour over the image
 IGNORED_COLOUR = (160, 160, 160)
@@ -66,14 +67,39 @@ def masks_picture(masks: Masks) -> NDArray[np.uint8]:
     cells, titles = [], []
     for i, image in enumerate(masks.images):
         cells += [image, *(overlay(image, source[i]) for source in sources.values())]
-        titles += ["image", *sources]
-    present = sorted({int(k) for source in sources.values() for mask in source for k in np.unique(mask)})
-    colours = palette(IGNORED)
+        titles += [masks.titles[i] if masks.titles else "image", *sources]
     names, _ = labels(masks.categories)
-    legend = [(names[k], _fraction(tuple(colours[k]))) for k in present if k < len(names)]
-    if IGNORED in present:
-        legend.append(("ignored", _fraction(IGNORED_COLOUR)))
+    legend = [(names[k] if k < len(names) else "ignored", _fraction(tuple(colour_table()[k]))) for k in _present(masks)]
     return picture(cells, titles, columns=1 + len(sources), legend=legend)
+
+
+def page(masks: Masks, title: str) -> str:
+    """Write a page of images with their predicted and true masks: self-contained HTML, without scripts.
+
+    Args:
+        masks: with a title and a true mask for each image.
+        title: of the page.
+    """
+    colours, names = colour_table(), [*masks.categories, *["ignored"] * (IGNORED + 1 - len(masks.categories))]
+    legend = "".join(
+        f'<span style="color: rgb({red} {green} {blue})">■</span> {html_text(names[k])} '
+        for k in _present(masks)
+        for red, green, blue in [colours[k].tolist()]
+    )
+    articles = "".join(
+        f'<article>\n<h2>{html_text(heading)}</h2>\n<div class="images">'
+        + figure_tag(image, "image")
+        + figure_tag(overlay(image, predicted), "predicted")
+        + figure_tag(overlay(image, true), "true")
+        + "</div>\n</article>\n"
+        for heading, image, predicted, true in zip(masks.titles, *masks[:3], strict=True)
+    )
+    return head(title, f'<p class="soft">{legend}</p>\n') + articles + TAIL
+
+
+def _present(masks: Masks) -> list[int]:
+    """List the values that occur in any mask, ascending."""
+    return sorted({int(k) for mask in (*masks.predicted, *masks.true) for k in np.unique(mask)})
 
 
 def _fraction(colour: tuple[int, ...]) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from lightning_nn import Bulletins, Digits, Images, SoftmaxClassifier, TextData,
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
 from tests.contract import trainer
-from tests.tasks.masks import Masks, Thresholds
+from tests.tiny.segmentation import MaskSource, Segmenter, TinyMasks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:Total length of `list` across ranks is zero.*"
@@ -125,8 +125,11 @@ def test_fingerprints_of_images_are_kept_beside_them_and_are_those_of_their_pixe
 
 
 def test_without_labels_there_is_a_digest_too() -> None:
-    sizes = {"train": 6, "val": 2}
-    one, same, other = Masks(sizes), Masks(sizes), Masks(sizes, ignored=0.5)
+    one, same, other = (TinyMasks(samples=8, splits="train,val") for _ in range(3))
+    other.prepare_once()
+    source = other.sources["val"]
+    assert isinstance(source, MaskSource)
+    source.masks[0, 0, 0] = 2
     assert one.split_digest == same.split_digest != other.split_digest
 
 
@@ -153,7 +156,7 @@ def test_a_digest_is_made_once(data: DataModule, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_split_that_is_missing_is_none(tmp_path: Path) -> None:
-    data, model = Masks({"train": 8}), Thresholds()
+    data, model = TinyMasks(samples=8, splits="train"), Segmenter(1, 3)
     assert data.val_dataloader() == data.test_dataloader() == data.predict_dataloader() == []
     run = trainer(tmp_path, max_epochs=2)
     run.fit(model, datamodule=data)
@@ -164,15 +167,15 @@ def test_a_split_that_is_missing_is_none(tmp_path: Path) -> None:
 
 def test_a_run_without_a_train_split_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no train split in this data, only val and test"):
-        trainer(tmp_path).fit(Thresholds(), datamodule=Masks({"val": 4, "test": 4}))
-    (tested,) = trainer(tmp_path).test(Thresholds(), datamodule=Masks({"test": 4}), verbose=False)
-    assert tested.keys() == {"test/loss", "test/acc"}
+        trainer(tmp_path).fit(Segmenter(1, 3), datamodule=TinyMasks(samples=16, splits="val,test"))
+    (tested,) = trainer(tmp_path).test(Segmenter(1, 3), datamodule=TinyMasks(splits="test"), verbose=False)
+    assert tested.keys() == {"test/loss", "test/miou"}
 
 
 def test_a_data_set_learns_what_batches_its_model_reads(tmp_path: Path) -> None:
-    data = Masks({"train": 8})
-    trainer(tmp_path, max_epochs=1).fit(Thresholds(), datamodule=data)
-    assert data.batch_type is Thresholds.batch_type
+    data = TinyMasks(samples=8, splits="train")
+    trainer(tmp_path, max_epochs=1).fit(Segmenter(1, 3), datamodule=data)
+    assert data.batch_type is Segmenter.batch_type
 
 
 def test_only_one_split_is_loaded_to_be_evaluated(tmp_path: Path) -> None:
@@ -191,4 +194,4 @@ def test_only_one_split_is_loaded_to_be_evaluated(tmp_path: Path) -> None:
     assert {split: len(source) for split, source in parts.sources.items()} == {"test": 3}
     assert not any("all 3 samples" in note for note in parts.notes)
     assert parts.class_counts == [0, 0] and parts.val_dataloader() == []
-    assert parts.state_dict()["train_digest"] == Masks({}).digest(["train"])
+    assert parts.state_dict()["train_digest"] == TinyMasks(splits="").digest(["train"])

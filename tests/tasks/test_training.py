@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 from lightning_nn import Digits, LogisticRegression, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
 from lightning_nn.data.batches import IGNORED, ImageBatch, MaskBatch
 from lightning_nn.metrics.running_means import RunningMeans, Totals
+from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.base import Task
 from tests.contract import trainer
-from tests.tasks.masks import Masks, Thresholds
+from tests.tiny.segmentation import Segmenter, TinyMasks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*"
@@ -64,6 +65,11 @@ def masks(*sizes: int) -> list[MaskBatch]:
     return batches
 
 
+def segmenter(num_classes: int = 2) -> Segmenter:
+    """A model of masks without dropout."""
+    return Segmenter(channels=1, num_classes=num_classes, dropout=0.0)
+
+
 def by_hand(model: Task, weights: dict[str, Tensor], window: Sequence[Any]) -> dict[str, Tensor]:
     """Gradient of the mean loss over all samples of a window at these weights."""
     model.load_state_dict(weights, strict=False)
@@ -90,7 +96,7 @@ def test_each_sample_of_a_step_weighs_the_same(
 ) -> None:
     """Whatever the sizes of accumulated batches; Lightning's own division would count each batch the same."""
     batches: list[Any] = pictures(*sizes) if kind == "samples" else masks(*sizes)
-    model: Task = SoftmaxClassifier(features=16, num_classes=3, hidden=[4]) if kind == "samples" else Thresholds()
+    model: Task = SoftmaxClassifier(features=16, num_classes=3, hidden=[4]) if kind == "samples" else segmenter()
     model.optimizer = Optimizer("sgd", lr=0.1)
     steps = Steps()
     run = trainer(tmp_path, max_epochs=2, accumulate_grad_batches=accumulate, callbacks=[steps], limit_val_batches=0)
@@ -133,7 +139,7 @@ def test_a_batch_in_which_nothing_counts_moves_nothing(tmp_path: Path) -> None:
     assert batches[0].mask is not None
     batches[0].mask.fill_(IGNORED)
     for accumulate in (1, 2):
-        model, steps = Thresholds(), Steps()
+        model, steps = segmenter(), Steps()
         run = trainer(
             tmp_path, max_epochs=1, accumulate_grad_batches=accumulate, callbacks=[steps], limit_val_batches=0
         )
@@ -150,29 +156,30 @@ def test_a_batch_in_which_nothing_counts_moves_nothing(tmp_path: Path) -> None:
 
 
 def test_perfect_masks_have_an_accuracy_of_one(tmp_path: Path) -> None:
-    """Means are over pixels, of 8x8 images, not over images."""
-    data, model = Masks({"train": 24, "val": 8, "test": 8}, ignored=0.2), Thresholds()
-    run = trainer(tmp_path, max_epochs=12)
+    """Means are over pixels, some of them ignored, not over images."""
+    data, model = TinyMasks(batch_size=4, samples=24), segmenter(3)
+    run = trainer(tmp_path, max_epochs=30)
     run.fit(model, datamodule=data)
     assert float(run.callback_metrics["train/acc"]) == 1.0
-    assert float(run.callback_metrics["val/acc"]) == 1.0
+    assert float(run.callback_metrics["val/miou"]) == 1.0
     (tested,) = run.test(model, datamodule=data, verbose=False)
-    assert tested["test/acc"] == 1.0 and tested.keys() == {"test/acc", "test/loss"}
-    image = np.full((8, 8), 30, np.uint8)
-    image[2:4] = 220
+    assert tested["test/miou"] == 1.0 and tested.keys() == {"test/miou", "test/loss"}
+    image = np.full((8, 8), 128, np.uint8)
+    image[2:5, 1:4] = 240
     (prediction,) = model.predict([image])
-    assert prediction.mask == (image > 100).astype(int).tolist()
+    assert prediction.mask.tolist() == (image > 200).astype(int).tolist()
 
 
 def test_a_few_samples_of_a_split_are_kept_to_be_shown(tmp_path: Path) -> None:
-    data, model = Masks({"train": 8, "val": 24}), Thresholds()
+    data, model = TinyMasks(batch_size=4, samples=96), segmenter(3)
     run = trainer(tmp_path, max_epochs=2)
     run.fit(model, datamodule=data)
     shown = model.shown["val"]
     assert [batch.size for batch in shown] == [1] * 4
     firsts = [next(iter([batch])) for batch in data.val_dataloader()][:4]
     assert all(torch.equal(a.image, b.image[:1]) for a, b in zip(shown, firsts, strict=True))
-    assert list(model.artifacts("val")) == []
+    (drawn,) = model.artifacts("val")
+    assert isinstance(drawn, Masks) and len(drawn.images) == 4
 
 
 # ---------------------------------------------------------------------- how many steps

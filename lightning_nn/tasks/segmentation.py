@@ -1,0 +1,220 @@
+"""Shared base of the models that assign a class to each pixel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lightning_nn.data.batches import IGNORED, MaskBatch
+from lightning_nn.data.processor import LabeledProcessor
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.ragged import at_least_float32
+from lightning_nn.layers.upsampling import best_masks
+from lightning_nn.metrics.confusion import accuracy, intersection_over_union
+from lightning_nn.metrics.worst import Worst
+from lightning_nn.tasks.artifacts import Artifact, Masks
+from lightning_nn.tasks.base import Means, Task
+
+ClassWeights = Literal["median_frequency"]
+SHOWN_WORST = 12  # images
+
+
+class MaskPrediction(NamedTuple):
+    """A predicted mask.
+
+    Attributes:
+        classes: the classes in it with their shares of the pixels, the largest first.
+        mask: uint8 (H, W), the most probable class of each pixel.
+        image: uint8 (H, W, 3), what the model saw; writers lay the mask over it.
+    """
+
+    classes: str
+    mask: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+
+
+class Segmentation(Task):
+    """A task that assigns each pixel one of K classes; pixels of the value 255 are left out of loss and metrics.
+
+    A subclass defines `forward(batch) -> logits (B, K, H, W)`.
+
+    Args:
+        num_classes: number of classes, K, 2 to 255.
+        stride: pixels between the cells of the finest scores.
+        class_weights: "median_frequency" or None.
+
+    Attributes:
+        class_counts: number of training pixels per class; set by the data module before each run.
+        class_weights: (K,), weight of each class in the loss.
+    """
+
+    batch_type = MaskBatch
+    monitor = "val/miou"
+    headline = ("miou", "acc", "ceiling")
+    class_weights: Tensor
+
+    def __init__(self, num_classes: int, stride: int, class_weights: ClassWeights | None) -> None:
+        super().__init__()
+        if not 2 <= num_classes <= IGNORED:
+            raise UserError(f"num_classes is {num_classes}; masks have 2 to {IGNORED} classes")
+        if class_weights is not None:
+            choose("class_weights", class_weights, ClassWeights)
+        self.num_classes, self.stride = num_classes, stride
+        self.class_counts: list[int] | None = None
+        self._weighting = class_weights
+        self.register_buffer("class_weights", torch.ones(num_classes))
+
+    @abstractmethod
+    def forward(self, batch: MaskBatch) -> Tensor:
+        """Compute the logits of each pixel, (B, K, H, W)."""
+
+    def setup(self, stage: str) -> None:
+        """Also compute the class weights of a training.
+
+        Raises:
+            UserError: class weights are wanted, but no data module of lightning_nn has counted the pixels.
+        """
+        super().setup(stage)
+        counts, self.class_counts = self.class_counts, None
+        if stage != "fit" or self._weighting is None:
+            return
+        if counts is None:
+            raise UserError("class_weights 'median_frequency' needs the pixel counts of a data module of lightning_nn")
+        self.class_weights.copy_(median_frequency_weights(torch.tensor(counts)))
+
+    # ------------------------------------------------------------------ the loss
+
+    def probabilities(self, batch: MaskBatch) -> Tensor:
+        """Compute class probabilities of each pixel, (B, K, H, W)."""
+        return at_least_float32(self(batch)).softmax(1)
+
+    def pixel_losses(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Compute the cross-entropy of each pixel, (B, H, W); 0 where it is ignored.
+
+        Args:
+            logits: (B, K, H, W).
+            mask: int64 (B, H, W).
+        """
+        weights = self.class_weights.to(logits.dtype)
+        return F.cross_entropy(logits, mask, weights, ignore_index=IGNORED, reduction="none")
+
+    def training_means(self, batch: MaskBatch) -> Means:
+        """Sum loss and correct predictions over the pixels of a batch."""
+        logits, mask = at_least_float32(self(batch)), _require_mask(batch)
+        counted, sure = mask != IGNORED, logits.detach()
+        true = sure.gather(1, (mask * counted).unsqueeze(1)).squeeze(1)
+        correct = ((true == sure.amax(1)) & counted).sum()  # argmax takes a third of a step
+        return Means({"loss": self.pixel_losses(logits, mask).sum(), "acc": correct}, counted.sum())
+
+    # ------------------------------------------------------------------ metrics
+
+    def metrics(self) -> dict[str, Metric]:
+        """Make the mean loss, the confusion matrix, that of the best masks of this stride, and the worst images."""
+
+        def confusion() -> Metric:
+            return MulticlassConfusionMatrix(self.num_classes, ignore_index=IGNORED, validate_args=False)
+
+        loss = MeanMetric(nan_strategy=cast(Any, torch.inf))
+        return {"loss": loss, "confusion": confusion(), "ceiling": confusion(), "worst": Worst(SHOWN_WORST)}
+
+    def update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
+        """Add a batch to the metrics."""
+        logits, mask = at_least_float32(self(batch)), _require_mask(batch)
+        losses, predicted = self.pixel_losses(logits, mask), logits.argmax(1)
+        metrics["loss"].update(losses, (mask != IGNORED).to(losses.dtype))
+        metrics["confusion"].update(predicted, mask)
+        metrics["ceiling"].update(best_masks(mask, self.num_classes, self.stride), mask)
+        scores = intersection_over_union(self._matrices(predicted, mask)).nanmean(1)
+
+        def item(i: int) -> tuple[NDArray[np.uint8], ...]:
+            return rgb(batch.image[i]), *(each[i].to(torch.uint8).cpu().numpy() for each in (predicted, mask))
+
+        metrics["worst"].update(scores.nan_to_num(1.0).tolist(), item)
+
+    def _matrices(self, predicted: Tensor, mask: Tensor) -> Tensor:
+        """Count each pair of true and predicted class in each image, int64 (B, K, K)."""
+        images, classes = len(mask), self.num_classes
+        counted = mask != IGNORED
+        pairs = (torch.arange(images, device=mask.device)[:, None, None] * classes + mask) * classes + predicted
+        return torch.bincount(pairs[counted], minlength=images * classes**2).view(images, classes, classes)
+
+    def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
+        """Compute loss, mean IoU, pixel accuracy, the ceiling of mean IoU at this stride, and the IoU of each class.
+
+        The mean is over the classes that occur in masks or predictions.
+        """
+        matrix, best = metrics["confusion"].compute(), metrics["ceiling"].compute()
+        each, names = intersection_over_union(matrix), self.categories()
+        values = {"loss": metrics["loss"].compute(), "miou": each.nanmean(), "acc": accuracy(matrix)}
+        values["ceiling"] = intersection_over_union(best).nanmean()
+        return values | {f"iou/{names[k]}": each[k] for k in range(self.num_classes) if not each[k].isnan()}
+
+    def categories(self) -> list[str]:
+        """Return the names of the classes; numbers if no data module has named them."""
+        return getattr(self.processor, "categories", None) or [str(k) for k in range(self.num_classes)]
+
+    # ------------------------------------------------------------------ predictions and artifacts
+
+    def require_processor(self) -> LabeledProcessor:
+        """Return the processor, which knows the classes; see `Task`."""
+        return cast(LabeledProcessor, super().require_processor())
+
+    def predictions(self, batch: MaskBatch) -> list[MaskPrediction]:
+        """Predict the most probable class of each pixel."""
+        masks = self(batch).argmax(1).to(torch.uint8).cpu().numpy()
+        names = self.categories()
+        return [
+            MaskPrediction(shares(mask, names), mask, rgb(image))
+            for mask, image in zip(masks, batch.image, strict=True)
+        ]
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Yield the masks of a few images, and of those with the lowest mean IoU, the worst first."""
+        metrics, names = self.split_metrics(split), self.categories()
+        if batches := self.shown.get(split):
+            with torch.inference_mode(), self.evaluating():
+                predicted = [self.predictions(batch)[0] for batch in batches]
+            true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in batches]
+            yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, names)
+        if worst := metrics["worst"].compute():
+            scores, items = zip(*worst, strict=True)
+            images, masks, true = map(list, zip(*items, strict=True))
+            yield Masks(images, masks, true, names, "worst", [f"mean IoU {score:.1%}" for score in scores])
+
+
+def median_frequency_weights(counts: Tensor) -> Tensor:
+    """Return the median share of the classes' pixels over the share of each class, float32 (K,); 1 for an absent one.
+
+    Args:
+        counts: int64 (K,), pixels of each class.
+    """
+    present = counts > 0
+    return torch.where(present, counts[present].double().quantile(0.5) / counts.clamp(min=1), 1.0).float()
+
+
+def shares(mask: NDArray[np.uint8], names: list[str]) -> str:
+    """Name the classes in a mask with their shares of its pixels, the largest first: "sky 61%, house 39%"."""
+    counts = np.bincount(mask.ravel(), minlength=len(names))
+    order = np.argsort(-counts, kind="stable")
+    return ", ".join(f"{names[k]} {counts[k] / mask.size:.0%}" for k in order if counts[k])
+
+
+def rgb(image: Tensor) -> NDArray[np.uint8]:
+    """Convert an image (C, H, W), 0 to 255, to uint8 (H, W, 3) as it is shown."""
+    shown = image.detach().clamp(0, 255).round().to(torch.uint8).expand(3, -1, -1)
+    return shown.permute(1, 2, 0).cpu().numpy()
+
+
+def _require_mask(batch: MaskBatch) -> Tensor:
+    if batch.mask is None:
+        raise UserError("a batch has no masks: training and evaluating a segmentation need them")
+    return batch.mask.long()
