@@ -35,7 +35,8 @@ class MaskSource:
 
     def __getitem__(self, index: Index) -> MaskBatch:
         fields = (np.asarray(self.images[index]), np.asarray(self.labels[index]), np.asarray(index, np.int64))
-        return MaskBatch(*map(torch.from_numpy, fields))
+        image, mask, number = map(torch.from_numpy, fields)
+        return MaskBatch(image, mask, number)
 
     def fingerprints(self) -> Fingerprints:
         """Return a hash of the pixels of each image, uint64 (N,)."""
