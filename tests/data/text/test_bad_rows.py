@@ -112,6 +112,8 @@ def test_a_test_split_without_labels_is_left_out(tmp_path: Path, train: str, tes
     files = TextFiles(tmp_path)
     assert files.splits == ["train"]
     assert files.notes[-1].startswith("test.csv is left out, since its rows have no label: use predict --data.file")
+    with pytest.raises(UserError, match=r"^test\.csv:\d: "):  # to be evaluated it must have labels
+        list(TextFiles(tmp_path, trains=False).records()["test"])
 
 
 def test_a_test_split_with_its_label_by_another_name_is_refused(tmp_path: Path) -> None:
