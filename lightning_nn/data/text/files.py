@@ -86,6 +86,8 @@ class TextFiles:
         self._labels, self._by_key = Labels(self.report), False
         if self._tables:
             self._choose_columns(text_column, label_column)
+        for split in [split for split in self._tables if split != "train" and trains]:
+            self._leave_out_if_unlabelled(split)
 
     @property
     def names(self) -> list[str]:
@@ -140,8 +142,6 @@ class TextFiles:
             known = Labels(ReadingReport(), numbers=True)
             self._class_names = ClassNames(self._names_file, self.encoding, known.readable(labels))
             self.notes += [self._class_names.note] if self._class_names.note else []
-        for split in [split for split in self._tables if split != "train" and "train" in self._tables]:
-            self._leave_out_if_unlabelled(split)
 
     def _leave_out_if_unlabelled(self, split: str) -> None:
         """Leave out a split that holds texts alone, as of competitions."""
