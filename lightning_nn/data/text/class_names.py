@@ -11,9 +11,6 @@ from lightning_nn.data.text.lines import decode
 from lightning_nn.data.text.places import CLASS_NAMES
 from lightning_nn.errors import UserError
 
-CLASSES = "classes.txt"  # of AG News, DBpedia and Yahoo! Answers, whose labels begin at 1
-NAME_FILES = (CLASS_NAMES, CLASSES)
-
 
 class ClassNames:
     """The names in a file beside a table.

@@ -69,8 +69,9 @@ def find_columns(
 
 def wanted_names(text: str | None, label: str | None) -> list[str]:
     """Return the names of columns that the user gave, which a header holds; none if all are numbers."""
-    wanted = [name for given in (text, label) if given is not None for name in (given, *_split(given))]
-    return [] if all(map(_is_number, wanted)) else wanted
+    wanted = [given for given in (text, label) if given is not None]
+    parts = [part for given in wanted for part in _split(given)]
+    return [] if all(map(_is_number, parts)) else [*wanted, *parts]
 
 
 def _split(text: str) -> list[str]:

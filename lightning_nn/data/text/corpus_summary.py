@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -60,7 +61,9 @@ def remarks(
     """
     yield from corpus.report.notes()
     for names in _alike(corpus.categories):
-        yield f"labels that differ only in case: {', '.join(names)}"
+        yield f"labels that differ only in case, width, spaces or zeros in front: {', '.join(names)}"
+    if single := _single(corpus):
+        yield f"categories with a single document: {shorten(', '.join(single))}"
     many, long = int((sizes.sentences > max_sentences).sum()), int(sizes.long.sum())
     if many or long:
         lost = 1 - sizes.kept.sum() / sizes.words.sum()
@@ -80,8 +83,16 @@ def remarks(
 def _alike(names: list[str]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(name.casefold(), []).append(name)
+        key = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        groups.setdefault(key.lstrip("0") if key.isdigit() else key, []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _single(corpus: Corpus) -> list[str]:
+    """Return each category with a single document, and the place of that."""
+    counts = np.bincount(corpus.labels, minlength=len(corpus.categories))
+    documents = np.flatnonzero((counts == 1)[corpus.labels])
+    return [f"{corpus.categories[corpus.labels[number]]} ({corpus.place(int(number))})" for number in documents]
 
 
 def _number(count: int, what: str) -> str:

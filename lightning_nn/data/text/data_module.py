@@ -8,9 +8,9 @@ from typing import Literal
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.files import TextFiles, read_words
-from lightning_nn.data.text.places import CLASS_NAMES
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import SegmenterName
+from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.errors import UserError
 
 __all__ = ["TextData", "TextProcessor"]
@@ -20,13 +20,16 @@ class TextData(Documents):
     """Your own documents, by category.
 
     Args:
-        path: a TSV, CSV, JSONL or JSON file (a list of objects); a folder with train, val (or dev) and test files of
-            these kinds; or a folder of .txt files per category, directly or below train, val and test. Missing splits
-            are split off from train.
+        path: a table (.tsv, .csv, .jsonl, .json, .txt of fastText or with tabs, also .gz; .xlsx and .parquet with the
+            extra "tables"); a folder with train, val (or dev) and test tables; or a folder of .txt files per category,
+            directly or below train, val and test. Missing splits are split off from train.
         batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
-        text_column: name of the text column, or its number from 1 if there is no header; guessed if not given.
+        text_column: name of the text column, or its number from 1 if there is no header; several, with commas between,
+            are joined; guessed if not given.
         label_column: name of the label column, or its number; guessed if not given.
         encoding: encoding of the files, such as utf-8 or gb18030.
+        bad_rows: "error" to stop at the first row or document that can't be read: without a label, with another number
+            of columns, with bytes that are not in the encoding; "skip" to count them and leave out up to a fifth.
         segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
             punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
         user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD, WORD FREQUENCY or WORD
@@ -51,6 +54,7 @@ class TextData(Documents):
         text_column: str | None = None,
         label_column: str | None = None,
         encoding: str = "utf-8",
+        bad_rows: BadRows = "error",
         segmenter: SegmenterName | Literal["auto"] = "auto",
         user_dict: str | None = None,
         min_count: int = 2,
@@ -84,7 +88,7 @@ class TextData(Documents):
                 f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
             )
         self.save_hyperparameters(logger=False)
-        self.path, self.encoding, self.user_dict = path, encoding, user_dict
+        self.path, self.encoding, self.bad_rows, self.user_dict = path, encoding, bad_rows, user_dict
         self.text_column, self.label_column = text_column, label_column
         self._fractions = val_fraction, test_fraction
 
@@ -93,19 +97,22 @@ class TextData(Documents):
         if not self.path:
             raise UserError("say where your documents are: --data.path FILE or FOLDER")
         place, trains = Path(self.path).expanduser(), self.evaluation_split is None
-        files = TextFiles(place, self.encoding, self.text_column, self.label_column, trains=trains)
+        files = TextFiles(
+            place, self.encoding, self.text_column, self.label_column, trains=trains, bad_rows=self.bad_rows
+        )
         user_words: list[str] = []
         if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
             user_words = read_words(Path(self.user_dict).expanduser())
         return TextSet(
             records=files.records(),
             files=files.paths,
-            settings={"columns": files.columns[:3], "encoding": self.encoding},
+            settings={"columns": files.columns[:3], "encoding": self.encoding, "bad_rows": self.bad_rows},
             order=files.names,
-            order_from=CLASS_NAMES,
+            order_from=files.names_file,
             notes=files.notes,
             fractions=self._fractions,
             user_words=user_words,
             name=self.path,
+            report=files.report,
             text_column=files.columns.text_column,
         )

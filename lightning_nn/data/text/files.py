@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_nn.data.class_folders import Classes
-from lightning_nn.data.text.class_names import NAME_FILES, ClassNames
+from lightning_nn.data.text.class_names import ClassNames
 from lightning_nn.data.text.columns import Columns, find_columns, wanted_names
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.headers import LABEL_NAMES, SAMPLE
 from lightning_nn.data.text.labels import Labels, are_numbers, check_single
 from lightning_nn.data.text.lines import DecodingError, check_encoding, decode, read_lines
-from lightning_nn.data.text.places import contents, documents, find_texts
+from lightning_nn.data.text.places import NAME_FILES, contents, documents, find_texts
 from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.rows import SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.segmenter import user_word
@@ -91,6 +91,11 @@ class TextFiles:
     def names(self) -> list[str]:
         """Names of the classes that numeric labels count; empty if there are none."""
         return self._class_names.names if self._class_names else []
+
+    @property
+    def names_file(self) -> str:
+        """Name of the file that names the classes; "" if there is none."""
+        return self._names_file.name if self._names_file else ""
 
     @property
     def paths(self) -> list[Path]:

@@ -104,7 +104,9 @@ def check_single(labels: Iterable[tuple[str, str]]) -> None:
     Raises:
         UserError: names a combination.
     """
-    places = {label: place for place, label in reversed(list(labels))}
+    places: dict[str, str] = {}
+    for place, label in labels:
+        places.setdefault(label, place)
     for separator in _SEPARATORS:
         parts = {label: {clean_label(part) for part in label.split(separator)} - {""} for label in places}
         uses = Counter(part for each in parts.values() for part in each)

@@ -8,13 +8,15 @@ from pathlib import Path
 from lightning_nn.data.class_folders import Classes, find_classes, find_splits, sole_folder
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.split_names import find_named_splits, is_exact
+from lightning_nn.data.text.rows import suffix_of
 from lightning_nn.errors import UserError
 
 CLASS_NAMES = "class.txt"
+NAME_FILES = (CLASS_NAMES, "classes.txt")  # the latter of AG News, DBpedia and Yahoo! Answers
 _DEPTH = 8  # folders around the tables; a link may lead in a circle
 _FORMS = (
-    "expected train, val and test files (.tsv, .txt, .csv, .jsonl), a single such file, or a folder of .txt files per "
-    "class"
+    "expected train, val and test tables (.tsv, .txt, .csv, .jsonl, .json, .xlsx, .parquet), a single such file, or a "
+    "folder of .txt files per class"
 )
 
 
@@ -84,7 +86,11 @@ def _wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
 
 
 def _with_suffix(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and not file.is_dir())
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if (file.suffix.lower() in suffixes or suffix_of(file) in suffixes) and not file.is_dir()
+    )
 
 
 def _is_surely_table(file: Path) -> bool:
@@ -101,7 +107,7 @@ def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[s
     for file in (*tables.values(), *filter(is_exact, _with_suffix(folder, [""]))):  # a link may be to a folder
         if not file.exists():
             raise UserError(f"{file} is a broken link; repair or remove it")
-    if tables and (rest := [f.name for f in files if f not in tables.values() and f.name != CLASS_NAMES]):
+    if tables and (rest := [f.name for f in files if f not in tables.values() and f.name not in NAME_FILES]):
         names = " and ".join(tables[split].name for split in SPLITS if split in tables)
         notes.append(f"not read, because the splits are {names}: {', '.join(rest)}")
     return {split: tables[split] for split in SPLITS if split in tables}
@@ -109,7 +115,7 @@ def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[s
 
 def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
     """Find the only table of a folder; .txt and .json beside it don't count."""
-    files = [file for file in _with_suffix(folder, suffixes) if file.is_file() and file.name != CLASS_NAMES]
+    files = [file for file in _with_suffix(folder, suffixes) if file.is_file() and file.name not in NAME_FILES]
     likely = files if len(files) == 1 else [*filter(_is_surely_table, files)]
     if len(likely) != 1:
         return {}

@@ -29,10 +29,16 @@ FORMS = (*TEXT, *BINARY)
 SUFFIXES = tuple(f".{form}{gz}" for gz in ("", ".gz") for form in (FORMS if not gz else TEXT))
 
 
+def suffix_of(file: Path) -> str:
+    """Return the suffix of a file in lower case, ".csv.gz" for "a.CSV.gz"."""
+    name = file.name.lower()
+    return Path(name.removesuffix(".gz")).suffix + ".gz" if name.endswith(".gz") else file.suffix.lower()
+
+
 def form_of(file: Path) -> str | None:
     """Return the form of a table by its suffix, "csv" for "a.csv" and "a.csv.gz"; None if it has no known suffix."""
-    suffix = Path(file.name.lower().removesuffix(".gz")).suffix.removeprefix(".")
-    return suffix if suffix in (TEXT if file.suffix.lower() == ".gz" else FORMS) else None
+    suffix = suffix_of(file)
+    return suffix.removesuffix(".gz").removeprefix(".") if suffix in SUFFIXES else None
 
 
 def read_rows(

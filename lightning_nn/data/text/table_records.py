@@ -100,7 +100,9 @@ def read_records(
             if problem:
                 raise problem
             if isinstance(cells, dict):
-                text = "\n".join([plain_text(cells, each, place) for each in texts])
+                text = cells.get(texts[0]) if len(texts) == 1 else None  # type: ignore[call-overload]
+                if type(text) is not str:
+                    text = "\n".join([plain_text(cells, each, place) for each in texts])
                 value = _value(cells, label_column, place)
                 label = known.get(value) if type(value) is str else None
             elif at < 0:

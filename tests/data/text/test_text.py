@@ -123,7 +123,7 @@ def test_classes_that_vanish_or_differ_in_case_alone_are_noted(tmp_path: Path) -
     rows = [f"第{i}句。二。三,{labels[i % 3]}\n" for i in range(30)] + [" ,void\n"]
     path.write_text("text,label\n" + "".join(rows), encoding="utf-8")
     notes = prepared(path, max_sentences=1, max_words=1).notes
-    assert "labels that differ only in case: Sport, sport" in notes
+    assert "labels that differ only in case, width, spaces or zeros in front: Sport, sport" in notes
     assert "not a category, because no document of it has words: 1 label (void)" in notes
     assert any("to 1 sentence (max_sentences)" in note and "to 1 word (max_words)" in note for note in notes), notes
     path.write_text("text,label\n" + f"{'一' * 9000},x\n二,y\n" * 3, encoding="utf-8")
