@@ -48,6 +48,7 @@ def remarks(
     max_words: int,
     *,
     fixed_processor: bool = False,
+    spaced: bool = False,
 ) -> Iterator[str]:
     """Yield remarks on what happened while reading and what is truncated, and a warning if many words are unknown.
 
@@ -58,6 +59,7 @@ def remarks(
         max_sentences: sentences to which a document is truncated.
         max_words: words to which a sentence is truncated.
         fixed_processor: whether the vocabulary is that of a trained model.
+        spaced: whether the words stand between spaces.
     """
     yield from corpus.report.notes()
     for names in _alike(corpus.categories):
@@ -75,7 +77,9 @@ def remarks(
         yield f"truncated: {' and '.join(truncated)}; {_share(lost)} of all words are not read"
     many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
     if many_unknown:
-        remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
+        remedy = "lower --data.min_count or raise --data.max_size"
+        if not spaced:
+            remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
         what = "the model was not trained on them" if fixed_processor else remedy
         yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_nn.data.module import BatchSize
+from lightning_nn.data.text.corpus_summary import shorten
 from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.files import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
-from lightning_nn.data.text.segmenter import SegmenterName
+from lightning_nn.data.text.segmenter import SegmenterName, user_word
 from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.errors import UserError
 
@@ -103,13 +104,15 @@ class TextData(Documents):
         user_words: list[str] = []
         if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
             user_words = read_words(Path(self.user_dict).expanduser())
+        spaced = [word for word, _ in map(user_word, user_words) if len(word.split()) > 1]
+        no_effect = f"no effect, because jieba splits at spaces: {shorten(', '.join(spaced))}"
         return TextSet(
             records=files.records(),
             files=files.paths,
             settings={"columns": files.columns[:3], "encoding": self.encoding, "bad_rows": self.bad_rows},
             order=files.names,
             order_from=files.names_file,
-            notes=files.notes,
+            notes=[*files.notes, *([no_effect] if spaced else [])],
             fractions=self._fractions,
             user_words=user_words,
             name=self.path,

@@ -28,7 +28,7 @@ from lightning_nn.errors import UserError
 
 _SAMPLE = 500  # documents, and characters of each, by which a segmenter is chosen
 _WORDS_CHOSEN = (
-    "segmenter: words, because hardly any letter is Chinese or Japanese (for another: --data.segmenter jieba or chars)"
+    "segmenter: words, because hardly any letter is Chinese or Japanese (else: --data.segmenter jieba or chars)"
 )
 
 
@@ -141,6 +141,8 @@ class Documents(LabeledDataModule):
         if name == "auto":
             name, texts = self._choose_segmenter(texts)
         lower = name == "words" if self.lower is None else self.lower
+        if lower and self.lower is None:
+            texts = texts._replace(notes=[*texts.notes, "letters are made lower-case (else: --data.lower false)"])
         segmenter = Segmenter(name, self._user_words, lower=lower)
         settings = {
             "format": FORMAT,
@@ -211,7 +213,9 @@ class Documents(LabeledDataModule):
             f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
             *texts.notes,
             *_on_splits(corpus, texts, splits_off=only is None),
-            *remarks(corpus, sizes, unknown, *limits, fixed_processor=fixed is not None),
+            *remarks(
+                corpus, sizes, unknown, *limits, fixed_processor=fixed is not None, spaced=segmenter.name == "words"
+            ),
         ]
 
     def _learn(self, corpus: Corpus, segmenter: Segmenter, texts: TextSet) -> tuple[TextProcessor, Index]:

@@ -151,7 +151,7 @@ def _value(cells: dict[str, Any], name: str | int, place: str) -> Any:
     if isinstance(name, int):
         raise UserError(f"{place}: an object, but train has columns without a header; use one format for all splits")
     if name not in cells:
-        raise BadRowError(f"{place}: no {name!r}; there are: {', '.join(cells)}")
+        raise BadRowError(f"{place}: no {name!r} as in the first line of train; there are: {', '.join(cells)}")
     return cells[name]
 
 

@@ -170,6 +170,13 @@ def test_a_reader_comes_back_from_plain_data(tmp_path: Path) -> None:
     assert torch.equal(processor.encode([text]).words, data.processor.encode([text]).words)
 
 
+def test_words_of_jiebas_own_form_are_read_and_those_without_effect_are_named(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("第一场 1000 n\nEdu Best认证 2000\n", encoding="utf-8")
+    data = prepared(corpus(tmp_path / "data"), segmenter="auto", user_dict=str(tmp_path / "words.txt"))
+    assert data.processor.tokens("第一场") == [["第一场"]]
+    assert "no effect, because jieba splits at spaces: Edu Best认证" in data.notes
+
+
 def test_any_text_gets_an_answer() -> None:
     processor = TextProcessor(["x", "y"], ["<unk>", "一"], "chars", [], max_sentences=3, max_words=4)
     batch = processor.encode(["", " \x00", "😀", "一。" * 100_000, "一" * 100_000, "\ud800一"])
