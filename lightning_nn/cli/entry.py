@@ -6,7 +6,6 @@ import sys
 
 from lightning_nn import catalog
 from lightning_nn.cli.hints import option_hint
-from lightning_nn.cli.predict_options import parser as predict_parser
 from lightning_nn.cli.request import OPTIONS, parse
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.usage import overview, verb_help
@@ -33,6 +32,8 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             output.essential = True
         request = parse(argv)
         if request.verb == "predict" and request.help:
+            from lightning_nn.cli.predict_options import parser as predict_parser
+
             print(predict_parser().format_help(), flush=True)
             return 0
         alone = () if request.help else ("predict", "test", "validate")

@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "--guard_formulas",
         dest="guard",
         type=_flag,
+        metavar="true|false",
         default=True,
         help="put a ' before a text of the input that a spreadsheet would read as a formula, in CSV (default: true)",
     )

@@ -186,6 +186,8 @@ def _record(row: Row, columns: _Columns) -> Record:
         if not error and len(cells) != len(columns.names):
             error = f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(columns.names)}"
         cells = dict(zip(columns.names, cells, strict=False))
+    if not error and (missing := [name for name in columns.text if name not in cells]):
+        error = f"{place}: no {missing[0]!r}; there are: {', '.join(cells)}"
     text = ""
     try:
         if not error:

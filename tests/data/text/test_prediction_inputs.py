@@ -154,7 +154,7 @@ def test_lines_of_json(tmp_path: Path) -> None:
     assert raws(records) == ["", "一", "", "", "", "二"]
     assert [bool(error) for error in errors(records)] == [True, False, True, True, True, False]
     assert records[1].cells == {"text": "一", "n": 1.5} and records[0].columns == ["text", "n", "new"]
-    assert "a.jsonl:1" in str(records[0].error) and "a.jsonl:4" in str(records[3].error)
+    assert "a.jsonl:1" in str(records[0].error) and "a.jsonl:4: no 'text'; there are: n" in str(records[3].error)
     assert read("-", "text", stdin=lines[1].encode(), form="jsonl")[0][0].raw == "一"
     only = write(tmp_path / "only.json", json.dumps([{"remark": "一"}, {"remark": "二"}]))
     assert raws(read(only)[0]) == ["一", "二"]
