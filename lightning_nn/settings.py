@@ -12,7 +12,7 @@ import torch
 from lightning_nn.errors import UserError, choose
 
 OptimizerName = Literal["sgd", "adam", "adamw"]
-LRSchedulerName = Literal["constant", "cosine", "one_cycle"]
+LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Optimizer:
         momentum: for sgd, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
+        norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
     """
 
     name: OptimizerName = "adam"
@@ -33,6 +34,7 @@ class Optimizer:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    norm_scale: float = 1.0
 
     def check(self) -> None:
         """Check the settings before anything is built from them.
@@ -47,6 +49,8 @@ class Optimizer:
             raise UserError(f"--optimizer.momentum is {self.momentum}; it must be 0 or above and below 1")
         if not 0 <= self.weight_decay < math.inf:
             raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 or above")
+        if not 0 < self.norm_scale < math.inf:
+            raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
         if self.name != "sgd" and (self.momentum or self.nesterov):
             raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
         if self.nesterov and not self.momentum:
@@ -70,11 +74,11 @@ class LRScheduler:
     """Schedule of the learning rate, step by step.
 
     Args:
-        name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); one_cycle, up from a 25th of
-            `lr` over 30% of the steps, unless `warmup` says otherwise, then half a wave down to nothing (Smith 2018;
-            momentum is left alone). A wave reaches its end one step after the last.
+        name: constant; cosine, half a wave down to `floor` (Loshchilov and Hutter 2017); linear, straight down to it;
+            one_cycle, up from a 25th of `lr` over 30% of the steps, unless `warmup` says otherwise, then half a wave
+            down to nothing (Smith 2018; momentum is left alone). All reach their end one step after the last.
         warmup: length of the linear warm-up: a number of steps (1 or more) or a fraction of all steps (below 1).
-        floor: final rate of cosine as a fraction of `lr`, 0 to 1.
+        floor: final rate of cosine and linear as a fraction of `lr`, 0 to 1.
     """
 
     name: LRSchedulerName = "constant"
@@ -110,15 +114,16 @@ class LRScheduler:
             )
         share = 0.3 if self.name == "one_cycle" and not self.warmup else self.warmup
         warm = math.ceil(share * total if 0 < share < 1 else share)
-        floor = self.floor if self.name == "cosine" else 0.0
+        floor = 0.0 if self.name == "one_cycle" else self.floor
 
         def at(step: int) -> float:
             if step < warm:
                 return 0.04 + 0.96 * step / warm if self.name == "one_cycle" else (step + 1) / warm
             if self.name == "constant":
                 return 1.0
-            wave = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1.0, total - warm))))
-            return floor + (1 - floor) * wave
+            done = min(1.0, (step - warm) / max(1.0, total - warm))
+            left = 1 - done if self.name == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+            return floor + (1 - floor) * left
 
         return at
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lightning_nn import LRScheduler, LSTMClassifier, Optimizer
+from lightning_nn import ConvNet, LRScheduler, LSTMClassifier, Optimizer
 from lightning_nn.errors import UserError
 
 
@@ -82,6 +82,16 @@ def test_a_groups_scale_multiplies_its_rate() -> None:
     assert groups[0]["scale"] == 0.1, "the caller's groups are left alone"
 
 
+def test_norms_may_learn_at_a_rate_of_their_own() -> None:
+    model = ConvNet(1, 8, 8, 3, layers=["conv 4 3", "batch_norm", "whitening 2", "flatten"])
+    model.optimizer = Optimizer(lr=0.5, norm_scale=64.0)
+    matrices, vectors, norms = model.optimizer.build(model.parameter_groups()).param_groups
+    assert [group["lr"] for group in (matrices, vectors, norms)] == [0.5, 0.5, 32.0]
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {names[id(p)] for p in norms["params"]} == {"body.batch_norm1.weight", "body.batch_norm1.bias"}
+    assert {names[id(p)] for p in vectors["params"]} == {"body.whitening1.bias", "head.bias"}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -94,6 +104,7 @@ def test_a_groups_scale_multiplies_its_rate() -> None:
         ({"name": "sgd", "nesterov": True}, "--optimizer.nesterov needs a momentum"),
         ({"name": "sgd", "momentum": -0.5}, "--optimizer.momentum is -0.5"),
         ({"weight_decay": -0.1}, "--optimizer.weight_decay is -0.1"),
+        ({"norm_scale": 0.0}, "--optimizer.norm_scale is 0.0; it must be above 0"),
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any], message: str) -> None:
@@ -117,6 +128,8 @@ TOTAL = 100
         (LRScheduler("cosine"), {0: 1.0, 25: 0.5 + 0.5 * math.sqrt(0.5), 50: 0.5, 100: 0.0}),
         (LRScheduler("cosine", floor=0.1), {0: 1.0, 50: 0.55, 100: 0.1}),
         (LRScheduler("cosine", warmup=0.2), {0: 0.05, 19: 1.0, 20: 1.0, 60: 0.5, 100: 0.0}),
+        (LRScheduler("linear", floor=0.1), {0: 1.0, 50: 0.55, 100: 0.1}),
+        (LRScheduler("linear", warmup=0.2), {0: 0.05, 19: 1.0, 20: 1.0, 40: 0.75, 100: 0.0}),
         (LRScheduler("one_cycle"), {0: 0.04, 15: 0.52, 30: 1.0, 65: 0.5, 100: 0.0}),
         (LRScheduler("one_cycle", warmup=50), {0: 0.04, 25: 0.52, 50: 1.0, 75: 0.5, 100: 0.0}),
     ],
@@ -127,7 +140,7 @@ def test_values_at_the_start_the_end_of_warm_up_and_the_end(scheduler: LRSchedul
 
 
 @given(
-    st.sampled_from(["constant", "cosine", "one_cycle"]),
+    st.sampled_from(["constant", "cosine", "linear", "one_cycle"]),
     st.floats(0, 1, exclude_max=True) | st.integers(1, 200),
     st.integers(1, 300),
 )
@@ -148,7 +161,7 @@ def test_after_the_end_it_stays_at_its_last_value() -> None:
     [
         (LRScheduler("constant", warmup=-1), TOTAL, "--lr_scheduler.warmup is -1"),
         (LRScheduler("cosine", floor=7), TOTAL, "--lr_scheduler.floor is 7"),
-        (LRScheduler("linear"), TOTAL, "--lr_scheduler.name is 'linear'"),  # type: ignore[arg-type]
+        (LRScheduler("liner"), TOTAL, "--lr_scheduler.name is 'liner'; did you mean 'linear'?"),  # type: ignore[arg-type]
         (LRScheduler("cosine"), math.inf, "cosine needs to know where the run ends: set --trainer.max_epochs"),
         (LRScheduler("constant", warmup=0.1), math.inf, "needs to know where the run ends"),
     ],

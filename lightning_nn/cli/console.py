@@ -97,7 +97,7 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
         run: the finished run.
         results: contents of its results.json.
         resume: the command that resumes the run and trains longer.
-        predict: the command that predicts with its best checkpoint.
+        predict: the command that predicts with the checkpoint that is the result; empty if there is none.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -113,7 +113,7 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():
         print(f"resume       {resume}")
-    if run.best.is_file():
+    if predict:
         print(f"predict      {predict}")
 
 

@@ -23,6 +23,7 @@ from lightning_nn.cli.seen_samples import compare_with_training
 from lightning_nn.errors import UserError
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.tasks.classification import Classifier
 
 
 def evaluate(request: Request) -> int:
@@ -68,6 +69,8 @@ def evaluate(request: Request) -> int:
     if is_first_process():
         show_data(data, sys.stderr)
     model = cli.task.from_checkpoint(checkpoint)
+    if isinstance(model, Classifier):
+        model.views = cli.views
     trainer = make_trainer(cli, None)
     run_split = trainer.validate if split == "val" else trainer.test
     (metrics,) = run_split(model, datamodule=data, verbose=False)
@@ -75,7 +78,7 @@ def evaluate(request: Request) -> int:
         answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
         print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
         run = Run.of(path)
-        same = request.data == checkpoint.data and not any(map(_decides_metrics, changes))
+        same = cli.views == "none" and request.data == checkpoint.data and not any(map(_decides_metrics, changes))
         same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
         if request.verb == "test" and run is not None and path.name == run.best.name and same:
             save_results(run.results, dict(metrics))

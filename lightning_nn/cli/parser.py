@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -29,6 +29,7 @@ from lightning_nn.cli.parser_errors import Explainer, innermost
 from lightning_nn.cli.recipes import find_recipes, names_in
 from lightning_nn.cli.request import Request, config_files
 from lightning_nn.cli.usage import program, short_program
+from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
@@ -37,6 +38,8 @@ from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.views import Views
 
 # Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
@@ -109,13 +112,13 @@ class CommandLine:
         parser.add_class_arguments(self.task, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
         if self.request.verb in ("validate", "test"):  # no setting of a training, so in no checkpoint
-            parser.add_argument(
-                "--data.allow_seen", type=bool, default=False, help="Evaluate on training samples, too."
-            )
+            text = "Evaluate on training samples, too."
+            parser.add_argument("--data.allow_seen", type=bool, default=False, help=text)
+            if issubclass(self.task, Classifier) and self.task.batch_type is ImageBatch:
+                text = "Average over mirrored images (flip), also over shifted ones (shift)."
+                parser.add_argument("--data.views", choices=get_args(Views), default="none", help=text)
         elif "augment" in signature(self.data_module).parameters:
-            parser.add_argument(
-                "--data.show", action="store_true", help="Write augmented.png, what the network sees, and stop."
-            )
+            parser.add_argument("--data.show", action="store_true", help="Only draw what the network sees.")
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
@@ -142,8 +145,9 @@ class CommandLine:
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
-        data = config.data if "data" in config else {}
-        self.allow_seen, self.show = (bool(data.pop(flag, False)) for flag in ("allow_seen", "show"))
+        extra = config.data if "data" in config else {}  # options of one verb, and no setting of the data
+        self.views: Views = extra.pop("views", "none")
+        self.allow_seen, self.show = (bool(extra.pop(flag, False)) for flag in ("allow_seen", "show"))
         if "optimizer" in config:
             chosen, default = config.optimizer, self.parser.get_defaults().optimizer
             if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:

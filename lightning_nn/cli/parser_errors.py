@@ -93,12 +93,18 @@ class Explainer:
     def _in_files(self) -> Iterator[_Said]:
         for file in config_files(self.argv):
             for group, values in read(file).items():
-                if group in self.classes and values is not None:
-                    if not isinstance(values, dict):
-                        raise UserError(f"{file}: {group} is {values}; expected its settings by name")
-                    yield from (_Said(f"{group}.{name}", value, file) for name, value in values.items())
-                else:
-                    yield _Said(group, values, file)
+                yield from self._in_group(group, values, file)
+
+    def _in_group(self, name: str, value: Any, file: str) -> Iterator[_Said]:
+        """Yield the settings of a group of options, or of a group within it."""
+        holds = name in self.classes or (name not in self.known and any(k.startswith(f"{name}.") for k in self.known))
+        if not holds or value is None:
+            yield _Said(name, value, file)
+        elif isinstance(value, dict):
+            for key, each in value.items():
+                yield from self._in_group(f"{name}.{key}", each, file)
+        else:
+            raise UserError(f"{file}: {name} is {value}; expected its settings by name")
 
     def _knows(self, name: str) -> bool:
         name = name.removesuffix("+")
@@ -122,7 +128,9 @@ class Explainer:
     def _data_with(self, option: str) -> list[str]:
         """Return the data sets that fit the model and have an option that the current one lacks."""
         group, _, name = option.partition(".")
-        rows = catalog.DATA.items() if group == "data" and name else ()
+        name = name.partition(".")[0]
+        own = signature(self.classes["data"]).parameters
+        rows = catalog.DATA.items() if group == "data" and name and name not in own else ()
         fits = catalog.MODELS[self.model].fits
         return [data for data, row in rows if fits(row) and name in signature(row.load()).parameters]
 

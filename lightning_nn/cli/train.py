@@ -234,14 +234,16 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
     if trainer.is_global_zero:
         save_results(run.results, results, trained=True)
-    if request.verb == "" and trainer.strategy.broadcast(run.best.is_file()):
-        trainer.test(model, datamodule=data, ckpt_path=str(run.best.absolute()), verbose=False)
+    tested = run.best if "val" in data.sources else run.last  # without validation, the last state is the result
+    if request.verb == "" and trainer.strategy.broadcast(tested.is_file()):
+        trainer.test(model, datamodule=data, ckpt_path=str(tested.absolute()), verbose=False)
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
         resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
-        show_results(run, results, resume, predict_command(run.best, cli.model_name, request))
-        if request.verb == "" and not run.best.is_file():
+        predict = predict_command(tested, cli.model_name, request) if tested.is_file() else ""
+        show_results(run, results, resume, predict)
+        if request.verb == "" and not tested.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
 

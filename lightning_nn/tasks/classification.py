@@ -23,6 +23,7 @@ from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.artifacts import Artifact, ConfusionMatrix
 from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.views import Views, views
 
 
 class ClassPrediction(NamedTuple):
@@ -61,6 +62,7 @@ class Classifier(Task):
 
     Attributes:
         loss: options of the cross-entropy; replace it before training.
+        views: views of images that validation and test average over.
         class_counts: number of training samples per class; set by the data module before each run, None with other
             loaders.
         all_classes: return predictions as `ClassProbabilities`.
@@ -70,6 +72,7 @@ class Classifier(Task):
     headline = ("acc", "f1")
     batch_type: ClassVar[type[Batch]] = ImageBatch
     loss: Loss = Loss()
+    views: Views = "none"
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -128,6 +131,13 @@ class Classifier(Task):
         """Compute `forward` in at least float32, for the loss and the probabilities."""
         return at_least_float32(self(batch))
 
+    def averaged_logits(self, batch: Any) -> Tensor:
+        """Compute the logits that are evaluated: those of each of the `views`, averaged."""
+        if self.views == "none":
+            return self.logits(batch)
+        seen = views(batch.image, self.views)
+        return torch.stack([weight * self.logits(batch._replace(image=image)) for image, weight in seen]).sum(0)
+
     def sample_losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compute the cross-entropy of each sample, (B,).
 
@@ -183,7 +193,7 @@ class Classifier(Task):
 
     def update(self, metrics: Mapping[str, Metric], batch: Any) -> None:
         """Add a batch to the metrics."""
-        logits, label = self.logits(batch), _require_label(batch)
+        logits, label = self.averaged_logits(batch), _require_label(batch)
         losses = self.sample_losses(logits, label)
         add: Callable[..., None] = _add
         if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics

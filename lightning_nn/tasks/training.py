@@ -9,12 +9,14 @@ from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running_means import RunningMeans, Totals
 from lightning_nn.settings import LRScheduler, Optimizer
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 class Means(NamedTuple):
@@ -95,10 +97,15 @@ class Training(pl.LightningModule):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Group the trained parameters: matrices decay; biases, norms and other vectors do not."""
         trained = [p for p in self.parameters() if p.requires_grad]
-        return [
+        norms: list[Tensor] = []
+        if (scale := self.optimizer.norm_scale) != 1:
+            norms = [p for m in self.modules() if isinstance(m, _NORMS) for p in m.parameters() if p.requires_grad]
+            trained = [p for p in trained if all(p is not norm for norm in norms)]
+        groups = [
             {"params": [p for p in trained if p.dim() > 1], "weight_decay": self.optimizer.weight_decay},
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
         ]
+        return groups if scale == 1 else [*groups, {"params": norms, "weight_decay": 0.0, "scale": scale}]
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and the schedule, which steps with each optimizer step; Lightning calls this."""

@@ -340,6 +340,27 @@ def test_a_wrong_option_is_a_user_error(tmp_path: Path, options: tuple[str, ...]
     command("fit", "--model", "convnet", *options, cwd=tmp_path).refused(*words)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data: {augment: {flp: random}}", ("mine.yaml: unknown option data.augment.flp", "data.augment.flip")),
+        ("data: {augment: random}", ("mine.yaml: data.augment is random; expected its settings by name",)),
+        ("data: {augment: {translate: few}}", ("mine.yaml: data.augment.translate is few; it must be of type int",)),
+    ],
+)
+def test_a_wrong_option_in_a_file_is_named(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    command("fit", "--model", "convnet", "-c", "mine.yaml", cwd=tmp_path).refused(*words)
+
+
+def test_the_run_of_a_file_is_augmented_and_texts_have_no_such_option(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("data: {augment: {translate: 1}}", encoding="utf-8")
+    argv = ("fit", "--model", "convnet", "-c", "mine.yaml", "--data.augment.flip", "random", "--print_config")
+    said = yaml.safe_load(command(*argv, cwd=tmp_path).ok().out)["data"]["augment"]
+    assert (said["translate"], said["flip"]) == (1, "random")
+    command("fit", "--model", "han", "--data.augment.flip", "random", cwd=tmp_path).refused("unknown option")
+
+
 def test_a_batch_without_a_place_is_refused() -> None:
     with pytest.raises(UserError, match="the data module's own loader"):
         augmented(ImageBatch(images()), Augment(flip="random"))

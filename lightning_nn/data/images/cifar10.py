@@ -43,13 +43,12 @@ _BATCH = 10_000  # images in a file
 _FOLDER = "cifar-10-batches-py"
 _FORMAT = 2  # of the cache
 _SPLIT_SEED = 0
-_VAL_FRACTION = 0.1
 
 
 class CIFAR10(LabeledImages):
     """60,000 images of 32x32 pixels in 10 classes (Krizhevsky 2009): 45,000 train, 5,000 val, 10,000 test.
 
-    The validation split is split off the 50,000 training images: 500 of each class, always the same ones. All images
+    The validation split is split off the 50,000 training images, stratified by class, always the same ones. All images
     are decoded once and kept in the cache.
 
     Args:
@@ -57,6 +56,8 @@ class CIFAR10(LabeledImages):
             with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
+        val_fraction: fraction of the 50,000 to split off for validation, 0 or above and below 1; with 0 the run has no
+            validation, and its last checkpoint is tested.
         augment: random changes of training images.
     """
 
@@ -67,9 +68,12 @@ class CIFAR10(LabeledImages):
         path: str | None = None,
         batch_size: BatchSize = 64,
         balanced: bool = False,
+        val_fraction: float = 0.1,
         augment: Augment = NO_AUGMENT,
     ) -> None:
-        self.path = path
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"val_fraction is {val_fraction}; it must be 0 or above and below 1")
+        self.path, self.val_fraction = path, val_fraction
         super().__init__(batch_size, balanced, augment)
         self.save_hyperparameters(logger=False)
 
@@ -78,15 +82,17 @@ class CIFAR10(LabeledImages):
         root = None if self.path is None else Path(self.path).expanduser()
         batches = None if root is None else _find_batches(root)
         if root is None:
-            self.open(_read(entry(f"cifar10-official-{_FORMAT}", _download)))
+            self.open(_read(entry(f"cifar10-official-{_FORMAT}", _download), self.val_fraction))
         elif batches is not None:
-            self.open(_read(_cached(batches)))
+            self.open(_read(_cached(batches), self.val_fraction))
         else:
             self.open(self._read_folders(root))
 
     def _read_folders(self, root: Path) -> ImageSet:
+        if not self.val_fraction:
+            raise UserError(f"{root}: folders of images need a val_fraction above 0; 0 is for the official batches")
         scale, only = self.trained_scale, self.evaluation_split
-        folders = read_class_folders(root, self.form, _VAL_FRACTION, 1 / 6, _SPLIT_SEED, scale=scale, only=only)
+        folders = read_class_folders(root, self.form, self.val_fraction, 1 / 6, _SPLIT_SEED, scale=scale, only=only)
         if len(folders.categories) != len(CATEGORIES):
             raise UserError(
                 f"{root}: {len(folders.categories)} class folders, but CIFAR-10 has 10; read other images with "
@@ -95,13 +101,15 @@ class CIFAR10(LabeledImages):
         return folders
 
 
-def _read(folder: Path) -> ImageSet:
+def _read(folder: Path, val_fraction: float) -> ImageSet:
     """Load the official images from the cache and split them."""
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels, fingerprints = np.load(folder / "labels.npy"), np.load(folder / "fingerprints.npy")
     first_of_test = 5 * _BATCH
-    train, val = stratified_split(labels[:first_of_test], _VAL_FRACTION, _SPLIT_SEED)
-    indices = {"train": train, "val": val, "test": np.arange(first_of_test, len(labels))}
+    indices = {"train": np.arange(first_of_test), "test": np.arange(first_of_test, len(labels))}
+    if val_fraction:
+        train, val = stratified_split(labels[:first_of_test], val_fraction, _SPLIT_SEED)
+        indices = {"train": train, "val": val, "test": indices["test"]}
     notes = json.loads((folder / "notes.json").read_text(encoding="utf-8"))
     return ImageSet(images, labels, indices, CATEGORIES, notes, [*SPLITS], fingerprints)
 

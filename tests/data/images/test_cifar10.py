@@ -11,6 +11,7 @@ from PIL import Image
 from lightning_nn.data.images import cifar10
 from lightning_nn.data.images.cifar10 import CATEGORIES, CIFAR10
 from lightning_nn.errors import UserError
+from tests.commands import command, results
 
 NAMES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 
@@ -53,6 +54,30 @@ def prepared(path):
     data = CIFAR10(None if path is None else str(path))
     data.prepare_once()
     return data
+
+
+def test_without_validation_all_images_are_trained_on_and_the_last_state_is_tested(batches, tmp_path):
+    data = CIFAR10(str(batches), val_fraction=0)
+    data.prepare_once()
+    assert {split: len(source) for split, source in data.sources.items()} == {"train": 100, "test": 20}
+    argv = ["--model", "softmax", "--data", "cifar10", "--data.path", str(batches), "--data.val_fraction", "0"]
+    out = command(*argv, "--trainer.max_epochs", "2", "--name", "r", cwd=tmp_path).ok().out
+    found = results(tmp_path / "logs/softmax/r")
+    assert (found["sizes"], found["best_epoch"]) == ({"train": 100, "test": 20}, None)
+    assert 0 <= found["test/acc"] <= 1 and "last.ckpt --data.file PICTURE" in out, out
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1])
+def test_a_fraction_that_makes_no_sense(fraction):
+    with pytest.raises(UserError, match=r"val_fraction is .*; it must be 0 or above and below 1"):
+        CIFAR10(val_fraction=fraction)
+
+
+def test_folders_of_images_need_a_validation_split(tmp_path):
+    (tmp_path / "train").mkdir()
+    data = CIFAR10(str(tmp_path), val_fraction=0)
+    with pytest.raises(UserError, match="folders of images need a val_fraction above 0"):
+        data.prepare_once()
 
 
 def check(data):
