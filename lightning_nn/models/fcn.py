@@ -26,7 +26,7 @@ from lightning_nn.data.batches import MaskBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.normalize import normalize
 from lightning_nn.layers.upsampling import Upsampling
-from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
 Stride = Literal[4, 8, 16, 32]
@@ -68,7 +68,20 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Make a 3x3 convolution with batch normalisation and ReLU."""
     layer = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
+    return nn.Sequential(layer, BatchNorm(outputs), nn.ReLU())
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that uses its running statistics where a batch has one value a channel, which has none.
+
+    The coarsest map of a single image of 32 x 32 pixels is one cell; torch raises an error in training.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise, (B, C, H, W) to the same."""
+        if self.training and input.numel() == self.num_features:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(input)
 
 
 class FCN(Segmentation):
@@ -91,7 +104,6 @@ class FCN(Segmentation):
 
     name = "fcn"
     optimizer = Optimizer(name="adamw", lr=0.01, weight_decay=0.01)
-    lr_scheduler = LRScheduler("one_cycle")
 
     def __init__(
         self,

@@ -109,7 +109,7 @@ class Segmentation(Task):
 
     def training_means(self, batch: MaskBatch) -> Means:
         """Sum loss and correct predictions over the pixels of a batch."""
-        logits, mask = at_least_float32(self(batch)), _require_mask(batch)
+        mask, logits = _require_mask(batch), at_least_float32(self(batch))
         counted, sure = mask != IGNORED, logits.detach()
         true = sure.gather(1, (mask * counted).unsqueeze(1)).squeeze(1)
         correct = ((true == sure.amax(1)) & counted).sum()  # argmax takes a third of a step
@@ -128,7 +128,7 @@ class Segmentation(Task):
 
     def update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
         """Add a batch to the metrics."""
-        logits, mask = at_least_float32(self(batch)), _require_mask(batch)
+        mask, logits = _require_mask(batch), at_least_float32(self(batch))
         losses, predicted = self.pixel_losses(logits, mask), logits.argmax(1)
         metrics["loss"].update(losses, (mask != IGNORED).to(losses.dtype))
         metrics["confusion"].update(predicted, mask)
@@ -185,8 +185,8 @@ class Segmentation(Task):
                 predicted = [self.predictions(batch)[0] for batch in batches]
             true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in batches]
             yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, names)
-        if worst := metrics["worst"].compute():
-            scores, items = zip(*worst, strict=True)
+        if metrics["worst"].update_called:
+            scores, items = zip(*metrics["worst"].compute(), strict=True)
             images, masks, true = map(list, zip(*items, strict=True))
             yield Masks(images, masks, true, names, "worst", [f"mean IoU {score:.1%}" for score in scores])
 

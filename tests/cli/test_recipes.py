@@ -22,7 +22,9 @@ RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
 TINY = {
     "text": ("--data.path", "reviews.csv"),
     "cifar10": ("--data.path", "pictures"),
-    "bulletins": ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50"),
+    **dict.fromkeys(
+        ("bulletins", "scenes"), ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50")
+    ),
 }
 
 
@@ -80,6 +82,8 @@ def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     if "text" in catalog.MODELS[model].batch_types:
         argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
         argv += ["--optimizer.lr", "0.01"]
+    else:
+        argv += TINY.get(catalog.MODELS[model].data, ())
     command("fit", *argv, cwd=tmp_path).ok()
     events = EventAccumulator(str(tmp_path / "logs" / model / "r"))
     events.Reload()
