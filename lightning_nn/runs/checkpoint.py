@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
-import numpy as np
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
@@ -254,36 +252,6 @@ class PlainCheckpointIO(TorchCheckpointIO):
         if opened is not None and Path(path).absolute() == opened.path.absolute():
             return opened.content
         return Checkpoint.open(path, map_location if map_location is not None else "cpu").content
-
-
-def to_plain_data(value: Any, where: str) -> Any:
-    """Convert a value to plain data, which a checkpoint may hold: numbers, strings, bools, None, lists and dicts.
-
-    NumPy numbers, arrays and tensors become Python's numbers and lists, a path its name, a dataclass a dictionary.
-
-    Args:
-        value: arguments or settings.
-        where: name of the value in errors.
-
-    Raises:
-        UserError: the value is of another kind, which could not be loaded again.
-    """
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, dict):
-        return {str(key): to_plain_data(item, f"{where}.{key}") for key, item in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_plain_data(asdict(value), where)
-    if isinstance(value, list | tuple):
-        return [to_plain_data(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    raise UserError(
-        f"{where} is a {type(value).__name__}; a checkpoint holds plain data, which loads without running code: "
-        "give numbers, strings or lists of them"
-    )
 
 
 def _missing(path: Path) -> str:

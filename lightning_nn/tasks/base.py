@@ -14,7 +14,8 @@ from lightning_nn import catalog
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, to_plain_data
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
+from lightning_nn.runs.plain_data import to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation

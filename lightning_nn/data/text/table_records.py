@@ -100,7 +100,7 @@ def read_records(
             if problem:
                 raise problem
             if isinstance(cells, dict):
-                text = cells.get(texts[0]) if len(texts) == 1 else None  # type: ignore[call-overload]
+                text = cells.get(str(texts[0])) if len(texts) == 1 else None
                 if type(text) is not str:
                     text = "\n".join([plain_text(cells, each, place) for each in texts])
                 value = _value(cells, label_column, place)
