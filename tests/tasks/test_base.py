@@ -377,9 +377,9 @@ def test_after_a_loss_that_was_not_finite_a_model_can_be_trained_again(tmp_path:
 
 def test_a_loss_set_on_a_model_counts_outside_a_trainer() -> None:
     model, logits, label = SoftmaxClassifier(features=4, num_classes=2), torch.randn(3, 2), torch.tensor([0, 1, 1])
-    to_plain_data = model.sample_losses(logits, label)
+    plain = model.sample_losses(logits, label)
     model.loss = Loss(class_weights=[1.0, 5.0])
-    torch.testing.assert_close(model.sample_losses(logits, label), to_plain_data * torch.tensor([1.0, 5.0, 5.0]))
+    torch.testing.assert_close(model.sample_losses(logits, label), plain * torch.tensor([1.0, 5.0, 5.0]))
 
 
 def test_balanced_weights_need_a_data_module_to_count_in(tmp_path: Path) -> None:
