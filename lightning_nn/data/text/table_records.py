@@ -90,6 +90,7 @@ def read_records(
         UserError: no rows, other columns than in train, or a row that can't be read.
     """
     texts, label_column, known = columns.text, columns.label, labels.known
+    only = texts[0] if len(texts) == 1 and isinstance(texts[0], str) else ""
     header: list[str] = []
     width, total, bad, first = columns.width, 0, 0, ""
     positions: list[int] = [] if isinstance(label_column, str) else [int(each) for each in texts]
@@ -100,7 +101,7 @@ def read_records(
             if problem:
                 raise problem
             if isinstance(cells, dict):
-                text = cells.get(str(texts[0])) if len(texts) == 1 else None
+                text = cells.get(only) if only else None
                 if type(text) is not str:
                     text = "\n".join([plain_text(cells, each, place) for each in texts])
                 value = _value(cells, label_column, place)
