@@ -145,9 +145,13 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
     Raises:
         UserError: there is no such processor, or it has other arguments.
     """
-    if kind not in PROCESSORS:
-        raise UserError(f"the checkpoint has the unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
+    if not isinstance(kind, str) or kind not in PROCESSORS:
+        raise UserError(f"unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
     try:
-        return _load(PROCESSORS[kind])(**state)
+        made = _load(PROCESSORS[kind])(**state)
+        for what, names in made.row_labels().items():
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise TypeError(f"its {what} are no list of texts")
+        return made
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the checkpoint's processor can't be loaded: {error}") from None
+        raise UserError(f"its processor can't be loaded: {error}") from None

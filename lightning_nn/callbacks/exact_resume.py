@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import StochasticWeightAveraging
 from torch import Tensor
 
-from lightning_nn.callbacks.lightning_internals import set_max_steps, settle_progress
+from lightning_nn.callbacks.lightning_internals import check_counts, set_max_steps, settle_progress
 
 
 class ExactResume(pl.Callback):
@@ -54,6 +54,7 @@ class ExactResume(pl.Callback):
         """Load the gradients, and settle the progress."""
         if trainer.state.fn != "fit" or "loops" not in checkpoint:
             return
+        check_counts(checkpoint["loops"])
         settle_progress(checkpoint["loops"]["fit_loop"], trainer.accumulate_grad_batches)
         self._gradients = checkpoint.get("lightning_nn_gradients", {})
         averaging = checkpoint["callbacks"].get(StochasticWeightAveraging.__qualname__, {})

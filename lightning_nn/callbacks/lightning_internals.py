@@ -5,6 +5,7 @@ A test calls each function, so that a version of Lightning that renames one of t
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytorch_lightning as pl
@@ -44,7 +45,7 @@ def settle_progress(loop: dict[str, Any], accumulate: int) -> int:
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     inner = loop["epoch_loop.state_dict"]
-    steps = inner["_batches_that_stepped"]
+    steps = int(inner["_batches_that_stepped"])
     done, begun = batches["current"]["ready"], epochs["total"]["started"]
     if not done or batches["current"]["processed"] != done or epochs["current"]["started"] != begun:
         return int(done)
@@ -64,6 +65,19 @@ def settle_progress(loop: dict[str, Any], accumulate: int) -> int:
     return int(done)
 
 
+def check_counts(loops: dict[str, Any]) -> None:
+    """Check that all counts in the saved state of loops are numbers; Lightning would fail on them in mid-training.
+
+    Raises:
+        TypeError: a count is something else.
+    """
+    for key, value in loops.items():
+        if isinstance(value, dict):
+            check_counts(value)
+        elif key in COUNTS and not isinstance(value, int):
+            raise TypeError(f"{key} is {value!r}, not a count")
+
+
 def set_max_steps(trainer: pl.Trainer, max_steps: int) -> None:
     """Set the number of steps after which a fit ends; `Trainer.max_steps` itself can't be set.
 
@@ -72,3 +86,12 @@ def set_max_steps(trainer: pl.Trainer, max_steps: int) -> None:
         max_steps: number of optimizer steps; -1 for no limit.
     """
     trainer.fit_loop.epoch_loop.max_steps = max_steps
+
+
+def is_restoring(error: BaseException) -> bool:
+    """Return whether an error was raised while Lightning restored the state of a run from a checkpoint.
+
+    Args:
+        error: as caught around `Trainer.fit`.
+    """
+    return any("checkpoint_connector" in frame.filename for frame in traceback.extract_tb(error.__traceback__))

@@ -70,8 +70,8 @@ class RunStatistics(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the statistics so far."""
-        self.seconds, self._train_seconds = state_dict["seconds"], state_dict["train_seconds"]
-        self.samples = state_dict["samples"]
+        self.seconds, self._train_seconds = float(state_dict["seconds"]), float(state_dict["train_seconds"])
+        self.samples = int(state_dict["samples"])
         self.best.load_state_dict(state_dict["best"])
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:

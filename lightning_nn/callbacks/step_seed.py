@@ -38,4 +38,4 @@ class StepSeed(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the seed of the resumed run."""
-        self.seed = state_dict["seed"]
+        self.seed = int(state_dict["seed"])

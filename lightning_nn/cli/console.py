@@ -109,7 +109,8 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
     print(f"\nrun          {run.folder}")
-    print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
+    if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
+        print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():
         print(f"resume       {resume}")
     if predict:

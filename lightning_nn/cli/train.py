@@ -13,8 +13,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.augmented_images import write_augmented
+from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
+from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
@@ -116,13 +118,18 @@ def _fit(setup: TrainingSetup) -> int:
     except (KeyboardInterrupt, SystemExit):
         if not trainer.interrupted:
             raise
-    except RuntimeError as error:
-        if "conditioned on metric" not in str(error):
-            raise
-        raise UserError(f"--trainer.callbacks: {error}") from None
     except UserError as error:
         kept = f"\nThe last good checkpoint is {run.last}" if run.last.is_file() else ""
         raise UserError(f"{error}{kept}") from error
+    except Exception as error:
+        if "conditioned on metric" in str(error):
+            raise UserError(f"--trainer.callbacks: {error}") from None
+        if path is None or not is_restoring(error):
+            raise
+        raise UserError(
+            f"{path} is damaged: the state of its run can't be restored ({type(error).__name__}: {error}); "
+            f"use another checkpoint, or only its weights: --finetune {path}"
+        ) from error
     if trainer.interrupted:
         if trainer.is_global_zero:
             saved = f"stopped; saved {run.last}\nresume with: {resume_command(run.last, cli.model_name, cli.request)}"
@@ -158,9 +165,21 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     model = make_model(cli, data)
     if tuned is not None:
         _finetune(model, tuned, data)
-    run = Run.new(request.folder, request.model, request.name)
-    held.callback(run.release)
-    return TrainingSetup(cli, data, model, run, None)
+    return TrainingSetup(cli, data, model, _new_run(request, held), None)
+
+
+def _new_run(request: Request, held: ExitStack) -> Run:
+    """Make the folder of a new run in the first process, and return the same run on every process."""
+    assert request.model
+    made: list[Run] = []
+
+    def make() -> str:
+        made.append(Run.new(request.folder, str(request.model), request.name))
+        held.callback(made[0].release)
+        return made[0].folder.name
+
+    name = decided_once("LIGHTNING_NN_RUN", make)
+    return made[0] if made else Run(Path(request.folder, request.model, name))
 
 
 def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
@@ -195,10 +214,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
         say_schedule(cli)
     model = make_model(cli, data)
     model.load_state(checkpoint)
-    if run is None:
-        run = Run.new(request.folder, request.model, request.name)
-        held.callback(run.release)
-    return TrainingSetup(cli, data, model, run, checkpoint)
+    return TrainingSetup(cli, data, model, run or _new_run(request, held), checkpoint)
 
 
 def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
@@ -214,7 +230,6 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
 def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, run: Run, record: RunStatistics) -> None:
     """Test the best checkpoint, unless the verb is `fit`; save and show the results."""
     request = cli.request
-    run.folder = Path(trainer.strategy.broadcast(str(run.folder)))  # rank 0 chose its name
     results = record.results(trainer, model, cli.config.seed_everything)
     results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
     if trainer.is_global_zero:

@@ -94,17 +94,17 @@ class Checkpoint:
             raise UserError(f"{path} is damaged: it lacks {', '.join(missing)}; use another checkpoint")
         run = mine.get("run", {})
         data_arguments = content.get("datamodule_hyper_parameters", {})
-        groups = [content["state_dict"], content["hyper_parameters"], data_arguments, mine["settings"], run]
+        callbacks = content.get("callbacks", {})
+        groups = [content["state_dict"], content["hyper_parameters"], data_arguments, mine["settings"], run, callbacks]
         whole = all(isinstance(group, dict) for group in groups) and isinstance(mine["model"], str)
-        whole = whole and all(isinstance(group, dict) for group in mine["settings"].values())
+        inner = [*mine["settings"].values(), *callbacks.values()] if whole else []
+        whole = whole and all(isinstance(group, dict) for group in inner)
         whole = whole and isinstance(run.get("data"), str | None)
         processor = mine["processor"]
-        if not (
-            whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))
-        ):
-            raise UserError(
-                f"{path} is damaged: weights, model, settings or processor are malformed; use another checkpoint"
-            )
+        whole = whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))
+        if not whole:
+            parts = "weights, model, settings or processor"
+            raise UserError(f"{path} is damaged: {parts} are malformed; use another checkpoint")
         return cls(
             path=path,
             model=mine["model"],
@@ -134,7 +134,10 @@ class Checkpoint:
             UserError: the processor is damaged.
         """
         kept = self.content["lightning_nn"]["processor"]
-        return None if kept is None else catalog.processor(kept["kind"], kept["state"])
+        try:
+            return None if kept is None else catalog.processor(kept["kind"], kept["state"])
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
 
     def data_state(self, data: type) -> dict[str, Any]:
         """Return the state that a data module saved (`DataModule.state_dict`); empty if it saved none.
@@ -151,9 +154,7 @@ class Checkpoint:
         Args:
             key: the callback's `state_key`.
         """
-        states = self.content.get("callbacks")
-        state = states.get(key) if isinstance(states, dict) else None
-        return state if isinstance(state, dict) else {}
+        return dict(self.content.get("callbacks", {}).get(key, {}))
 
     @property
     def progress(self) -> Progress:
@@ -171,8 +172,7 @@ class Checkpoint:
             epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
             return Progress(int(epochs), int(self.content["global_step"]))
         except (KeyError, TypeError, ValueError):
-            reason = "it does not say how far its run was"
-            raise UserError(f"{self.path} is damaged: {reason}; use another checkpoint") from None
+            raise UserError(f"{self.path} is damaged: it does not say how far its run was; use another one") from None
 
 
 def migrate(content: Any, path: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Run:
 
     @classmethod
     def new(cls, logs: str, model: str, name: str | None) -> Run:
-        """Make a folder for a new run and claim it; every process of the run gets the same folder.
+        """Make a folder for a new run and claim it.
 
         Args:
             logs: folder of all runs.
@@ -70,9 +70,6 @@ class Run:
             raise UserError(f"--name {name}: a name is one folder, without / or \\; --folder chooses its parent")
         chosen = name or datetime.now().strftime("%Y%m%d-%H%M%S")
         run = cls(Path(logs) / model / chosen)
-        if not is_first_process():
-            run.folder = run.folder.with_name(os.environ.get("LIGHTNING_NN_RUN", chosen))
-            return run
         if name is not None:
             run._make()
             run.claim()
@@ -86,7 +83,6 @@ class Run:
                 count += 1
                 run.folder = run.folder.with_name(f"{chosen}-{count}")
             run.claim()
-        os.environ["LIGHTNING_NN_RUN"] = run.folder.name
         return run
 
     @property

@@ -656,7 +656,8 @@ def test_a_run_that_ends_within_an_epoch_is_saved_and_goes_on(tmp_path: Path) ->
 
 def test_without_a_logger_nothing_is_written_beside_the_run(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine: true\n", encoding="utf-8")
-    command(*QUICK, "--trainer.logger", "false", "--name", "r", cwd=tmp_path).ok()
+    said = command(*QUICK, "--trainer.logger", "false", "--name", "r", cwd=tmp_path).ok()
+    assert "tensorboard" not in said.out
     assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "mine: true\n"
     assert (tmp_path / "logs/softmax/r/config.yaml").is_file()
 

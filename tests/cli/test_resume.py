@@ -403,6 +403,49 @@ def test_weights_that_do_not_fit_are_refused_before_a_run_begins(copy: Path, tmp
     assert not (tmp_path / "logs").exists()
 
 
+MEANS_SOMETHING = [
+    ("lightning_nn/totals", None),
+    ("callbacks/RunStatistics/seconds", -5),
+    ("lightning_nn/window/total", -5),
+    ("loops/fit_loop/epoch_loop.state_dict/_batches_that_stepped", -5),
+    ("loops/fit_loop/epoch_loop.val_loop.batch_progress/total/started", -5),
+]
+
+
+@pytest.mark.parametrize("value", [None, "x", [1], -5])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "callbacks/RunStatistics/seconds",
+        "callbacks/StepSeed",
+        "lightning_nn/processor/kind",
+        "lightning_nn/processor/state/categories",
+        "lightning_nn/totals",
+        "lightning_nn/totals/sums",
+        "lightning_nn/window/total",
+        "loops/fit_loop/epoch_loop.state_dict/_batches_that_stepped",
+        "loops/fit_loop/epoch_loop.val_loop.batch_progress/total/started",
+        "optimizer_states",
+    ],
+)
+def test_a_malformed_state_is_damage_and_no_traceback(place: str, value: Any, copy: Path) -> None:
+    file = copy / "logs/softmax/r/checkpoints/last.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["lightning_nn"]["totals"] = {"sums": {"loss": 1.0}, "weight": 1.0}
+    checkpoint["lightning_nn"]["window"] = {"first": 1.0, "total": 1.0}
+    *groups, last = place.split("/")
+    group = checkpoint
+    for name in groups:
+        group = group[name]
+    group[last] = value
+    torch.save(checkpoint, file)
+    result = command("--ckpt_path", "last", "--trainer.max_epochs", "9", cwd=copy)
+    if (place, value) in MEANS_SOMETHING:
+        result.ok()
+    else:
+        result.refused("last.ckpt")
+
+
 @pytest.mark.parametrize(
     "option",
     [
