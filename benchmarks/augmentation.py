@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from report import Report, Spread, at_least, parser, run_main
+from torch.utils.data import DataLoader, Dataset
 
 from lightning_nn.data.augmentation import Augment, augmented
 from lightning_nn.data.batch_sampler import BatchSampler
@@ -26,6 +27,7 @@ from lightning_nn.layers.normalize import Normalize
 
 GOAL = 8
 SIDE = 32
+SHIFT = 4
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,8 +44,8 @@ def measure(args: argparse.Namespace) -> Report:
     """Measure the images per second of each side, alternating."""
     images = np.random.default_rng(0).integers(0, 256, (args.images, 3, SIDE, SIDE), dtype=np.uint8)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    moved = Augment(flip="random", translate=4)
-    sampled = Augment(flip="random", translate=4, rotate=10, scale=1.1, shear=5)
+    moved = Augment(flip="random", translate=SHIFT)
+    sampled = Augment(flip="random", translate=SHIFT, rotate=10, scale=1.1, shear=5)
     sides: dict[str, Callable[[], int]] = {
         "torchvision, a sample at a time": lambda: run_torchvision(images, args.batch_size, args.workers, device),
         "flip and shift, indexed": lambda: run_ours(images, args.batch_size, moved, device),
@@ -84,29 +86,28 @@ def run_ours(images: np.ndarray, batch_size: int, options: Augment, device: torc
     return count
 
 
+class Samples(Dataset[torch.Tensor]):
+    """Images that are changed one at a time: a random crop of the padded image, a random flip, normalisation."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        from torchvision.transforms import v2
+
+        self.images = images
+        crop = v2.RandomCrop(SIDE, padding=SHIFT, padding_mode="reflect")
+        scale = v2.ToDtype(torch.float32, scale=True)
+        self.change = v2.Compose([crop, v2.RandomHorizontalFlip(), scale, v2.Normalize([0.5] * 3, [0.5] * 3)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        changed: torch.Tensor = self.change(torch.from_numpy(self.images[index]))
+        return changed
+
+
 def run_torchvision(images: np.ndarray, batch_size: int, workers: int, device: torch.device) -> int:
-    """Do the same with random crops of a padded image, random flips and normalisation in a DataLoader."""
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision.transforms import v2
-
-    change = v2.Compose(
-        [
-            v2.RandomCrop(SIDE, padding=4, padding_mode="reflect"),
-            v2.RandomHorizontalFlip(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize([0.5] * 3, [0.5] * 3),
-        ]
-    )
-
-    class Samples(Dataset[torch.Tensor]):
-        def __len__(self) -> int:
-            return len(images)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            changed: torch.Tensor = change(torch.from_numpy(images[index]))
-            return changed
-
-    loader = DataLoader(Samples(), batch_size, shuffle=True, num_workers=workers)
+    """Do the same in a DataLoader; return the number of images."""
+    loader = DataLoader(Samples(images), batch_size, shuffle=True, num_workers=workers)
     return sum(len(batch.to(device)) for batch in loader)
 
 

@@ -21,7 +21,7 @@ from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
-NAMES = ["baseline", "results", "scale", "speed", "startup"]
+NAMES = ["augmentation", "baseline", "results", "scale", "speed", "startup"]
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +261,13 @@ def test_epoch(tmp_path: Path) -> None:
     written = json.loads(out.read_text(encoding="utf-8"))
     assert [row[0] for row in written["rows"]] == ["train.py", "plain loop"] and written["figures"]["ratio"] > 0
     assert "Ratio of the medians" in done.out and str(tmp_path) not in done.out, done.out
+
+
+def test_augmentation(tmp_path: Path) -> None:
+    argv = ["--rounds", "1", "--images", "32", "--batch_size", "16", "--workers", "1", "--json", "out.json"]
+    process(*argv, cwd=tmp_path, script=FOLDER / "augmentation.py").ok()
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(written["rows"]) == 3 and written["figures"]["ratio"] > 0, written
 
 
 def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp_path: Path) -> None:

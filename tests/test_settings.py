@@ -83,7 +83,7 @@ def test_a_groups_scale_multiplies_its_rate() -> None:
 
 
 def test_norms_may_learn_at_a_rate_of_their_own() -> None:
-    model = ConvNet(1, 8, 8, 3, layers=["conv 4 3", "batch_norm", "whitening 2", "flatten"])
+    model = ConvNet(1, 8, 8, 3, layers=["whitening 2", "conv 4 3", "batch_norm", "flatten"])
     model.optimizer = Optimizer(lr=0.5, norm_scale=64.0)
     matrices, vectors, norms = model.optimizer.build(model.parameter_groups()).param_groups
     assert [group["lr"] for group in (matrices, vectors, norms)] == [0.5, 0.5, 32.0]

@@ -188,6 +188,8 @@ def build(entries: Iterable[str], shape: Shape, where: str = "layers") -> list[B
         place = f"{where}[{i}] {entry!r}"
         following = next((each for each in kinds[i + 1 :] if not each.endswith("_pool")), "")
         try:
+            if kind == "whitening" and i:
+                raise ValueError("it is measured on images, so it must be the first layer")
             if kind == "residual":
                 module, out = _residual(entry, shape, place)
             else:

@@ -25,7 +25,7 @@ class Normalize(nn.Module):
     Attributes:
         mean: (C, 1, 1), of 0 to 255.
         deviation: (C, 1, 1), likewise.
-        measured: whether both come from images.
+        measured: bool (C,), whether both come from images; it has their length, so that it is loaded where they are.
     """
 
     mean: Tensor
@@ -36,7 +36,7 @@ class Normalize(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.full((channels, 1, 1), 127.5))
         self.register_buffer("deviation", torch.full((channels, 1, 1), 127.5))
-        self.register_buffer("measured", torch.tensor(False))
+        self.register_buffer("measured", torch.zeros(channels, dtype=torch.bool))
 
     def measure(self, image: Tensor) -> None:
         """Set mean and deviation to those of images, uint8 or float (N, C, H, W), 0 to 255."""

@@ -16,14 +16,19 @@ class Whitening(nn.Module):
     Args:
         channels: channels of the input, C.
         kernel: size of a patch, K; there are 2 C K K kernels.
+
+    Attributes:
+        measured: bool (2 C K K,), whether the kernels come from images.
     """
 
     weight: Tensor
+    measured: Tensor
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         size = channels * kernel**2
         self.register_buffer("weight", self._kernels(nn.init.orthogonal_(torch.empty(size, size)), channels, kernel))
+        self.register_buffer("measured", torch.zeros(2 * size, dtype=torch.bool))
         self.bias = nn.Parameter(torch.zeros(2 * size))
 
     def measure(self, image: Tensor, eps: float = 5e-4) -> None:
@@ -41,6 +46,7 @@ class Whitening(nn.Module):
             count = count + len(patches)
         values, vectors = torch.linalg.eigh(covariance / count)
         self.weight.copy_(self._kernels((vectors / (values + eps).sqrt()).T.flip(0), channels, kernel))
+        self.measured.fill_(True)
 
     @staticmethod
     def _kernels(rows: Tensor, channels: int, kernel: int) -> Tensor:

@@ -88,16 +88,15 @@ class ConvNet(Classifier):
     def measure(self, batch: ImageBatch) -> None:
         """Set what is measured on training images before the first step: mean, deviation, whitening kernels.
 
-        A model that was trained before keeps its own.
+        What a model has from an earlier training, it keeps.
 
         Args:
             batch: `first_samples` training images, or as many as there are.
         """
-        if not self.normalize.measured:
+        if not self.normalize.measured.all():
             self.normalize.measure(batch.image)
-            for module in self.body:
-                if isinstance(module, Whitening):
-                    module.measure(self.normalize(batch.image))
+        if isinstance(first := self.body[0], Whitening) and not first.measured.all():
+            first.measure(self.normalize(batch.image))
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Compute logits z, (B, K)."""

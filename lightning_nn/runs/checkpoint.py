@@ -101,9 +101,8 @@ class Checkpoint:
         processor = mine["processor"]
         whole = whole and (processor is None or (isinstance(processor, dict) and processor.keys() >= {"kind", "state"}))
         if not whole:
-            raise UserError(
-                f"{path} is damaged: weights, model, settings or processor are malformed; use another checkpoint"
-            )
+            parts = "weights, model, settings or processor"
+            raise UserError(f"{path} is damaged: {parts} are malformed; use another checkpoint")
         return cls(
             path=path,
             model=mine["model"],

@@ -155,6 +155,7 @@ def test_the_table_compares_with_a_fully_connected_layer() -> None:
         (["flatten", "global_max_pool"], "its input is flat"),
         (["conv 4 3 groups=3"], "divisible by groups"),
         (["dropout 2"], "dropout probability"),
+        (["relu", "whitening 2"], "it is measured on images, so it must be the first layer"),
         (["residual"], "expected residual LAYER, LAYER, ..."),
         (["residual conv 4 3, relu"], "its layers turn 1 x 8 x 8 into 4 x 6 x 6, which can't be added"),
         (["residual relu, cnov 4 3"], r"layers\[0\] 'residual relu, cnov 4 3', layer \[1\] 'cnov 4 3': unknown layer"),

@@ -75,6 +75,20 @@ def test_images_are_normalised_by_the_training_images_and_the_numbers_stay_with_
     assert torch.equal(loaded.normalize.mean, model.normalize.mean)
 
 
+def test_what_does_not_fit_other_images_is_measured_anew() -> None:
+    """As fine-tuning does: tensors of another shape are not loaded."""
+    layers = ["whitening 2", "conv 4 3", "flatten"]
+    gray, colour = ConvNet(**SIZE, layers=layers), ConvNet(**{**SIZE, "channels": 3}, layers=layers)
+    gray.measure(ImageBatch(torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8)))
+    state = colour.state_dict()
+    fits = {name: each for name, each in gray.state_dict().items() if each.shape == state[name].shape}
+    colour.load_state_dict({**state, **fits})
+    assert "head.weight" in fits
+    colour.measure(ImageBatch(torch.full((64, 3, 8, 8), 9, dtype=torch.uint8)))
+    assert colour.normalize.mean.flatten().tolist() == [9, 9, 9]
+    assert colour.body[0].measured.all()  # type: ignore[union-attr]
+
+
 def test_normalisation_takes_bytes_and_floats_and_a_constant_channel() -> None:
     normalize = Normalize(2)
     image = torch.randint(0, 256, (5, 2, 4, 4), dtype=torch.uint8)
