@@ -51,8 +51,10 @@ class SmallBody(nn.Module):
         self.channels = widths[1:]
         self.stem = convolution(channels, first, stride=2)
         self.stages = nn.ModuleList(
-            nn.Sequential(convolution(before, after, stride=2), convolution(after, after))
-            for before, after in itertools.pairwise(widths)
+            nn.Sequential(
+                convolution(before, after, stride=2), *(convolution(after, after) for _ in range(2 if i == 0 else 1))
+            )
+            for i, (before, after) in enumerate(itertools.pairwise(widths))
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
