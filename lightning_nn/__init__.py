@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
     from lightning_nn.data.scenes.data_module import Scenes
+    from lightning_nn.data.segmentation.data_module import SegmentationData
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.convnet import ConvNet
@@ -40,6 +41,7 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Scenes",
+    "SegmentationData",
     "SoftmaxClassifier",
     "TextBatch",
     "TextData",
@@ -61,6 +63,7 @@ _HOME = {
     "Loss": "settings",
     "Optimizer": "settings",
     "Scenes": "data.scenes.data_module",
+    "SegmentationData": "data.segmentation.data_module",
     "SoftmaxClassifier": "models.softmax",
     "TextBatch": "data.batches",
     "TextData": "data.text.data_module",

@@ -50,6 +50,9 @@ DATA: dict[str, Entry] = {
     "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", ("image",), "60,000 images, 32x32, 10 classes"),
     "images": Entry("lightning_nn.data.images.data_module:Images", ("image",), "your images, one folder per class"),
     "scenes": Entry("lightning_nn.data.scenes.data_module:Scenes", ("image", "mask"), "drawn scenes and their masks"),
+    "segmentation": Entry(
+        "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
+    ),
     "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
 }

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.class_notes import note_on_classes, warning_of_missing
+from lightning_nn.data.class_notes import note_on_classes, note_on_pixels, warning_of_missing
 from lightning_nn.data.learner import ClassLearner
 from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
@@ -42,8 +42,7 @@ class LabeledDataModule(DataModule):
     @property
     def class_counts(self) -> list[int]:
         """Number of training samples, or pixels of masks, per class; zeros if there is no train split."""
-        self.prepare_once()
-        return self._counts("train")
+        return self.counts("train")
 
     def labels(self, split: str) -> Index:
         """Return the class of each sample of a split, int64 (N,), or of each pixel, uint8 (N, H, W).
@@ -63,14 +62,19 @@ class LabeledDataModule(DataModule):
         if self._prepared:
             return
         super().prepare_once()
-        split = next(iter(self.sources))
-        self.notes = [note_on_classes(self.categories, self._counts(split), split), *self.notes]
+        split, source = next(iter(self.sources.items()))
+        counts = self.counts(split)
+        pixels = sum(counts) > len(source)  # a sample belongs to one class
+        note = note_on_pixels if pixels else note_on_classes
+        self.notes = [note(self.categories, counts, split), *self.notes]
         if "train" in self.sources:
             for split in [each for each in ("val", "test") if each in self.sources and each in self.provided_splits]:
-                self.notes += warning_of_missing(self.categories, self.class_counts, self._counts(split), split)
+                what = "pixels" if pixels else "samples"
+                self.notes += warning_of_missing(self.categories, counts, self.counts(split), split, what)
 
-    def _counts(self, split: str) -> list[int]:
-        """Return the number of samples or pixels of each class in a split; zeros if there is no such split."""
+    def counts(self, split: str) -> list[int]:
+        """Return the number of samples, or pixels of masks, of each class in a split; zeros if it is missing."""
+        self.prepare_once()
         labels = self.labels(split) if split in self.sources else np.empty(0, np.int64)
         return count_classes(labels, len(self.processor.categories))
 

@@ -31,6 +31,7 @@ from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
 Stride = Literal[4, 8, 16, 32]
 STRIDES = (4, 8, 16, 32)  # of the maps of a body
+_MULTIPLES = (1, 3, 4, 6, 8)  # many channels at stride 4, which draws the edges
 
 
 class SmallBody(nn.Module):
@@ -38,7 +39,7 @@ class SmallBody(nn.Module):
 
     Args:
         channels: channels of the images, C.
-        first: channels of the first stage; each later one has twice as many, up to eight times.
+        first: channels of the first stage; the later ones have 3, 4, 6 and 8 times as many.
 
     Attributes:
         channels: channels of the maps of stride 4, 8, 16 and 32.
@@ -46,12 +47,14 @@ class SmallBody(nn.Module):
 
     def __init__(self, channels: int, first: int) -> None:
         super().__init__()
-        widths = [first * min(2**stage, 8) for stage in range(5)]
+        widths = [first * multiple for multiple in _MULTIPLES]
         self.channels = widths[1:]
         self.stem = convolution(channels, first, stride=2)
         self.stages = nn.ModuleList(
-            nn.Sequential(convolution(before, after, stride=2), convolution(after, after))
-            for before, after in itertools.pairwise(widths)
+            nn.Sequential(
+                convolution(before, after, stride=2), *(convolution(after, after) for _ in range(2 if i == 0 else 1))
+            )
+            for i, (before, after) in enumerate(itertools.pairwise(widths))
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:

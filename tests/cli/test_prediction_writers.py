@@ -20,6 +20,7 @@ from lightning_nn.cli.prediction_tables import cell, is_formula, json_text
 from lightning_nn.cli.prediction_writers import article, choose_form, terminal_line, writer
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
+from lightning_nn.visualization.segmentation import overlay
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
 MASK[0, 0] = 255
@@ -107,6 +108,19 @@ def test_arrays_and_numbers_of_numpy_are_written_as_pythons() -> None:
         "",
         "[1, 2]",
     ]
+
+
+class Overlaid(NamedTuple):
+    mask: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+
+
+def test_a_mask_is_laid_over_the_image_it_is_of(tmp_path: Path) -> None:
+    file = written(tmp_path / "out.csv", (tmp_path / "cat.jpg", Overlaid(MASK, PICTURE)))
+    (row,) = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))
+    assert row.keys() == {"input", "mask", "overlay"}
+    with Image.open(row["overlay"]) as image:
+        np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, MASK))
 
 
 @pytest.mark.parametrize("sign", "=+-@＝＋－＠")

@@ -80,3 +80,10 @@ def test_equal_counts_are_said_once_and_many_classes_are_counted():
     assert note.startswith("1,000 categories: class number 0 (1 in train), class number 1 (2), ")
     assert note.endswith(", ... (995 more, of 1 to 1,000)")
     assert len(note_on_classes(["x" * 999, "y"], [1, 2], "train")) < 80
+
+
+def test_classes_of_pixels_are_named_with_their_shares() -> None:
+    note = note_on_pixels(["sky", "road", "car"], [40, 35, 25], "train")
+    assert note == "3 categories, of the pixels of train: sky 40.0%, road 35.0%, car 25.0%"
+    (warning,) = warning_of_missing(["sky", "car"], [30, 10], [5, 0], "val", "pixels")
+    assert "car (10 of 40 pixels of train, 25.0%)" in warning

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, RawImage, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import image_files
 from lightning_nn.data.processor import InputOptions
 from lightning_nn.errors import UserError
@@ -39,7 +39,7 @@ class ImageProcessor:
         channels: int,
         height: int,
         width: int,
-        fit: Literal["crop", "squash"] = "crop",
+        fit: Fit = "crop",
         scale: int | None = None,
         *,
         max_pixels: int = MAX_PIXELS,

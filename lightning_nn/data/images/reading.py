@@ -18,6 +18,7 @@ from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
+Fit = Literal["crop", "squash", "keep"]
 RawImage = str | Path | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
@@ -32,13 +33,13 @@ class ImageForm(NamedTuple):
         height: height in pixels.
         width: width in pixels.
         fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
-            stretches it.
+            stretches it; "keep" leaves it at its size, and height and width are 0.
     """
 
     channels: int
     height: int
     width: int
-    fit: Literal["crop", "squash"] = "crop"
+    fit: Fit = "crop"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -131,7 +132,8 @@ def _read_file(path: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> 
         claimed = image.size
         # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, other formats can't; twice the target size stays sharp.
         side = 2 * max(form.height, form.width)
-        image.draft(None, (side, side))
+        if form.fit != "keep":
+            image.draft(None, (side, side))
         # A progressive JPEG is held at full size all the same.
         width, height = claimed if "progressive" in image.info else image.size
         with limit.decoding(width * height):
@@ -189,7 +191,7 @@ def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
-    if image.size != (form.width, form.height):
+    if form.fit != "keep" and image.size != (form.width, form.height):
         image = _resize(image, form)
     pixels = np.asarray(image)
     return pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1)

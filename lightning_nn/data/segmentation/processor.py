@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
+import torch
 
 from lightning_nn.data.batches import Index, MaskBatch
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, RawImage
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, PixelLimit, RawImage, read_image
 from lightning_nn.data.processor import InputOptions
+from lightning_nn.errors import UserError
 
 
 class MaskProcessor:
@@ -18,9 +22,9 @@ class MaskProcessor:
     Args:
         categories: name of each class, in the order of its value in a mask.
         channels: 1 for gray, 3 for red, green, blue.
-        height: height in pixels.
-        width: width in pixels.
-        fit: how an image of another shape is resized, "crop" or "squash".
+        height: height in pixels; 0 with "keep".
+        width: width in pixels; 0 with "keep".
+        fit: how an image of another shape is resized, "crop" or "squash"; "keep" leaves each its size.
         max_pixels: maximum number of pixels of a raw image.
     """
 
@@ -32,7 +36,7 @@ class MaskProcessor:
         channels: int,
         height: int,
         width: int,
-        fit: Literal["crop", "squash"] = "crop",
+        fit: Fit = "crop",
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -40,13 +44,25 @@ class MaskProcessor:
         self.images = ImageProcessor(categories, channels, height, width, fit, max_pixels=max_pixels)
 
     def encode(self, raw: list[RawImage]) -> MaskBatch:
-        """Encode raw images as a batch without masks; see `ImageProcessor.encode`."""
-        return MaskBatch(self.images.encode(raw).image)
+        """Encode raw images as a batch without masks; see `ImageProcessor.encode`.
+
+        Raises:
+            UserError: an image can't be read, or images that keep their sizes differ in them.
+        """
+        if self.images.form.fit != "keep":
+            return MaskBatch(self.images.encode(raw).image)
+        limit = PixelLimit(self.images.max_pixels)
+        images = [read_image(image, self.images.form, limit) for image in raw]
+        if len(sizes := {image.shape[1:] for image in images}) > 1:
+            raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
+        return MaskBatch(torch.from_numpy(np.stack(images)))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, MaskBatch]]:
-        """Yield batches of up to `batch_size` images, in order."""
-        for index, batch in self.images.batches(raw, batch_size):
-            yield index, MaskBatch(batch.image)
+        """Yield batches of up to `batch_size` images, in order; of one image where each keeps its size."""
+        size = 1 if self.images.form.fit == "keep" else batch_size
+        for start in range(0, len(raw), size):
+            some = raw[start : start + size]
+            yield np.arange(start, start + len(some)), self.encode(some)
 
     def inputs(self, options: InputOptions) -> Iterator[Path]:
         """Find image files; see `ImageProcessor.inputs`."""
@@ -58,4 +74,4 @@ class MaskProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
-        return self.images.state_dict()
+        return {"categories": list(self.categories), **self.images.form._asdict()}

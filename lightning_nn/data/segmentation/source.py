@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from lightning_nn.data.images.reading import ImageForm, Pixels
 from lightning_nn.data.images.source import fingerprint_image
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
+
+_PADDING = 127  # gray, the middle of the values that a network sees
 
 
 class MaskSource:
@@ -55,3 +57,51 @@ def summarize_masks(sources: Mapping[str, MaskSource], form: ImageForm) -> list[
         present = np.count_nonzero(count_classes(source.labels, IGNORED))
         rows.append((split, f"{len(source):,}", f"{present}", " x ".join(map(str, form.shape))))
     return rows
+
+
+class SizedMaskSource:
+    """Images of any sizes with their masks, in flat arrays; a batch is padded to its largest image.
+
+    Args:
+        images: uint8, the pixels of all images one after another, each (C, H, W).
+        masks: uint8, likewise, each (H, W).
+        sizes: int64 (N, 2), height and width of each image.
+        indices: int64, images of this split.
+        channels: channels of the images, C.
+    """
+
+    lengths: Index | None = None
+
+    def __init__(self, images: Pixels, masks: Pixels, sizes: Index, indices: Index, channels: int = 3) -> None:
+        self.indices, self.sizes, self.channels = indices, sizes, channels
+        self._images, self._masks = images, masks
+        self._starts = np.concatenate([[0], sizes.prod(1).cumsum()])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Index) -> MaskBatch:
+        height, width = self.sizes[self.indices[index]].max(0)
+        images = np.full((len(index), self.channels, height, width), _PADDING, np.uint8)
+        masks = np.full((len(index), height, width), IGNORED, np.uint8)
+        for i, number in enumerate(self.indices[index]):
+            high, wide = self.sizes[number]
+            images[i, :, :high, :wide], masks[i, :high, :wide] = self._image(number), self._mask(number)
+        return MaskBatch(
+            torch.from_numpy(images), torch.from_numpy(masks), torch.from_numpy(np.asarray(index, np.int64))
+        )
+
+    def _image(self, number: int) -> Pixels:
+        start, end = self.channels * self._starts[number : number + 2]
+        return self._images[start:end].reshape(self.channels, *self.sizes[number])
+
+    def _mask(self, number: int) -> Pixels:
+        return self._masks[slice(*self._starts[number : number + 2])].reshape(self.sizes[number])
+
+    def masks(self) -> Iterator[Pixels]:
+        """Yield the mask of each image, uint8 (H, W)."""
+        yield from map(self._mask, self.indices)
+
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the pixels of each image, uint64 (N,)."""
+        return np.fromiter((fingerprint_image(self._image(i)) for i in self.indices), np.uint64, len(self))
