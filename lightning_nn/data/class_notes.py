@@ -57,8 +57,8 @@ def warning_of_missing(
         return []
     classes = "a class" if len(missing) == 1 else f"{len(missing):,} classes"
     return [
-        f"warning: {split} never shows {classes} of train: {_list(missing)}; take what is no class out of train, or add "
-        f"such {what} to {split}"
+        f"warning: {split} never shows {classes} of train: {_list(missing)}; take what is no class out of train, or "
+        f"add such {what} to {split}"
     ]
 
 

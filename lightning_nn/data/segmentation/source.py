@@ -87,9 +87,8 @@ class SizedMaskSource:
         for i, number in enumerate(self.indices[index]):
             high, wide = self.sizes[number]
             images[i, :, :high, :wide], masks[i, :high, :wide] = self._image(number), self._mask(number)
-        return MaskBatch(
-            torch.from_numpy(images), torch.from_numpy(masks), torch.from_numpy(np.asarray(index, np.int64))
-        )
+        numbers = torch.from_numpy(np.asarray(index, np.int64))
+        return MaskBatch(torch.from_numpy(images), torch.from_numpy(masks), numbers)
 
     def _image(self, number: int) -> Pixels:
         start, end = self.channels * self._starts[number : number + 2]
