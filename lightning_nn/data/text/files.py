@@ -20,6 +20,7 @@ from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.rows import SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.segmenter import user_word
 from lightning_nn.data.text.shards import find_shards
+from lightning_nn.data.text.signatures import peek, refuse_binary
 from lightning_nn.data.text.table_records import BadRows, Skipping, read_records, with_remedy
 from lightning_nn.data.text.tables import BadRowError, Row
 from lightning_nn.errors import UserError, choose
@@ -76,6 +77,8 @@ class TextFiles:
             raise UserError(f"{path} has {', '.join(t[0].name for t in self._tables.values())} but no train file")
         for table in self._all_tables():
             if not form_of(table):
+                with table.open("rb") as stream:
+                    refuse_binary(peek(stream), str(table))
                 raise UserError(f"{table}: unknown kind of file; known are {', '.join(SUFFIXES)}")
         beside = next(iter(self._all_tables()), path).parent
         self._names_file = next(

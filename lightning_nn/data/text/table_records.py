@@ -123,6 +123,8 @@ def read_records(
             if label is None:
                 label = labels.read(value, place)
         except BadRowError as error:
+            if isinstance(cells, list) and not any(map(str.strip, cells)):
+                continue
             if isinstance(cells, list) and _is_footer(cells):
                 report.add(FOOTERS, place)
                 continue

@@ -35,7 +35,7 @@ def pairs(file: Path, **options: Any) -> list[tuple[str, str]]:
         ("a.csv", 'text\tlabel\n"一, ""二"""\tx\n"三；\n四"\ty\n五\tx\n'),
         ("a.csv", 'text,label\n"一, \\"二\\"",x\n"三；\n四",y\n五,x\n'),
         ("a.csv", 'A report\n\n# made on Monday, by hand\ntext,label\n"一, ""二""",x\n"三；\n四",y\n五,x\n'),
-        ("a.csv", 'A report,\ntext,label\n"一, ""二""",x\n"三；\n四",y\n五,x\nTotal,3\n'),
+        ("a.csv", 'A report,\ntext,label\n"一, ""二""",x\n"三；\n四",y\n五,x\n,\nTotal,3\n'),
         ("a.csv", 'text,label\n"一, ""二""",x\ntext,label\n"三；\n四",y\n五,x\n共 3 行\n'),
         ("a.csv", 'phrase,mood\n"一, ""二""",x\nphrase,mood\n"三；\n四",y\n五,x\n(3 rows)\n'),
         ("a.tsv", 'text\tlabel\n"一, ""二"""\tx\n"三；\n四"\ty\n五\tx\n'),

@@ -100,7 +100,7 @@ def office(file: Path, inside: str) -> bytes:
     return file.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.jsonl", "a.json", "x/a.txt"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.jsonl", "a.json", "a.zip", "x/a.txt"])
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
