@@ -19,10 +19,12 @@ from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.convolution import build, layer_table, sequential
 from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.receptive_field import receptive_fields
 from lightning_nn.layers.whitening import Whitening
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.artifacts import Activations, Artifact
+from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.strongest_patches import StrongestPatches
 
 LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
 LENET += ["flatten", "linear 64", "relu"]
@@ -80,6 +82,7 @@ class ConvNet(Classifier):
         self.layers = build(entries, (channels, height, width))
         *body, head = self.layers
         self.body, self.head = sequential(body), head.module
+        self.strongest = StrongestPatches(receptive_fields(self.body.named_children()))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 initialise(module, init, init_deviation)
@@ -108,10 +111,23 @@ class ConvNet(Classifier):
         return layer_table(self.layers)
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Also yield the activations of each layer on the shown images."""
+        """Also yield the activations of each layer on the shown images, and after a test the patches it responds to."""
         yield from super().artifacts(split)
+        if split == "test":
+            yield Patches(self.strongest.patches())
         if shown := self.shown.get(split):
             yield Activations(self.activations(ImageBatch(torch.cat([batch.image for batch in shown]))))
+
+    def on_test_epoch_start(self) -> None:
+        """Also forget the patches of an earlier test."""
+        super().on_test_epoch_start()
+        self.strongest.reset()
+
+    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        """Also look for the patches that the layers respond to, among the first images."""
+        super().test_step(batch, batch_idx)
+        if self.trainer.loggers and not self.strongest.is_full:
+            self.strongest.update(batch.image, self.activations(batch))
 
     @torch.no_grad()
     def activations(self, batch: ImageBatch) -> dict[str, Tensor]:

@@ -110,5 +110,15 @@ class Activations(NamedTuple):
     layers: dict[str, Tensor]
 
 
-Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Activations
+class Patches(NamedTuple):
+    """Patches of images that the channels of a network's layers respond to most.
+
+    Attributes:
+        layers: uint8 (channels, patches, C, size, size) of each layer, by its name, the strongest patch first.
+    """
+
+    layers: dict[str, Tensor]
+
+
+Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Activations | Patches
 Prediction = Any  # a NamedTuple; writers work from its _fields

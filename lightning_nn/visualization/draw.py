@@ -10,8 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import assert_never
 
-from lightning_nn.tasks.artifacts import Activations, Artifact, Attention, Captions, ConfusionMatrix, ImageGrid, Masks
-from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, segmentation
+from lightning_nn.tasks.artifacts import (
+    Activations,
+    Artifact,
+    Attention,
+    Captions,
+    ConfusionMatrix,
+    ImageGrid,
+    Masks,
+    Patches,
+)
+from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, patches, segmentation
 
 _WORDS = {"val": "validation"}
 
@@ -72,6 +81,9 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case Activations(layers):
             values = {f"activations/{name}": each.float().cpu().numpy() for name, each in layers.items()}
             return Drawing({}, {"activations": activations.table(layers)}, {}, values)
+        case Patches(layers):
+            pages = {"patches.html": patches.page(layers, _title("Patches", model, len(layers), word, "layer"))}
+            return Drawing({}, {}, pages if layers else {})
         case _:
             assert_never(artifact)
 

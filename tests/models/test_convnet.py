@@ -163,6 +163,13 @@ def test_a_run_prints_its_layers_and_logs_their_activations(tmp_path: Path) -> N
     assert "val/activations/text_summary" in events.Tags()["tensors"]
 
 
+def test_a_test_writes_a_page_of_what_the_layers_respond_to(tmp_path: Path) -> None:
+    command("--model", "convnet", "--trainer.max_epochs", "1", "--name", "r", cwd=tmp_path).ok()
+    page = (tmp_path / "logs/convnet/r/patches.html").read_text(encoding="utf-8")
+    assert "conv1: 5 x 5 pixels" in page and "conv2: 10 x 10 pixels" in page
+    assert page.count("<img") == 2
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_nn.tasks.artifacts import Artifact, Attention, Captions, ConfusionMatrix, Explanation, ImageGrid, Masks
+from lightning_nn.tasks.artifacts import (
+    Activations,
+    Artifact,
+    Attention,
+    Captions,
+    ConfusionMatrix,
+    Explanation,
+    ImageGrid,
+    Masks,
+    Patches,
+)
 from lightning_nn.visualization.draw import draw
 from lightning_nn.visualization.segmentation import IGNORED_COLOUR, colour_table, overlay, palette
 
@@ -52,11 +62,15 @@ class Tags(HTMLParser):
         (Captions([IMAGE] * 2, [EVIL, "b"], [[EVIL], []]), ["captions"], ["captions"], ["captions.html"]),
         (Captions([IMAGE], ["a"], []), ["captions"], ["captions"], ["captions.html"]),
         (Captions([], [], []), [], [], []),
+        (Activations({EVIL: torch.randn(2, 3, 4, 4)}), [], ["activations"], []),
+        (Patches({EVIL: torch.zeros(2, 3, 1, 5, 5, dtype=torch.uint8)}), [], [], ["patches.html"]),
+        (Patches({}), [], [], []),
     ],
 )
 def test_every_artifact_is_drawn(artifact: Artifact, images: list[str], texts: list[str], pages: list[str]) -> None:
     drawing = draw(artifact, "val", "Tiny")
-    assert [list(part) for part in drawing] == [images, texts, pages]
+    assert [list(part) for part in drawing[:3]] == [images, texts, pages]
+    assert [each.shape for each in drawing.histograms.values()] == [(2, 3, 4, 4)] * isinstance(artifact, Activations)
     for image in drawing.images.values():
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 2, "nothing is drawn"
@@ -64,6 +78,11 @@ def test_every_artifact_is_drawn(artifact: Artifact, images: list[str], texts: l
         assert "<script" not in text and "\x1b" not in text
     for page in drawing.pages.values():
         assert Tags(page).open == [], "markup in a text opened or closed a tag"
+
+
+def test_the_table_of_activations_says_how_they_are_distributed() -> None:
+    values = {"relu1": torch.tensor([0.0, 0.0, 1.0, 3.0])}
+    assert draw(Activations(values)).texts["activations"].splitlines()[2:] == ["| relu1 | 1 | 1.22 | 50% |"]
 
 
 def test_titles_say_model_split_and_number() -> None:
