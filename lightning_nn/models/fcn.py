@@ -106,7 +106,7 @@ class FCN(Segmentation):
     """
 
     name = "fcn"
-    optimizer = Optimizer(name="adamw", lr=0.01, weight_decay=0.01)
+    optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 
     def __init__(
         self,
