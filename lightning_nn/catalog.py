@@ -152,7 +152,7 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
         UserError: there is no such processor, or it has other arguments.
     """
     if not isinstance(kind, str) or kind not in PROCESSORS:
-        raise UserError(f"unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
+        raise UserError(f"the checkpoint has the unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
     try:
         made = _load(PROCESSORS[kind])(**state)
         for what, names in made.row_labels().items():
@@ -160,4 +160,4 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
                 raise TypeError(f"its {what} are no list of texts")
         return made
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"its processor can't be loaded: {error}") from None
+        raise UserError(f"the checkpoint's processor can't be loaded: {error}") from None

@@ -170,7 +170,9 @@ class Checkpoint:
             epochs = epoch["processed"] + int(through and epoch["processed"] < epoch["started"])
             return Progress(int(epochs), int(self.content["global_step"]))
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{self.path} is damaged: it does not say how far its run was; use another one") from None
+            raise UserError(
+                f"{self.path} is damaged: it does not say how far its run was; use another checkpoint"
+            ) from None
 
 
 def migrate(content: Any, path: Path) -> dict[str, Any]:

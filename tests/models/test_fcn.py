@@ -29,7 +29,7 @@ def test_the_maps_of_the_body_have_the_strides_they_say() -> None:
     body = SmallBody(3, 4)
     maps = body(torch.zeros(1, 3, 128, 64))
     assert [tuple(each.shape[2:]) for each in maps] == [(128 // stride, 64 // stride) for stride in STRIDES]
-    assert [each.shape[1] for each in maps] == body.channels == [8, 16, 32, 32]
+    assert [each.shape[1] for each in maps] == body.channels == [12, 16, 24, 32]
 
 
 @pytest.mark.parametrize("stride", STRIDES)

@@ -137,12 +137,13 @@ class _Canvas:
 
         hills = horizon + (0.1 * draws[:, 4, None, None]) * (_noise(self.keys, size, 1, 4, 7)[:, :1] - 0.5)
         field = hills + 0.02 + 0.06 * _noise(self.keys, size, 1, 2, 8)[:, :1]
-        haze = _blend(ground[:, 1], sky[:, 1], np.float32(0.3))
+        haze = _blend(ground[:, 1], sky[:, 1], np.float32(0.15))
         image = _blend(image, haze, self._coverage(hills - down, 1.0)[:, None])
         near = np.maximum(down - field, 0) / (1 - field)
         rough = 1 + (0.1 + 0.2 * near) * (self.grain - 0.5) + 0.2 * (_noise(self.keys, size, 15, 4, 9) - 0.5)
         soil = _blend(ground[:, 1], ground[:, 0], near[:, None]) * rough[:, None]
         image = _blend(image, soil, self._coverage(field - down, 1.0)[:, None])
+        image *= 1 - 0.3 * np.minimum(np.maximum(1 - np.abs(down - hills) / 0.02, 0), 1)[:, None]  # a line of horizon
         return image, hills < down
 
     def add_objects(self, m: int) -> None:
@@ -184,7 +185,7 @@ class _Canvas:
             outline = np.minimum(outline, part.distance)
         body = self._painted(parts, colour[..., None, None], size)
         shade = 1 + 0.3 * side * u + 0.16 * (v - 0.5) + 0.3 * (self.grain[place] - 0.5)
-        shade = shade * (1 - 0.3 * np.minimum(np.maximum(1 + outline * size / 0.025, 0), 1))  # a darker rim
+        shade = shade * (1 - 0.5 * np.minimum(np.maximum(1 + outline * size / 0.03, 0), 1))  # a darker rim
         body *= shade[:, None] * light
         self.image[pixels] = _blend(image, body, self._coverage(outline, size)[:, None])
         self.owner[place] = np.where(outline < 0, np.int8(m), owner)
@@ -207,7 +208,7 @@ class _Canvas:
         scenes, size = len(self.keys), self.size
         random = bits(self.keys, size * size, 20).reshape(scenes, 1, size, size)
         first, second = ((random >> _BYTES[i : i + 3]).astype(np.uint8).astype(np.float32) for i in (0, 3))
-        strength = (0.01 + 0.03 * uniform(self.keys, 1, 21).astype(np.float32))[:, :, None, None]
+        strength = (0.005 + 0.02 * uniform(self.keys, 1, 21).astype(np.float32))[:, :, None, None]
         image = np.minimum(np.maximum(self.image + strength * (first + second - 255), 0), 255)
         of_object = self.layout.kind + 2
         visible = np.stack([(self.owner == m).sum((1, 2)) for m in range(OBJECTS)], 1)
