@@ -13,13 +13,17 @@ from lightning_nn.layers.ragged import (
     segment_sum,
 )
 from lightning_nn.layers.recurrent import FlatRNN, time_major
+from lightning_nn.layers.upsampling import Upsampling, best_masks, bilinear_kernel
 
 __all__ = [
     "ContextAttention",
     "FlatRNN",
+    "Upsampling",
     "WordDropout",
     "WordEmbedding",
     "at_least_float32",
+    "best_masks",
+    "bilinear_kernel",
     "segment_ids",
     "segment_max",
     "segment_mean",

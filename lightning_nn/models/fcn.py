@@ -94,9 +94,9 @@ class FCN(Segmentation):
     Args:
         channels: channels of the images, C.
         num_classes: number of classes, K.
-        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. No net of a stride can draw finer: see
+        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. Few nets of a stride draw finer than
             test/ceiling.
-        body: the convolutions below the scores. small: nine of 3x3, trained from scratch.
+        body: the convolutions below the scores. small: ten of 3x3, trained from scratch.
         first_channels: channels of the first stage of the small body.
         learned_upsampling: train the kernels of the upsampling, which start as bilinear; if false they stay so.
         class_weights: weight of each class in the loss. median_frequency: the median of the classes' shares of the
