@@ -21,6 +21,7 @@ from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.receptive_field import receptive_fields
 from lightning_nn.layers.whitening import Whitening
+from lightning_nn.runs.weights_file import EMBEDDED, open_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
 from lightning_nn.tasks.classification import Classifier
@@ -87,6 +88,11 @@ class ConvNet(Classifier):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 initialise(module, init, init_deviation)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
+
+    @classmethod
+    def from_pretrained(cls) -> ConvNet:
+        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`."""
+        return cls.from_checkpoint(open_weights(EMBEDDED / "convnet_cifar10.safetensors"))
 
     def measure(self, batch: ImageBatch) -> None:
         """Set what is measured on training images before the first step: mean, deviation, whitening kernels.
