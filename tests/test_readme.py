@@ -93,3 +93,11 @@ def small_files(cwd: Path) -> None:
         file = cwd / "pictures" / ("dark", "light")[number % 2] / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), (200 * (number % 2) + number,) * 3).save(file)
+    for folder in ("streets/images", "streets/masks", "photos"):
+        (cwd / folder).mkdir(parents=True)
+    for number in range(12):
+        Image.new("RGB", (40, 32), (20 * number,) * 3).save(cwd / f"streets/images/{number}.png")
+        mask = Image.new("L", (40, 32))
+        mask.paste(1, (0, 0, 20, 32))
+        mask.save(cwd / f"streets/masks/{number}.png")
+    Image.new("RGB", (50, 40), (90, 120, 200)).save(cwd / "photos/one.jpg")
