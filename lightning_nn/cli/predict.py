@@ -123,7 +123,7 @@ def _warns_of_unknown_words(processor: Processor, checkpoint: Checkpoint, least:
     """
     if not isinstance(processor, TextProcessor) or processor.read < least or processor.unknown_share() <= MOST:
         return False
-    trained = processor.trained_on or checkpoint.data or "other texts"
+    trained = checkpoint.data_arguments.get("path") or checkpoint.data or "other texts"
     _say(
         f"warning: {processor.unknown_share():.0%} of the words are unknown to this model, which was trained on "
         f"{trained}: its predictions mean little for such texts"

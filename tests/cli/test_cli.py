@@ -520,7 +520,7 @@ def test_predict_writes_where_it_can(trained: Trained, tmp_path: Path) -> None:
     ask = ("predict", "--data.file", str(tmp_path / "a.png"), "--out")
     command(*ask, str(tmp_path / "nothere" / "out.csv"), cwd=trained.cwd).refused("out.csv")
     assert not command(*ask, str(tmp_path / "out.csv"), cwd=trained.cwd).ok().out.startswith("input")
-    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("input,category,probability\n")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8-sig").startswith("input,category,probability\n")
 
 
 # ---------------------------------------------------------------------- unusable checkpoints

@@ -117,7 +117,7 @@ class Overlaid(NamedTuple):
 
 def test_a_mask_is_laid_over_the_image_it_is_of(tmp_path: Path) -> None:
     file = written(tmp_path / "out.csv", (tmp_path / "cat.jpg", Overlaid(MASK, PICTURE)))
-    (row,) = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))
+    (row,) = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
     assert row.keys() == {"input", "mask", "overlay"}
     with Image.open(row["overlay"]) as image:
         np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, MASK))

@@ -78,7 +78,6 @@ class Bulletins(Documents):
             files=[Path(str(module.__file__)) for module in (generator, lexicon)],
             settings={"sizes": self._sizes, "seed": self.seed},
             order=list(CATEGORIES),
-            name="the bulletins",
             notes=[f"the best possible accuracy is {BAYES_ACCURACY:.1%}"],
         )
 

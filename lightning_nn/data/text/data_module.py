@@ -115,7 +115,6 @@ class TextData(Documents):
             notes=[*files.notes, *([no_effect] if spaced else [])],
             fractions=self._fractions,
             user_words=user_words,
-            name=self.path,
             report=files.report,
             text_column=files.columns.text_column,
         )

@@ -46,7 +46,6 @@ class TextSet(NamedTuple):
         user_words: words added to jieba's dictionary.
         text_column: column of the texts, see `TextProcessor`; "" for none.
         report: what the records add to while they are read.
-        name: path or name of the data, for messages.
     """
 
     records: Mapping[str, Iterable[LabeledText]]
@@ -59,7 +58,6 @@ class TextSet(NamedTuple):
     user_words: Sequence[str] = ()
     text_column: str = ""
     report: ReadingReport | None = None
-    name: str = ""
 
 
 class Documents(LabeledDataModule):
@@ -232,7 +230,6 @@ class Documents(LabeledDataModule):
             self.max_words,
             segmenter.lower,
             self.unescape,
-            texts.name,
             texts.text_column,
         )
         ids = np.arange(corpus.vocabulary_size)

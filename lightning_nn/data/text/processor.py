@@ -32,7 +32,6 @@ class TextProcessor:
         max_words: words to which a sentence is truncated.
         lower: make letters lower-case.
         unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
-        trained_on: path or name of the data, for messages.
         text_column: column of the texts in the table of training, as --data.text_column names it, several joined by
             commas; "" if it was no table.
 
@@ -53,14 +52,13 @@ class TextProcessor:
         max_words: int,
         lower: bool = False,
         unescape: bool = False,
-        trained_on: str = "",
         text_column: str = "",
     ) -> None:
         self.categories = categories
         self.vocabulary = Vocabulary(words)
         self.segmenter = Segmenter(segmenter, user_words, lower=lower)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
-        self.unescape, self.trained_on, self.text_column = unescape, trained_on, text_column
+        self.unescape, self.text_column = unescape, text_column
         self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
@@ -138,6 +136,5 @@ class TextProcessor:
             "max_words": self.max_words,
             "lower": self.segmenter.lower,
             "unescape": self.unescape,
-            "trained_on": self.trained_on,
             "text_column": self.text_column,
         }

