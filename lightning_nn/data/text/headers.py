@@ -43,8 +43,10 @@ def without_titles(
     for row in sample[:start]:
         _add(report, TITLES, row)
     first = next(rows)
-    yield first
     header = first.cells
+    if isinstance(header, list) and {len(row.cells) for row in sample[start + 1 :]} == {len(header) + 1}:
+        first = first._replace(cells=["", *header])  # R names rows, but not their column
+    yield first
     for row in rows:
         if row.cells == header:
             _add(report, HEADERS, row)

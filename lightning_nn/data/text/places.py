@@ -133,7 +133,7 @@ def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> di
 
 
 def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
-    """Find the .txt files of each class in each split; if there are none, the files without a suffix (20 Newsgroups)."""
+    """Find the .txt files of each class in each split; if there are none, those without a suffix (20 Newsgroups)."""
     for suffix in (".txt", ""):
         remarks: list[str] = []
         places = find_splits(folder, (suffix,), "text", remarks)
