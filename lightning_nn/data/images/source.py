@@ -188,7 +188,7 @@ def _build(
             image = result if isinstance(result, np.ndarray) else blank
             stream.write(image.tobytes())
             fingerprints[number] = fingerprint_image(image)
-        ranges = {files[number]: values for number, values in deep.items() if not values.fault()}
+        ranges = {files[number]: values for number, values in deep.items() if scale is None or not values.fault()}
         chosen = scale or (choose_scale(ranges) if ranges else None)
         for number, result in read([*deep], scale=chosen):
             if isinstance(result, np.ndarray):

@@ -70,11 +70,18 @@ def choose_scale(found: dict[Path, ValueRange]) -> int:
     """Choose the smallest scale that all images fit.
 
     Args:
-        found: range of each image, at least one, without `fault`.
+        found: range of each image, at least one.
 
     Raises:
-        UserError: the largest value is a little above a scale, or floats and integers have different ones.
+        UserError: no scale fits an image, the largest value is a little above a scale, or floats and integers have
+            different ones.
     """
+    if faults := {file: fault for file, values in found.items() if (fault := values.fault())}:
+        file, fault = next(iter(faults.items()))
+        raise UserError(
+            f"{file}: {fault}, as in {len(faults):,} of {len(found):,} images with more than 8 bits a channel; "
+            "expected 0 to 1, 0 to 255 or 0 to 65535: save all images with 8 bits a channel, or remove damaged ones"
+        )
     scales = {}
     for floats in (False, True):
         largest = max(

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from lightning_nn.data.text.reading_report import SHEETS, ReadingReport
 from lightning_nn.data.text.tables import Row
 from lightning_nn.data.text.unpacking import check_unpacked
 from lightning_nn.errors import UserError
@@ -20,8 +21,10 @@ _BATCH = 256  # rows of a Parquet file that are held in memory
 _SAMPLE = 100  # rows of a sheet that tell its width
 
 
-def parquet_rows(file: Path) -> Iterator[Row]:
+def parquet_rows(file: Path, report: ReadingReport | None = None) -> Iterator[Row]:
     """Yield the rows of a Parquet file as dictionaries; numbers of Hugging Face's ClassLabel become names.
+
+    The report gets nothing.
 
     Raises:
         UserError: damaged, too large once unpacked, or pyarrow is missing.
@@ -59,8 +62,10 @@ def _class_name(number: Any, names: list[str]) -> Any:
     return number
 
 
-def xlsx_rows(file: Path) -> Iterator[Row]:
+def xlsx_rows(file: Path, report: ReadingReport | None = None) -> Iterator[Row]:
     """Yield the rows of a workbook's first sheet that holds any; empty rows are skipped.
+
+    The report gets its name if there are several.
 
     Raises:
         UserError: damaged, protected, too large once unpacked, or openpyxl is missing.
@@ -69,19 +74,19 @@ def xlsx_rows(file: Path) -> Iterator[Row]:
     try:
         with zipfile.ZipFile(file) as archive:
             check_unpacked(file, sum(part.file_size for part in archive.infolist()))
-        with warnings.catch_warnings():  # on styles and extensions, which hold no text
-            warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        try:
+        with file.open("rb") as stream:  # by its name, openpyxl would refuse one that is not called .xlsx
+            with warnings.catch_warnings():  # on styles and extensions, which hold no text
+                warnings.simplefilter("ignore")
+                book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
             for sheet in book.worksheets:
                 rows = _sheet_rows(sheet, file.name)
                 if first := list(islice(rows, _SAMPLE)):
+                    if report is not None and len(book.worksheets) > 1:
+                        report.add(SHEETS, f"{sheet.title} of {file.name}")
                     width = max(len(row.cells) for row in first)
                     for place, cells, _ in chain(first, rows):
                         yield Row(place, [*cells, *[""] * (width - len(cells))])
                     return
-        finally:
-            book.close()
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{file} is damaged or not an Excel workbook: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,10 +12,13 @@ from lightning_nn.data.text.tables import Row
 from lightning_nn.errors import UserError, nearest
 
 _MANY = 20  # rows from which on repeated values are no coincidence
+_FEW = 6  # rows from which on a label that is not repeated is strange
+_NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*$")
 _ENDS = (("1", "2"), ("_1", "_2"), ("a", "b"), ("_a", "_b"))
 _PAIRS = (
     *((f"{name}{a}", f"{name}{b}") for name in ("text", "sentence", "question", "query", "q", "s") for a, b in _ENDS),
     *(("premise", "hypothesis"), ("query", "title"), ("question", "answer"), ("context", "response")),
+    *(("question", "sentence"), ("question", "passage"), ("question", "context"), ("query", "passage")),
 )
 
 
@@ -186,9 +190,10 @@ def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label:
     texts, labels = texts or [1 - labels[0]], labels or [1 - texts[0]]
     if labels[0] in texts:
         raise UserError(f"{place}: text and label can't be the same column, {labels[0] + 1}")
+    if label is None:
+        _check_header(rows, texts[0], labels[0], place)
     named = " and ".join(str(number + 1) for number in texts)
-    notes = [f"columns {named} (text) and {labels[0] + 1} (label), no header"]
-    return Columns(texts, labels[0], width, notes + _perhaps_header(rows, labels[0], place))
+    return Columns(texts, labels[0], width, [f"columns {named} (text) and {labels[0] + 1} (label), no header"])
 
 
 def _label_first(rows: Sequence[list[str]]) -> bool:
@@ -199,11 +204,14 @@ def _label_first(rows: Sequence[list[str]]) -> bool:
     return few < many and (shorter or (len(rows) >= _MANY and 2 * few <= many))
 
 
-def _perhaps_header(rows: Sequence[list[str]], label: int, place: str) -> list[str]:
-    labels = [row[label] for row in rows]
-    if len(rows) < _MANY or [value for value, count in Counter(labels).items() if count == 1] != labels[:1]:
-        return []
-    return [
-        f"the label {labels[0][:40]!r} occurs only at {place}; if that is a header, name its columns with "
-        "--data.text_column and --data.label_column"
-    ]
+def _check_header(rows: Sequence[list[str]], text: int, label: int, place: str) -> None:
+    """Refuse a first row that may be a header, because its label does not occur again, and each other one does."""
+    first = rows[0]
+    labels = Counter(row[label] for row in rows if row != first)
+    if len(rows) < _FEW or first[label] in labels or min(labels.values(), default=1) < 2 or _NUMBER.match(first[label]):
+        return
+    raise UserError(
+        f"{place}: the label {first[label][:40]!r} occurs only here. If this is a header, name its columns: "
+        f"--data.text_column {first[text][:40]!r} --data.label_column {first[label][:40]!r}; if not, give their "
+        f"numbers: --data.text_column {text + 1} --data.label_column {label + 1}"
+    )

@@ -165,7 +165,10 @@ def _parse(first: list[tuple[int, str]], dialect: _Dialect, size: int) -> tuple[
 def _is_quoted(first: list[tuple[int, str]], width: int, size: int) -> bool:
     """Return whether a program quoted tab-separated cells: they parse, and some would make no sense otherwise."""
     rows, valid = _parse(first, _Dialect("\t"), size)
-    if not valid or len({width or len(rows[0]), *map(len, rows)}) > 1:
+    if not valid:
+        return False
+    widths = {*map(len, rows[1:])}  # R leaves the names of rows without a name in the header
+    if {width or len(rows[0])} | widths != {len(rows[0])} and (width or widths != {len(rows[0]) + 1}):
         return False
     raw = [line.rstrip("\r\n").split("\t") for _, line in first if line.strip("\r\n")]
     if len({len(rows[0]), *map(len, raw)}) > 1:

@@ -281,4 +281,4 @@ def _on_splits(corpus: Corpus, texts: TextSet, *, splits_off: bool) -> Iterator[
         yield f"{texts.order_from} names classes without documents: {shorten(', '.join(unused))}"
     missing = [split for split in ("val", "test") if split not in texts.records]
     if splits_off and missing:
-        yield f"{' and '.join(missing)} split off from train, stratified by category: no such file"
+        yield f"{' and '.join(missing)} split off from train, stratified by category: no such file with labels"

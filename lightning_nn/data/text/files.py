@@ -12,7 +12,7 @@ from lightning_nn.data.class_folders import Classes
 from lightning_nn.data.text.class_names import ClassNames
 from lightning_nn.data.text.columns import Columns, find_columns, wanted_names
 from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.headers import LABEL_NAMES, SAMPLE
+from lightning_nn.data.text.headers import LABEL_NAMES, SAMPLE, find_header
 from lightning_nn.data.text.labels import Labels, are_numbers, check_single
 from lightning_nn.data.text.lines import DecodingError, check_encoding, decode, read_lines
 from lightning_nn.data.text.places import NAME_FILES, contents, documents, find_texts
@@ -87,6 +87,7 @@ class TextFiles:
         self._class_names: ClassNames | None = None
         self.columns = Columns([], "", 0, [])
         self._labels, self._by_key = Labels(self.report), False
+        self._trained: set[str] = set()
         if self._tables:
             self._choose_columns(text_column, label_column)
         for split in [split for split in self._tables if split != "train" and trains]:
@@ -140,6 +141,7 @@ class TextFiles:
         self.notes += self.columns.notes
         labels = [(row.place, value) for row, value in self._label_values(sample)]
         self._labels = Labels(self.report, numbers=are_numbers(value for _, value in labels))
+        self._trained = set(Labels(ReadingReport()).readable(labels))
         check_single((place, value) for place, value in labels if isinstance(value, str))
         if self._names_file:
             known = Labels(ReadingReport(), numbers=True)
@@ -152,14 +154,15 @@ class TextFiles:
         sample = self._sample(table)
         if not sample or isinstance(sample[0].cells, dict) != self._by_key:
             return
-        names = [name.strip().lower() for name in sample[0].cells] if isinstance(label, str) else []
+        is_named = isinstance(label, str) or find_header(sample) == 0
+        names = [name.strip().lower() for name in sample[0].cells] if is_named else []
         values = [("", value) for _, value in self._label_values(sample)]
-        if str(label).lower() in names:
-            unlabelled = bool(values) and not Labels(ReadingReport(), numbers=True).readable(values)
+        if values:  # -1 stands for none if train lacks it
+            unlabelled = not {*Labels(ReadingReport(), numbers=True).readable(values)} - ({"-1"} - self._trained)
         elif names:
             near = get_close_matches(str(label).lower(), names, 1, 0.7)
             unlabelled = not (near or set(LABEL_NAMES) & set(names)) and all(
-                str(text).lower() in names for text in self.columns.text
+                str(text).lower() in names for text in self.columns.text if isinstance(text, str)
             )
         else:
             unlabelled = all(len(row.cells) == self.columns.width - 1 for row in sample)

@@ -12,11 +12,11 @@ from lightning_nn.data.text.tables import Row
 TEXT_NAMES = (
     *("text", "review", "content", "sentence", "document", "comment", "body", "message", "description"),
     *("headline", "title", "query", "question", "tweet", "reviewtext", "utterance"),
-    *("文本", "正文", "内容", "评论", "句子", "标题"),
+    *("文本", "正文", "内容", "评论", "句子", "标题", "內容", "評論", "標題"),
 )
 LABEL_NAMES = (
     *("label", "category", "class", "target", "topic", "sentiment", "intent", "polarity", "rating", "labels"),
-    *("标签", "类别", "分类", "类目", "情感"),
+    *("标签", "类别", "分类", "类目", "情感", "標籤", "類別", "分類"),
 )
 KNOWN_NAMES = frozenset((*TEXT_NAMES, *LABEL_NAMES))
 MOST_TITLES = 20  # rows above a header
@@ -43,8 +43,10 @@ def without_titles(
     for row in sample[:start]:
         _add(report, TITLES, row)
     first = next(rows)
-    yield first
     header = first.cells
+    if isinstance(header, list) and {len(row.cells) for row in sample[start + 1 :]} == {len(header) + 1}:
+        first = first._replace(cells=["", *header])  # R names rows, but not their column
+    yield first
     for row in rows:
         if row.cells == header:
             _add(report, HEADERS, row)
@@ -71,9 +73,14 @@ def find_header(sample: Sequence[Row], wanted: Collection[str] = ()) -> int | No
 
 
 def _is_header(cells: list[str], below: Sequence[Row], wanted: Collection[str]) -> bool:
-    """Return whether a row has a name that the user gave, or a common one that does not occur again in its column."""
+    """Return whether a row names the columns.
+
+    It does if it has a name that the user gave, or a common one that does not occur again in its column, or if it
+    numbers the columns from 0, as pandas does.
+    """
     names = [cell.strip() for cell in cells]
-    if any(name in wanted for name in names):
+    numbered = names[1:] if names[0] == "" else names  # pandas writes an index without a name
+    if any(name in wanted for name in names) or (len(numbered) > 1 and numbered == [*map(str, range(len(numbered)))]):
         return True
     rows = [row.cells for row in below if isinstance(row.cells, list) and row.cells != cells]
     return any(

@@ -16,7 +16,7 @@ from lightning_nn.errors import UserError
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-_NOT_A_NUMBER = frozenset(("nan", "<na>", "nat"))
+_NOT_A_NUMBER = frozenset(("nan", "<na>", "nat", r"\n"))  # the last is what MySQL writes for NULL, in lower case
 _NOTHING = frozenset(("none", "null", "n/a", "na"))
 _SEPARATORS = (",", ";", "|", "，", "；", "、")
 

@@ -78,15 +78,22 @@ def read_lines(
     utf8, codec = False, encoding or "utf-8"
     for number, raw in enumerate(stream, 1):
         try:
-            line = raw.decode(codec) if number > 1 else decode(raw, encoding, name, lenient=lenient)
+            line = raw.decode(codec) if number > 1 else decode(raw, encoding, name, lenient=lenient, more=peek(stream))
         except UnicodeDecodeError:
-            line = decode(raw, encoding, name, number, after_utf8=utf8, lenient=lenient)
+            line = decode(raw, encoding, name, number, after_utf8=utf8, lenient=lenient, more=peek(stream))
         utf8 = utf8 or _wide(line) > 0
         yield number, _with_end(line, name, number) if number == 1 else line
 
 
 def decode(
-    raw: bytes, encoding: str | None, name: str, line: int = 1, *, after_utf8: bool = False, lenient: bool = False
+    raw: bytes,
+    encoding: str | None,
+    name: str,
+    line: int = 1,
+    *,
+    after_utf8: bool = False,
+    lenient: bool = False,
+    more: bytes = b"",
 ) -> str:
     """Decode the bytes of one or more lines.
 
@@ -96,7 +103,8 @@ def decode(
         name: of the file, for errors.
         line: number of the first line, from 1.
         after_utf8: whether earlier lines held multi-byte UTF-8, which bytes of another encoding rarely form.
-        lenient: see `read_lines`.
+        lenient: see `read_lines`; UTF-16 is refused all the same.
+        more: bytes after these, which also tell the encoding.
 
     Raises:
         UserError: see `read_lines`.
@@ -109,9 +117,11 @@ def decode(
     try:
         text = raw.decode(codec)
     except UnicodeDecodeError as error:
-        if lenient:
+        if lenient and not raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return raw.decode(codec, "surrogateescape")
-        suggested = _suggest(raw, encoding, first=line == 1, after_utf8=after_utf8)
+        more = more.rpartition(b"\n")[0]
+        is_utf8 = "\ufffd" not in more.decode("utf-8", "replace")
+        suggested = _suggest(raw if is_utf8 else raw + more, encoding, first=line == 1, after_utf8=after_utf8)
         line += raw.count(b"\n", 0, error.start)
         column = error.start - raw.rfind(b"\n", 0, error.start)
         raise DecodingError(
@@ -123,6 +133,11 @@ def decode(
         remedy = _remedy(encoding, _suggest(raw, encoding, first=True, after_utf8=False))
         raise UserError(f"{name}:1: {text.count(chr(0))} of {len(text)} characters are NUL; {remedy}")
     return text
+
+
+def encoding_remedy(raw: bytes, encoding: str) -> str:
+    """Return what to do about some bytes that are not in the stated encoding."""
+    return _remedy(encoding, _suggest(raw, encoding, first=False, after_utf8=False))
 
 
 def _suggest(raw: bytes, encoding: str | None, *, first: bool, after_utf8: bool) -> str | None:

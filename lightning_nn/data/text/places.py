@@ -133,12 +133,23 @@ def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> di
 
 
 def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
-    """Find the .txt files of each class in each split."""
-    places = find_splits(folder, (".txt",), "text", notes)
-    found = find_classes(folder, places, (".txt",), "text", notes)
+    """Find the .txt files of each class in each split; if there are none, those without a suffix (20 Newsgroups)."""
+    for suffix in (".txt", ""):
+        remarks: list[str] = []
+        places = find_splits(folder, (suffix,), "text", remarks)
+        found = find_classes(folder, places, (suffix,), "text", remarks)
+        if found["train"]:
+            break
+    notes += remarks
     for split, place in places.items():
         if not found[split] and split != "train":
             raise UserError(f"{place} has no class folders with .txt files{contents(place)}")
+    for files in [files for classes in found.values() for files in classes.values()]:
+        if len(named := [file for file in files if is_exact(file)]) > 1:
+            raise UserError(
+                f"{named[0].parent}: {named[0].name} and {named[1].name} are the splits of a data set, not texts of a "
+                f"class; give their folder: --data.path {named[0].parent}"
+            )
     for file in documents(found):
         if not file.is_file():
             raise UserError(f"{file} is a broken link or not a file; remove it")

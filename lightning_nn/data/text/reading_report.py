@@ -8,6 +8,7 @@ NO_WORDS = "no_words"
 EMPTY_CLASSES = "empty_classes"
 UNESCAPED = "unescaped"
 UNCERTAIN_BREAKS = "uncertain_breaks"
+SHEETS = "sheets"
 TITLES = "titles"
 HEADERS = "headers"
 FOOTERS = "footers"
@@ -19,6 +20,7 @@ DOUBTFUL = "doubtful"
 
 # {s} is the "s" of the plural; in the order of the notes.
 SENTENCES = {
+    SHEETS: "{count} workbook{s} with several sheets, of which the first that holds rows is read",
     TITLES: "skipped: {count} row{s} above the header",
     HEADERS: "skipped: the header, repeated {count} time{s}",
     FOOTERS: "skipped: {count} footer{s} such as a total",

@@ -10,7 +10,7 @@ from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
 from lightning_nn.data.text.delimited import csv_rows, tsv_rows
 from lightning_nn.data.text.headers import SAMPLE, without_titles
 from lightning_nn.data.text.json_tables import json_line_rows, json_rows
-from lightning_nn.data.text.lines import UNDECODED, read_lines
+from lightning_nn.data.text.lines import UNDECODED, encoding_remedy, read_lines
 from lightning_nn.data.text.reading_report import BAD_BYTES, ReadingReport
 from lightning_nn.data.text.signatures import peek, refuse_binary
 from lightning_nn.data.text.tables import BadRowError, Lines, Row
@@ -72,7 +72,7 @@ def read_rows(
         raise UserError(f"{file}: unknown kind of file; known are {', '.join(SUFFIXES)}")
     if form in BINARY:
         _check_kind(form, file)
-        yield from without_titles(BINARY[form](file), wanted, report)
+        yield from without_titles(BINARY[form](file, report), wanted, report)
         return
     with opened(file) as stream:
         yield from stream_rows(stream, file.name, encoding, form, wanted=wanted, lenient=lenient, report=report)
@@ -132,12 +132,10 @@ def _without_errors(rows: Iterator[Row]) -> Iterator[Row]:
 def _with_bad_bytes(rows: Iterator[Row], encoding: str) -> Iterator[Row]:
     """Put an error in place of a row with bytes that could not be decoded."""
     for row in rows:
-        if any(isinstance(cell, str) and UNDECODED.search(cell) for cell in _cells(row)):
-            yield Row(
-                row.place,
-                _without_undecoded(row.cells),
-                BadRowError(f"{row.place}: bytes that are not {encoding} (another --data.encoding?)", BAD_BYTES),
-            )
+        if bad := [cell for cell in _cells(row) if isinstance(cell, str) and UNDECODED.search(cell)]:
+            remedy = encoding_remedy("\n".join(bad).encode(encoding, "surrogateescape"), encoding)
+            error = BadRowError(f"{row.place}: bytes that are not {encoding}; {remedy}", BAD_BYTES)
+            yield Row(row.place, _without_undecoded(row.cells), error)
         else:
             yield row
 

@@ -110,8 +110,11 @@ def test_the_scale_comes_from_the_cache_or_from_a_trained_model(tmp_path, monkey
 def test_values_that_no_scale_fits_are_named(tmp_path):
     for name in ("a", "b"):
         put(tmp_path / name, (0.25, 0.5, 0.75, 1), np.float32)
+    first = prepared(tmp_path)
     put(tmp_path / "a", (-1, np.nan, 1e6), np.float32)
-    data = prepared(tmp_path)
+    with pytest.raises(UserError, match=r"-1\.tif: the value -1 is negative, as in 3 of 11 images .* 8 bits a channel"):
+        prepared(tmp_path)
+    data = prepared(tmp_path, first.processor)
     assert pixels(data) == {"a": [64, 128, 191, 255], "b": [64, 128, 191, 255]}
     note = next(note for note in data.notes if note.startswith("skipped, 3 of 11"))
     for piece in ("-1.tif: can't be read as an image (the value -1 is negative", "not a finite number", "above 65535"):

@@ -150,13 +150,24 @@ def test_a_headerless_table_whose_classes_are_named_beside_is_read_as_published(
         TextFiles(tmp_path)
 
 
-@pytest.mark.parametrize("names", ["text_a\ttext_b", "sentence1\tsentence2", "premise\thypothesis", "query\ttitle"])
+@pytest.mark.parametrize(
+    "names", ["text_a\ttext_b", "sentence1\tsentence2", "premise\thypothesis", "query\ttitle", "question\tsentence"]
+)
 def test_pairs_of_texts_are_refused_or_joined_when_named(tmp_path: Path, names: str) -> None:
     file = table(tmp_path, "a.tsv", f"{names}\tlabel\n一\t二\t1\n三\t四\t0\n")
     joined = names.replace("\t", ",")
     with pytest.raises(UserError, match=rf"are a pair of texts.*--data\.text_column {joined}"):
         TextFiles(file)
     assert pairs(file, text_column=joined) == [("一\n二", "1"), ("三\n四", "0")]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_names_of_rows_that_r_writes_have_no_header(tmp_path: Path, suffix: str) -> None:
+    rows = '"text","label"\n"1","一","x"\n"2","二","y"\n'
+    assert pairs(table(tmp_path, f"a.{suffix}", rows.replace(",", "\t") if suffix == "tsv" else rows)) == [
+        ("一", "x"),
+        ("二", "y"),
+    ]
 
 
 def test_label_studio_s_full_export_is_named(tmp_path: Path) -> None:

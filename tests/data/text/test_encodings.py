@@ -28,6 +28,17 @@ def test_the_encoding_is_the_one_that_decodes_to_sense(text: str, encoding: str)
     assert suggest_encoding(text.encode(encoding)) == encoding
 
 
+def test_the_lines_below_a_short_header_tell_its_encoding(tmp_path: Path) -> None:
+    rows = "評論,標籤\n" + "這家店的服務很差，菜不新鮮。,差\n" * 9
+    (tmp_path / "a.csv").write_bytes(rows.encode("big5"))
+    with pytest.raises(UserError, match=r"a\.csv:1: .*--data\.encoding big5"):
+        TextFiles(tmp_path / "a.csv")
+    rows = "text,label\nxna\xefve,a\n".encode("latin-1") + "naïve,b\n".encode() * 20
+    (tmp_path / "a.csv").write_bytes(rows)
+    with pytest.raises(UserError, match=r"a\.csv:2: .*--data\.encoding cp1252; to leave such rows out"):
+        TextFiles(tmp_path / "a.csv")
+
+
 def test_english_with_curved_quotes_is_not_told_to_be_chinese(tmp_path: Path) -> None:
     for name in ("x/1.txt", "y/1.txt"):
         (tmp_path / name).parent.mkdir()

@@ -247,14 +247,64 @@ def test_columns_without_names_go_by_number(tmp_path: Path) -> None:
     assert read(path, text_column="3", label_column="2")["train"] == [("一", "x"), ("二", "y")]
 
 
-def test_a_header_that_looks_like_a_record_is_noted(tmp_path: Path) -> None:
-    rows = "phrase,mood\n" + "".join(f"文本{i},{'xy'[i % 2]}\n" for i in range(30))
-    files = TextFiles(write(tmp_path, {"a.csv": rows}) / "a.csv")
-    list(files.records()["train"])
-    assert len(files.notes) == 2
-    assert files.notes[0] == "columns 1 (text) and 2 (label), no header"
-    assert files.notes[1].startswith("the label 'mood' occurs only at a.csv:1; if that is a header")
-    assert read(tmp_path / "a.csv", text_column="phrase")["train"][0] == ("文本0", "x")
+@pytest.mark.parametrize("again", ["", "phrase,mood\n"])
+@pytest.mark.parametrize("size", [6, 30])
+def test_a_header_that_looks_like_a_record_is_refused_and_read_once_it_is_named(
+    tmp_path: Path, size: int, again: str
+) -> None:
+    rows = [f"文本{i},{'xy'[i % 2]}\n" for i in range(size)]
+    path = write(tmp_path, {"a.csv": "".join(["phrase,mood\n", *rows[:4], again, *rows[4:]])}) / "a.csv"
+    with pytest.raises(
+        UserError,
+        match=r"a\.csv:1: the label 'mood' occurs only here.* --data\.text_column 'phrase' --data\.label_column 'mood'"
+        r"; if not, .* --data\.text_column 1 --data\.label_column 2",
+    ):
+        read(path)
+    assert read(path, text_column="phrase", label_column="mood")["train"][0] == ("文本0", "x")
+    assert read(path, text_column="1", label_column="2")["train"][0] == ("phrase", "mood")
+
+
+def test_columns_that_pandas_numbers_are_names(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.csv": ",0,1\n0,文本,x\n1,文字,y\n"}) / "a.csv"
+    with pytest.raises(UserError, match=r"which column is the text\? There are: , 0, 1; use --data\.text_column NAME"):
+        read(path)
+    assert read(path, text_column="0", label_column="1")["train"] == [("文本", "x"), ("文字", "y")]
+
+
+def test_files_without_a_suffix_are_texts_where_none_is_called_txt(tmp_path: Path) -> None:
+    names = [f"20news-bydate-{split}/{group}/{n}" for split in ("train", "test") for group in "ab" for n in (51060, 7)]
+    found = read(write(tmp_path, dict.fromkeys(names, "From: x\n\ntext")))
+    assert {split: [label for _, label in texts] for split, texts in found.items()} == {
+        "train": ["a", "a", "b", "b"],
+        "test": ["a", "a", "b", "b"],
+    }
+    with pytest.raises(UserError, match="is a PNG picture"):
+        read(write(tmp_path / "c", {"a/1": b"\x89PNG\r\n\x1a\n", "b/1": b"\x89PNG\r\n\x1a\n"}))
+
+
+def test_tables_of_data_sets_are_no_texts_of_a_class(tmp_path: Path) -> None:
+    tables = {f"{name}/data/{split}.txt": "文本\tx\n文字\ty\n" for name in "ab" for split in ("train", "dev")}
+    with pytest.raises(UserError, match=r"dev\.txt and train\.txt are the splits of.*--data\.path \S+/a/data"):
+        read(write(tmp_path, tables))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "options"),
+    [
+        ("text,label\na,1\nb,0\n", "text,label\nc,-1\nd,-1\n", {}),
+        ("a\tx\nb\ty\n", "a\t\nb\t\n", {}),
+        ("g,1,,a\ng,0,*,b\n", "index,sentence\n0,c\n1,d\n", {"text_column": "4", "label_column": "2"}),
+    ],
+)
+def test_a_split_without_labels_is_left_out(tmp_path: Path, train: str, test: str, options: dict[str, str]) -> None:
+    suffix = "tsv" if "\t" in train else "csv"
+    path = write(tmp_path, {f"train.{suffix}": train, f"test.{suffix}": test})
+    assert list(read(path, **options)) == ["train"]
+
+
+def test_a_label_of_minus_one_that_train_has_is_one(tmp_path: Path) -> None:
+    path = write(tmp_path, {"train.csv": "text,label\na,1\nb,-1\n", "test.csv": "text,label\nc,-1\n"})
+    assert read(path)["test"] == [("c", "-1")]
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "big5"])

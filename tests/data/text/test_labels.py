@@ -39,7 +39,7 @@ def test_other_spellings_are_counted_once() -> None:
     assert report.counts == {SPELLINGS: (2, ["1.0 as 1", "true as True"])}
 
 
-@pytest.mark.parametrize("value", ["", " ", "nan", "NaN", None, float("nan"), float("inf"), [], "[]", "<NA>"])
+@pytest.mark.parametrize("value", ["", " ", "nan", "NaN", r"\N", None, float("nan"), float("inf"), [], "[]", "<NA>"])
 def test_what_means_no_label_is_none(value: Any) -> None:
     with pytest.raises(UserError, match=r"^a\.csv:2: .*; add one or remove the row"):
         Labels(ReadingReport()).read(value, "a.csv:2")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from lightning_nn.data.processor import Record
@@ -187,6 +189,27 @@ def test_a_workbook(tmp_path: Path) -> None:
         read(tmp_path / "a.txt")
     with pytest.raises(UserError, match="needs a file"):
         read("-", form="xlsx")
+
+
+def test_a_parquet_table(tmp_path: Path) -> None:
+    table = pyarrow.table({"text": ["一", None], "n": [1.0, 2.0]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    records, said = read(tmp_path / "a.parquet", "text")
+    assert said == f"text: text of {tmp_path / 'a.parquet'}, as in training"
+    assert [record.cells for record in records] == [{"text": "一", "n": 1.0}, {"text": None, "n": 2.0}]
+    assert raws(records) == ["一", ""] and errors(records) == ["", "a.parquet, row 2: no text in text"]
+    (tmp_path / "a.parquet").rename(tmp_path / "a.bin")
+    assert raws(read(tmp_path / "a.bin", "text", form="parquet")[0]) == ["一", ""]
+
+
+def test_a_table_in_another_encoding_is_told_which(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "text,label\nGröße und Maße für Öl,x\n", "cp1252")
+    records, _ = read(file, "text")
+    assert errors(records) == [
+        f"{file}:2: bytes that are not utf-8; if this is a Western file, use --data.encoding cp1252"
+    ]
+    with pytest.raises(UserError, match=r"a\.txt:1: byte 0xff .*--data\.encoding utf-16$"):
+        read(write(tmp_path / "a.txt", "文本\n文字\n", "utf-16"))
 
 
 def test_binary_files_are_refused_by_their_bytes(tmp_path: Path) -> None:

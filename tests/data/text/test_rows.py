@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from lightning_nn.data.text.files import TextFiles
+from lightning_nn.data.text.reading_report import ReadingReport
 from lightning_nn.data.text.rows import form_of, read_rows
 from lightning_nn.errors import UserError
 
@@ -75,6 +76,18 @@ def test_a_workbook_is_the_rows_of_its_first_sheet(tmp_path: Path) -> None:
     assert [tuple(record) for record in TextFiles(file).records()["train"]] == [
         ("一", "1", "b.xlsx:2"),
         ("二", "2", "b.xlsx:3"),
+    ]
+
+
+def test_a_workbook_by_another_name_and_with_several_sheets(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["text", "label"], ["一", 1]):
+        book.create_sheet("Daten" if len(book.worksheets) == 1 else "More").append(row)
+    book.save(tmp_path / "a.bin")
+    report = ReadingReport()
+    assert [row.cells for row in read_rows(tmp_path / "a.bin", form="xlsx", report=report)] == [["text", "label"]]
+    assert [*report.notes()] == [
+        "1 workbook with several sheets, of which the first that holds rows is read (Daten of a.bin)"
     ]
 
 
