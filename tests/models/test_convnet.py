@@ -15,11 +15,16 @@ from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
 from lightning_nn.layers.normalize import Normalize
 from tests.commands import command
-from tests.contract import one_batch, trainer
+from tests.contract import check_export, one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
 SIZE = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+EVERY_KIND = [
+    *("whitening 2", "gelu", "conv 8 3 padding=1", "batch_norm", "leaky_relu 0.1", "max_pool 2 stride=1"),
+    *("residual conv 8 3 padding=1, batch_norm, relu", "elu", "avg_pool 2", "conv 8 3 groups=2", "tanh"),
+    *("dropout 0.1", "global_max_pool", "linear 16", "sigmoid"),
+]
 
 
 def train(folder: Path, epochs: int, **arguments: object) -> tuple[ConvNet, float]:
@@ -48,14 +53,16 @@ def test_from_zeros_only_the_last_bias_moves(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_layer_trains(tmp_path: Path) -> None:
-    layers = [
-        *("whitening 2", "gelu", "conv 8 3 padding=1", "batch_norm", "leaky_relu 0.1", "max_pool 2 stride=1"),
-        *("residual conv 8 3 padding=1, batch_norm, relu", "elu", "avg_pool 2", "conv 8 3 groups=2", "tanh"),
-        *("dropout 0.1", "global_max_pool", "linear 16", "sigmoid"),
-    ]
-    model, accuracy = train(tmp_path, 8, layers=layers)
+    model, accuracy = train(tmp_path, 8, layers=EVERY_KIND)
     assert accuracy > 0.6, accuracy
     assert all(p.any() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [EVERY_KIND, ["relu", "global_avg_pool"], None])
+def test_every_kind_of_layer_is_exported(layers: list[str] | None) -> None:
+    batch = ImageBatch(torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8))
+    check_export(ConvNet(**SIZE, layers=layers).eval(), batch)
 
 
 # ---------------------------------------------------------------------- measured on training images
