@@ -1,4 +1,4 @@
-"""Short runs for tests: a quiet trainer, a whole split as one batch, and comparison of models and predictions."""
+"""Short runs for tests: a quiet trainer, a whole split as one batch, comparison of models, predictions and exports."""
 
 from __future__ import annotations
 
@@ -52,3 +52,28 @@ def to_plain(prediction: Any) -> Any:
     if isinstance(prediction, list | tuple):
         return [to_plain(each) for each in prediction]
     return prediction.tolist() if isinstance(prediction, Tensor | np.ndarray | np.generic) else prediction
+
+
+def check_export(model: Any, batch: Any) -> None:
+    """Require the same of `torch.export`, and of onnxruntime, for three samples and for the whole batch.
+
+    Args:
+        model: in evaluation mode.
+        batch: at least three samples, without what `forward` doesn't read.
+    """
+    import onnxruntime  # type: ignore[import-untyped]
+
+    few = batch.select([0, 1, 2])
+    samples = torch.export.Dim("samples", min=1, max=4096)  # torch 2.6 wants an end
+    dynamic = {"batch": type(few)(*(None if each is None else {0: samples} for each in few))}
+    program = torch.export.export(model, (few,), dynamic_shapes=dynamic, strict=False)
+    onnx = torch.onnx.export(program, dynamo=True, verbose=False)
+    assert onnx is not None
+    session = onnxruntime.InferenceSession(onnx.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for some in (few, batch):
+        expected = model(some)
+        torch.testing.assert_close(program.module()(some), expected)
+        given = [each.numpy() for each in some if each is not None]
+        names = [each.name for each in session.get_inputs()]
+        (found,) = session.run(None, dict(zip(names, given, strict=True)))
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)

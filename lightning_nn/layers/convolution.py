@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.whitening import Whitening
 
 Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
@@ -96,7 +97,7 @@ def _global_max_pool(shape: Shape) -> Made:
 
 
 def _batch_norm(shape: Shape, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> Made:
-    norm = (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0], eps=eps, momentum=momentum)
+    norm = BatchNorm(shape[0], eps, momentum)
     norm.weight.requires_grad_(scale)
     return norm, shape
 

@@ -10,6 +10,7 @@ lost. The layers are a list in a recipe; by default a small LeNet (LeCun et al. 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.convolution import build, layer_table, sequential
+from lightning_nn.layers.dense import dense_classifier
 from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.receptive_field import receptive_fields
@@ -111,6 +113,18 @@ class ConvNet(Classifier):
         """Compute logits z, (B, K)."""
         x = self.normalize(batch.image)  # (B, C, H, W)
         return self.head(self.body(x)) * self.logit_scale  # (B, F), (B, K)
+
+    @torch.no_grad()
+    def dense(self) -> nn.Sequential:
+        """Return a copy for larger images, uint8 or float (B, C, H, W): logits at every place, (B, K, H', W').
+
+        Raises:
+            UserError: see `dense_classifier`.
+        """
+        chain = nn.Sequential(deepcopy(self.normalize), *dense_classifier(self.layers))
+        for parameter in chain[-1].parameters():
+            parameter.mul_(self.logit_scale)
+        return chain.train(self.training)
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: output, parameters, and those of a fully connected layer of the same width."""

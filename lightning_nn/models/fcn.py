@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.normalize import normalize
 from lightning_nn.layers.upsampling import Upsampling
 from lightning_nn.settings import Optimizer
@@ -73,19 +74,6 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     layer = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return nn.Sequential(layer, BatchNorm(outputs), nn.ReLU())
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that uses its running statistics where a batch has one value a channel, which has none.
-
-    The coarsest map of a single image of 32 x 32 pixels is one cell; torch raises an error in training.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise, (B, C, H, W) to the same."""
-        if self.training and input.numel() == self.num_features:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(input)
 
 
 class FCN(Segmentation):

@@ -15,11 +15,16 @@ from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
 from lightning_nn.layers.normalize import Normalize
 from tests.commands import command
-from tests.contract import one_batch, trainer
+from tests.contract import check_export, one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
 SIZE = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+EVERY_KIND = [
+    *("whitening 2", "gelu", "conv 8 3 padding=1", "batch_norm", "leaky_relu 0.1", "max_pool 2 stride=1"),
+    *("residual conv 8 3 padding=1, batch_norm, relu", "elu", "avg_pool 2", "conv 8 3 groups=2", "tanh"),
+    *("dropout 0.1", "global_max_pool", "linear 16", "sigmoid"),
+]
 
 
 def train(folder: Path, epochs: int, **arguments: object) -> tuple[ConvNet, float]:
@@ -48,14 +53,64 @@ def test_from_zeros_only_the_last_bias_moves(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_layer_trains(tmp_path: Path) -> None:
-    layers = [
-        *("whitening 2", "gelu", "conv 8 3 padding=1", "batch_norm", "leaky_relu 0.1", "max_pool 2 stride=1"),
-        *("residual conv 8 3 padding=1, batch_norm, relu", "elu", "avg_pool 2", "conv 8 3 groups=2", "tanh"),
-        *("dropout 0.1", "global_max_pool", "linear 16", "sigmoid"),
-    ]
-    model, accuracy = train(tmp_path, 8, layers=layers)
+    model, accuracy = train(tmp_path, 8, layers=EVERY_KIND)
     assert accuracy > 0.6, accuracy
     assert all(p.any() for p in model.parameters())
+
+
+def test_a_batch_of_one_sample_can_be_trained_on() -> None:
+    """With one value a channel, which has no variance."""
+    layers = ["conv 4 8", "batch_norm", "relu", "flatten", "linear 6", "batch_norm", "relu"]
+    model, data = ConvNet(**SIZE, layers=layers), Digits()
+    model.measure(one_batch(data))
+    means = model.training_means(one_batch(data).select([0]))
+    means.sums["loss"].backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        ["conv 8 3", "relu", "max_pool 2", "conv 8 2", "flatten", "relu", "linear 16", "batch_norm", "relu", "dropout"],
+        ["whitening 3", "gelu", "avg_pool 2", "global_max_pool", "linear 16", "relu"],
+        ["conv 8 3", "batch_norm", "relu", "max_pool 2", "residual conv 8 1, relu", "global_avg_pool"],
+    ],
+)
+def test_a_trained_net_turned_into_a_dense_classifier_gives_the_same_answers(tmp_path: Path, layers: list[str]) -> None:
+    """On an image as on every window of a larger one, two pixels apart as the pooling has it."""
+    model, _ = train(tmp_path, 3, layers=layers, logit_scale=0.5)
+    model.double().eval()
+    images = one_batch(Digits()).image[:60]
+    with torch.no_grad():
+        dense = model.dense()
+        torch.testing.assert_close(dense(images)[:, :, 0, 0], model(ImageBatch(images)))
+        canvas = torch.cat([torch.cat([*row], 2) for row in images.view(6, 10, 1, 8, 8)], 1)  # (1, 48, 80)
+        places = dense(canvas[None])[0]
+        assert places.shape == (10, 21, 37)
+        windows = canvas.unfold(1, 8, 2).unfold(2, 8, 2).flatten(1, 2).transpose(0, 1)  # (places, 1, 8, 8)
+        torch.testing.assert_close(places.flatten(1).T, model(ImageBatch(windows)))
+
+
+def test_a_default_net_with_borders_is_dense_too_and_a_copy() -> None:
+    model, images = ConvNet(**SIZE).eval(), one_batch(Digits()).image[:60]
+    dense = model.dense()
+    torch.testing.assert_close(dense(images)[:, :, 0, 0], model(ImageBatch(images)))
+    before = model(ImageBatch(images))
+    for parameter in dense.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(model(ImageBatch(images)), before)
+
+
+def test_statistics_of_each_place_make_no_dense_classifier() -> None:
+    with pytest.raises(UserError, match="'batch_norm' between flatten and a linear layer"):
+        ConvNet(**SIZE, layers=["conv 4 3", "flatten", "batch_norm"]).dense()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [EVERY_KIND, ["relu", "global_avg_pool"], None])
+def test_every_kind_of_layer_is_exported(layers: list[str] | None) -> None:
+    batch = ImageBatch(torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8))
+    check_export(ConvNet(**SIZE, layers=layers).eval(), batch)
 
 
 # ---------------------------------------------------------------------- measured on training images

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lightning_nn import FCN, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.models.fcn import STRIDES, SmallBody
+from tests.contract import check_export
 
 SMALL: Any = {"channels": 3, "num_classes": 4, "first_channels": 4}
 
@@ -69,6 +70,13 @@ def test_a_single_small_image_can_be_trained_on() -> None:
     means = model.training_means(images(32, 32, 1)._replace(mask=torch.ones(1, 32, 32, dtype=torch.uint8)))
     means.sums["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("learned", [True, False])
+def test_every_stride_is_exported(stride: Any, learned: bool) -> None:
+    check_export(FCN(**SMALL, stride=stride, learned_upsampling=learned).eval(), images(37, 70, 4))
 
 
 def test_ignored_pixels_change_neither_loss_nor_gradient() -> None:

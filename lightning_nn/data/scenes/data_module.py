@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
@@ -38,6 +39,7 @@ class Scenes(LabeledImages):
         size: height and width in pixels, at least 32.
         seed: of the pictures, which are the same on every machine; the splits are generated independently.
         batch_size: pictures in a batch of one process; "all" is the whole set.
+        augment: random changes of training pictures, and of their masks with them.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Scenes(LabeledImages):
         size: int = 64,
         seed: int = 0,
         batch_size: BatchSize = 32,
+        augment: Augment = NO_AUGMENT,
     ) -> None:
-        super().__init__(batch_size, balanced=False)
+        super().__init__(batch_size, balanced=False, augment=augment)
         self.sizes = dict(zip(SPLITS, (train_size, val_size, test_size), strict=True))
         for split, number in self.sizes.items():
             if number < 1:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import IGNORED
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, read_image
@@ -41,6 +42,7 @@ class SegmentationData(LabeledDataModule):
         test_fraction: fraction of all images to split off for testing if there is no such split.
         split_seed: seed of the random split.
         batch_size: images in a batch of one process; "all" is the whole set.
+        augment: random changes of training images, and of their masks with them.
         max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
     """
 
@@ -54,6 +56,7 @@ class SegmentationData(LabeledDataModule):
         test_fraction: float = 0.1,
         split_seed: int = 0,
         batch_size: BatchSize = 8,
+        augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
@@ -64,7 +67,7 @@ class SegmentationData(LabeledDataModule):
         super().__init__(batch_size, balanced=False)
         self.path, self.classes = path, classes
         self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
-        self.max_pixels = max_pixels
+        self.max_pixels, self.augment = max_pixels, Augment.of(augment)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lightning_nn.data.scenes.drawing import CLASSES, Pictures, draw_scenes
 from lightning_nn.data.scenes.layout import ABSENT, COLOURS, KINDS, lay_out
 from lightning_nn.data.scenes.random_numbers import mix, streams, uniform
 from lightning_nn.errors import UserError
+from tests.commands import command
 
 K = len(CLASSES)
 
@@ -159,6 +161,18 @@ def test_a_model_of_masks_gets_the_class_of_each_pixel() -> None:
     np.testing.assert_array_equal(batch.mask, whole.mask[[3, 1]])
     assert data.class_counts == np.bincount(whole.mask.ravel(), minlength=K).tolist()
     assert data.summary[1] == ("train", "20", "8", "3 x 32 x 32")
+
+
+def test_masks_follow_the_augmentation_of_their_pictures(tmp_path: Path) -> None:
+    data = scenes(MaskBatch, size=32, augment={"flip": "random"})
+    (batch,) = data.train_dataloader()
+    found = data.augmented(batch)
+    mirrored = (found.image == batch.image.flip(3)).flatten(1).all(1)
+    assert 0 < int(mirrored.sum()) < len(mirrored)
+    assert torch.equal(found.mask, torch.where(mirrored[:, None, None], batch.mask.flip(2), batch.mask))
+    argv = ("fit", "--model", "fcn", "--data.train_size", "32", "--data.augment.rotate", "9", "--name", "r")
+    command(*argv, "--data.show", cwd=tmp_path).ok()
+    assert (tmp_path / "logs/fcn/r/augmented.png").is_file()
 
 
 def test_masks_are_part_of_what_a_split_holds() -> None:

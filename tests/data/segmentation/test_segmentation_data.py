@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_nn import FCN, SegmentationData, UserError
+from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.data.segmentation.mask_reading import read_class_table
 from tests.contract import trainer
@@ -108,6 +110,16 @@ def test_batches_of_unequal_sizes_are_padded_with_what_counts_for_nothing(tmp_pa
 
 
 # ---------------------------------------------------------------------- classes
+
+
+def test_masks_follow_the_augmentation_of_their_images(tmp_path: Path) -> None:
+    write(tmp_path / "images", tmp_path / "masks", [str(i) for i in range(20)])
+    data = SegmentationData(str(tmp_path), batch_size="all", augment=Augment(flip="random"))
+    (batch,) = data.train_dataloader()
+    found = data.augmented(batch)
+    mirrored = (found.image == batch.image.flip(3)).flatten(1).all(1)
+    assert 0 < int(mirrored.sum()) < len(mirrored)
+    assert torch.equal(found.mask, torch.where(mirrored[:, None, None], batch.mask.flip(2), batch.mask))
 
 
 def test_masks_in_colours(tmp_path: Path) -> None:
