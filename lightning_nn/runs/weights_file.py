@@ -1,0 +1,81 @@
+"""Weights from elsewhere: files of tensors by name, which don't say what model they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import Checkpoint, missing, read_plain
+from lightning_nn.runs.patience import patience
+
+KnownWeights = Literal["imagenet", "embedded"]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """An open file of tensors, such as a state dict of torchvision.
+
+    Attributes:
+        path: the file.
+        state_dict: the tensors by name.
+        about: what the header of a .safetensors file says of them.
+    """
+
+    path: Path
+    state_dict: dict[str, Tensor] = field(repr=False)
+    about: str = ""
+
+    def processor(self) -> None:
+        """Return None: it has no processor of raw input."""
+
+
+def open_weights(path: Path) -> Checkpoint | WeightsFile:
+    """Open a checkpoint of ours, a state dict (.pth, .pt) or a .safetensors file, without running code in it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds anything else.
+    """
+    if path.suffix == ".safetensors":
+        return _open_safetensors(path)
+    content = read_plain(path)
+    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+        return WeightsFile(path, dict(content))
+    return Checkpoint.of(content, path)
+
+
+def _open_safetensors(path: Path) -> WeightsFile:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(missing(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+            return WeightsFile(path, weights, " ".join((file.metadata() or {}).values()))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or no .safetensors file ({error}); use another one") from None
+
+
+def download_weights(url: str) -> Path:
+    """Download a file to torch's cache unless it is there, and check it by the digits of its hash in its name.
+
+    Raises:
+        UserError: it can't be downloaded; the message says where to put it.
+    """
+    folder, name = Path(torch.hub.get_dir(), "checkpoints"), url.rpartition("/")[2]
+    if not (folder / name).is_file():
+        digits = Path(name).stem.rpartition("-")[2]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with patience(30):
+                torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=digits)
+        except (OSError, RuntimeError, HTTPException) as error:
+            reason, other = " ".join(str(error).split()), f"get {name} another way and put it into {folder}"
+            raise UserError(f"can't download {url} ({reason}): {other}") from None
+    return folder / name
