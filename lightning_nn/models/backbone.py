@@ -89,7 +89,7 @@ class BackboneClassifier(FineTuning, Classifier):
         num_classes: number of classes, K.
         network: alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50, squeezenet1_1, mobilenet_v1,
             mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
-        multiplier: share of the channels of mobilenet_v1, above 0.
+        multiplier: share of the channels of mobilenet_v1, above 0; the others have no such setting.
         resize: pixels to which the shorter side of images is scaled within the model; null: as they come.
         stem: full: as in the paper. small: the first two halvings are left out, for 16 times as many places in all
             later layers. auto: small for images of up to 32 pixels (inception_v3: 74; vgg16: never).
@@ -240,10 +240,10 @@ def make_network(network: Network, num_classes: int, multiplier: float = 1.0) ->
     """Make a network with random weights.
 
     Raises:
-        UserError: the multiplier is not above 0, or not for this network.
+        UserError: the multiplier is not above 0.
     """
-    if multiplier <= 0 or (multiplier != 1 and network != "mobilenet_v1"):
-        raise UserError(f"multiplier is {multiplier}; it must be above 0, and 1 for all networks but mobilenet_v1")
+    if multiplier <= 0:
+        raise UserError(f"multiplier is {multiplier}; it must be above 0")
     if network == "mobilenet_v1":
         return MobileNetV1(num_classes, multiplier)
     options = {"aux_logits": False, "init_weights": True} if FORMS[network].auxiliary else {}

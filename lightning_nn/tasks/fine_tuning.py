@@ -76,6 +76,7 @@ class FineTuning(Task):
         self.layers, self._frozen_first, self._unfreeze_at = layers, layers[:first_trained], unfreeze_at
         self._body_lr, self._freeze_statistics = body_lr, freeze_statistics
         self._frozen: list[str] = []
+        self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
         self.register_buffer("pretrained", torch.zeros(1, dtype=torch.bool))
 
     # ------------------------------------------------------------------ what is frozen
@@ -83,13 +84,13 @@ class FineTuning(Task):
     def _modules_of(self, layers: Iterable[str]) -> list[nn.Module]:
         return [self.get_submodule(name) for name in layers]
 
-    def _freeze(self, layers: list[str]) -> None:
-        """Freeze these layers and no others.
+    def _freeze(self, layers: list[str], norms: Iterable[nn.Module] = ()) -> None:
+        """Freeze these layers and no others, and the statistics of these batch norms.
 
         In one process autograd skips them, which saves most of the time of a step; several processes reduce the
         gradients of all parameters that were trained when they started.
         """
-        self._frozen = layers
+        self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
         for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
             layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
         self.train(self.training)
@@ -98,11 +99,8 @@ class FineTuning(Task):
         """Switch to training mode, in which frozen layers and the statistics of loaded batch norms stay fixed."""
         super().train(mode)
         if mode:
-            for layer in self._modules_of(self._frozen):
-                layer.eval()
-            if self._freeze_statistics and self.pretrained:
-                for norm in self.batch_norms():
-                    norm.eval()
+            for module in self._fixed:
+                module.eval()
         return self
 
     def batch_norms(self) -> list[nn.Module]:
@@ -133,7 +131,8 @@ class FineTuning(Task):
     def on_train_epoch_start(self) -> None:
         """Freeze the layers that this epoch does not train."""
         thawed = self._unfreeze_at is not None and self.current_epoch >= self._unfreeze_at
-        self._freeze([] if thawed else self._frozen_first)
+        norms = self.batch_norms() if self._freeze_statistics and self.pretrained else []
+        self._freeze([] if thawed else self._frozen_first, norms)
 
     def on_train_end(self) -> None:
         """Leave nothing frozen."""
@@ -175,8 +174,8 @@ class FineTuning(Task):
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
         loaded, kept = super().load_weights(checkpoint, processor)
-        if not loaded:
-            return loaded, kept
+        if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
+            return {}, kept
         frozen = tuple(f"{layer}." for layer in self._frozen_first)
         own = self.state_dict().keys()
         if lacking := [name for name in kept if name in own and name.startswith(frozen)]:
