@@ -1,6 +1,6 @@
 """Write the weights of a run's best checkpoint into the package, with the metrics of its results.json.
 
-python benchmarks/ship_weights.py logs/convnet/RUN lightning_nn/weights/convnet_cifar10.safetensors
+python benchmarks/ship_weights.py logs/convnet/RUN lightning_nn/weights/convnet.safetensors
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     if (size := args.out.stat().st_size) > LARGEST:
         args.out.unlink()
         raise UserError(f"{args.out} has {size:,} bytes; at most {LARGEST:,} are part of the package")
-    model = open_weights(args.out)
-    print(f"{args.out}: {size:,} bytes, {len(model.state_dict)} tensors of {model.model}")
+    print(f"{args.out}: {size:,} bytes, {len(open_weights(args.out).state_dict)} tensors")
 
 
 if __name__ == "__main__":

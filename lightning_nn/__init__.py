@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.segmentation.data_module import SegmentationData
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
+    from lightning_nn.models.backbone import BackboneClassifier
     from lightning_nn.models.convnet import ConvNet
     from lightning_nn.models.fcn import FCN
     from lightning_nn.models.han import HAN
@@ -30,6 +31,7 @@ __all__ = [
     "CIFAR10",
     "FCN",
     "HAN",
+    "BackboneClassifier",
     "Bulletins",
     "ConvNet",
     "Digits",
@@ -52,6 +54,7 @@ _HOME = {
     "CIFAR10": "data.images.cifar10",
     "FCN": "models.fcn",
     "HAN": "models.han",
+    "BackboneClassifier": "models.backbone",
     "Bulletins": "data.bulletins.data_module",
     "ConvNet": "models.convnet",
     "Digits": "data.images.digits",

@@ -40,6 +40,9 @@ MODELS: dict[str, Entry] = {
         "lightning_nn.models.softmax:SoftmaxClassifier", ("image",), "K neurons and softmax, hidden layers", "digits"
     ),
     "convnet": Entry("lightning_nn.models.convnet:ConvNet", ("image",), "convolution, pooling, any layers", "digits"),
+    "backbone": Entry(
+        "lightning_nn.models.backbone:BackboneClassifier", ("image",), "AlexNet to MobileNet, fine-tuning", "scenes"
+    ),
     "fcn": Entry("lightning_nn.models.fcn:FCN", ("mask",), "fully convolutional, a class a pixel", "scenes"),
     "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", ("text",), "recurrent network over words", "bulletins"),
     "han": Entry("lightning_nn.models.han:HAN", ("text",), "hierarchical attention: words, sentences", "bulletins"),

@@ -255,6 +255,7 @@ CASES = {
         arguments={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "dropout 0.2", "flatten"]},
         quiet={"layers": ["conv 4 3", "batch_norm", "relu", "max_pool 2", "flatten"]},
     ),
+    "backbone": image_classifier([3, 8, 1], arguments={"network": "mobilenet_v1", "multiplier": 0.25}),
     "fcn": Case(
         data=few_scenes,
         raw=image_files,

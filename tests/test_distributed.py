@@ -16,7 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
+from lightning_nn.layers.mobilenet import MobileNetV1
 from tests.commands import command, environment, free_port, process, results, weights, write_reviews
 from tests.tiny.register import registered
 
@@ -31,7 +33,12 @@ HAN = shlex.split(
 SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
 SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)
 ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
+BACKBONE = shlex.split(
+    "--model backbone --data digits --model.multiplier 0.125 --model.trainable last_stage --model.unfreeze_at 1 "
+    "--model.body_lr 0.5 --finetune weights.pth --optimizer.name sgd --optimizer.lr 0.01"
+)
 MODELS = {
+    "backbone": BACKBONE,
     "softmax": SOFTMAX,
     "accumulated": ACCUMULATED,
     "han": HAN,
@@ -39,10 +46,10 @@ MODELS = {
     "tiny_captioner": CAPTIONER,
 }
 METRICS = dict.fromkeys(MODELS, ("acc", "f1")) | {"tiny_segmenter": ("miou",), "tiny_captioner": ("exact",)}
-SAMPLES = {"softmax": 1079, "accumulated": 1079, "han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
+SAMPLES = dict.fromkeys(MODELS, 1079) | {"han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
 # An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
 # epoch make a step with longer ones.
-BATCH = {"softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
+BATCH = {"backbone": 32, "softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
 
 SPY = """
 import json, os, sys
@@ -72,6 +79,8 @@ def _registered() -> Iterator[None]:
 def prepare(cwd: Path) -> Path:
     write_reviews(cwd / "reviews.csv", rows=100)
     (cwd / "spy.py").write_text(SPY, encoding="utf-8")
+    torch.manual_seed(0)
+    torch.save(MobileNetV1(7, 0.125).state_dict(), cwd / "weights.pth")
     (cwd / "mine.py").write_text("from tests.tiny.register import register\n\nregister()\n", encoding="utf-8")
     return cwd
 
@@ -106,6 +115,7 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
         ("accumulated", "devices"),
         ("han", "torchrun"),
         ("tiny_captioner", "devices"),
+        ("backbone", "devices"),
         pytest.param("tiny_segmenter", "devices", marks=pytest.mark.slow),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),

@@ -34,7 +34,7 @@ class Request(NamedTuple):
         model: name of the model in the catalog; None if the checkpoint decides it.
         data: name of the data set, likewise.
         ckpt_path: last, best or a file.
-        finetune: checkpoint whose weights a new run starts from: last, best or a file.
+        finetune: weights that a new run starts from: last, best, imagenet, embedded or a file.
         folder: folder of all runs.
         name: name of the run's folder; None for the time.
         help: "", "own" (options of the model and the data) or "trainer".

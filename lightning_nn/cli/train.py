@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
 from pytorch_lightning import Trainer
@@ -31,12 +31,21 @@ from lightning_nn.cli.resume import (
     resume_command,
     say_schedule,
 )
-from lightning_nn.cli.saved import as_saved, open_checkpoint, run_settings, saved_settings, say_left_out, say_paths
+from lightning_nn.cli.saved import (
+    as_saved,
+    find_checkpoint,
+    open_checkpoint,
+    run_settings,
+    saved_settings,
+    say_left_out,
+    say_paths,
+)
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.weights_file import KnownWeights, WeightsFile, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -156,15 +165,17 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     check_training(cli)
     cli.seed()
-    tuned = open_checkpoint(request, request.finetune) if request.finetune else None
-    if tuned is not None and tuned.model == request.model:
+    source, tuned = request.finetune, None
+    if source and source not in get_args(KnownWeights):
+        tuned = open_weights(find_checkpoint(request.folder, request.model, source))
+    if isinstance(tuned, Checkpoint) and tuned.model == request.model:
         saved = saved_settings(tuned)
         say_left_out(saved.left_out, tuned.path)
         cli.keep_form(saved.group("model"))
     data = _prepared(cli)
     model = make_model(cli, data)
-    if tuned is not None:
-        _finetune(model, tuned, data)
+    if source:
+        _finetune(model, tuned or open_weights(model.known_weights(cast(KnownWeights, source))), data)
     return TrainingSetup(cli, data, model, _new_run(request, held), None)
 
 
@@ -247,7 +258,7 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
 
-def _finetune(model: Task, checkpoint: Checkpoint, data: DataModule) -> None:
+def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModule) -> None:
     """Load the weights of a checkpoint that fit, and print which do not."""
     loaded, kept = model.load_weights(checkpoint, data.processor)
     if is_first_process():

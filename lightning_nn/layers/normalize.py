@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -41,8 +43,12 @@ class Normalize(nn.Module):
     def measure(self, image: Tensor) -> None:
         """Set mean and deviation to those of images, uint8 or float (N, C, H, W), 0 to 255."""
         deviation, mean = torch.std_mean(image.double(), dim=(0, 2, 3), correction=0)
-        self.mean.copy_(mean[:, None, None])
-        self.deviation.copy_(deviation[:, None, None].clamp(min=1.0))  # a channel may be constant
+        self.set(mean.tolist(), deviation.clamp(min=1.0).tolist())  # a channel may be constant
+
+    def set(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        """Set mean and deviation, a number a channel, of 0 to 255."""
+        for buffer, values in ((self.mean, mean), (self.deviation, deviation)):
+            buffer.copy_(buffer.new_tensor(values)[:, None, None])
         self.measured.fill_(True)
 
     def forward(self, image: Tensor) -> Tensor:

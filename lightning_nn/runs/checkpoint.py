@@ -72,7 +72,7 @@ class Checkpoint:
             UserError: the file is missing or damaged, holds more than plain data, or was written by something else or
                 by a newer version.
         """
-        return cls.of(_read(Path(path), map_location), path)
+        return cls.of(read_plain(Path(path), map_location), path)
 
     @classmethod
     def of(cls, content: Any, path: str | Path) -> Checkpoint:
@@ -202,9 +202,14 @@ def migrate(content: Any, path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(path: Path, map_location: Any) -> Any:
+def read_plain(path: Path, map_location: Any = "cpu") -> Any:
+    """Load a file of torch without executing anything in it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds more than plain data.
+    """
     if not path.is_file():
-        raise UserError(_missing(path))
+        raise UserError(missing(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
@@ -255,7 +260,8 @@ class PlainCheckpointIO(TorchCheckpointIO):
         return Checkpoint.open(path, map_location if map_location is not None else "cpu").content
 
 
-def _missing(path: Path) -> str:
+def missing(path: Path) -> str:
+    """Return the error for a file that isn't there, with those beside it."""
     if path.is_dir():
         inside = sorted(path.rglob("*.ckpt"))
         return f"{path} is a folder; " + (f"name a file, such as {inside[0]}" if inside else "there is no .ckpt in it")

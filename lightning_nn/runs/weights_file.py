@@ -1,64 +1,118 @@
-"""Weights that are part of the package: a checkpoint's model without its run, in half precision."""
+"""Files of weights without a run: our own, in half precision, and those from elsewhere.
+
+Ours say in their header which model they belong to, so they open as a checkpoint; others are tensors by name.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
-
-import lightning_nn.compat  # noqa: F401  isort: skip
+from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from torch import Tensor
 
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, missing, read_plain
+from lightning_nn.runs.patience import patience
 
-EMBEDDED = Path(__file__).parent.parent / "weights"
+KnownWeights = Literal["imagenet", "embedded"]
+
+WEIGHTS = Path(__file__).parent.parent / "weights"  # those that are part of the package, NAME.safetensors
+_HEADER = "lightning_nn"  # key of the header of our own files
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """An open file of tensors, such as a state dict of torchvision.
+
+    Attributes:
+        path: the file.
+        state_dict: the tensors by name.
+        about: what the header of a .safetensors file says of them.
+    """
+
+    path: Path
+    state_dict: dict[str, Tensor] = field(repr=False)
+    about: str = ""
+
+    def processor(self) -> None:
+        """Return None: it has no processor of raw input."""
+
+
+def open_weights(path: Path) -> Checkpoint | WeightsFile:
+    """Open a checkpoint of ours, a state dict (.pth, .pt) or a .safetensors file, without running code in it.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds anything else.
+    """
+    if path.suffix == ".safetensors":
+        return _open_safetensors(path)
+    content = read_plain(path)
+    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+        return WeightsFile(path, dict(content))
+    return Checkpoint.of(content, path)
 
 
 def save_weights(checkpoint: Checkpoint, path: Path, about: dict[str, str]) -> None:
-    """Write weights, arguments and processor of a checkpoint to a safetensors file, floats in half precision.
+    """Write weights, arguments and processor of a checkpoint to a .safetensors file, floats in half precision.
 
     Args:
         checkpoint: a trained model.
         path: the file.
         about: where the weights come from, for readers of the file: command, data, metrics.
     """
+    from safetensors.torch import save_file
+
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in checkpoint.state_dict.items()
     }
-    model = {
-        "model": checkpoint.model,
-        "arguments": checkpoint.arguments,
-        "processor": checkpoint.content["lightning_nn"]["processor"],
-    }
-    save_file(tensors, path, {"lightning_nn": json.dumps(model, ensure_ascii=False), **about})
+    processor = checkpoint.content["lightning_nn"]["processor"]
+    model = {"model": checkpoint.model, "arguments": checkpoint.arguments, "processor": processor}
+    save_file(tensors, path, {**about, _HEADER: json.dumps(model, ensure_ascii=False)})
 
 
-def open_weights(path: str | Path) -> Checkpoint:
-    """Open a file of `save_weights` as a checkpoint that holds no run; nothing in it is executed.
+def _open_safetensors(path: Path) -> Checkpoint | WeightsFile:
+    from safetensors import SafetensorError, safe_open
 
-    Args:
-        path: the file.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds something else.
-    """
+    if not path.is_file():
+        raise UserError(missing(path))
     try:
-        with safe_open(path, "pt") as file:
-            model: dict[str, Any] = json.loads((file.metadata() or {})["lightning_nn"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"], "settings": {}}
-        content = {"state_dict": _widened(tensors), "hyper_parameters": model["arguments"], "lightning_nn": mine}
-    except FileNotFoundError:
-        raise UserError(f"no weights at {path}") from None
+        with safe_open(path, framework="pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+            about = file.metadata() or {}
+        if _HEADER in about:
+            return _own(weights, json.loads(about[_HEADER]), path)
+        return WeightsFile(path, weights, " ".join(about.values()))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} holds no weights of lightning_nn ({type(error).__name__}: {error})") from None
+        raise UserError(f"{path} is damaged or no .safetensors file ({error}); use another one") from None
+
+
+def _own(weights: dict[str, Tensor], model: dict[str, Any], path: Path) -> Checkpoint:
+    """Return a file of `save_weights` as a checkpoint that holds no run."""
+    widened = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+    mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"], "settings": {}}
+    content = {"state_dict": widened, "hyper_parameters": model["arguments"], "lightning_nn": mine}
     return Checkpoint.of(content, path)
 
 
-def _widened(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+def download_weights(url: str) -> Path:
+    """Download a file to torch's cache unless it is there, and check it by the digits of its hash in its name.
+
+    Raises:
+        UserError: it can't be downloaded; the message says where to put it.
+    """
+    folder, name = Path(torch.hub.get_dir(), "checkpoints"), url.rpartition("/")[2]
+    if not (folder / name).is_file():
+        digits = Path(name).stem.rpartition("-")[2]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with patience(30):
+                torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=digits)
+        except (OSError, RuntimeError, HTTPException) as error:
+            reason, other = " ".join(str(error).split()), f"get {name} another way and put it into {folder}"
+            raise UserError(f"can't download {url} ({reason}): {other}") from None
+    return folder / name

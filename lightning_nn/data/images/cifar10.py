@@ -7,10 +7,8 @@ import hashlib
 import io
 import json
 import pickle
-import socket
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +26,7 @@ from lightning_nn.data.images.source import fingerprint_image
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
+from lightning_nn.runs.patience import patience
 
 CATEGORIES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -139,7 +138,7 @@ def _download(folder: Path) -> None:
 
     official, place = cifar.CIFAR10, cache_folder()
     try:
-        with _patience(30):
+        with patience(30):
             utils.download_url(official.url, str(place), official.filename, official.tgz_md5)
     except (OSError, RuntimeError, HTTPException) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -149,17 +148,6 @@ def _download(folder: Path) -> None:
             f"{place / official.filename}, or give its path with --data.path"
         ) from error
     _build(folder, place / official.filename)
-
-
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Set a socket timeout, so that a firewall that drops packets doesn't look like a long download."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _build(folder: Path, batches: Path) -> None:

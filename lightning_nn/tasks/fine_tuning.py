@@ -1,0 +1,192 @@
+"""Fine-tuning: training goes on from the weights of another, of some layers or of all, at once or one after another.
+
+A network trained on many images has first layers that serve others as well (Yosinski et al. 2014). With few images of
+one's own, they stay as they are, and only the head, or the last stage with it, is trained.
+
+Lightning's BaseFinetuning adds a group of parameters to the optimizer when it unfreezes them, which a schedule of the
+learning rate refuses, and parameters frozen when several processes start are never reduced over them. Here every
+parameter is in the optimizer from the start. A frozen one has no gradient at an optimizer step, so the optimizer passes
+it over, decay and momentum included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.processor import Processor
+from lightning_nn.errors import UserError, choose
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.saved_settings import names
+from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.tasks.base import Task
+
+Trainable = Literal["head", "last_stage", "all"]
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+class FineTuning(Task):
+    """The fine-tuning half of a task whose layers stand in a row.
+
+    A subclass calls `plan` at the end of its constructor.
+
+    Attributes:
+        layers: names of the layers with parameters, in the order of execution; the last one is the head.
+        pretrained: bool (1,), whether the weights of another training were loaded.
+    """
+
+    processor_buffers = frozenset({"pretrained"})
+    layers: list[str]
+    pretrained: Tensor
+
+    def plan(
+        self,
+        layers: list[str],
+        last_stage: str,
+        trainable: Trainable,
+        unfreeze_at: int | None,
+        body_lr: float,
+        freeze_statistics: bool,
+    ) -> None:
+        """Set what is trained when.
+
+        Args:
+            layers: names of the modules with parameters, in the order of execution; the last one is the head.
+            last_stage: the first layer of the last stage.
+            trainable: what is trained from the start.
+            unfreeze_at: epochs after which everything is trained; None: never.
+            body_lr: factor on the learning rate of all layers but the head.
+            freeze_statistics: keep the statistics of loaded batch norms, also in layers that are trained.
+
+        Raises:
+            UserError: the arguments contradict each other.
+        """
+        choose("trainable", trainable, Trainable)
+        if unfreeze_at is not None and (unfreeze_at < 1 or trainable == "all"):
+            raise UserError(
+                f"unfreeze_at is {unfreeze_at}; it must be at least 1 epoch, with --model.trainable head or last_stage"
+            )
+        if not 0 < body_lr < math.inf:
+            raise UserError(f"body_lr is {body_lr}; it must be above 0")
+        first_trained = {"all": 0, "last_stage": layers.index(last_stage), "head": len(layers) - 1}[trainable]
+        self.layers, self._frozen_first, self._unfreeze_at = layers, layers[:first_trained], unfreeze_at
+        self._body_lr, self._freeze_statistics = body_lr, freeze_statistics
+        self._frozen: list[str] = []
+        self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
+        self.register_buffer("pretrained", torch.zeros(1, dtype=torch.bool))
+
+    # ------------------------------------------------------------------ what is frozen
+
+    def _modules_of(self, layers: Iterable[str]) -> list[nn.Module]:
+        return [self.get_submodule(name) for name in layers]
+
+    def _freeze(self, layers: list[str], norms: Iterable[nn.Module] = ()) -> None:
+        """Freeze these layers and no others, and the statistics of these batch norms.
+
+        In one process autograd skips them, which saves most of the time of a step; several processes reduce the
+        gradients of all parameters that were trained when they started.
+        """
+        self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
+        for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
+            layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training mode, in which frozen layers and the statistics of loaded batch norms stay fixed."""
+        super().train(mode)
+        if mode:
+            for module in self._fixed:
+                module.eval()
+        return self
+
+    def batch_norms(self) -> list[nn.Module]:
+        """List the batch norms."""
+        return [module for module in self.modules() if isinstance(module, _NORMS)]
+
+    def setup(self, stage: str) -> None:
+        """Also forget what an earlier run froze: the optimizer is made of all parameters."""
+        self._freeze([])
+        super().setup(stage)
+
+    def on_fit_start(self) -> None:
+        """Refuse to freeze layers at random.
+
+        Raises:
+            UserError: no weights were loaded into layers that are to be frozen.
+        """
+        if self._frozen_first and not self.pretrained:
+            raise UserError(
+                "--model.trainable freezes layers that nothing was loaded into: give weights with --finetune, or "
+                "--model.trainable all"
+            )
+
+    def on_train_start(self) -> None:
+        """Freeze layers in a run that goes on within an epoch."""
+        self.on_train_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze the layers that this epoch does not train."""
+        thawed = self._unfreeze_at is not None and self.current_epoch >= self._unfreeze_at
+        norms = self.batch_norms() if self._freeze_statistics and self.pretrained else []
+        self._freeze([] if thawed else self._frozen_first, norms)
+
+    def on_train_end(self) -> None:
+        """Leave nothing frozen."""
+        self._freeze([])
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Drop the gradients of frozen layers before they are clipped and used."""
+        for layer in self._modules_of(self._frozen):
+            for parameter in layer.parameters():
+                parameter.grad = None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Group the parameters; those of the body in groups of their own if they have a learning rate of their own."""
+        groups = super().parameter_groups()
+        if self._body_lr == 1:
+            return groups
+        head = {id(parameter) for parameter in self.get_submodule(self.layers[-1]).parameters()}
+        parted = []
+        for group in groups:
+            body = {"scale": group.get("scale", 1.0) * self._body_lr}
+            parted.append({**group, "params": [p for p in group["params"] if id(p) in head]})
+            parted.append({**group, "params": [p for p in group["params"] if id(p) not in head], **body})
+        return parted
+
+    def training_plan(self, layer: str) -> str:
+        """Describe in some words how a layer is trained."""
+        if layer in self._frozen_first:
+            return "frozen" + (f" for {self._unfreeze_at} epochs" if self._unfreeze_at else "")
+        return f"trained, rate x {self._body_lr:g}" if self._body_lr != 1 and layer != self.layers[-1] else "trained"
+
+    # ------------------------------------------------------------------ weights of another
+
+    def load_weights(
+        self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Load the weights that fit; see `Task.load_weights`.
+
+        Raises:
+            UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
+        """
+        loaded, kept = super().load_weights(checkpoint, processor)
+        if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
+            return {}, kept
+        frozen = tuple(f"{layer}." for layer in self._frozen_first)
+        own = self.state_dict().keys()
+        if lacking := [name for name in kept if name in own and name.startswith(frozen)]:
+            raise UserError(
+                f"--model.trainable freezes layers that {checkpoint.path} has no fitting weights for: {names(lacking)}"
+            )
+        norms = self.batch_norms()
+        if norms and not self._freeze_statistics and not any(norm.get_buffer("running_mean").any() for norm in norms):
+            raise UserError(
+                f"the batch norms of {checkpoint.path} are folded into biases and hold no statistics: training must "
+                "keep them, --model.freeze_statistics true"
+            )
+        self.pretrained.fill_(True)
+        return loaded, kept
