@@ -126,8 +126,9 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
         labels = labels or [name for name in names if name not in texts]
     for found, option, what in ((texts, "text_column", "text"), (labels, "label_column", "label")):
         if not found:
+            shown = ", ".join([name[:40] for name in names[:_MANY]]) + ", ..." * (len(names) > _MANY)
             raise UserError(
-                f"{place}: which column is the {what}? There are: {', '.join(names)}; use --data.{option} NAME"
+                f"{place}: which column is the {what}? There are: {shown}; use --data.{option} NAME"
                 f"{', or NAME,NAME to join columns' * (what == 'text')}"
             )
     if labels[0] in (several or texts[:1]):

@@ -264,6 +264,12 @@ def test_a_header_that_looks_like_a_record_is_refused_and_read_once_it_is_named(
     assert read(path, text_column="1", label_column="2")["train"][0] == ("phrase", "mood")
 
 
+def test_of_many_columns_some_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.json": json.dumps({f"document {n} " * 9: "x" for n in range(1000)})})
+    with pytest.raises(UserError, match=r"which column is the text\? There are: document 0 .{,900}, \.\.\.; use"):
+        TextFiles(path / "a.json")
+
+
 def test_a_title_above_a_header_that_looks_like_a_record_is_no_way_around(tmp_path: Path) -> None:
     rows = "Umfrage,\nphrase,mood\n" + "".join(f"文本{i},{'xy'[i % 2]}\n" for i in range(6))
     path = write(tmp_path, {"a.csv": rows}) / "a.csv"
