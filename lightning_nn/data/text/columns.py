@@ -119,15 +119,16 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
     several = texts if len(texts) > 1 else []
     if not texts:
         texts = _known(names, TEXT_NAMES, but=labels)
-        _check_export(names, texts[:1], place)
+        _check_export(names, texts[:1], place, labelled=bool(labels))
     labels = labels or _known(names, LABEL_NAMES, but=several or texts[:1] * (text is not None))
     if len(names) == 2 and not (texts and labels):
         texts = texts or [name for name in names if name not in labels]
         labels = labels or [name for name in names if name not in texts]
     for found, option, what in ((texts, "text_column", "text"), (labels, "label_column", "label")):
         if not found:
+            shown = ", ".join([name[:40] for name in names[:_MANY]]) + ", ..." * (len(names) > _MANY)
             raise UserError(
-                f"{place}: which column is the {what}? There are: {', '.join(names)}; use --data.{option} NAME"
+                f"{place}: which column is the {what}? There are: {shown}; use --data.{option} NAME"
                 f"{', or NAME,NAME to join columns' * (what == 'text')}"
             )
     if labels[0] in (several or texts[:1]):
@@ -143,10 +144,15 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
     return Columns(several or texts[:1], labels[0], len(names), notes)
 
 
-def _check_export(names: list[str], guess: list[str], place: str) -> None:
+def _check_export(names: list[str], guess: list[str], place: str, *, labelled: bool) -> None:
     """Refuse columns that are no text and its label, though they look like it."""
     if {"annotations", "data"} <= set(names):
         raise UserError(f"{place}: this is Label Studio's full JSON; export as CSV or JSON-MIN instead")
+    if {"_input_hash", "answer"} <= set(names) and not labelled:
+        raise UserError(
+            f"{place}: this is Prodigy's export: take out what was not accepted, then name the label, "
+            "--data.label_column label, or accept for choices"
+        )
     for ends in _PAIRS:
         pair = [name for name in names if name.lower() in ends]
         if len(pair) == 2 and (not guess or guess[0] in pair):
@@ -191,7 +197,7 @@ def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label:
     if labels[0] in texts:
         raise UserError(f"{place}: text and label can't be the same column, {labels[0] + 1}")
     if label is None:
-        _check_header(rows, texts[0], labels[0], place)
+        _check_header([row for row in sample if len(row.cells) == width], texts[0], labels[0])
     named = " and ".join(str(number + 1) for number in texts)
     return Columns(texts, labels[0], width, [f"columns {named} (text) and {labels[0] + 1} (label), no header"])
 
@@ -204,14 +210,15 @@ def _label_first(rows: Sequence[list[str]]) -> bool:
     return few < many and (shorter or (len(rows) >= _MANY and 2 * few <= many))
 
 
-def _check_header(rows: Sequence[list[str]], text: int, label: int, place: str) -> None:
+def _check_header(sample: Sequence[Row], text: int, label: int) -> None:
     """Refuse a first row that may be a header, because its label does not occur again, and each other one does."""
-    first = rows[0]
-    labels = Counter(row[label] for row in rows if row != first)
+    rows = [list(row.cells) for row in sample]
+    start = next((number for number, row in enumerate(rows) if row[label].strip()), 0)
+    first, labels = rows[start], Counter(row[label] for row in rows if row[label].strip() and row != rows[start])
     if len(rows) < _FEW or first[label] in labels or min(labels.values(), default=1) < 2 or _NUMBER.match(first[label]):
         return
     raise UserError(
-        f"{place}: the label {first[label][:40]!r} occurs only here. If this is a header, name its columns: "
-        f"--data.text_column {first[text][:40]!r} --data.label_column {first[label][:40]!r}; if not, give their "
-        f"numbers: --data.text_column {text + 1} --data.label_column {label + 1}"
+        f"{sample[start].place}: the label {first[label][:40]!r} occurs only here. If this is a header, name its "
+        f"columns: --data.text_column {first[text][:40]!r} --data.label_column {first[label][:40]!r}; if not, give "
+        f"their numbers: --data.text_column {text + 1} --data.label_column {label + 1}"
     )

@@ -32,7 +32,7 @@ class TextFiles:
     Args:
         path: a table (see `rows.SUFFIXES`); a folder with a single one, or with train, val (or dev) and test tables,
             also in numbered shards; or a folder of .txt files per class, one document each, directly or below train,
-            val and test.
+            val and test; where no file is called .txt, of those without a suffix.
         encoding: of all files; a byte order mark is accepted.
         text_column: name of the text column, or its number from 1 if there is no header; several with commas between
             are joined; None to guess.

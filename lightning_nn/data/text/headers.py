@@ -44,8 +44,9 @@ def without_titles(
         _add(report, TITLES, row)
     first = next(rows)
     header = first.cells
-    if isinstance(header, list) and {len(row.cells) for row in sample[start + 1 :]} == {len(header) + 1}:
-        first = first._replace(cells=["", *header])  # R names rows, but not their column
+    cells = [row.cells for row in sample[start + 1 :] if isinstance(row.cells, list)]
+    if isinstance(header, list) and cells and all(len(c) == len(header) + 1 and c[0].isdecimal() for c in cells):
+        first = first._replace(cells=["", *header])  # R numbers rows, but does not name their column
     yield first
     for row in rows:
         if row.cells == header:

@@ -52,7 +52,7 @@ def check_encoding(encoding: str) -> None:
 def read_lines(
     stream: BinaryIO, name: str, encoding: str | None = None, *, lenient: bool = False
 ) -> Iterator[tuple[int, str]]:
-    """Yield lines, including their line ends, with their numbers from 1; a byte order mark is dropped.
+    """Yield lines, including their line ends, with their numbers from 1; byte order marks are dropped.
 
     Args:
         stream: binary stream.
@@ -82,7 +82,7 @@ def read_lines(
         except UnicodeDecodeError:
             line = decode(raw, encoding, name, number, after_utf8=utf8, lenient=lenient, more=peek(stream))
         utf8 = utf8 or _wide(line) > 0
-        yield number, _with_end(line, name, number) if number == 1 else line
+        yield number, _with_end(line, name, number) if number == 1 else line.removeprefix("\ufeff")  # of joined files
 
 
 def decode(

@@ -109,7 +109,7 @@ def _is_surely_table(file: Path) -> bool:
 def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
     """Find the train, val and test tables of a folder; but for exact names, only if train is among them."""
     files = _with_suffix(folder, suffixes)
-    tables = find_named_splits(folder, files)
+    tables = find_named_splits(folder, files) or _split_folders(folder, suffixes)
     if "train" not in tables:
         tables = {split: file for split, file in tables.items() if is_exact(file)}
     for file in (*tables.values(), *filter(is_exact, _with_suffix(folder, [""]))):  # a link may be to a folder
@@ -119,6 +119,13 @@ def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[s
         names = " and ".join(tables[split].name for split in SPLITS if split in tables)
         notes.append(f"not read, because the splits are {names}: {', '.join(rest)}")
     return {split: tables[split] for split in SPLITS if split in tables}
+
+
+def _split_folders(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+    """Find the only table in the folder of each split, as in train/0000.parquet; {} if one is surely no table."""
+    places = find_named_splits(folder, [each for each in folder.iterdir() if each.is_dir()])
+    tables = {split: file for split, place in places.items() for file in _only_table(place, suffixes, []).values()}
+    return tables if len(tables) == len(places) and all(map(_is_surely_table, tables.values())) else {}
 
 
 def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:

@@ -162,7 +162,7 @@ def _position(header: list[str], name: str | int, place: str) -> int:
     if header.count(str(name)) > 1:
         raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
     if name not in header:
-        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}")
+        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}; rename one of them")
     return header.index(str(name))
 
 

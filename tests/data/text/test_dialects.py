@@ -170,6 +170,14 @@ def test_names_of_rows_that_r_writes_have_no_header(tmp_path: Path, suffix: str)
     ]
 
 
+def test_prodigy_s_export_is_named(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": "x", "_input_hash": 1, "answer": "reject"} for text in "一二"]
+    file = table(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=r"Prodigy's export.*--data\.label_column label, or accept"):
+        TextFiles(file)
+    assert pairs(file, label_column="label") == [("一", "x"), ("二", "x")]
+
+
 def test_label_studio_s_full_export_is_named(tmp_path: Path) -> None:
     whole = [{"id": 1, "annotations": [], "data": {"text": "一"}}]
     with pytest.raises(UserError, match="this is Label Studio's full JSON; export as CSV or JSON-MIN"):

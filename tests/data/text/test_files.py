@@ -264,6 +264,34 @@ def test_a_header_that_looks_like_a_record_is_refused_and_read_once_it_is_named(
     assert read(path, text_column="1", label_column="2")["train"][0] == ("phrase", "mood")
 
 
+def test_of_many_columns_some_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.json": json.dumps({f"document {n} " * 9: "x" for n in range(1000)})})
+    with pytest.raises(UserError, match=r"which column is the text\? There are: document 0 .{,900}, \.\.\.; use"):
+        TextFiles(path / "a.json")
+
+
+def test_a_title_above_a_header_that_looks_like_a_record_is_no_way_around(tmp_path: Path) -> None:
+    rows = "Umfrage,\nphrase,mood\n" + "".join(f"文本{i},{'xy'[i % 2]}\n" for i in range(6))
+    path = write(tmp_path, {"a.csv": rows}) / "a.csv"
+    with pytest.raises(UserError, match=r"a\.csv:2: the label 'mood' occurs only here"):
+        TextFiles(path, bad_rows="skip")
+    assert len(read(path, label_column="mood")["train"]) == 6
+
+
+def test_joined_files_may_each_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    rows = "\ufefftext,label\n文本,x\n\ufefftext,label\n文字,y\n"
+    assert read(write(tmp_path, {"a.csv": rows}) / "a.csv")["train"] == [("文本", "x"), ("文字", "y")]
+
+
+def test_folders_of_splits_may_hold_a_table_each(tmp_path: Path) -> None:
+    tables = {f"default/{split}/0000.csv": f"text,label\n{split},x\n" for split in ("train", "validation", "test")}
+    assert {split: texts for split, ((texts, _),) in read(write(tmp_path, tables)).items()} == {
+        "train": "train",
+        "val": "validation",
+        "test": "test",
+    }
+
+
 def test_columns_that_pandas_numbers_are_names(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.csv": ",0,1\n0,文本,x\n1,文字,y\n"}) / "a.csv"
     with pytest.raises(UserError, match=r"which column is the text\? There are: , 0, 1; use --data\.text_column NAME"):
