@@ -11,7 +11,8 @@
     mobilenet_v3_...   Howard et al. 2019: small and large, found by search, with attention to channels
 
 All but mobilenet_v1 are torchvision's. Departures: googlenet and inception_v3 have no auxiliary classifiers; small
-images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out.
+images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out. mobilenet_v2 pads as
+torchvision does, also with weights from TensorFlow, which pads right and below alone.
 """
 
 from __future__ import annotations
@@ -203,9 +204,11 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def known_weights(self, which: KnownWeights) -> Path:
         """Find the file of known weights; those trained on ImageNet are torchvision's, downloaded unless there."""
-        if which == "imagenet" and self.network != "mobilenet_v1":
-            return download_weights(models.get_model_weights(self.network).DEFAULT.url)
-        return super().known_weights(which)
+        if which == "embedded":
+            return super().known_weights(which)
+        if self.network == "mobilenet_v1":
+            raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
+        return download_weights(models.get_model_weights(self.network).DEFAULT.url)
 
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
