@@ -11,8 +11,8 @@
     mobilenet_v3_...   Howard et al. 2019: small and large, found by search, with attention to channels
 
 All but mobilenet_v1 are torchvision's. Departures: googlenet and inception_v3 have no auxiliary classifiers; small
-images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out. mobilenet_v2 pads as
-torchvision does, also with weights from TensorFlow, which pads right and below alone.
+images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out. mobilenet_v2 pads
+as torchvision does, also with weights from TensorFlow, which pads right and below alone.
 """
 
 from __future__ import annotations
