@@ -25,6 +25,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.sanitize import sanitize
+from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.text_classification import TextClassifier
@@ -83,7 +84,7 @@ def predict(request: Request) -> int:
     reasons: list[str] = []
     with writer(options.out, form, f"Predictions: {type(model).__name__}", guard=options.guard, say=_say) as write:
         for chunk in _chunks(records, waits):
-            for record, prediction in zip(chunk, model.predict([record.raw for record in chunk]), strict=True):
+            for record, prediction in _predicted(model, chunk):
                 write(record, prediction)
                 if record.error:
                     failed += 1
@@ -99,6 +100,18 @@ def predict(request: Request) -> int:
     if options.out:
         _say(f"{count - failed:,} prediction{'s' * (count - failed != 1)} in {options.out}")
     return 0
+
+
+def _predicted(model: Task, chunk: list[Record]) -> list[tuple[Record, Prediction]]:
+    """Predict on records; if one of them turns out not to be readable, on each by itself."""
+    try:
+        return list(zip(chunk, model.predict([record.raw for record in chunk]), strict=True))
+    except UserError as error:
+        if any(record.empty is None for record in chunk):
+            raise
+        if len(chunk) > 1:
+            return [pair for record in chunk for pair in _predicted(model, [record])]
+        return [(chunk[0]._replace(error=str(error)), model.predict([chunk[0].empty])[0])]
 
 
 def _unreadable(reason: str | None, count: int) -> UserError:

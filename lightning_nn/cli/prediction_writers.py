@@ -90,9 +90,10 @@ def _written(
             line = f"error  {sanitize(record.error)}" if record.error else terminal_line(record.raw, prediction, width)
             print(line, file=stream)
         else:
-            rows.write(
-                record, [(name, _with_path(record.raw, name, value, images)) for name, value in columns(prediction)]
-            )
+            fields = columns(prediction)
+            if not record.error:
+                fields = [(name, _with_path(record.raw, name, value, images)) for name, value in fields]
+            rows.write(record, fields)
         stream.flush()
 
     if form == "html":

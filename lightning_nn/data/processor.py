@@ -40,12 +40,14 @@ class Record(NamedTuple):
         cells: value of each column.
         error: why the record can't be read; "" if it can, None for inputs of which each can be read.
         columns: names of all columns of the input, as far as they are known; () if `cells` has them.
+        empty: predicted on in place of `raw` if that turns out not to be readable; None if each is known to be.
     """
 
     raw: Any
     cells: Mapping[str, Any]
     error: str | None = None
     columns: Sequence[str] = ()
+    empty: Any = None
 
 
 class Processor(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import json
 import os
@@ -513,6 +514,24 @@ def test_predict_pictures(trained: Trained, tmp_path: Path) -> None:
     command("predict", "--data.file", "nothere.png", cwd=trained.cwd).refused("nothere.png")
     (tmp_path / "no.png").write_text("not a picture", encoding="utf-8")
     command("predict", "--data.file", str(tmp_path / "no.png"), cwd=trained.cwd).refused("no.png")
+
+
+def test_an_image_of_a_folder_that_cannot_be_read_has_its_row_with_the_reason(trained: Trained, tmp_path: Path) -> None:
+    folder, out = tmp_path / "images", tmp_path / "out.csv"
+    folder.mkdir()
+    for name in ("a", "c"):
+        save_picture(folder / f"{name}.png")
+    (folder / "b.png").write_bytes(b"no image")
+    ask = ("predict", "--data.file", str(folder), "--out", str(out))
+    said = command(*ask, cwd=trained.cwd).ok().err
+    assert "1 of 3 inputs can't be read" in said and "2 predictions" in said, said
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8-sig").splitlines()))
+    assert [Path(row["input"]).stem for row in rows] == ["a", "b", "c"]
+    assert [bool(row["category"]) for row in rows] == [True, False, True]
+    assert [bool(row["error"]) for row in rows] == [False, True, False] and "b.png" in rows[1]["error"]
+    for name in ("a", "c"):
+        (folder / f"{name}.png").write_bytes(b"no image")
+    command(*ask, cwd=trained.cwd).refused("none of 3 inputs can be read")
 
 
 def test_predict_writes_where_it_can(trained: Trained, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import image_files
-from lightning_nn.data.processor import InputOptions
+from lightning_nn.data.processor import InputOptions, Record
 from lightning_nn.errors import UserError
 
 
@@ -78,8 +79,10 @@ class ImageProcessor:
             index = np.arange(start, min(start + batch_size, len(raw)))
             yield index, self.encode(raw[start : start + batch_size])
 
-    def inputs(self, options: InputOptions) -> Iterator[Path]:
+    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
         """Find image files, one or all below a folder in the order of their names, and set `max_pixels`.
+
+        In a folder some may turn out not to be readable.
 
         Raises:
             UserError: texts are given, nothing is there, or there is no image in the folder.
@@ -90,10 +93,13 @@ class ImageProcessor:
         path = Path(options.file)
         if not path.exists():
             raise UserError(f"{path}: no such file or folder; see --data.file")
-        files = sorted(image_files(path)[0]) if path.is_dir() else [path]
+        if not path.is_dir():
+            return iter([path])
+        files = sorted(image_files(path)[0])
         if not files:
             raise UserError(f"{path}: no images in this folder; see --data.file")
-        return iter(files)
+        empty = Image.new("L", (1, 1))
+        return (Record(file, {"input": file}, "", empty=empty) for file in files)
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return the names of the rows of weight tables: categories."""

@@ -12,7 +12,7 @@ import torch
 from lightning_nn.data.batches import Index, MaskBatch
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, PixelLimit, RawImage, read_image
-from lightning_nn.data.processor import InputOptions
+from lightning_nn.data.processor import InputOptions, Record
 from lightning_nn.errors import UserError
 
 
@@ -64,7 +64,7 @@ class MaskProcessor:
             some = raw[start : start + size]
             yield np.arange(start, start + len(some)), self.encode(some)
 
-    def inputs(self, options: InputOptions) -> Iterator[Path]:
+    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
         """Find image files; see `ImageProcessor.inputs`."""
         return self.images.inputs(options)
 
