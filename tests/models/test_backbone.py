@@ -86,6 +86,16 @@ def test_gray_is_three_equal_colours() -> None:
     assert torch.equal(gray(ImageBatch(image)), colour(ImageBatch(image.expand(-1, 3, -1, -1))))
 
 
+@pytest.mark.parametrize("network", ["mobilenet_v1", "resnet18"])
+def test_a_last_batch_of_one_small_image_is_trained_on(network: Network) -> None:
+    """The last map is one cell, so the image has no statistics of its own."""
+    model = make(network, 8)
+    means = model.training_means(ImageBatch(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([1])))
+    means.sums["loss"].backward()
+    assert means.sums["loss"].isfinite() and model.training
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 WRONG: dict[str, dict[str, Any]] = {
     "network is 'resnet19'; did you mean 'resnet18'": {"network": "resnet19"},
     "images of 16 x 16 pixels are too small for vgg16: --model.resize": {"network": "vgg16", "size": 16},
