@@ -151,7 +151,7 @@ class BackboneClassifier(FineTuning, Classifier):
         """Compute logits, (B, K)."""
         x = self.normalize(batch.image.expand(-1, 3, -1, -1))
         if x.shape[2:] != self.size:
-            smaller = self.size < tuple(x.shape[2:])
+            smaller = self.size[0] < x.shape[2]
             x = F.interpolate(x, self.size, mode="bilinear", antialias=smaller)
         return self.net(x)
 
