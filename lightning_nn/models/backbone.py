@@ -11,13 +11,12 @@
     mobilenet_v3_...   Howard et al. 2019: small and large, found by search, with attention to channels
 
 All but mobilenet_v1 are torchvision's. Departures: googlenet and inception_v3 have no auxiliary classifiers; small
-images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out. mobilenet_v2 pads
+images keep their pixels at the start, as is usual on CIFAR-10: the first two halvings are left out; mobilenet_v2 pads
 as torchvision does, also with weights from TensorFlow, which pads right and below alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,13 +29,12 @@ from torch.nn import functional as F
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.data.batches import ImageBatch
-from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import Normalize
-from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import KnownWeights, WeightsFile, download_weights
 from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 
@@ -153,9 +151,16 @@ class BackboneClassifier(FineTuning, Classifier):
         """Compute logits, (B, K)."""
         x = self.normalize(batch.image.expand(-1, 3, -1, -1))
         if x.shape[2:] != self.size:
-            smaller = self.size < tuple(x.shape[2:])
+            smaller = self.size[0] < x.shape[2]
             x = F.interpolate(x, self.size, mode="bilinear", antialias=smaller)
         return self.net(x)
+
+    def training_means(self, batch: ImageBatch) -> Means:
+        """Sum loss and correct predictions; a single image, which may have no statistics, uses those of the norms."""
+        if batch.size > 1:
+            return super().training_means(batch)
+        with self.evaluating():
+            return super().training_means(batch)
 
     # ------------------------------------------------------------------ the table
 
@@ -210,15 +215,8 @@ class BackboneClassifier(FineTuning, Classifier):
             raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
         return download_weights(models.get_model_weights(self.network).DEFAULT.url)
 
-    def load_weights(
-        self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Load the weights that fit, with the scaling of the images that they were trained on."""
-        if isinstance(checkpoint, WeightsFile):
-            checkpoint = replace(checkpoint, state_dict=self._by_our_names(checkpoint))
-        return super().load_weights(checkpoint, processor)
-
-    def _by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+        """Return the weights by the names of this model, with the scaling of the images that they were trained on."""
         given = unfolded(weights.state_dict) if self.network == "mobilenet_v1" else dict(weights.state_dict)
         for name in [name for name in given if name.endswith("running_mean")]:
             given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -165,6 +166,10 @@ class FineTuning(Task):
 
     # ------------------------------------------------------------------ weights of another
 
+    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+        """Return the weights of a file by the names of this model; a hook for subclasses."""
+        return weights.state_dict
+
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:
@@ -173,6 +178,8 @@ class FineTuning(Task):
         Raises:
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
+        if isinstance(checkpoint, WeightsFile):
+            checkpoint = replace(checkpoint, state_dict=self.by_our_names(checkpoint))
         loaded, kept = super().load_weights(checkpoint, processor)
         if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
             return {}, kept

@@ -97,7 +97,7 @@ def predict(run: Path, out: str, folder: Path) -> Path:
 def test_captions_of_own_images_as_a_table(trained: dict[str, Path], tmp_path: Path) -> None:
     out = predict(trained["tiny_captioner"], "captions.csv", tmp_path)
     header, *rows = csv.reader(out.read_text(encoding="utf-8-sig").splitlines())
-    assert header == ["input", "caption", "log_probability"]
+    assert header == ["input", "caption", "log_probability", "error"]
     assert [Path(row[0]).name for row in rows] == ["0.png", "1.png", "2.png"]
     assert all(set(row[1].split()) <= {"bright", "square", "bar", "left", "right"} for row in rows)
     assert all(float(row[2]) < 0 for row in rows)
@@ -108,7 +108,7 @@ def test_masks_of_own_images_as_files_beside_a_table(trained: dict[str, Path], t
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 3
     for row in rows:
-        assert row.keys() == {"input", "mask", "covered"}
+        assert row.keys() == {"input", "mask", "covered", "error"} and row["error"] is None
         with Image.open(tmp_path / row["mask"]) as image:
             mask = np.asarray(image)
         assert mask.shape == (8, 8) and (mask > 0).mean() == row["covered"]
