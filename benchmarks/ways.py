@@ -60,6 +60,19 @@ def padded_words(batch: TextBatch) -> int:
     return len(batch.documents) * int(batch.documents.max()) * int(batch.sentences.max())
 
 
+def describe(batches: list[TextBatch]) -> str:
+    """Describe the number and the lengths of the documents."""
+    documents, sentences = (torch.cat([batch[i] for batch in batches]).double() for i in (0, 1))  # type: ignore[misc]
+    return (
+        f"{len(documents)} documents in {len(batches)} batches, sentences of a document {_range(documents)}, words "
+        f"of a sentence {_range(sentences)}"
+    )
+
+
+def _range(values: torch.Tensor) -> str:
+    return f"median {values.median():.0f}, at most {values.max():.0f}"
+
+
 def _attend(attention: ContextAttention, h: Tensor) -> Tensor:
     """Summarize one segment, (T, 2H) to (2H,)."""
     weights = attention.context(attention.projection(h).tanh()).softmax(0)  # (T, 1)

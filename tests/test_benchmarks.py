@@ -21,7 +21,7 @@ from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
-NAMES = ["augmentation", "baseline", "results", "scale", "speed", "startup"]
+NAMES = ["augmentation", "baseline", "flops", "results", "scale", "speed", "startup"]
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +261,40 @@ def test_epoch(tmp_path: Path) -> None:
     written = json.loads(out.read_text(encoding="utf-8"))
     assert [row[0] for row in written["rows"]] == ["train.py", "plain loop"] and written["figures"]["ratio"] > 0
     assert "Ratio of the medians" in done.out and str(tmp_path) not in done.out, done.out
+
+
+def test_the_plain_loop_trains_as_the_command_does(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    """On the same augmented images, measured before the first step: the same weights after an epoch."""
+    options = [
+        "--model",
+        "convnet",
+        "--model.layers",
+        "[whitening 2, relu, batch_norm, flatten]",
+        "--trainer.max_epochs",
+    ]
+    options += ["1", "--data.augment.translate", "1", "--data.augment.rotate", "9", "--trainer.accelerator", "cpu"]
+    setup = scripts["speed"].prepare(options)
+    scripts["speed"].run_plain(setup, 1)
+    scripts["speed"].run_command(options, tmp_path, "run")
+    trained = torch.load(tmp_path / "convnet/run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    weights = setup.model.state_dict()
+    assert trained["body.whitening1.measured"].all()
+    torch.testing.assert_close({name: weights[name] for name in trained}, trained, atol=1e-6, rtol=1e-5)
+
+
+def test_a_plain_loop_that_would_train_otherwise_is_refused(scripts: dict[str, ModuleType]) -> None:
+    with pytest.raises(UserError, match="the plain loop has float32"):
+        scripts["speed"].prepare(["--model", "convnet", "--trainer.precision", "bf16-mixed"])
+
+
+def test_flops(tmp_path: Path) -> None:
+    argv = ["--rounds", "1", "--size", "64", "--batches", "1", "--json", "out.json", "--model", "convnet"]
+    process(*argv, cwd=tmp_path, script=FOLDER / "flops.py").ok()
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(written["rows"]) == 5 and min(written["figures"]["fractions"].values()) > 0, written
+    # the default net on digits: a convolution of 16 x 5 x 5 on 8 x 8, one of 32 x 16 x 3 x 3 on 4 x 4, 128 to 64 to 10
+    forward = 2 * (16 * 25 * 64 + 32 * 16 * 9 * 16 + 128 * 64 + 64 * 10)
+    assert written["figures"]["flop_per_sample"] == 3 * forward - 2 * 16 * 25 * 64, "images need no gradient"
 
 
 def test_augmentation(tmp_path: Path) -> None:
