@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.layers.batch_norm import BatchNorm
+from lightning_nn.layers.pooling import MaxPool2d
 from lightning_nn.layers.whitening import Whitening
 
 Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
@@ -78,7 +79,7 @@ def _conv(
 
 def _max_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
     out = _slide(shape, shape[0], kernel, stride or kernel, padding)
-    return nn.MaxPool2d(kernel, stride or kernel, padding), out
+    return MaxPool2d(kernel, stride or kernel, padding), out
 
 
 def _avg_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
