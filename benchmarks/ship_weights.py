@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     if not run.results.is_file():
         raise UserError(f"{run.results} is missing: train the run to its end")
     results = json.loads(run.results.read_text(encoding="utf-8"))
-    kept = ("command", "data", "seed", "best_epoch", "val/acc", "test/acc")
+    kept = ("data", "seed", "best_epoch", "val/acc", "test/acc")
     save_weights(Checkpoint.open(run.best), args.out, {name: str(results[name]) for name in kept if name in results})
     if (size := args.out.stat().st_size) > LARGEST:
         args.out.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import torch
 from pytorch_lightning import Trainer
@@ -45,7 +45,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
-from lightning_nn.runs.weights_file import KnownWeights, WeightsFile, open_weights
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -165,8 +165,11 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     check_training(cli)
     cli.seed()
-    source, tuned = request.finetune, None
-    if source and source not in get_args(KnownWeights):
+    source = request.finetune
+    tuned: Checkpoint | WeightsFile | None = None
+    if source == "embedded":
+        tuned = embedded_weights(request.model)
+    elif source and source != "imagenet":
         tuned = open_weights(find_checkpoint(request.folder, request.model, source))
     if isinstance(tuned, Checkpoint) and tuned.model == request.model:
         saved = saved_settings(tuned)
@@ -175,7 +178,7 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     data = _prepared(cli)
     model = make_model(cli, data)
     if source:
-        _finetune(model, tuned or open_weights(model.known_weights(cast(KnownWeights, source))), data)
+        _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
     return TrainingSetup(cli, data, model, _new_run(request, held), None)
 
 

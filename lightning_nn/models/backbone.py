@@ -32,7 +32,7 @@ from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import Normalize
-from lightning_nn.runs.weights_file import KnownWeights, WeightsFile, download_weights
+from lightning_nn.runs.weights_file import WeightsFile, download_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.classification import Classifier
@@ -207,10 +207,8 @@ class BackboneClassifier(FineTuning, Classifier):
 
     # ------------------------------------------------------------------ weights of another
 
-    def known_weights(self, which: KnownWeights) -> Path:
-        """Find the file of known weights; those trained on ImageNet are torchvision's, downloaded unless there."""
-        if which == "embedded":
-            return super().known_weights(which)
+    def imagenet_weights(self) -> Path:
+        """Find torchvision's file, downloaded unless there."""
         if self.network == "mobilenet_v1":
             raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
         return download_weights(models.get_model_weights(self.network).DEFAULT.url)

@@ -23,8 +23,7 @@ from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.receptive_field import receptive_fields
 from lightning_nn.layers.whitening import Whitening
-from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.weights_file import WEIGHTS, open_weights
+from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
 from lightning_nn.tasks.classification import Classifier
@@ -95,9 +94,7 @@ class ConvNet(Classifier):
     @classmethod
     def from_pretrained(cls) -> ConvNet:
         """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`."""
-        weights = open_weights(WEIGHTS / f"{cls.name}.safetensors")
-        assert isinstance(weights, Checkpoint)
-        return cls.from_checkpoint(weights)
+        return cls.from_checkpoint(embedded_weights(cls.name))
 
     def measure(self, batch: ImageBatch) -> None:
         """Set what is measured on training images before the first step: mean, deviation, whitening kernels.

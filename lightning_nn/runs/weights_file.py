@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,6 @@ from torch import Tensor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, missing, read_plain
 from lightning_nn.runs.patience import patience
-
-KnownWeights = Literal["imagenet", "embedded"]
 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # those that are part of the package, NAME.safetensors
 _HEADER = "lightning_nn"  # key of the header of our own files
@@ -54,6 +52,24 @@ def open_weights(path: Path) -> Checkpoint | WeightsFile:
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         return WeightsFile(path, dict(content))
     return Checkpoint.of(content, path)
+
+
+def embedded_weights(model: str) -> Checkpoint:
+    """Open the weights of a model that are part of the package.
+
+    Args:
+        model: its name.
+
+    Raises:
+        UserError: the package has none of this model.
+    """
+    path = WEIGHTS / f"{model}.safetensors"
+    if not path.is_file():
+        there = ", ".join(sorted(each.stem for each in WEIGHTS.glob("*.safetensors")))
+        raise UserError(f"--finetune embedded: this package has no weights of {model}, only of: {there}")
+    weights = open_weights(path)
+    assert isinstance(weights, Checkpoint)
+    return weights
 
 
 def save_weights(checkpoint: Checkpoint, path: Path, about: dict[str, str]) -> None:

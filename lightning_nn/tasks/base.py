@@ -17,7 +17,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
 from lightning_nn.runs.plain_data import to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
-from lightning_nn.runs.weights_file import WEIGHTS, KnownWeights, WeightsFile
+from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation
 from lightning_nn.tasks.training import Means as Means
@@ -114,20 +114,13 @@ class Task(Training, Evaluation):
         """Return the settings of optimizer, schedule and so on, by group."""
         return {"optimizer": asdict(self.optimizer), "lr_scheduler": asdict(self.lr_scheduler)}
 
-    def known_weights(self, which: KnownWeights) -> Path:
-        """Find the file of weights that are known by a name.
-
-        Args:
-            which: imagenet, for weights of others, trained on ImageNet; embedded, for those that are part of this
-                package.
+    def imagenet_weights(self) -> Path:
+        """Find the file of weights of others that were trained on ImageNet.
 
         Raises:
             UserError: there are none for this model, or they can't be downloaded.
         """
-        path = WEIGHTS / f"{self.name}.safetensors"
-        if which != "embedded" or not path.is_file():
-            raise UserError(f"--finetune {which}: there are no such weights of {self.name}; name a file")
-        return path
+        raise UserError(f"--finetune imagenet: there are no such weights of {self.name}; name a file")
 
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None

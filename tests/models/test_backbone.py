@@ -156,7 +156,10 @@ def test_rows_of_the_head_follow_their_categories() -> None:
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8")
-    for which, said in (("imagenet", "torchvision has no mobilenet_v1"), ("embedded", "no such weights of backbone")):
+    for which, said in (
+        ("imagenet", "torchvision has no mobilenet_v1"),
+        ("embedded", "no weights of backbone, only of: convnet"),
+    ):
         argv = ("--model", "backbone", *few, "--model.multiplier", "0.25", "--finetune", which)
         command(*argv, cwd=tmp_path).refused(f"--finetune {which}", said)
     assert not (tmp_path / "logs").exists()

@@ -6,14 +6,18 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pytorch_lightning import Trainer, seed_everything
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import Tensor
 
-from lightning_nn import ConvNet, Digits, ImageBatch
+from lightning_nn import ConvNet, Digits, ImageBatch, Scenes
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.runs.weights_file import embedded_weights
+from lightning_nn.settings import LRScheduler, Optimizer
 from tests.commands import command
 from tests.contract import check_export, one_batch, trainer
 
@@ -241,3 +245,47 @@ def test_a_wrong_argument_is_a_user_error(tmp_path: Path, option: str, value: st
 def test_another_size_of_images_is_refused() -> None:
     with pytest.raises(UserError, match=r"images of \(1, 8, 4\); this model was made for 8 x 8 pixels"):
         ConvNet(**SIZE).check_batch(ImageBatch(torch.zeros(2, 1, 8, 4)))
+
+
+# ---------------------------------------------------------------------- the package's weights
+
+
+def few_scenes() -> Scenes:
+    """Make ten pictures a class to train on."""
+    data = Scenes(train_size=60, val_size=16, test_size=300, size=32, batch_size=20)
+    data.batch_type = ImageBatch
+    data.prepare_once()
+    return data
+
+
+def accuracy_after(model: ConvNet, data: Scenes) -> float:
+    model.optimizer, model.lr_scheduler = Optimizer(name="adamw", lr=0.01), LRScheduler(name="one_cycle")
+    seed_everything(0, verbose=False)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    run = Trainer(max_epochs=20, enable_checkpointing=False, **quiet)
+    run.fit(model, data)
+    return float(run.test(model, data, verbose=False)[0]["test/acc"])
+
+
+def test_ten_pictures_a_class_learn_far_more_from_the_embedded_weights_than_from_scratch() -> None:
+    data, embedded = few_scenes(), embedded_weights("convnet")
+    arguments = {**embedded.arguments, "num_classes": len(data.categories)}
+    torch.manual_seed(0)
+    tuned, scratch = ConvNet(**arguments), ConvNet(**arguments)
+    loaded, kept = tuned.load_weights(embedded, data.processor)
+    assert len(loaded) > 40 and kept.keys() == {"head.weight", "head.bias"}
+    assert accuracy_after(tuned, data) > accuracy_after(scratch, data) + 0.15
+
+
+def test_the_embedded_network_predicts() -> None:
+    model = ConvNet.from_pretrained()
+    assert model.require_processor().categories[0] == "airplane" and not model.training
+    (prediction,) = model.predict([Image.new("RGB", (40, 32), (90, 120, 250))])
+    assert 0 < prediction.probability <= 1
+
+
+def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_path: Path) -> None:
+    few = ("--data.size", "32", "--data.train_size", "24", "--data.val_size", "8", "--data.test_size", "8")
+    argv = ("fit", "--model", "convnet", "--data", "scenes", *few, "--finetune", "embedded")
+    said = command(*argv, "--trainer.max_epochs", "1", cwd=tmp_path).ok().out
+    assert "whitening 2" in said and "not head.weight" in said, said
