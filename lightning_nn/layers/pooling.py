@@ -30,11 +30,16 @@ class _MaxPool(torch.autograd.Function):
     def forward(ctx: Any, input: Tensor, kernel: int, stride: int) -> Tensor:
         output, places = F.max_pool2d(input, kernel, stride, return_indices=True)
         ctx.save_for_backward(places)
-        ctx.window = (kernel, stride, list(input.shape))
+        ctx.shape = input.shape
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (places,), (kernel, stride, shape) = ctx.saved_tensors, ctx.window
-        return F.max_unpool2d(grad, places, kernel, stride, output_size=shape), None, None
+        (places,), (batch, channels, height, width) = ctx.saved_tensors, ctx.shape
+        if places.is_contiguous(memory_format=torch.channels_last):
+            places, grad = (each.permute(0, 2, 3, 1).reshape(batch, -1, channels) for each in (places, grad))
+            pixels = grad.new_zeros(batch, height * width, channels).scatter_(1, places, grad)
+            return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2), None, None
+        pixels = grad.new_zeros(batch, channels, height * width).scatter_(2, places.flatten(2), grad.flatten(2))
+        return pixels.view(batch, channels, height, width), None, None

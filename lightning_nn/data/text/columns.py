@@ -15,6 +15,7 @@ _MANY = 20  # rows from which on repeated values are no coincidence
 _FEW = 6  # rows from which on a label that is not repeated is strange
 _NUMBER = re.compile(r"\s*[+-]?[\d.]+\s*$")
 _ENDS = (("1", "2"), ("_1", "_2"), ("a", "b"), ("_a", "_b"))
+_SENTENCE_ENDS = tuple("。！？…!?.")  # with which no name of a column ends
 _PAIRS = (
     *((f"{name}{a}", f"{name}{b}") for name in ("text", "sentence", "question", "query", "q", "s") for a, b in _ENDS),
     *(("premise", "hypothesis"), ("query", "title"), ("question", "answer"), ("context", "response")),
@@ -214,6 +215,8 @@ def _check_header(sample: Sequence[Row], text: int, label: int) -> None:
     """Refuse a first row that may be a header, because its label does not occur again, and each other one does."""
     rows = [list(row.cells) for row in sample]
     start = next((number for number, row in enumerate(rows) if row[label].strip()), 0)
+    if rows[start][text].rstrip().endswith(_SENTENCE_ENDS):
+        return
     first, labels = rows[start], Counter(row[label] for row in rows if row[label].strip() and row != rows[start])
     if len(rows) < _FEW or first[label] in labels or min(labels.values(), default=1) < 2 or _NUMBER.match(first[label]):
         return
