@@ -128,7 +128,7 @@ class Progress(pl.callbacks.ProgressBar):
         self._end()
         if trainer.state.fn != "fit" or self._interrupted is None:
             return
-        names = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        names = [n for n in trainer.callback_metrics if n.startswith("val/") and n.count("/") == 1]  # none of a class
         self._validated = {name: float(trainer.callback_metrics[name]) for name in names}
         self._fresh = True
         (self._bar, began), self._interrupted = self._interrupted, None

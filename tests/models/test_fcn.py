@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from lightning_nn import FCN, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.models.fcn import STRIDES, SmallBody
+from tests.commands import command
 from tests.contract import check_export
 
 SMALL: Any = {"channels": 3, "num_classes": 4, "first_channels": 4}
@@ -121,3 +123,10 @@ def test_a_prediction_is_the_most_probable_class_and_names_it() -> None:
         np.testing.assert_array_equal(prediction.image, image.permute(1, 2, 0))
         first = int(np.bincount(prediction.mask.ravel()).argmax())
         assert prediction.classes.startswith(f"{first} {np.mean(prediction.mask == first):.0%}")
+
+
+def test_the_line_of_an_epoch_holds_no_metric_of_a_single_class(tmp_path: Path) -> None:
+    few = ("--data.train_size", "8", "--data.val_size", "4", "--data.test_size", "4", "--data.size", "32")
+    said = command("fit", "--model", "fcn", *few, "--trainer.max_epochs", "1", cwd=tmp_path).ok()
+    (line,) = [each for each in said.err.splitlines() if "val/miou" in each]
+    assert "iou/" not in line, line
