@@ -33,10 +33,9 @@ _HEAD = "# Results\n\n"
 _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
 _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
 _KEPT = ("data.path", "data.label_column", "data.text_column")  # these identify the data set of a run
-_COLUMNS = [
-    *("", "model", "variant", "test accuracy", "test macro-F1", "val accuracy", "best epoch / epochs", "seconds"),
-    *("samples/s", "memory MB", "parameters", "seeds", "n"),
-]
+_CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
+_MASKS = {"test mIoU": "test/miou", "its ceiling": "test/ceiling", "val mIoU": "val/miou"}
+_COLUMNS = ["best epoch / epochs", "seconds", "samples/s", "memory MB", "parameters", "seeds", "n"]
 
 
 @dataclass
@@ -54,6 +53,8 @@ class Run:
     @property
     def title(self) -> str:
         """The data set: its folder or file, with the label column if one was chosen; else its name."""
+        if "test/miou" in self.results:
+            return f"{self.results['data']}, masks"
         path, column = self.settings.get("data.path"), self.settings.get("data.label_column")
         if not path or self.results["data"] not in ("text", "images"):
             return str(self.results["data"])
@@ -188,7 +189,7 @@ def page(runs: list[Run], published: list[dict[str, Any]], reports: list[Report]
     for run in runs:
         by_title[run.title].append(run)
     parts = [
-        "Made by `python benchmarks/results.py` from run folders. Chosen on val, test read once. Accuracy and F1 in "
+        "Made by `python benchmarks/results.py` from run folders. Chosen on val, test read once. Metrics in "
         "percent; ± is the standard deviation over seeds, se the standard error due to the size of the test "
         "split.\n"
     ]
@@ -204,10 +205,12 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     for run in runs:
         groups[run.key].append(run)
     sizes = [run.results["sizes"]["test"] for run in runs if "sizes" in run.results]
-    ordered = sorted(groups.values(), key=lambda group: -(mean(group, "test/acc") or 0.0))
-    rows = [row(number, group, sizes) for number, group in enumerate(ordered, 1)]
-    rows += [["", p["model"], "published", str(p["accuracy"]), *["–"] * (len(_COLUMNS) - 4)] for p in published]
-    text = f"## {title}\n\n{table(_COLUMNS, rows)}\n"
+    metrics = _MASKS if any("test/miou" in run.results for run in runs) else _CLASSES
+    first = next(iter(metrics.values()))
+    ordered = sorted(groups.values(), key=lambda group: -(mean(group, first) or 0.0))
+    rows = [row(number, group, sizes, list(metrics.values())) for number, group in enumerate(ordered, 1)]
+    rows += [["", p["model"], "published", str(p["accuracy"]), *["–"] * (2 + len(_COLUMNS))] for p in published]
+    text = f"## {title}\n\n{table(['', 'model', 'variant', *metrics, *_COLUMNS], rows)}\n"
     text += "".join(f"{number}. {provenance(group)}\n" for number, group in enumerate(ordered, 1))
     sources: dict[str, list[str]] = defaultdict(list)
     for entry in published:
@@ -215,16 +218,16 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     return text + "".join(f"\nPublished, {'; '.join(who)}: {source}\n" for source, who in sources.items())
 
 
-def row(number: int, group: list[Run], sizes: list[int]) -> list[str]:
+def row(number: int, group: list[Run], sizes: list[int], metrics: list[str]) -> list[str]:
     """Build the row of runs that differ in the seed alone."""
-    accuracy = percent(group, "test/acc")
-    value = mean(group, "test/acc")
-    if value is not None and sizes:
-        accuracy += f" (se {100 * math.sqrt(value * (1 - value) / sizes[0]):.2f})"
+    shown = [percent(group, metric) for metric in metrics]
+    value = mean(group, metrics[0])
+    if value is not None and sizes and metrics[0] == "test/acc":
+        shown[0] += f" (se {100 * math.sqrt(value * (1 - value) / sizes[0]):.2f})"
     epochs = f"{spread(group, 'best_epoch', '{:g}'.format)} / {spread(group, 'epochs', '{:g}'.format)}"
     return [
         *(str(number), group[0].results["model"], group[0].variant),
-        *(accuracy, percent(group, "test/f1"), percent(group, "val/acc"), "–" if epochs == "– / –" else epochs),
+        *(*shown, "–" if epochs == "– / –" else epochs),
         spread(group, "seconds", "{:,.0f}".format),
         spread(group, "samples_per_second", "{:,.0f}".format),
         spread(group, "peak_memory_mb", "{:,.0f}".format),

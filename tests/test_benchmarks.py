@@ -215,6 +215,27 @@ def test_results_joins_seeds_and_tells_variants_apart(scripts: dict[str, ModuleT
     assert "/home/me" not in out.with_suffix(".json").read_text(encoding="utf-8")
 
 
+def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    for name, metrics in {
+        "fcn": {"test/miou": 0.95, "test/ceiling": 0.97, "test/acc": 0.99},
+        "convnet": {"test/acc": 0.8},
+    }.items():
+        (tmp_path / name).mkdir()
+        results = {
+            "model": name,
+            "data": "scenes",
+            "command": f"train.py --model {name}",
+            "sizes": {"test": 50},
+            **metrics,
+        }
+        (tmp_path / name / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    out = tmp_path / "results.md"
+    scripts["results"].main([str(tmp_path), "--out", str(out)])
+    classes, masks = out.read_text(encoding="utf-8").split("## scenes, masks")
+    assert "test accuracy" in classes and "80.00 (se" in classes and "miou" not in classes.lower()
+    assert "test mIoU" in masks and "| 95.00 | 97.00 |" in masks and "99.00" not in masks
+
+
 def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
     report = scripts["report"].Report("Something fast", ["side", "s"], [["one", "1.0"]], command="python x.py")
     report.show(baseline / "benchmarks" / "x.json")
