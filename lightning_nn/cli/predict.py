@@ -78,27 +78,27 @@ def predict(request: Request) -> int:
             raise _unreadable(explained[0].error, len(explained))
         _explain(model, texts, options.out if is_page else Path("attention.html"))
         if is_page or not options.out:
+            _warns_of_unknown_words(processor, checkpoint)
+            _say_unreadable([record.error for record in explained if record.error], len(explained))
             return 0
     waits = options.stdin.waits if options.file == "-" else lambda: False
-    count, failed, warned = 0, 0, False
+    count, warned = 0, False
     reasons: list[str] = []
     with writer(options.out, form, f"Predictions: {type(model).__name__}", guard=options.guard, say=_say) as write:
         for chunk in _chunks(records, waits):
             for record, prediction in _predicted(model, chunk):
                 write(record, prediction)
                 if record.error:
-                    failed += 1
-                    reasons = [*reasons, record.error][:_SHOWN]
+                    reasons.append(record.error if len(reasons) < _SHOWN else "")
             count += len(chunk)
             warned = warned or _warns_of_unknown_words(processor, checkpoint, ENOUGH)
-        if count and failed == count:
+        if count and len(reasons) == count:
             raise _unreadable(reasons[0], count)
     warned or _warns_of_unknown_words(processor, checkpoint)
-    if failed:
-        more = "; ..." if failed > len(reasons) else ""
-        _say(f"{failed:,} of {count:,} inputs can't be read: {'; '.join(reasons)}{more}")
+    _say_unreadable(reasons, count)
     if options.out:
-        _say(f"{count - failed:,} prediction{'s' * (count - failed != 1)} in {options.out}")
+        done = count - len(reasons)
+        _say(f"{done:,} prediction{'s' * (done != 1)} in {options.out}")
     return 0
 
 
@@ -112,6 +112,13 @@ def _predicted(model: Task, chunk: list[Record]) -> list[tuple[Record, Predictio
         if len(chunk) > 1:
             return [pair for record in chunk for pair in _predicted(model, [record])]
         return [(chunk[0]._replace(error=str(error)), model.predict([chunk[0].empty])[0])]
+
+
+def _say_unreadable(reasons: list[str], count: int) -> None:
+    """Say how many of the inputs can't be read, and why the first of them."""
+    if reasons:
+        more = "; ..." if len(reasons) > _SHOWN else ""
+        _say(f"{len(reasons):,} of {count:,} inputs can't be read: {'; '.join(reasons[:_SHOWN])}{more}")
 
 
 def _unreadable(reason: str | None, count: int) -> UserError:

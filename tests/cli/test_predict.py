@@ -132,6 +132,14 @@ def test_explain_shows_words_by_weight_and_writes_a_page(han: Path) -> None:
     assert not re.search(r"(src|href)=[\"']https?:", text), "the page is not self-contained"
 
 
+def test_an_explanation_warns_and_names_what_it_leaves_out_as_a_prediction_does(han: Path, tmp_path: Path) -> None:
+    said = ask(han, "--data.text", "hello unknown world", "--explain").ok().err
+    assert "of the words are unknown to this model" in said, said
+    (tmp_path / "half.txt").write_bytes(GOOD.encode() + b"\n\xff\n")
+    said = ask(han, "--data.file", str(tmp_path / "half.txt"), "--explain").ok().err
+    assert "1 of 2 inputs can't be read: " in said and "half.txt:2" in said, said
+
+
 def test_lines_stream_in_constant_memory(han: Path, tmp_path: Path) -> None:
     few, many = (peak_memory(han, tmp_path, lines) for lines in (1_100, 4_200))
     assert many - few < 300_000, f"1,100 lines took {few:,} bytes, 4,200 lines {many:,}"
