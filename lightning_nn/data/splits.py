@@ -5,6 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from lightning_nn.data.batches import Index
+from lightning_nn.errors import UserError
+
+
+def check_fractions(val_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions of the samples that can't be split off as val and test.
+
+    Raises:
+        UserError: names the argument and its value.
+    """
+    for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+        if not 0 < fraction < 1:
+            raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
+    if val_fraction + test_fraction >= 1:
+        raise UserError(
+            f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
+        )
 
 
 def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, Index]:

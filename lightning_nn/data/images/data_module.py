@@ -14,7 +14,7 @@ from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import SPLITS, BatchSize
-from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.splits import check_fractions, stratified_split
 from lightning_nn.errors import UserError
 
 _SHOWN = 5  # number of broken files that a note names
@@ -62,11 +62,7 @@ class Images(LabeledImages):
             raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
         if size < 1:
             raise UserError(f"size is {size}; it must be at least 1 pixel")
-        if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
-            raise UserError(
-                f"val_fraction is {val_fraction} and test_fraction {test_fraction}; "
-                "both must be above 0, together below 1"
-            )
+        check_fractions(val_fraction, test_fraction)
         self.path = path
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed

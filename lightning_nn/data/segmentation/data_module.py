@@ -21,6 +21,7 @@ from lightning_nn.data.segmentation.mask_reading import ClassTable, read_class_t
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
+from lightning_nn.data.splits import check_fractions
 from lightning_nn.errors import UserError
 
 _FORMAT = 1  # of the cache
@@ -59,11 +60,7 @@ class SegmentationData(LabeledDataModule):
         augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if min(val_fraction, test_fraction) <= 0 or val_fraction + test_fraction >= 1:
-            raise UserError(
-                f"val_fraction is {val_fraction} and test_fraction {test_fraction}; "
-                "both must be above 0, together below 1"
-            )
+        check_fractions(val_fraction, test_fraction)
         super().__init__(batch_size, balanced=False)
         self.path, self.classes = path, classes
         self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from lightning_nn.data.module import BatchSize
+from lightning_nn.data.splits import check_fractions
 from lightning_nn.data.text.corpus_summary import shorten
 from lightning_nn.data.text.documents import Documents, TextSet
 from lightning_nn.data.text.files import TextFiles, read_words
@@ -81,13 +82,7 @@ class TextData(Documents):
             lower,
             unescape,
         )
-        for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            if not 0 < fraction < 1:
-                raise UserError(f"{name} is {fraction}; it must be above 0 and below 1")
-        if val_fraction + test_fraction >= 1:
-            raise UserError(
-                f"val_fraction + test_fraction is {val_fraction + test_fraction:g}; must be below 1, or train is empty"
-            )
+        check_fractions(val_fraction, test_fraction)
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.bad_rows, self.user_dict = path, encoding, bad_rows, user_dict
         self.text_column, self.label_column = text_column, label_column

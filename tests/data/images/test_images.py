@@ -268,7 +268,10 @@ def test_no_path_says_how_to_give_one():
         Images().prepare_once()
 
 
-@pytest.mark.parametrize("arguments", [{"val_fraction": 0}, {"test_fraction": 1.0}, {"size": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"val_fraction": 0}, {"test_fraction": 1.0}, {"val_fraction": float("nan")}, {"size": 0}, {"batch_size": 0}],
+)
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(UserError, match=next(iter(arguments))):
         Images("x", **arguments)
