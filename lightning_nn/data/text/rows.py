@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
 from lightning_nn.data.text.delimited import csv_rows, tsv_rows
@@ -75,34 +75,8 @@ def read_rows(
         yield from without_titles(BINARY[form](file, report), wanted, report)
         return
     with opened(file) as stream:
-        yield from stream_rows(stream, file.name, encoding, form, wanted=wanted, lenient=lenient, report=report)
-
-
-def stream_rows(
-    stream: BinaryIO,
-    name: str,
-    encoding: str,
-    form: str,
-    *,
-    wanted: Collection[str] = (),
-    lenient: bool = False,
-    report: ReadingReport | None = None,
-    sample: int = SAMPLE,
-) -> Iterator[Row]:
-    """Yield the rows of a table of text from a stream, such as standard input; see `read_rows`.
-
-    Args:
-        stream: not read yet.
-        name: of the file, for errors.
-        encoding: of the text.
-        form: "csv", "tsv", "txt", "jsonl" or "json".
-        wanted: see `read_rows`.
-        lenient: see `read_rows`.
-        report: see `read_rows`.
-        sample: number of lines that tell the dialect and the header: 1 to answer each line of a stream at once.
-    """
-    lines = read_lines(stream, name, encoding, lenient=lenient)
-    return line_rows(lines, name, encoding, form, wanted=wanted, lenient=lenient, report=report, sample=sample)
+        lines = read_lines(stream, file.name, encoding, lenient=lenient)
+        yield from line_rows(lines, file.name, encoding, form, wanted=wanted, lenient=lenient, report=report)
 
 
 def line_rows(
@@ -116,7 +90,18 @@ def line_rows(
     report: ReadingReport | None = None,
     sample: int = SAMPLE,
 ) -> Iterator[Row]:
-    """Yield the rows of a table from its lines, as `read_lines` yields them; see `stream_rows`."""
+    """Yield the rows of a table of text from its lines, such as those of standard input; see `read_rows`.
+
+    Args:
+        lines: as `read_lines` yields them.
+        name: of the file, for errors.
+        encoding: of the text.
+        form: "csv", "tsv", "txt", "jsonl" or "json".
+        wanted: see `read_rows`.
+        lenient: see `read_rows`.
+        report: see `read_rows`.
+        sample: number of lines that tell the dialect and the header: 1 to answer each line of a stream at once.
+    """
     rows = TEXT[form](lines, name, sample)
     checked = _with_bad_bytes(rows, encoding) if lenient else _without_errors(rows)
     return without_titles(checked, wanted, report, sample)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from lightning_nn.data.text.files import TextFiles
+from lightning_nn.data.text.lines import read_lines
 from lightning_nn.data.text.reading_report import FOOTERS, HEADERS, TITLES
-from lightning_nn.data.text.rows import stream_rows
+from lightning_nn.data.text.rows import line_rows
 from lightning_nn.errors import UserError
 
 GOOD = [('一, "二"', "x"), ("三；\n四", "y"), ("五", "x")]
@@ -224,7 +225,8 @@ def test_a_stream_is_read_a_line_at_a_time(tmp_path: Path) -> None:
             return len(line)
 
     raw = Slow()
-    rows = stream_rows(io.BufferedReader(raw), "standard input", "utf-8", "csv", sample=1)
+    lines = read_lines(io.BufferedReader(raw), "standard input", "utf-8")
+    rows = line_rows(lines, "standard input", "utf-8", "csv", sample=1)
     assert next(rows).cells == ["text", "label"]
     assert raw.read_lines <= 2
     assert next(rows).cells == ["一", "x"] and raw.read_lines <= 3
