@@ -59,8 +59,9 @@ class Rows:
         if self._own is None and self._is_csv:
             self._csv_rows.writerow(["input"])
         if self._guarded:
+            texts = "text of the input begins" if self._guarded == 1 else "texts of the input begin"
             self._say(
-                f"{self._guarded:,} text{'s' * (self._guarded != 1)} of the input begin like a formula and got a ' "
+                f"{self._guarded:,} {texts} like a formula and got a ' "
                 "before them, for spreadsheets; as they are: --guard_formulas false, or --format jsonl"
             )
         if self._left_out:
