@@ -36,7 +36,10 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
 
             print(predict_parser().format_help(), flush=True)
             return 0
-        alone = () if request.help else ("predict", "test", "validate")
+        if request.verb == "export" and request.help:
+            print(verb_help("export"), flush=True)
+            return 0
+        alone = () if request.help else ("predict", "export", "test", "validate")
         if not request.model and not request.ckpt_path and request.verb not in alone:
             if argv and not request.help:
                 raise UserError(_no_model(request.rest))

@@ -19,6 +19,7 @@ VERBS = {
     "validate": "metrics of a checkpoint on the validation split",
     "test": "metrics of a checkpoint on the test split",
     "predict": "predictions for your own text or pictures",
+    "export": "the network of a checkpoint as ONNX or for torch",
 }
 
 
@@ -85,7 +86,7 @@ def parse(argv: list[str]) -> Request:
     for position in _config_positions(rest):
         rest[position] = resolve(rest[position])
     model, data = given["model"], given["data"]
-    if verb != "predict" and not given["ckpt_path"]:  # a checkpoint names both itself
+    if verb not in ("predict", "export") and not given["ckpt_path"]:  # a checkpoint names both itself
         named = names_in(config_files(rest))
         model, data = model or named.model, data or named.data
     if model:

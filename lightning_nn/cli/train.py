@@ -79,13 +79,17 @@ def _do(request: Request) -> int:
     if request.help:
         print(_help(request))
         return 0
-    if request.print_config and request.verb != "predict":
+    if request.print_config and request.verb not in ("predict", "export"):
         print(_settings(request).text(), end="")
         return 0
     if request.verb == "predict":
         from lightning_nn.cli.predict import predict
 
         return predict(request)
+    if request.verb == "export":
+        from lightning_nn.cli.export import export
+
+        return export(request)
     if request.verb in ("validate", "test"):
         from lightning_nn.cli.evaluate import evaluate
 

@@ -64,10 +64,10 @@ def overview() -> str:
 
 
 def verb_help(verb: str) -> str:
-    """Return the help of `fit`, `validate` or `test` without a model: the options that the verb uses.
+    """Return the help of a verb without a model: the options that it uses.
 
     Args:
-        verb: fit, validate or test.
+        verb: fit, validate, test or export.
     """
     name = short_program()
     if verb == "fit":
@@ -86,6 +86,22 @@ def verb_help(verb: str) -> str:
                 "  -c FILE                     settings from a file, also a run's config.yaml",
                 "  --print_config              show all settings and stop",
                 "  --seed_everything N         seed of the random numbers (0)",
+            ]
+        )
+    if verb == "export":
+        return "\n".join(
+            [
+                *_usage(f"{name} export --ckpt_path last|best|FILE", "--out model.onnx|model.pt2"),
+                "",
+                "Writes the network of a checkpoint for other programs: an ONNX file, or a",
+                "program of torch.export. Input is a batch of uint8 images as the model was",
+                "trained on; normalisation is inside, the names of the classes in the metadata.",
+                "",
+                "options",
+                "  --ckpt_path last|best|FILE  of the newest run, or a file (best)",
+                "  --model NAME                the newest run of this model",
+                "  --folder DIR                folder of all runs (logs)",
+                '  --out FILE                  .onnx (after: pip install -e ".[onnx]") or .pt2',
             ]
         )
     split = {"validate": "validation", "test": "test"}[verb]

@@ -1,0 +1,128 @@
+"""`export`: the network of a checkpoint for other programs, as ONNX or as a program of torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lightning_nn import catalog
+from lightning_nn.cli.request import Request, refuse_training_options
+from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
+from lightning_nn.data.batches import Batch
+from lightning_nn.errors import UserError, nearest
+from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.tasks.base import Task
+
+FORMS = (".onnx", ".pt2")
+MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
+
+
+class Forward(nn.Module):
+    """A model that takes the tensors of its batch one by one.
+
+    Args:
+        model: in evaluation mode.
+        example: a batch of the kind that it reads; fields that are None stay so.
+    """
+
+    def __init__(self, model: Task, example: Batch) -> None:
+        super().__init__()
+        self.model, self.kind = model, type(example)
+        self.inputs = {name: value for name, value in cast(Any, example)._asdict().items() if isinstance(value, Tensor)}
+
+    def forward(self, *tensors: Tensor) -> Any:
+        """Compute the model's output."""
+        return self.model(self.kind(**dict(zip(self.inputs, tensors, strict=True))))
+
+
+def export(request: Request) -> int:
+    """Run `export`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: there is no checkpoint, its model can't be exported, or onnx is not installed.
+    """
+    refuse_training_options(request)
+    out = _out(request.rest)
+    which = request.ckpt_path or "best"
+    checkpoint = open_checkpoint(request, which)
+    name = saved_model(request, checkpoint)
+    say_checkpoint(checkpoint, which, "exporting")
+    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
+    model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
+    if not model.exportable:
+        raise UserError(f"{name} can't be exported: the number of its steps depends on the input")
+    example = model.require_processor().encode([Image.new("RGB", (64, 64))] * 2)
+    about = {"model": name, "checkpoint": checkpoint.path.name}
+    about |= {
+        kind: json.dumps(rows, ensure_ascii=False) for kind, rows in model.require_processor().row_labels().items()
+    }
+    forward = Forward(model, example).eval()
+    program = export_program(forward)
+    if out.suffix == ".pt2":
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "No complete tensor")  # channels_last weights; matters on a GPU alone
+            write_atomically(out, lambda file: torch.export.save(program, file, extra_files=about))
+    else:
+        content = to_onnx(program, forward, about)
+        write_atomically(out, lambda file: file.write(content))
+    for field, tensor in forward.inputs.items():
+        shape = " x ".join(["B", *map(str, tensor.shape[1:])])
+        print(f"{out}: input {field}, {str(tensor.dtype).removeprefix('torch.')} {shape}; B is any number")
+    return 0
+
+
+def export_program(forward: Forward) -> torch.export.ExportedProgram:
+    """Trace a model for batches of any size up to `MOST_SAMPLES`."""
+    samples = torch.export.Dim("samples", min=1, max=MOST_SAMPLES)
+    tensors = tuple(forward.inputs.values())
+    return torch.export.export(forward, tensors, dynamic_shapes=(({0: samples},) * len(tensors),), strict=False)
+
+
+def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict[str, str]) -> bytes:
+    """Convert a traced model to ONNX.
+
+    Args:
+        program: from `export_program`.
+        forward: what it was made from.
+        about: texts for the file's metadata.
+
+    Raises:
+        UserError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f'--out FILE.onnx needs {error.name}: pip install -e ".[onnx]", or --out FILE.pt2') from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of onnxscript's own deprecations
+        converted = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=list(forward.inputs), output_names=["output"]
+        )
+    assert converted is not None
+    model = converted.model_proto
+    onnx.helper.set_model_props(model, about)
+    return model.SerializeToString()
+
+
+def _out(rest: list[str]) -> Path:
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
+    parser.add_argument("--out", type=Path)
+    options, unknown = parser.parse_known_args(rest)
+    if unknown:
+        raise UserError(f"unknown option {unknown[0]} of export{nearest(unknown[0].partition('=')[0], ['--out'])}")
+    if options.out is None or options.out.suffix not in FORMS:
+        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {options.out})")
+    if not options.out.parent.is_dir():
+        raise UserError(f"can't write --out {options.out}: no such folder: {options.out.parent}")
+    return options.out

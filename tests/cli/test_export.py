@@ -1,0 +1,114 @@
+"""`export`: an ONNX file or a program of torch that answers as the model does, without this package."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_nn import FCN, ConvNet
+from lightning_nn.data.batches import ImageBatch, MaskBatch
+from tests.commands import command, process, write_reviews
+
+QUICK = "--name r --trainer.max_epochs 1 --trainer.enable_progress_bar false --trainer.logger false"
+CONVNET = shlex.split(
+    f"fit --model convnet --data scenes --data.size 32 --data.train_size 64 --data.val_size 16 {QUICK}"
+)
+FCN_RUN = shlex.split(
+    f"fit --model fcn --data.size 32 --data.train_size 8 --data.val_size 4 --model.first_channels 2 {QUICK}"
+)
+
+
+@pytest.fixture(scope="module")
+def convnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a ConvNet for one epoch and return the folder."""
+    cwd = tmp_path_factory.mktemp("convnet")
+    command(*CONVNET, cwd=cwd).ok()
+    return cwd
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_onnx_answers_as_the_model_and_names_its_categories(convnet: Path, count: int) -> None:
+    import onnxruntime  # type: ignore[import-untyped]
+
+    said = command("export", "--out", "m.onnx", cwd=convnet).ok()
+    assert "m.onnx: input image, uint8 B x 3 x 32 x 32" in said.out
+    session = onnxruntime.InferenceSession(convnet / "m.onnx", providers=["CPUExecutionProvider"])
+    model = ConvNet.load_from_checkpoint(convnet / "logs/convnet/r/checkpoints/best.ckpt")
+    (found,) = session.run(None, {"image": images(count)})
+    expected = model(ImageBatch(torch.from_numpy(images(count))))
+    torch.testing.assert_close(torch.from_numpy(found), expected.detach(), atol=1e-4, rtol=1e-4)
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["categories"])[0] == "house" and about["model"] == "convnet"
+
+
+def test_a_program_of_torch_runs_without_this_package(convnet: Path) -> None:
+    command("export", "--out", "m.pt2", cwd=convnet).ok()
+    script = convnet / "use.py"
+    script.write_text(
+        "import sys, torch\n"
+        "program = torch.export.load('m.pt2').module()\n"
+        "torch.save(program(torch.load('images.pt')), 'found.pt')\n"
+        "print('lightning_nn' in sys.modules)\n",
+        encoding="utf-8",
+    )
+    given = torch.from_numpy(images(3))
+    torch.save(given, convnet / "images.pt")
+    assert process(cwd=convnet, script=script).ok().out.strip() == "False"
+    model = ConvNet.load_from_checkpoint(convnet / "logs/convnet/r/checkpoints/best.ckpt")
+    torch.testing.assert_close(torch.load(convnet / "found.pt"), model(ImageBatch(given)).detach())
+
+
+def test_a_network_of_masks_is_exported(tmp_path: Path) -> None:
+    import onnxruntime
+
+    command(*FCN_RUN, cwd=tmp_path).ok()
+    command("export", "--model", "fcn", "--out", "m.onnx", cwd=tmp_path).ok()
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    model = FCN.load_from_checkpoint(tmp_path / "logs/fcn/r/checkpoints/best.ckpt")
+    (found,) = session.run(None, {"image": images(2)})
+    expected = model(MaskBatch(torch.from_numpy(images(2))))
+    torch.testing.assert_close(torch.from_numpy(found), expected.detach(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", ["--out model.onnx"]),
+        ("--out m.txt", ["--out model.onnx", "m.txt"]),
+        ("--out no/m.onnx", ["no such folder"]),
+        ("--out m.onnx --fast", ["unknown option --fast of export"]),
+        ("--out m.onnx --model han", ["no run", "han"]),
+        ("--out m.onnx --name other", ["--name other has no effect on export"]),
+    ],
+)
+def test_what_a_user_gets_wrong(convnet: Path, options: str, words: list[str]) -> None:
+    command("export", *shlex.split(options), cwd=convnet).refused(*words)
+
+
+def test_a_model_of_texts_cant_be_exported(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    small = "--model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4 --data.segmenter chars"
+    command(*shlex.split(f"fit --model han --data text --data.path reviews.csv {small} {QUICK}"), cwd=tmp_path).ok()
+    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported")
+    assert not (tmp_path / "m.pt2").exists()
+
+
+def test_without_onnx_the_extra_is_named(convnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    command("export", "--out", "n.onnx", cwd=convnet).refused('pip install -e ".[onnx]"')
+    assert not (convnet / "n.onnx").exists()
+
+
+def test_the_help_fits_a_terminal(tmp_path: Path) -> None:
+    said = command("export", "--help", cwd=tmp_path).ok().out
+    assert "--out FILE" in said and max(map(len, said.splitlines())) <= 80
