@@ -105,8 +105,9 @@ class FineTuning(Task):
         return self
 
     def batch_norms(self) -> list[nn.Module]:
-        """List the batch norms."""
-        return [module for module in self.modules() if isinstance(module, _NORMS)]
+        """List the batch norms of all layers but the head."""
+        body = self._modules_of(self.layers[:-1])
+        return [module for layer in body for module in layer.modules() if isinstance(module, _NORMS)]
 
     def setup(self, stage: str) -> None:
         """Also forget what an earlier run froze: the optimizer is made of all parameters."""
@@ -166,7 +167,7 @@ class FineTuning(Task):
 
     # ------------------------------------------------------------------ weights of another
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a file by the names of this model; a hook for subclasses."""
         return weights.state_dict
 
@@ -178,8 +179,11 @@ class FineTuning(Task):
         Raises:
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
+        given = self.by_our_names(checkpoint)
         if isinstance(checkpoint, WeightsFile):
-            checkpoint = replace(checkpoint, state_dict=self.by_our_names(checkpoint))
+            checkpoint = replace(checkpoint, state_dict=given)
+        else:
+            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": given})
         loaded, kept = super().load_weights(checkpoint, processor)
         if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
             return {}, kept

@@ -11,7 +11,8 @@ from torchvision import models  # type: ignore[import-untyped]
 from lightning_nn import BackboneClassifier, ImageBatch, Scenes
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
-from lightning_nn.models.backbone import FORMS, Network, scaled
+from lightning_nn.models.backbone import scaled
+from lightning_nn.models.networks import FORMS, Network
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import open_weights
 from tests.commands import command
