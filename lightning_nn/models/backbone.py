@@ -65,7 +65,7 @@ class BackboneClassifier(FineTuning, Classifier):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of all layers but the head, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
-            trained; better for few images.
+            trained; better for few images like those that the weights were trained on.
 
     Raises:
         UserError: an unknown network, images too small for it, or arguments that contradict each other.

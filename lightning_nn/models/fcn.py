@@ -103,7 +103,7 @@ class FCN(FineTuning, Segmentation):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of the body, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the body's batch norms, also in layers that
-            are trained; better for few images.
+            are trained; better for few images like those that the weights were trained on.
 
     Raises:
         UserError: an unknown stride or body, no channels, or arguments that contradict each other.

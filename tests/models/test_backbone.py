@@ -16,7 +16,7 @@ from lightning_nn.models.networks import FORMS, Network
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import open_weights
 from tests.commands import command
-from tests.contract import trainer
+from tests.contract import check_export, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
@@ -166,7 +166,14 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "logs").exists()
 
 
-# ---------------------------------------------------------------------- every name trains
+# ---------------------------------------------------------------------- every name trains and is exported
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_exported(network: Network) -> None:
+    model = make(network, 80).eval()
+    check_export(model, ImageBatch(torch.randint(0, 256, (4, 3, 80, 80), dtype=torch.uint8)))
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def test_weights_of_a_trained_classifier_load() -> None:
         expected = {f"body.{name}" for name in model.body.state_dict()}
         assert {name for name in loaded if name.startswith("body.")} == expected
         torch.testing.assert_close(model.normalize.mean, theirs.normalize.mean)
-        assert model.pretrained.all()
+        assert model.pretrained
 
 
 def test_norms_that_lack_weights_are_trained() -> None:
