@@ -172,7 +172,7 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     source = request.finetune
     tuned: Checkpoint | WeightsFile | None = None
     if source == "embedded":
-        tuned = embedded_weights(request.model)
+        tuned = embedded_weights(cli.task.embedded_model or request.model)
     elif source and source != "imagenet":
         tuned = open_weights(find_checkpoint(request.folder, request.model, source))
     if isinstance(tuned, Checkpoint) and tuned.model == request.model:

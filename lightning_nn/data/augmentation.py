@@ -39,6 +39,8 @@ class Augment:
         perspective: largest difference in distance between opposite sides, 0 or above and below 1.
         scale: largest factor by which objects grow or shrink, 1 or above.
         border: beyond the border: reflect, the mirrored image; black, where masks are ignored.
+        window: side of the square that is trained on, at a random place of the changed image, in pixels; 0: all of it.
+            For images with masks.
         cutout: side of a square that is painted gray, in pixels (DeVries and Taylor 2017); 0: none.
         brightness: largest change of the factor 1, 0 to 1.
         contrast: largest change of the factor 1, 0 to 1.
@@ -57,6 +59,7 @@ class Augment:
     perspective: float = 0.0
     scale: float = 1.0
     border: Border = "reflect"
+    window: int = 0
     cutout: int = 0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -115,6 +118,7 @@ _RANGES = {
     "shear": (0, 89),
     "perspective": (0, 0.99),
     "scale": (1, 100),
+    "window": (0, math.inf),
     "cutout": (0, math.inf),
     "brightness": (0, 1),
     "contrast": (0, 1),
@@ -133,12 +137,15 @@ def augmented(batch: Any, options: Augment, num_classes: int | None = None) -> A
         num_classes: number of classes, for mixup.
 
     Raises:
-        UserError: the batch doesn't come from a `Loader`, or mixup is to mix masks.
+        UserError: the batch doesn't come from a `Loader`, or mixup is to mix masks, or a window to
+            be taken of images without.
     """
     if batch.origin is None:
         raise UserError("augmentation needs batches of the data module's own loader, which number them")
     draw = _Draw(batch, batch.origin)
     batch = _move(batch, options, draw)
+    if options.window:
+        batch = _window(batch, options.window, draw)
     if options.cutout:
         batch = _cut_out(batch, options.cutout, draw)
     changes = {
@@ -231,6 +238,22 @@ def _places(image: Tensor, options: Augment, draw: _Draw) -> Tensor:
         x, y = (draw.around(0.0, options.perspective) / size for size in (width, height))
         places = places @ matrix(count, device, **{"1x": x, "1y": y})
     return places
+
+
+def _window(batch: Any, side: int, draw: _Draw) -> Any:
+    """Take a square of each image and of its mask, or what there is of it in a smaller image."""
+    if getattr(batch, "mask", None) is None:
+        raise UserError("--data.augment.window is for images with masks; leave it out, or use --data.augment.crop")
+    of = torch.arange(draw.size, device=draw.device)[:, None, None]
+    y, x = (_places_of_window(size, side, draw) for size in batch.image.shape[2:])
+    y, x = y[:, :, None], x[:, None]
+    return batch._replace(image=batch.image[of, :, y, x].permute(0, 3, 1, 2), mask=batch.mask[of, y, x])
+
+
+def _places_of_window(size: int, side: int, draw: _Draw) -> Tensor:
+    free = max(size - side, 0)
+    start = (draw.around(0.5, 0.5) * (free + 1)).long().clamp(max=free)
+    return start[:, None] + torch.arange(min(side, size), device=draw.device)  # (B, side)
 
 
 def _cut_out(batch: Any, side: int, draw: _Draw) -> Any:

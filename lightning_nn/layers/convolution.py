@@ -258,6 +258,21 @@ def sequential(layers: Iterable[BuiltLayer]) -> nn.Sequential:
     return chain
 
 
+def with_parameters(layers: Iterable[BuiltLayer]) -> list[str]:
+    """List the names of the layers that have parameters."""
+    return [layer.name for layer in layers if any(True for _ in layer.module.parameters())]
+
+
+def last_stage(layers: Sequence[BuiltLayer]) -> list[str]:
+    """List the names of the layers with parameters since the last halving that any of them follows."""
+    found = with_parameters(layers)
+    for i, layer in enumerate(layers):
+        halves = len(layer.outputs) == 3 and 2 * layer.outputs[1] <= layer.inputs[1] + 1 < 2 * layer.inputs[1]
+        if halves and (since := with_parameters(layers[i:])):
+            found = since
+    return found
+
+
 # ---------------------------------------------------------------------- the table
 
 

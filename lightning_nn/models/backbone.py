@@ -17,65 +17,33 @@ as torchvision does, also with weights from TensorFlow, which pads right and bel
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import lightning_nn.compat  # noqa: F401  isort: skip
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import Normalize
-from lightning_nn.runs.weights_file import WeightsFile, download_weights
+from lightning_nn.models.networks import (
+    FORMS,
+    Network,
+    imagenet_file,
+    keep_pixels,
+    layer_shapes,
+    make_network,
+    network_weights,
+)
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 
-Network = Literal[
-    "alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50", "squeezenet1_1",
-    "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
-]  # fmt: skip
 Stem = Literal["auto", "full", "small"]
-IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
-
-
-class Form(NamedTuple):
-    """What is particular to a network.
-
-    Attributes:
-        last_stage: its first layer after the last halving, or the last one but the head's.
-        smallest: smallest height and width at which the first two halvings are kept.
-        auxiliary: whether it has auxiliary classifiers.
-        symmetric: whether its public weights take images scaled to -1 to 1, not ImageNet's mean and deviation.
-    """
-
-    last_stage: str
-    smallest: int = 33
-    auxiliary: bool = False
-    symmetric: bool = False
-
-
-FORMS = {
-    "alexnet": Form("features.6"),
-    "vgg16": Form("features.24", smallest=0),
-    "googlenet": Form("inception5a", auxiliary=True, symmetric=True),
-    "inception_v3": Form("Mixed_7a", smallest=75, auxiliary=True, symmetric=True),
-    "resnet18": Form("layer4.0"),
-    "resnet34": Form("layer4.0"),
-    "resnet50": Form("layer4.0"),
-    "squeezenet1_1": Form("features.9"),
-    "mobilenet_v1": Form("dw.11", symmetric=True),
-    "mobilenet_v2": Form("features.14"),
-    "mobilenet_v3_small": Form("features.9"),
-    "mobilenet_v3_large": Form("features.13"),
-}
 
 
 class BackboneClassifier(FineTuning, Classifier):
@@ -97,7 +65,7 @@ class BackboneClassifier(FineTuning, Classifier):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of all layers but the head, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
-            trained; better for few images.
+            trained; better for few images like those that the weights were trained on.
 
     Raises:
         UserError: an unknown network, images too small for it, or arguments that contradict each other.
@@ -136,7 +104,13 @@ class BackboneClassifier(FineTuning, Classifier):
         self.net = make_network(network, num_classes, multiplier)
         small = stem == "small" or (stem == "auto" and min(self.size) < self.form.smallest)
         self.kept_pixels = keep_pixels(self.net) if small else {}
-        self.shapes = self._shapes()
+        try:
+            self.shapes = {f"net.{name}": shape for name, shape in layer_shapes(self.net, self.size).items()}
+        except RuntimeError:
+            rows, columns = self.size
+            raise UserError(
+                f"images of {rows} x {columns} pixels are too small for {network}: --model.resize scales them up"
+            ) from None
         layers = [name for name in self.shapes if any(True for _ in self.get_submodule(name).parameters())]
         self.row_labels = {f"{layers[-1]}.{kind}": "categories" for kind in ("weight", "bias")}  # type: ignore[misc]
         self.plan(layers, f"net.{self.form.last_stage}", trainable, unfreeze_at, body_lr, freeze_statistics)
@@ -164,32 +138,6 @@ class BackboneClassifier(FineTuning, Classifier):
 
     # ------------------------------------------------------------------ the table
 
-    @torch.no_grad()
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Compute the shape of the output of each layer, in the order of execution.
-
-        Raises:
-            UserError: the images are too small.
-        """
-        shapes: dict[str, tuple[int, ...]] = {}
-
-        def note(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
-            shapes[f"net.{name}"] = tuple(output.shape[1:])
-
-        hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in top_layers(self.net)]
-        try:
-            self.net.eval()(torch.zeros(1, 3, *self.size))
-        except RuntimeError:
-            rows, columns = self.size
-            raise UserError(
-                f"images of {rows} x {columns} pixels are too small for {self.network}: --model.resize scales them up"
-            ) from None
-        finally:
-            self.net.train()
-            for hook in hooks:
-                hook.remove()
-        return shapes
-
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: output, parameters, and whether they are trained."""
         rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "training")]
@@ -209,71 +157,16 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        if self.network == "mobilenet_v1":
-            raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
-        return download_weights(models.get_model_weights(self.network).DEFAULT.url)
+        return imagenet_file(self.network)
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""
-        given = unfolded(weights.state_dict) if self.network == "mobilenet_v1" else dict(weights.state_dict)
-        for name in [name for name in given if name.endswith("running_mean")]:
-            given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
-        given = {f"net.{name}": weight for name, weight in given.items()}
-        if given.keys().isdisjoint(self.state_dict()):
-            return given
-        scaling, symmetric = Normalize(3), self.form.symmetric or "2x - 1" in weights.about
-        scaling.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
-        return given | {f"normalize.{name}": value for name, value in scaling.state_dict().items()}
-
-
-# ---------------------------------------------------------------------- networks
+        if isinstance(weights, Checkpoint):
+            return super().by_our_names(weights)
+        return network_weights(weights, self.network, "net.", self.state_dict())
 
 
 def scaled(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
     """Scale rows and columns so that the shorter side has so many pixels."""
     factor = 1 if shorter is None else shorter / min(size)
     return round(size[0] * factor), round(size[1] * factor)
-
-
-def make_network(network: Network, num_classes: int, multiplier: float = 1.0) -> nn.Module:
-    """Make a network with random weights.
-
-    Raises:
-        UserError: the multiplier is not above 0.
-    """
-    if multiplier <= 0:
-        raise UserError(f"multiplier is {multiplier}; it must be above 0")
-    if network == "mobilenet_v1":
-        return MobileNetV1(num_classes, multiplier)
-    options = {"aux_logits": False, "init_weights": True} if FORMS[network].auxiliary else {}
-    return models.get_model(network, weights=None, num_classes=num_classes, **options)
-
-
-def top_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """List the layers of a network by name: its children, or what is in them if they are plain sequences."""
-    found = []
-    for name, child in net.named_children():
-        if type(child) in (nn.Sequential, nn.ModuleList):
-            found += [(f"{name}.{inner}", layer) for inner, layer in child.named_children()]
-        else:
-            found.append((name, child))
-    return found
-
-
-def keep_pixels(net: nn.Module) -> dict[str, str]:
-    """Leave out the first two halvings of a network: convolutions get a stride of 1, a pooling layer goes.
-
-    Returns:
-        What was changed, by the name of the module.
-    """
-    changed: dict[str, str] = {}
-    for name, module in list(net.named_modules()):
-        if len(changed) == 2:
-            break
-        if isinstance(module, nn.Conv2d) and module.stride != (1, 1):
-            module.stride = (1, 1)
-            changed[name] = "stride 1 for small images"
-        elif isinstance(module, nn.MaxPool2d):
-            net.set_submodule(name, nn.Identity())
-            changed[name] = "left out for small images"
-    return changed

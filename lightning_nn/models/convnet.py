@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.convolution import build, layer_table, sequential
+from lightning_nn.layers.convolution import build, last_stage, layer_table, sequential, with_parameters
 from lightning_nn.layers.dense import dense_classifier
 from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
@@ -27,13 +27,19 @@ from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.strongest_patches import StrongestPatches
 
 LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
 LENET += ["flatten", "linear 64", "relu"]
+EMBEDDED = ["whitening 2", "gelu"]  # the network that is part of the package
+for _width in (32, 128, 128):
+    EMBEDDED += [f"conv {_width} 3 padding=1", "max_pool 2", "batch_norm scale=false", "gelu"]
+    EMBEDDED += [f"conv {_width} 3 padding=1", "batch_norm scale=false", "gelu"]
+EMBEDDED += ["global_max_pool"]
 
 
-class ConvNet(Classifier):
+class ConvNet(FineTuning, Classifier):
     """A convolutional network, built from a list of layers.
 
     The last layer, from the values of the list's end to the logits of the K classes, is added to it.
@@ -54,6 +60,12 @@ class ConvNet(Classifier):
             each convolution copy its input, the others are kaiming. Biases start at zero.
         init_deviation: standard deviation of init normal, above 0.
         logit_scale: factor on the logits, above 0; a small one keeps early predictions from being too sure.
+        trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
+            halving. all: everything.
+        unfreeze_at: epochs after which everything is trained; null: never.
+        body_lr: factor on the learning rate of all layers but the head, above 0.
+        freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
+            trained; better for few images like those that the weights were trained on.
 
     Raises:
         UserError: an entry of layers is unknown or doesn't fit its input; an unknown init.
@@ -73,6 +85,10 @@ class ConvNet(Classifier):
         init: Init = "kaiming",
         init_deviation: float = 0.01,
         logit_scale: float = 1.0,
+        trainable: Trainable = "all",
+        unfreeze_at: int | None = None,
+        body_lr: float = 1.0,
+        freeze_statistics: bool = False,
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
@@ -82,13 +98,15 @@ class ConvNet(Classifier):
         entries = [*(LENET if layers is None else layers), f"linear {num_classes}"]
         self.logit_scale = logit_scale
         self.normalize = Normalize(channels)
-        self.layers = build(entries, (channels, height, width))
-        *body, head = self.layers
+        self.built = build(entries, (channels, height, width))
+        *body, head = self.built
         self.body, self.head = sequential(body), head.module
         self.strongest = StrongestPatches(receptive_fields(self.body.named_children()))
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 initialise(module, init, init_deviation)
+        every, last = ([*(f"body.{name}" for name in find(body)), "head"] for find in (with_parameters, last_stage))
+        self.plan(every, last[0], trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     @classmethod
@@ -121,14 +139,22 @@ class ConvNet(Classifier):
         Raises:
             UserError: see `dense_classifier`.
         """
-        chain = nn.Sequential(deepcopy(self.normalize), *dense_classifier(self.layers))
+        chain = nn.Sequential(deepcopy(self.normalize), *dense_classifier(self.built))
         for parameter in chain[-1].parameters():
             parameter.mul_(self.logit_scale)
         return chain.train(self.training)
 
     def summary(self) -> list[tuple[str, ...]]:
-        """Return the table of layers: output, parameters, and those of a fully connected layer of the same width."""
-        return layer_table(self.layers)
+        """Return the table of layers: output, parameters, those of a fully connected layer of the same width, training.
+
+        The last column is there if some layers are frozen or have a learning rate of their own.
+        """
+        rows = layer_table(self.built)
+        places = [*(f"body.{layer.name}" for layer in self.built[:-1]), "head"]
+        plans = [self.training_plan(name) if name in self.layers else "" for name in places]
+        if {*plans} <= {"", "trained"}:
+            return rows
+        return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Also yield the activations of each layer on the shown images, and after a test the patches it responds to."""

@@ -9,15 +9,16 @@ and added to those of finer and finer maps (skips), up to the map of the chosen 
     FCN-8s   s = up_2(s of FCN-16s) + score_8(x_8)         mask = up_8(s)
     FCN-4s   s = up_2(s of FCN-8s) + score_4(x_4)          mask = up_4(s)
 
-Departures: a small body, trained from scratch with batch normalisation, instead of VGG-16; FCN-4s, one skip more, for
-small pictures; each class is upsampled by a kernel of its own, without mixing classes; score layers start at random,
-not at zero, because nothing is trained in stages; the image is padded to a multiple of 32, not by 100 pixels.
+Departures: maps are taken before a halving, not after it; the body may be any of `bodies`, by default a small one with
+batch normalisation, trained from scratch, and fully connected layers are left out; FCN-4s, one skip more, for small
+pictures; each class is upsampled by a kernel of its own, without mixing classes; score layers start at random, not at
+zero, because nothing is trained in stages; the image is padded to a multiple of 32, not by 100 pixels.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,76 +26,91 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.batch_norm import BatchNorm
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.upsampling import Upsampling
+from lightning_nn.models.bodies import (
+    STRIDES,
+    BodyName,
+    LayersBody,
+    SmallBody,
+    convolution,
+    embedded_body,
+    network_body,
+)
+from lightning_nn.models.networks import Network, imagenet_file, network_weights
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.base import Means
+from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
 Stride = Literal[4, 8, 16, 32]
-STRIDES = (4, 8, 16, 32)  # of the maps of a body
-_MULTIPLES = (1, 3, 4, 6, 8)  # many channels at stride 4, which draws the edges
 
 
-class SmallBody(nn.Module):
-    """Convolutions of 3x3 with batch normalisation and ReLU, in five stages; the first of each halves the map.
+class Scores(nn.Module):
+    """Scores of the classes in each cell of the maps, added from coarse to fine and upsampled to pixels.
 
     Args:
-        channels: channels of the images, C.
-        first: channels of the first stage; the later ones have 3, 4, 6 and 8 times as many.
-
-    Attributes:
-        channels: channels of the maps of stride 4, 8, 16 and 32.
+        channels: channels of the maps, from that of stride 4 on; stages of two convolutions make those that lack.
+        num_classes: number of classes, K.
+        stride: stride of the finest map that is scored.
+        learned: train the kernels of the upsampling.
     """
 
-    def __init__(self, channels: int, first: int) -> None:
+    def __init__(self, channels: list[int], num_classes: int, stride: int, learned: bool) -> None:
         super().__init__()
-        widths = [first * multiple for multiple in _MULTIPLES]
-        self.channels = widths[1:]
-        self.stem = convolution(channels, first, stride=2)
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                convolution(before, after, stride=2), *(convolution(after, after) for _ in range(2 if i == 0 else 1))
-            )
-            for i, (before, after) in enumerate(itertools.pairwise(widths))
+        last, lacking = channels[-1], len(STRIDES) - len(channels)
+        self.halvings = nn.ModuleList(
+            nn.Sequential(convolution(last, last, stride=2), convolution(last, last)) for _ in range(lacking)
         )
+        used = [*channels, *[last] * lacking][STRIDES.index(stride) :]
+        self.scores = nn.ModuleList(nn.Conv2d(each, num_classes, 1) for each in used)
+        self.doublings = nn.ModuleList(Upsampling(num_classes, 2, learned) for _ in used[1:])
+        self.to_pixels = Upsampling(num_classes, stride, learned)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Compute the maps of stride 4, 8, 16 and 32."""
-        x = self.stem(x)  # (B, first, H / 2, W / 2)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Compute the logits of each pixel, (B, K, H, W)."""
+        for halving in self.halvings:
+            maps = [*maps, halving(maps[-1])]
+        *finer, coarsest = maps[-len(self.scores) :]
+        *skips, last = self.scores
+        score = last(coarsest)
+        for up, scored, features in zip(self.doublings, reversed(skips), reversed(finer), strict=True):
+            score = up(score) + scored(features)
+        return self.to_pixels(score)
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Make a 3x3 convolution with batch normalisation and ReLU."""
-    layer = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    return nn.Sequential(layer, BatchNorm(outputs), nn.ReLU())
-
-
-class FCN(Segmentation):
+class FCN(FineTuning, Segmentation):
     """Fully convolutional network: a class for each pixel of an image of any size.
 
     Args:
-        channels: channels of the images, C.
+        channels: channels of the images, C; for other bodies than the small one 1 or 3, gray as three equal colours.
         num_classes: number of classes, K.
         stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. Few nets of a stride draw finer than
             test/ceiling.
-        body: the convolutions below the scores. small: ten of 3x3, trained from scratch.
+        body: the convolutions below the scores. small: ten of 3x3, trained from scratch. embedded: the network that is
+            part of the package, for --finetune embedded. Or a network of the model backbone: alexnet, vgg16,
+            googlenet, inception_v3, resnet18, resnet34, resnet50, squeezenet1_1, mobilenet_v1, mobilenet_v2,
+            mobilenet_v3_small or mobilenet_v3_large.
         first_channels: channels of the first stage of the small body.
+        multiplier: share of the channels of mobilenet_v1, above 0; the others have no such setting.
         learned_upsampling: train the kernels of the upsampling, which start as bilinear; if false they stay so.
         class_weights: weight of each class in the loss. median_frequency: the median of the classes' shares of the
             training pixels, divided by its own share, so that rare classes count; null: all weigh 1.
+        trainable: what is trained after --finetune. head: all that follows the body. last_stage: also its layers since
+            the last halving. all: everything.
+        unfreeze_at: epochs after which everything is trained; null: never.
+        body_lr: factor on the learning rate of the body, above 0.
+        freeze_statistics: after --finetune, keep the mean and variance of the body's batch norms, also in layers that
+            are trained; better for few images like those that the weights were trained on.
 
     Raises:
-        UserError: an unknown stride or body, or no channels.
+        UserError: an unknown stride or body, no channels, or arguments that contradict each other.
     """
 
     name = "fcn"
+    embedded_model = "convnet"
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 
     def __init__(
@@ -102,33 +118,74 @@ class FCN(Segmentation):
         channels: int,
         num_classes: int,
         stride: Stride = 4,
-        body: Literal["small"] = "small",
+        body: BodyName = "small",
         first_channels: int = 16,
+        multiplier: float = 1.0,
         learned_upsampling: bool = True,
         class_weights: ClassWeights | None = None,
+        trainable: Trainable = "all",
+        unfreeze_at: int | None = None,
+        body_lr: float = 1.0,
+        freeze_statistics: bool = True,
     ) -> None:
         super().__init__(num_classes, stride, class_weights)
         self.save_hyperparameters(logger=False)
-        choose("body", body, Literal["small"])
+        choose("body", body, BodyName)
         if stride not in STRIDES:
             raise UserError(f"stride is {stride}; it must be 4, 8, 16 or 32")
         if first_channels < 1:
             raise UserError(f"first_channels is {first_channels}; it must be at least 1")
-        self.body = SmallBody(channels, first_channels).to(memory_format=torch.channels_last)  # a quarter less time
-        used = range(STRIDES.index(stride), len(STRIDES))  # maps that are scored
-        self.scores = nn.ModuleList(nn.Conv2d(self.body.channels[i], num_classes, 1) for i in used)
-        self.doublings = nn.ModuleList(Upsampling(num_classes, 2, learned_upsampling) for _ in used[1:])
-        self.to_pixels = Upsampling(num_classes, stride, learned_upsampling)
+        if body != "small" and channels not in (1, 3):
+            raise UserError(f"images of {channels} channels; the body {body} reads 1 or 3")
+        self.colours = channels if body == "small" else 3
+        self.network = None if body in ("small", "embedded") else cast(Network, body)
+        self.normalize = Normalize(self.colours)
+        self.body: SmallBody | LayersBody
+        if body == "small":
+            self.body = SmallBody(channels, first_channels)
+        else:
+            self.body = network_body(self.network, multiplier) if self.network else embedded_body()
+        self.body.to(memory_format=torch.channels_last)  # a quarter less time
+        self.head = Scores(self.body.channels, num_classes, stride, learned_upsampling)
+        layers = [*(f"body.{layer}" for layer in self.body.layers), "head"]
+        last_stage = f"body.{self.body.last_stage}"
+        self.plan(layers, last_stage, trainable, unfreeze_at, body_lr, freeze_statistics)
 
     def forward(self, batch: MaskBatch) -> Tensor:
         """Compute the logits of each pixel, (B, K, H, W)."""
-        x = normalize(batch.image, self.to_pixels.weight.dtype)
+        x = self.normalize(batch.image.expand(-1, self.colours, -1, -1))
         height, width = x.shape[2:]
-        x = F.pad(x, (0, -width % STRIDES[-1], 0, -height % STRIDES[-1]))
-        x = x.contiguous(memory_format=torch.channels_last)
-        *finer, coarsest = self.body(x)[-len(self.scores) :]
-        *skips, last = self.scores
-        score = last(coarsest)
-        for up, scored, features in zip(self.doublings, reversed(skips), reversed(finer), strict=True):
-            score = up(score) + scored(features)
-        return self.to_pixels(score)[:, :, :height, :width]
+        bottom, right = (max(-size % STRIDES[-1], self.body.least - size) for size in (height, width))
+        x = F.pad(x, (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
+        return self.head(self.body(x))[:, :, :height, :width]
+
+    def training_means(self, batch: MaskBatch) -> Means:
+        """Sum loss and correct predictions; a single small image, whose last map is a cell, has no statistics."""
+        if self.network is None or batch.size > 1 or max(batch.image.shape[2:]) > self.body.least:
+            return super().training_means(batch)
+        with self.evaluating():
+            return super().training_means(batch)
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return the table of layers: parameters, and whether they are trained."""
+        rows: list[tuple[str, ...]] = [("layer", "parameters", "training")]
+        for layer in self.layers:
+            count = sum(parameter.numel() for parameter in self.get_submodule(layer).parameters())
+            rows.append((layer.removeprefix("body."), f"{count:,}", self.training_plan(layer)))
+        return rows
+
+    # ------------------------------------------------------------------ weights of another
+
+    def imagenet_weights(self) -> Path:
+        """Find torchvision's file, downloaded unless there."""
+        return imagenet_file(self.network) if self.network else super().imagenet_weights()
+
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
+        """Return the weights of a network, a ConvNet or a BackboneClassifier by the names of this model."""
+        if isinstance(weights, WeightsFile):
+            own = self.state_dict()
+            return network_weights(weights, self.network, "body.", own) if self.network else weights.state_dict
+        given = weights.state_dict
+        if weights.model == "backbone":
+            given = {name.replace("net.", "body.", 1): weight for name, weight in given.items()}
+        return given

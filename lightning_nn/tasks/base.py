@@ -44,6 +44,7 @@ class Task(Training, Evaluation):
         headline: metrics that tables of results show, in this order.
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
+        embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
         processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
     """
 
@@ -54,6 +55,7 @@ class Task(Training, Evaluation):
     monitor: ClassVar[str | None] = "val/loss"
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
+    embedded_model: ClassVar[str | None] = None
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
 
     def setup(self, stage: str) -> None:

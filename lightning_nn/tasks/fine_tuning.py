@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.processor import Processor
@@ -37,12 +36,11 @@ class FineTuning(Task):
 
     Attributes:
         layers: names of the layers with parameters, in the order of execution; the last one is the head.
-        pretrained: bool (1,), whether the weights of another training were loaded.
+        pretrained: whether the weights of another training were loaded.
     """
 
-    processor_buffers = frozenset({"pretrained"})
     layers: list[str]
-    pretrained: Tensor
+    pretrained: bool
 
     def plan(
         self,
@@ -78,7 +76,8 @@ class FineTuning(Task):
         self._body_lr, self._freeze_statistics = body_lr, freeze_statistics
         self._frozen: list[str] = []
         self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
-        self.register_buffer("pretrained", torch.zeros(1, dtype=torch.bool))
+        self._constant = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
+        self.pretrained = False
 
     # ------------------------------------------------------------------ what is frozen
 
@@ -94,6 +93,8 @@ class FineTuning(Task):
         self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
         for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
             layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
+        for name in self._constant:
+            self.get_parameter(name).requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Any:
@@ -105,8 +106,9 @@ class FineTuning(Task):
         return self
 
     def batch_norms(self) -> list[nn.Module]:
-        """List the batch norms."""
-        return [module for module in self.modules() if isinstance(module, _NORMS)]
+        """List the batch norms of all layers but the head."""
+        body = self._modules_of(self.layers[:-1])
+        return [module for layer in body for module in layer.modules() if isinstance(module, _NORMS)]
 
     def setup(self, stage: str) -> None:
         """Also forget what an earlier run froze: the optimizer is made of all parameters."""
@@ -164,9 +166,21 @@ class FineTuning(Task):
             return "frozen" + (f" for {self._unfreeze_at} epochs" if self._unfreeze_at else "")
         return f"trained, rate x {self._body_lr:g}" if self._body_lr != 1 and layer != self.layers[-1] else "trained"
 
+    # ------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also say whether the weights of another training were loaded."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["lightning_nn"]["pretrained"] = self.pretrained
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also restore whether the weights of another training were loaded."""
+        super().on_load_checkpoint(checkpoint)
+        self.pretrained = bool(checkpoint["lightning_nn"].get("pretrained"))
+
     # ------------------------------------------------------------------ weights of another
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a file by the names of this model; a hook for subclasses."""
         return weights.state_dict
 
@@ -178,8 +192,11 @@ class FineTuning(Task):
         Raises:
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
+        given = self.by_our_names(checkpoint)
         if isinstance(checkpoint, WeightsFile):
-            checkpoint = replace(checkpoint, state_dict=self.by_our_names(checkpoint))
+            checkpoint = replace(checkpoint, state_dict=given)
+        else:
+            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": given})
         loaded, kept = super().load_weights(checkpoint, processor)
         if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
             return {}, kept
@@ -195,5 +212,5 @@ class FineTuning(Task):
                 f"the batch norms of {checkpoint.path} are folded into biases and hold no statistics: training must "
                 "keep them, --model.freeze_statistics true"
             )
-        self.pretrained.fill_(True)
+        self.pretrained = True
         return loaded, kept

@@ -145,6 +145,19 @@ def test_cutout_paints_a_square_of_each_image_and_ignores_it_in_the_mask() -> No
     assert painted.any(0).all(), "every place of an image may be painted"
 
 
+def test_a_window_is_a_square_of_each_image_and_of_its_mask() -> None:
+    image = torch.arange(20 * 12).view(1, 1, 20, 12).expand(60, 3, 20, 12).to(torch.uint8)
+    one = MaskBatch(image, image[:, 0], torch.arange(60), Origin(0, 0, 0, 0))
+    found = augmented(one, Augment(window=7))
+    assert found.image.shape == (60, 3, 7, 7) and torch.equal(found.image[:, 1], found.mask)
+    corners = found.mask[:, 0, 0].tolist()
+    assert {*corners} <= {12 * y + x for y in range(14) for x in range(6)} and len({*corners}) > 20
+    assert torch.equal(found.mask[3], image[0, 0, corners[3] // 12 :, corners[3] % 12 :][:7, :7])
+    assert augmented(one, Augment(window=15)).mask.shape == (60, 15, 12)
+    with pytest.raises(UserError, match="window is for images with masks"):
+        augmented(batch(images()), Augment(window=7))
+
+
 # ---------------------------------------------------------------------- colour, labels
 
 

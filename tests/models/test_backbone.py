@@ -11,11 +11,12 @@ from torchvision import models  # type: ignore[import-untyped]
 from lightning_nn import BackboneClassifier, ImageBatch, Scenes
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
-from lightning_nn.models.backbone import FORMS, Network, scaled
+from lightning_nn.models.backbone import scaled
+from lightning_nn.models.networks import FORMS, Network
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import open_weights
 from tests.commands import command
-from tests.contract import trainer
+from tests.contract import check_export, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
@@ -165,7 +166,14 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "logs").exists()
 
 
-# ---------------------------------------------------------------------- every name trains
+# ---------------------------------------------------------------------- every name trains and is exported
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_is_exported(network: Network) -> None:
+    model = make(network, 80).eval()
+    check_export(model, ImageBatch(torch.randint(0, 256, (4, 3, 80, 80), dtype=torch.uint8)))
 
 
 @pytest.mark.slow

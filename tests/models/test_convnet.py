@@ -16,6 +16,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.models.convnet import EMBEDDED
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import LRScheduler, Optimizer
 from tests.commands import command
@@ -289,3 +290,48 @@ def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_p
     argv = ("fit", "--model", "convnet", "--data", "scenes", *few, "--finetune", "embedded")
     said = command(*argv, "--trainer.max_epochs", "1", cwd=tmp_path).ok().out
     assert "whitening 2" in said and "not head.weight" in said, said
+
+
+def test_layers_are_frozen_as_those_of_a_backbone() -> None:
+    model = ConvNet(3, 32, 32, 6, EMBEDDED, trainable="last_stage", unfreeze_at=2, body_lr=0.1)
+    assert model.layers[-4:] == ["body.batch_norm5", "body.conv6", "body.batch_norm6", "head"]
+    rows = {row[0]: row[-1] for row in model.summary()}
+    assert rows["layer"] == "training" and rows["gelu"] == rows["max_pool 2"] == ""
+    assert rows["whitening 2"] == "frozen for 2 epochs" and rows["linear 6"] == "trained"
+    assert [row[-1] for row in model.summary() if row[0].startswith("conv 128")][-1] == "trained, rate x 0.1"
+    assert model.summary()[-1][-1] == "trained" and len(ConvNet(**SIZE).summary()[0]) == 4
+
+
+def test_the_last_stage_begins_after_the_last_halving() -> None:
+    for layers, last in (
+        (None, "linear1"),
+        (["conv 4 3", "relu", "max_pool 2", "flatten"], "conv1"),
+        (["conv 4 3", "relu", "conv 4 3 stride=2", "relu", "flatten"], "conv2"),
+        (["conv 4 3", "conv 4 3", "flatten", "linear 8"], "conv1"),
+    ):
+        model = ConvNet(**SIZE, layers=layers, trainable="last_stage")
+        first = len(model.layers) - sum(model.training_plan(name) == "trained" for name in model.layers)
+        assert model.layers[first] == f"body.{last}"
+    assert ConvNet(**SIZE, layers=["relu", "flatten"], trainable="last_stage").layers == ["head"]
+
+
+def test_frozen_layers_do_not_move_and_a_fixed_scale_stays(tmp_path: Path) -> None:
+    data, embedded = few_scenes(), embedded_weights("convnet")
+    arguments = {**embedded.arguments, "num_classes": len(data.categories), "trainable": "last_stage"}
+    model = ConvNet(**arguments)
+    with pytest.raises(UserError, match="freezes layers that nothing was loaded into"):
+        trainer(tmp_path, max_epochs=1).fit(model, data)
+    model.load_weights(embedded, data.processor)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(model, data)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name for name in moved if "running" not in name and "tracked" not in name} == {
+        *("body.batch_norm5.bias", "body.conv6.weight", "body.batch_norm6.bias", "head.weight", "head.bias")
+    }
+    assert {name for name in moved if "running" in name} == {
+        f"body.batch_norm{i}.running_{what}" for i in (5, 6) for what in ("mean", "var")
+    }
+    assert not model.body.batch_norm6.weight.requires_grad and model.body.conv1.weight.requires_grad
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    assert ConvNet.load_from_checkpoint(tmp_path / "one.ckpt").pretrained

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lightning_nn import FCN, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
-from lightning_nn.models.fcn import STRIDES, SmallBody
+from lightning_nn.models.bodies import STRIDES
 from tests.commands import command
 from tests.contract import check_export
 
@@ -28,13 +28,6 @@ def test_any_size_gives_a_mask_of_that_size(stride: Any, height: int, width: int
     assert model(images(height, width)).shape == (2, 4, height, width)
 
 
-def test_the_maps_of_the_body_have_the_strides_they_say() -> None:
-    body = SmallBody(3, 4)
-    maps = body(torch.zeros(1, 3, 128, 64))
-    assert [tuple(each.shape[2:]) for each in maps] == [(128 // stride, 64 // stride) for stride in STRIDES]
-    assert [each.shape[1] for each in maps] == body.channels == [12, 16, 24, 32]
-
-
 @pytest.mark.parametrize("stride", STRIDES)
 def test_scores_are_upsampled_and_added_from_coarse_to_fine(stride: Any) -> None:
     """At the start all upsampling is bilinear: the sum of all score maps, doubled step by step."""
@@ -42,7 +35,7 @@ def test_scores_are_upsampled_and_added_from_coarse_to_fine(stride: Any) -> None
     batch = images(64, 32)
     maps = dict(zip(STRIDES, model.body(batch.image.double() / 127.5 - 1), strict=True))
     used = [each for each in STRIDES if each >= stride]
-    scores = {each: score(maps[each]) for each, score in zip(used, model.scores, strict=True)}
+    scores = {each: score(maps[each]) for each, score in zip(used, model.head.scores, strict=True)}
     total = scores[32]
     for each in sorted(used[:-1], reverse=True):
         total = F.interpolate(total, scale_factor=2, mode="bilinear") + scores[each]
