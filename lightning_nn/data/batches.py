@@ -9,7 +9,7 @@ Lightning reads the batch size from the first field. Text is flat and has no pad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -285,3 +285,15 @@ class CaptionBatch(NamedTuple):
 def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:
     chosen = list(index)
     return [None if field is None else field[chosen] for field in fields]
+
+
+class FrozenEncoder(NamedTuple):
+    """An encoder that is not trained, so that the features of images can be computed once.
+
+    Attributes:
+        key: hash of its weights.
+        compute: function from images, uint8 (B, C, H, W), to features, float (B, F) on the CPU.
+    """
+
+    key: str
+    compute: Callable[[Tensor], Tensor]

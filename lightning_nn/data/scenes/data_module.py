@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import CaptionBatch, MaskBatch
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.captions.captioned import CaptionSet, make_captioned
+from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.captions.source import CaptionSource
 from lightning_nn.data.captions.vocabulary import Tokens
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
@@ -34,7 +32,7 @@ _SMALLEST = 32  # height of a picture in which all kinds can be told apart
 _WORDING = 40  # purpose of the random numbers that choose the words of captions
 
 
-class Scenes(LabeledImages):
+class Scenes(LabeledImages, CaptionedModule):
     """Pictures of up to four objects before a ground and a sky, generated on demand: six kinds in eight colours.
 
     A model of images gets the kind of the largest object, which has at least 1.25 times the visible pixels of any other
@@ -93,13 +91,11 @@ class Scenes(LabeledImages):
             self.sources, self.summary = dict[str, Source](sources), summarize_masks(sources, self.form)
             self.processor = MaskProcessor(list(CLASSES), *self.form)
         if self.batch_type is CaptionBatch:
+            if self.augment.flip != "none":
+                raise UserError(f"--data.augment.flip {self.augment.flip} would make left right, and captions false")
             visible = np.load(folder / "visible.npy")
             captions = {split: self._captions(split, visible[index]) for split, index in indices.items()}
-            made = make_captioned(
-                CaptionSet(images, self.form, indices, captions, self.language, "words", min_count=1),
-                self.fixed_processor,
-            )
-            self.sources, self.processor, self.summary = dict[str, Source](made.sources), made.processor, made.summary
+            self.open_captions(CaptionSet(images, self.form, indices, captions, self.language, "words", min_count=1))
 
     def _captions(self, split: str, visible: NDArray[np.int64]) -> Tokens:
         """Write the captions of each picture of a split; `visible` counts the visible pixels of its objects."""
@@ -112,18 +108,8 @@ class Scenes(LabeledImages):
         return captions
 
     def describe(self) -> dict[str, Any]:
-        """Return the numbers of channels, rows, columns and of words for captions; else those of labelled images."""
-        if self.batch_type is not CaptionBatch:
-            return super().describe()
-        channels, height, width = self.form.shape
-        size = len(self.processor.row_labels()["words"])
-        return {"channels": channels, "height": height, "width": width, "vocabulary_size": size}
-
-    def contents(self, split: str) -> Iterator[NDArray[Any]]:
-        """Also yield the captions."""
-        yield from super().contents(split)
-        if isinstance(source := self.sources[split], CaptionSource):
-            yield from source.contents()
+        """Return the sizes of the images, and the number of words of captions or of classes."""
+        return CaptionedModule.describe(self) if self.batch_type is CaptionBatch else super().describe()
 
     def _build(self, folder: Path) -> None:
         drawn = [draw_scenes(count, self.form.height, self._seed(split)) for split, count in self.sizes.items()]

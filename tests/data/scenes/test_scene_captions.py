@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lightning_nn import Scenes
+from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batches import CaptionBatch
 from lightning_nn.data.captions.processor import CaptionProcessor, Language
 from lightning_nn.data.captions.source import CaptionSource
@@ -109,6 +110,13 @@ def test_a_trained_vocabulary_is_used_and_another_language_refused() -> None:
     assert truth(spelled(data, "test")[0][0], data.objects("test")[0], "en")
     with pytest.raises(UserError, match=r"the model's language is en; this data has zh: use --data.language en"):
         captioned("zh").use_processor(few)
+
+
+def test_mirrored_pictures_would_make_captions_false() -> None:
+    data = Scenes(4, 4, 4, 32, augment=Augment(flip="random"))
+    data.batch_type = CaptionBatch
+    with pytest.raises(UserError, match="flip random would make left right"):
+        data.prepare_once()
 
 
 # ---------------------------------------------------------------------- truth
