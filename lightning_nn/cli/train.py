@@ -45,7 +45,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
-from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
+from lightning_nn.runs.weights_file import WeightsFile, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -168,13 +168,14 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     source = request.finetune
     tuned: Checkpoint | WeightsFile | None = None
     if source == "embedded":
-        tuned = embedded_weights(request.model)
+        tuned = cli.task.embedded_weights()
     elif source and source != "imagenet":
         tuned = open_weights(find_checkpoint(request.folder, request.model, source))
-    if isinstance(tuned, Checkpoint) and tuned.model == request.model:
+    if isinstance(tuned, Checkpoint):
         saved = saved_settings(tuned)
-        say_left_out(saved.left_out, tuned.path)
-        cli.keep_form(saved.group("model"))
+        if form := cli.task.form_of(tuned.model, saved.group("model")):
+            say_left_out(saved.left_out, tuned.path)
+            cli.keep_form(form)
     data = _prepared(cli)
     model = make_model(cli, data)
     if source:

@@ -209,21 +209,39 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        if self.network == "mobilenet_v1":
-            raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
-        return download_weights(models.get_model_weights(self.network).DEFAULT.url)
+        return imagenet_file(self.network)
 
     def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""
-        given = unfolded(weights.state_dict) if self.network == "mobilenet_v1" else dict(weights.state_dict)
-        for name in [name for name in given if name.endswith("running_mean")]:
-            given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
-        given = {f"net.{name}": weight for name, weight in given.items()}
-        if given.keys().isdisjoint(self.state_dict()):
-            return given
-        scaling, symmetric = Normalize(3), self.form.symmetric or "2x - 1" in weights.about
-        scaling.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
-        return given | {f"normalize.{name}": value for name, value in scaling.state_dict().items()}
+        return named_weights(self.network, weights)
+
+
+# ---------------------------------------------------------------------- weights of others
+
+
+def imagenet_file(network: Network) -> Path:
+    """Find torchvision's file of a network trained on ImageNet, downloaded unless there.
+
+    Raises:
+        UserError: there is none, or it can't be downloaded.
+    """
+    if network == "mobilenet_v1":
+        raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
+    return download_weights(models.get_model_weights(network).DEFAULT.url)
+
+
+def named_weights(network: Network, weights: WeightsFile) -> dict[str, Tensor]:
+    """Return the weights of a file as net.NAME, and as normalize.NAME the scaling of the images they were trained on."""
+    given = unfolded(weights.state_dict) if network == "mobilenet_v1" else dict(weights.state_dict)
+    for name in [name for name in given if name.endswith("running_mean")]:
+        given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
+    named = {f"net.{name}": weight for name, weight in given.items()}
+    layers = {name for name, _ in make_network(network, 1).named_parameters()}
+    if layers.isdisjoint(given):
+        return named
+    scaling, symmetric = Normalize(3), FORMS[network].symmetric or "2x - 1" in weights.about
+    scaling.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
+    return named | {f"normalize.{name}": value for name, value in scaling.state_dict().items()}
 
 
 # ---------------------------------------------------------------------- networks

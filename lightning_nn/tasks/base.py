@@ -17,7 +17,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
 from lightning_nn.runs.plain_data import to_plain_data
 from lightning_nn.runs.saved_settings import names, trusted
-from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation
 from lightning_nn.tasks.training import Means as Means
@@ -121,6 +121,31 @@ class Task(Training, Evaluation):
             UserError: there are none for this model, or they can't be downloaded.
         """
         raise UserError(f"--finetune imagenet: there are no such weights of {self.name}; name a file")
+
+    @classmethod
+    def embedded_weights(cls) -> Checkpoint:
+        """Open the weights of this model that are part of the package.
+
+        Raises:
+            UserError: the package has none.
+        """
+        return embedded_weights(cls.name)
+
+    @classmethod
+    def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that give this model the form of the one in a checkpoint, for fine-tuning.
+
+        Args:
+            model: name of the model in the checkpoint.
+            arguments: trusted ones of its constructor, which may lack newer ones.
+
+        Returns:
+            All of them for the same model, none for another.
+        """
+        if model != cls.name:
+            return {}
+        in_code = {k: p.default for k, p in signature(cls).parameters.items() if p.default is not p.empty}
+        return {**in_code, **arguments}
 
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
