@@ -58,7 +58,9 @@ DATA: dict[str, Entry] = {
     "digits": Entry("lightning_nn.data.images.digits:Digits", ("image",), "1,797 handwritten digits, 8x8, included"),
     "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", ("image",), "60,000 images, 32x32, 10 classes"),
     "images": Entry("lightning_nn.data.images.data_module:Images", ("image",), "your images, one folder per class"),
-    "scenes": Entry("lightning_nn.data.scenes.data_module:Scenes", ("image", "mask"), "drawn scenes and their masks"),
+    "scenes": Entry(
+        "lightning_nn.data.scenes.data_module:Scenes", ("image", "mask", "caption"), "drawn scenes, masks, captions"
+    ),
     "segmentation": Entry(
         "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
     ),
@@ -69,6 +71,7 @@ DATA: dict[str, Entry] = {
 PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
     "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
+    "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
 

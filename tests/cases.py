@@ -208,7 +208,7 @@ WRONG_CAPTIONS = {
     "words of a batch is torch.float32": CaptionBatch(FEATURES, ONE * 0, ONE, ONE / 1),
     "length counts the words of each, at least 1; its sum is 2": CaptionBatch(FEATURES, ONE * 0, TWO, FOUR),
     "image_index of a batch must ascend": CaptionBatch(FEATURES, TWO, ONE, ONE),
-    "word ids go from 4000 to 4000": CaptionBatch(FEATURES, ONE * 0, ONE, ONE * 4000),
+    "word ids of a batch go from -4000": CaptionBatch(FEATURES, ONE * 0, ONE, ONE * -4000),
     "a batch is a MaskBatch; .* takes CaptionBatch of": MaskBatch(IMAGE, MASK),
 }
 

@@ -9,7 +9,7 @@ Lightning reads the batch size from the first field. Text is flat and has no pad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ from lightning_nn.errors import UserError
 Index = NDArray[np.int64]
 
 IGNORED = 255  # value of a mask where a pixel has no class and is not counted
+UNKNOWN, START, END = 0, 1, 2  # ids of the words of captions that are no words
 
 
 class Batch(Protocol):
@@ -216,13 +217,18 @@ class CaptionBatch(NamedTuple):
         image: uint8 or float (B, C, H, W), 0 to 255, or features of the images, float (B, F).
         image_index: int64 (N,), index of each caption's image, 0 to B - 1, ascending; None without captions.
         length: int64 (N,), number of words of each caption, at least 1; None without captions.
-        words: int64 (W,), word ids, 0 to V - 1, of all captions in order; None without captions.
+        words: int64 (W,), word ids of all captions in order; V and above for words that are not in the model's
+            vocabulary, so that metrics tell them apart; None without captions.
+        index: int64 (B,), index of each sample in its split; None without a split.
+        origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
     """
 
     image: Tensor
     image_index: Tensor | None = None
     length: Tensor | None = None
     words: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
@@ -233,10 +239,11 @@ class CaptionBatch(NamedTuple):
         """Refuse a batch that the model can't read.
 
         Args:
-            limits: the model's arguments: `vocabulary_size`, and `channels` or `features` if it has them.
+            limits: the model's arguments: `channels` or `features` if it has them.
 
         Raises:
-            UserError: see `TextBatch`; also an image index out of order or range.
+            UserError: the batch is empty, has another dtype or shape, counts that don't add up, negative ids, or an
+                image index out of order or range.
         """
         if self.image.dim() == 2:
             require("image", self.image, FLOATS, "(B, F)", "features of images")
@@ -256,7 +263,8 @@ class CaptionBatch(NamedTuple):
         steps = self.image_index.diff(prepend=self.image_index.new_zeros(1))
         if steps.min() < 0 or self.image_index[-1] >= self.size:
             raise UserError(f"image_index of a batch must ascend from 0 to at most {self.size - 1}, its last image")
-        check_range("word ids", self.words, limits["vocabulary_size"], "vocabulary_size")
+        if self.words.min() < 0:
+            raise UserError(f"word ids of a batch go from {int(self.words.min())}; they must be 0 or above")
 
     def select(self, index: Iterable[int]) -> CaptionBatch:
         """Return some images with their captions by the images' indices in this batch, in the order given."""
@@ -277,3 +285,15 @@ class CaptionBatch(NamedTuple):
 def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:
     chosen = list(index)
     return [None if field is None else field[chosen] for field in fields]
+
+
+class FrozenEncoder(NamedTuple):
+    """An encoder that is not trained, so that the features of images can be computed once.
+
+    Attributes:
+        key: hash of its weights.
+        compute: function from images, uint8 (B, C, H, W), to features, float (B, F) on the CPU.
+    """
+
+    key: str
+    compute: Callable[[Tensor], Tensor]

@@ -13,21 +13,19 @@ from lightning_nn.data.class_notes import note_on_classes, note_on_pixels, warni
 from lightning_nn.data.learner import ClassLearner
 from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.data.processor import LabeledProcessor
+from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 
 _COUNTED = 1024  # samples whose classes are counted at once
 
 
 class LabeledDataModule(DataModule):
-    """A data set whose samples belong to classes; see `DataModule`.
+    """A data set whose samples belong to classes, unless it gives captions of them instead; see `DataModule`.
 
     Args:
         batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating samples.
     """
-
-    processor: LabeledProcessor
 
     def __init__(self, batch_size: BatchSize, balanced: bool) -> None:
         super().__init__(batch_size)
@@ -35,9 +33,9 @@ class LabeledDataModule(DataModule):
 
     @property
     def categories(self) -> list[str]:
-        """Name of each class, in the order of the labels."""
+        """Name of each class, in the order of the labels; none if the samples have no labels."""
         self.prepare_once()
-        return self.processor.categories
+        return categories_of(self.processor)
 
     @property
     def class_counts(self) -> list[int]:
@@ -62,6 +60,8 @@ class LabeledDataModule(DataModule):
         if self._prepared:
             return
         super().prepare_once()
+        if not self.categories:
+            return
         split, source = next(iter(self.sources.items()))
         counts = self.counts(split)
         pixels = sum(counts) > len(source)  # a sample belongs to one class
@@ -76,7 +76,7 @@ class LabeledDataModule(DataModule):
         """Return the number of samples, or pixels of masks, of each class in a split; zeros if it is missing."""
         self.prepare_once()
         labels = self.labels(split) if split in self.sources else np.empty(0, np.int64)
-        return count_classes(labels, len(self.processor.categories))
+        return count_classes(labels, len(self.categories))
 
     def setup(self, stage: str) -> None:
         """Also pass the class counts of train to the model."""
@@ -91,22 +91,26 @@ class LabeledDataModule(DataModule):
         Raises:
             UserError: names the classes of both.
         """
-        fixed = getattr(self.fixed_processor, "categories", None)
-        if self.fixed_processor is not None and fixed != self.processor.categories:
-            raise UserError(
-                f"the model's categories are {', '.join(fixed or [])}; "
-                f"this data has {', '.join(self.processor.categories)}"
-            )
+        fixed, own = categories_of(self.fixed_processor), categories_of(self.processor)
+        if self.fixed_processor is not None and fixed != own:
+            raise UserError(f"the model's categories are {', '.join(fixed)}; this data has {', '.join(own)}")
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
         """Also yield the labels."""
         yield from super().contents(split)
+        if not self.categories:
+            return
         labels = self.labels(split)
         yield labels if labels.ndim > 1 else np.asarray(labels, np.int64)
 
     def balanced_labels(self, split: str) -> Index | None:
         """Return the labels of train if it is to be balanced."""
         return self.labels(split) if self.balanced and split == "train" else None
+
+
+def categories_of(processor: Processor | None) -> list[str]:
+    """Return the names of the classes that a processor knows; none if it is one of samples without labels."""
+    return list(getattr(processor, "categories", []))
 
 
 def count_classes(labels: NDArray[Any], num_classes: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
@@ -49,7 +49,7 @@ class LabeledImages(LabeledDataModule):
         form: form of the images.
     """
 
-    describes = ("features", "channels", "height", "width", "num_classes")
+    describes: ClassVar[tuple[str, ...]] = ("features", "channels", "height", "width", "num_classes")
     form: ImageForm
 
     def __init__(self, batch_size: BatchSize, balanced: bool, augment: Augment | dict[str, Any] = NO_AUGMENT) -> None:

@@ -215,18 +215,18 @@ def _read_all(
     """Yield the number of each file with its pixels, or its range if the scale is unknown, or why it can't be read."""
     read = partial(_try_read, form=form, limit=limit, scale=scale)
     chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
-    for start in _progress(range(0, len(numbers), chunk)):
+    for start in progress(range(0, len(numbers), chunk), "decoding images"):
         some = numbers[start : start + chunk]
         yield from zip(some, run(read, [files[number] for number in some]), strict=True)
 
 
-def _progress(steps: range) -> Iterator[int]:
-    """Show a progress bar on standard error if that is a terminal."""
+def progress(steps: range, text: str) -> Iterator[int]:
+    """Yield the steps, with a progress bar on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return iter(track(steps, "decoding images", console=console, transient=True, disable=not console.is_terminal))
+    return iter(track(steps, text, console=console, transient=True, disable=not console.is_terminal))
 
 
 def _try_read(file: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels | ValueRange | str:

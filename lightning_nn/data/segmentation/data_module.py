@@ -129,7 +129,7 @@ class SegmentationData(LabeledDataModule):
         """Return the number of pixels of each class in a split; zeros if there is no such split."""
         self.prepare_once()
         chosen = cast(SizedMaskSource, self.sources[split]).indices if split in self.sources else np.empty(0, np.int64)
-        return [int(n) for n in self._pixels[chosen].sum(0)[: len(self.processor.categories)]]
+        return [int(n) for n in self._pixels[chosen].sum(0)[: len(self.categories)]]
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
         """Yield the fingerprints of the images, then each mask."""

@@ -36,8 +36,7 @@ class Vocabulary:
             min_count: words that occur less often are left out.
             max_size: largest number of words, including the unknown word; None for no limit.
         """
-        words = [word for word, count in counts.items() if count >= min_count and word != UNKNOWN]
-        words.sort(key=lambda word: (-counts[word], word))
+        words = [word for word in frequent_words(counts, min_count) if word != UNKNOWN]
         return cls([UNKNOWN, *words][:max_size])
 
     def __len__(self) -> int:
@@ -55,3 +54,13 @@ class Vocabulary:
     def characters(self) -> list[str]:
         """All characters of the words, in order of first occurrence, after "" for no character at 0."""
         return list(dict.fromkeys(["", *itertools.chain.from_iterable(self.words[1:])]))
+
+
+def frequent_words(counts: Mapping[str, int], min_count: int = 1) -> list[str]:
+    """List the words that occur often enough, the most frequent first; ties are ordered by code points.
+
+    Args:
+        counts: number of occurrences of each word.
+        min_count: words that occur less often are left out.
+    """
+    return sorted((w for w, count in counts.items() if count >= min_count), key=lambda word: (-counts[word], word))

@@ -1,0 +1,1 @@
+"""Images with captions: processor, vocabulary, tokens, and the files they are read from."""

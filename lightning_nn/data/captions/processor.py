@@ -1,0 +1,89 @@
+"""Conversion of raw images to batches for captioning, and of word ids to captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_nn.data.batches import CaptionBatch, Index
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, RawImage
+from lightning_nn.data.processor import InputOptions, Record
+
+Language = Literal["en", "zh"]
+TokenName = Literal["words", "chars"]
+
+
+class CaptionProcessor:
+    """Processor of raw images to batches without captions, with the vocabulary of the captions.
+
+    Args:
+        words: vocabulary of the model, V words, by id; the first three are `vocabulary.SPECIAL`.
+        channels: 1 for gray, 3 for red, green, blue.
+        height: height in pixels.
+        width: width in pixels.
+        fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
+        language: "en", written with spaces between words, or "zh", without.
+        tokens: "words", or "chars" where each character is a word.
+        scale: see `ImageProcessor`.
+        max_pixels: maximum number of pixels of a raw image.
+
+    Attributes:
+        others: further words of the data, of ids V and above; set by the data set, and not in the state.
+    """
+
+    kind = "caption"
+
+    def __init__(
+        self,
+        words: list[str],
+        channels: int,
+        height: int,
+        width: int,
+        fit: Fit = "crop",
+        language: Language = "en",
+        tokens: TokenName = "words",
+        scale: int | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.words, self.language, self.tokens = words, language, tokens
+        self.others: list[str] = []
+        self.images = ImageProcessor([], channels, height, width, fit, scale, max_pixels=max_pixels)
+
+    def encode(self, raw: list[RawImage]) -> CaptionBatch:
+        """Encode raw images as a batch without captions; see `ImageProcessor.encode`.
+
+        Raises:
+            UserError: an image can't be read.
+        """
+        return CaptionBatch(self.images.encode(raw).image)
+
+    def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, CaptionBatch]]:
+        """Yield batches of up to `batch_size` images, in order.
+
+        Raises:
+            UserError: see `encode`.
+        """
+        for index, batch in self.images.batches(raw, batch_size):
+            yield index, CaptionBatch(batch.image)
+
+    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
+        """Find image files; see `ImageProcessor.inputs`."""
+        return self.images.inputs(options)
+
+    def spell(self, ids: Iterable[int]) -> str:
+        """Write the words of a caption: with spaces between them in English, without in Chinese."""
+        known, others = len(self.words), self.others
+        words = (self.words[i] if i < known else others[i - known] for i in ids)
+        return ("" if self.language == "zh" else " ").join(words)
+
+    def row_labels(self) -> dict[str, list[str]]:
+        """Return the names of the rows of weight tables: words."""
+        return {"words": self.words}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data."""
+        state = {key: value for key, value in self.images.state_dict().items() if key != "categories"}
+        return {"words": list(self.words), "language": self.language, "tokens": self.tokens, **state}

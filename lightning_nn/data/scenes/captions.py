@@ -1,0 +1,175 @@
+"""Captions of scenes, written by a grammar in English and Chinese, and the truth of any caption of that grammar.
+
+A caption names the one or two most visible objects, the larger first, each with kind, colour, size and place. Every
+such claim can be checked against the layout: a caption is wholly true if all its claims hold, each of a different
+object, and if it names at least two objects, or all where there are fewer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import permutations
+from typing import NamedTuple
+
+from lightning_nn.data.captions.processor import Language
+from lightning_nn.data.scenes.layout import COLOURS, KINDS, Floats, SceneObject
+
+CAPTIONS = 3  # of each scene
+DRAWS = 5  # random numbers that a caption needs
+_NAMED = 2  # objects in a caption, unless there are fewer
+
+_LARGE = 0.5  # square root of the area from which an object is large: between those of large and of small ones
+_THIRD = 1 / 3
+_MARGIN = 0.06  # by which places overlap: an object near the border of two may be said to be at either
+
+
+class Grammar(NamedTuple):
+    """Captions of a language: an opening, and phrases with joints between them.
+
+    Attributes:
+        openings: before the first phrase.
+        phrases: patterns of an object with its measure word, size, colour, kind and place.
+        joints: between two phrases.
+        kinds: measure word and noun of each kind.
+        colours: word of each colour.
+        sizes: words for large and for small.
+        places: words for left, middle and right.
+        space: between words where they are written.
+    """
+
+    openings: tuple[str, ...]
+    phrases: tuple[str, ...]
+    joints: tuple[str, ...]
+    kinds: Mapping[str, tuple[str, str]]
+    colours: Mapping[str, str]
+    sizes: Mapping[bool, tuple[str, ...]]
+    places: tuple[str, str, str]
+    space: str
+
+
+GRAMMARS: Mapping[Language, Grammar] = {
+    "en": Grammar(
+        openings=("", "there is "),
+        phrases=("{measure} {size} {colour} {kind} {place}",),
+        joints=(" and ", " with "),
+        kinds={kind: ("a", kind) for kind in KINDS},
+        colours={colour: colour for colour in COLOURS},
+        sizes={True: ("large", "big"), False: ("small", "little")},
+        places=("on the left", "in the middle", "on the right"),
+        space=" ",
+    ),
+    "zh": Grammar(
+        openings=("", "图 上 "),
+        phrases=("{place} 有 {measure} {colour} 的 {size} {kind}", "{measure} {colour} 的 {size} {kind} 在 {place}"),
+        joints=(" ",),
+        kinds={
+            "house": ("一座", "房子"),
+            "tree": ("一棵", "树"),
+            "car": ("一辆", "汽车"),
+            "mushroom": ("一朵", "蘑菇"),
+            "balloon": ("一只", "热气球"),
+            "kite": ("一只", "风筝"),
+        },
+        colours=dict(zip(COLOURS, ("红色", "橙色", "黄色", "绿色", "蓝色", "紫色", "粉色", "白色"), strict=True)),
+        sizes={True: ("大",), False: ("小",)},
+        places=("左边", "中间", "右边"),
+        space="",
+    ),
+}
+
+
+def describe(objects: Sequence[SceneObject], draws: Floats, language: Language) -> list[str]:
+    """Write the captions of a scene, words separated by spaces in both languages.
+
+    Args:
+        objects: the most visible first, at least one.
+        draws: (captions, DRAWS), random numbers in [0, 1).
+        language: "en" or "zh".
+    """
+    grammar = GRAMMARS[language]
+    captions = []
+    for opening, phrase, joint, *sizes in draws.tolist():
+        pattern = _choose(grammar.phrases, phrase)
+        phrases = [_phrase(grammar, pattern, each, size) for each, size in zip(objects[:_NAMED], sizes, strict=False)]
+        captions.append(_choose(grammar.openings, opening) + _choose(grammar.joints, joint).join(phrases))
+    return captions
+
+
+def _phrase(grammar: Grammar, pattern: str, each: SceneObject, draw: float) -> str:
+    measure, kind = grammar.kinds[each.kind]
+    return pattern.format(
+        measure=measure,
+        kind=kind,
+        colour=grammar.colours[each.colour],
+        size=_choose(grammar.sizes[is_large(each)], draw),
+        place=grammar.places[int(3 * each.x)],
+    )
+
+
+def _choose(choices: tuple[str, ...], draw: float) -> str:
+    return choices[int(len(choices) * draw)]
+
+
+def is_large(each: SceneObject) -> bool:
+    """Tell whether an object is the large one of its scene."""
+    return each.size * KINDS[each.kind].area ** 0.5 >= _LARGE
+
+
+def truth(caption: str, objects: Sequence[SceneObject], language: Language) -> bool:
+    """Decide whether a caption is wholly true of a scene: see this file's first lines.
+
+    Args:
+        caption: any text; one that the grammar can't write is not true.
+        objects: of the scene, in any order.
+        language: "en" or "zh".
+    """
+    grammar, whole, part = _parser(language)
+    text = grammar.space.join(caption.lower().split())
+    if not whole.fullmatch(text):
+        return False
+    claims = [found.groupdict() for found in part.finditer(text)]
+    if not min(_NAMED, len(objects)) <= len(claims) <= len(objects):
+        return False
+    return any(
+        all(_holds(grammar, claim, each) for claim, each in zip(claims, some, strict=True))
+        for some in permutations(objects, len(claims))
+    )
+
+
+def _holds(grammar: Grammar, claim: Mapping[str, str | None], each: SceneObject) -> bool:
+    """Tell whether all that a phrase claims is true of an object."""
+    said = {name.rstrip("0123456789"): word for name, word in claim.items() if word is not None}
+    place = grammar.places.index(said["place"])
+    return (
+        grammar.kinds[each.kind] == (said["measure"], said["kind"])
+        and grammar.colours[each.colour] == said["colour"]
+        and said["size"] in grammar.sizes[is_large(each)]
+        and place * _THIRD - _MARGIN <= each.x <= (place + 1) * _THIRD + _MARGIN
+    )
+
+
+@cache
+def _parser(language: Language) -> tuple[Grammar, re.Pattern[str], re.Pattern[str]]:
+    """Compile the grammar: a whole caption, and one phrase with a group for each word that claims something."""
+    grammar = GRAMMARS[language]
+    measures, kinds = zip(*grammar.kinds.values(), strict=True)
+    words = {
+        "measure": measures,
+        "kind": kinds,
+        "colour": grammar.colours.values(),
+        "size": [word for some in grammar.sizes.values() for word in some],
+        "place": grammar.places,
+    }
+    phrases = []
+    for i, pattern in enumerate(grammar.phrases):
+        groups = {name: f"(?P<{name}{i}>{'|'.join(dict.fromkeys(some))})" for name, some in words.items()}
+        phrases.append(pattern.format(**groups) if grammar.space else pattern.replace(" ", "").format(**groups))
+    phrase = f"(?:{'|'.join(phrases)})"
+    plain = re.sub(r"\?P<\w+>", "?:", phrase)
+    joint, opening = (
+        "|".join(choice if grammar.space else choice.replace(" ", "") for choice in some)
+        for some in (grammar.joints, grammar.openings)
+    )
+    return grammar, re.compile(f"(?:{opening}){plain}(?:(?:{joint}){plain})*"), re.compile(phrase)

@@ -1,0 +1,253 @@
+"""Metrics of captions over word ids: BLEU-1 to -4, ROUGE-L and CIDEr-D, as pycocoevalcap computes them.
+
+METEOR and SPICE are left out: they need Java and, for their dictionaries and models, downloads.
+
+BLEU (Papineni et al. 2002) is that of the corpus, with the closest reference length, the shorter of two. ROUGE-L (Lin
+2004) and CIDEr-D (Vedantam, Zitnick and Parikh 2015, arXiv:1411.5726) are means over images. BLEU and ROUGE-L go from 0
+to 1; CIDEr-D from 0 to 10, about 0.5 for a fair model of Flickr8k. All depend on what counts as a word: state it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+ORDERS = 4  # longest n-grams
+_TINY, _SMALL = 1e-15, 1e-9  # against divisions by zero, as in pycocoevalcap
+_BETA = 1.2  # weight of recall in ROUGE-L
+_SIGMA = 6.0  # of the penalty on lengths in CIDEr-D
+
+
+class CaptionCorpus(NamedTuple):
+    """Generated captions and references of N images, flat; of each image the generated caption comes first.
+
+    Attributes:
+        captions: (N,), number of captions of each image, at least 2.
+        length: (M,), words of each caption.
+        words: (W,), ids of all words, 0 or above.
+    """
+
+    captions: Ids
+    length: Ids
+    words: Ids
+
+    @classmethod
+    def of(cls, candidates: Sequence[Sequence[int]], references: Sequence[Sequence[Sequence[int]]]) -> CaptionCorpus:
+        """Make a corpus.
+
+        Args:
+            candidates: word ids of the generated caption of each image.
+            references: word ids of one or more references of each image.
+
+        Raises:
+            ValueError: their numbers differ, or an image has no reference.
+        """
+        if len(candidates) != len(references) or not all(references):
+            raise ValueError(
+                f"{len(candidates)} captions need as many lists of references, none empty: {references!r:.80}"
+            )
+        captions = [c for one, some in zip(candidates, references, strict=True) for c in (one, *some)]
+        return cls(
+            np.array([1 + len(some) for some in references], np.int64),
+            np.array([len(caption) for caption in captions], np.int64),
+            np.array(list(chain.from_iterable(captions)), np.int64),
+        )
+
+    @property
+    def image(self) -> Ids:
+        """Index of the image of each caption, (M,)."""
+        return np.repeat(np.arange(len(self.captions)), self.captions)
+
+    @property
+    def is_candidate(self) -> NDArray[np.bool_]:
+        """Whether each caption is a generated one, (M,)."""
+        first = np.zeros(len(self.length), bool)
+        first[np.cumsum(self.captions) - self.captions] = True
+        return first
+
+
+class _Grams(NamedTuple):
+    """Distinct n-grams of each caption, by caption, then by n-gram.
+
+    Attributes:
+        caption: (G,), index of the caption.
+        gram: (G,), number of the n-gram, 0 to `distinct` - 1.
+        times: (G,), how often it occurs there.
+        distinct: different n-grams in the corpus.
+    """
+
+    caption: Ids
+    gram: Ids
+    times: Ids
+    distinct: int
+
+
+def _grams(corpus: CaptionCorpus) -> list[_Grams]:
+    """Count the n-grams of each caption for n = 1 to 4."""
+    caption = np.repeat(np.arange(len(corpus.length)), corpus.length)
+    words = np.unique(corpus.words, return_inverse=True)[1].reshape(-1)
+    vocabulary = int(words.max(initial=-1)) + 1
+    start, gram, found = np.arange(len(words)), words, []
+    for order in range(ORDERS):
+        if order:
+            inside = start + order < len(words)
+            inside[inside] = caption[start[inside] + order] == caption[start[inside]]
+            start, gram = start[inside], gram[inside]
+            gram = np.unique(gram * vocabulary + words[start + order], return_inverse=True)[1].reshape(-1)
+        distinct = int(gram.max(initial=-1)) + 1
+        keys, times = np.unique(caption[start] * max(distinct, 1) + gram, return_counts=True)
+        found.append(_Grams(keys // max(distinct, 1), keys % max(distinct, 1), times, distinct))
+    return found
+
+
+def brevity_penalty(corpus: CaptionCorpus) -> float:
+    """Compute the factor on BLEU of a corpus whose generated captions are shorter than their references, 0 to 1."""
+    generated = corpus.is_candidate
+    length = corpus.length[generated]
+    apart = np.abs(corpus.length - np.repeat(length, corpus.captions))
+    order = np.lexsort((corpus.length, apart, generated, corpus.image))
+    closest = corpus.length[order][np.cumsum(corpus.captions) - corpus.captions]
+    ratio = (length.sum() + _TINY) / (closest.sum() + _SMALL)
+    return math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
+
+
+def bleu(corpus: CaptionCorpus) -> Floats:
+    """Compute BLEU-1 to -4 of a corpus, (4,), 0 to 1."""
+    image, generated = corpus.image, corpus.is_candidate
+    length = corpus.length[generated]
+    precision, scores = 1.0, []
+    for order, grams in enumerate(_grams(corpus)):
+        key, own = image[grams.caption] * grams.distinct + grams.gram, generated[grams.caption]
+        keys, place = np.unique(key, return_inverse=True)
+        most = np.zeros(len(keys), np.int64)  # in a single reference
+        np.maximum.at(most, place[~own], grams.times[~own])
+        correct = np.minimum(most[place[own]], grams.times[own]).sum()
+        precision *= float(correct + _TINY) / (np.maximum(length - order, 0).sum() + _SMALL)
+        scores.append(precision ** (1 / (order + 1)))
+    return np.array(scores) * brevity_penalty(corpus)
+
+
+def rouge_l(corpus: CaptionCorpus) -> Floats:
+    """Compute ROUGE-L of each image, (N,), 0 to 1: best precision and best recall over its references."""
+    captions = [words.tolist() for words in np.split(corpus.words, np.cumsum(corpus.length)[:-1])]
+    scores, start = [], 0
+    for count in corpus.captions.tolist():
+        candidate, *references = captions[start : start + count]
+        start += count
+        common = _common_lengths(candidate, references)
+        precision = max(common) / max(len(candidate), 1)
+        recall = max(shared / max(len(some), 1) for shared, some in zip(common, references, strict=True))
+        both = recall + _BETA**2 * precision
+        scores.append((1 + _BETA**2) * precision * recall / both if both else 0.0)
+    return np.array(scores)
+
+
+def _common_lengths(one: list[int], others: list[list[int]]) -> list[int]:
+    """Compute the lengths of longest common subsequences, a row of the table a word in the bits of an integer.
+
+    Hyyrö 2004, "Bit-parallel LCS-length computation revisited".
+    """
+    where: dict[int, int] = {}
+    for place, word in enumerate(one):
+        where[word] = where.get(word, 0) | 1 << place
+    all_bits, lengths = (1 << len(one)) - 1, []
+    for other in others:
+        row = all_bits
+        for word in other:
+            matched = row & where.get(word, 0)
+            row = (row + matched) | (row - matched)
+        lengths.append(len(one) - (row & all_bits).bit_count())
+    return lengths
+
+
+def cider_d(corpus: CaptionCorpus) -> Floats:
+    """Compute CIDEr-D of each image, (N,), 0 to 10; document frequencies are those of the references of the corpus."""
+    image, generated = corpus.image, corpus.is_candidate
+    images, bigrams = len(corpus.captions), np.maximum(corpus.length - 1, 0)
+    of_candidate = np.flatnonzero(generated)[image]  # of the image of each caption
+    penalty = np.exp(-np.square(bigrams - bigrams[of_candidate]) / (2 * _SIGMA**2))
+    total = np.zeros(len(corpus.length))
+    for grams in _grams(corpus):
+        own = generated[grams.caption]
+        key = image[grams.caption] * grams.distinct + grams.gram
+        documents = np.bincount(np.unique(key[~own]) % max(grams.distinct, 1), minlength=grams.distinct)
+        weight = grams.times * (math.log(max(images, 1)) - np.log(np.maximum(documents, 1)))[grams.gram]
+        norm = np.sqrt(np.bincount(grams.caption, np.square(weight), len(total)))
+        in_candidate = _look_up(key[own], weight[own], key)
+        shared = np.bincount(grams.caption, np.minimum(in_candidate, weight) * weight, len(total))
+        norms = norm * norm[of_candidate]
+        total += np.divide(shared, norms, out=np.zeros(len(total)), where=norms != 0) * penalty
+    total[generated] = 0
+    return 10 / ORDERS * np.bincount(image, total, images) / (corpus.captions - 1)
+
+
+def _look_up(keys: Ids, values: Floats, wanted: Ids) -> Floats:
+    """Return the value of each wanted key, 0 for those that are not there; keys ascend."""
+    if not len(keys):
+        return np.zeros(len(wanted))
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, values[place], 0.0)
+
+
+class CaptionScores(Metric):
+    """BLEU-1 to -4, ROUGE-L and CIDEr-D of generated captions; several processes give those of one.
+
+    Attributes:
+        captions: as in `CaptionCorpus`, in the order of the updates.
+        length: likewise.
+        words: likewise.
+    """
+
+    full_state_update = False
+    captions: list[Tensor]
+    length: list[Tensor]
+    words: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in CaptionCorpus._fields:
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images; a process that gets none takes part with empty tensors."""
+        super().reset()
+        for name in CaptionCorpus._fields:
+            getattr(self, name).append(torch.zeros(0, dtype=torch.int64, device=self.device))
+
+    def update(self, candidates: Sequence[Sequence[int]], references: Sequence[Sequence[Sequence[int]]]) -> None:
+        """Add images.
+
+        Args:
+            candidates: word ids of the generated caption of each image.
+            references: word ids of one or more references of each image.
+        """
+        for name, values in CaptionCorpus.of(candidates, references)._asdict().items():
+            getattr(self, name).append(torch.from_numpy(values).to(self.device))
+
+    def corpus(self) -> CaptionCorpus:
+        """Return what was added so far."""
+        return CaptionCorpus(*(dim_zero_cat(getattr(self, name)).cpu().numpy() for name in CaptionCorpus._fields))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Compute bleu1 to bleu4, rouge_l and cider (CIDEr-D), float32 scalars."""
+        corpus = self.corpus()
+        scores = {f"bleu{n}": score for n, score in enumerate(bleu(corpus), 1)}
+        scores |= {"rouge_l": rouge_l(corpus).mean(), "cider": cider_d(corpus).mean()}
+        return {name: torch.tensor(score, dtype=torch.float32, device=self.device) for name, score in scores.items()}
+
+    def cider_each(self) -> Tensor:
+        """Compute CIDEr-D of each image in the order of the updates, float32 (N,)."""
+        return torch.from_numpy(cider_d(self.corpus())).to(self.device, torch.float32)
