@@ -18,7 +18,7 @@ from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results, show_table
-from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
+from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request
@@ -180,6 +180,7 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
     model = make_model(cli, data)
     if source:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
+    share_features(model, data)
     return TrainingSetup(cli, data, model, _new_run(request, held), None)
 
 
@@ -229,6 +230,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
         say_schedule(cli)
     model = make_model(cli, data)
     model.load_state(checkpoint)
+    share_features(model, data)
     return TrainingSetup(cli, data, model, run or _new_run(request, held), checkpoint)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 
-from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch
+from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
 from lightning_nn.data.processor import CaptionWriter, Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
@@ -130,6 +130,10 @@ class Captioning(Task):
     def require_processor(self) -> CaptionWriter:
         """Return the processor, which knows the words; see `Task`."""
         return cast(CaptionWriter, super().require_processor())
+
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
+        return None
 
     # ------------------------------------------------------------------ the loss
 
