@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +32,7 @@ class CaptionSet(NamedTuple):
         min_count: words that occur less often in train are not in the vocabulary.
         fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
         scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
+        files: name of each image, by the name of the split; empty if they have none.
     """
 
     images: Pixels
@@ -43,6 +44,7 @@ class CaptionSet(NamedTuple):
     min_count: int
     fingerprints: Fingerprints | None = None
     scale: int | None = None
+    files: Mapping[str, Sequence[str]] = {}
 
 
 class CaptionedModule(DataModule):
@@ -76,11 +78,13 @@ class CaptionedModule(DataModule):
             words = make_vocabulary(data.captions["train"], data.min_count)
         processor = CaptionProcessor(words, *data.form, data.language, data.tokens, data.scale, max_pixels=max_pixels)
         processor.others = other_words(data.captions.values(), words)
+        processor.files = dict(data.files)
         self.sources, self.processor = {}, processor
         self.summary = [("split", "images", "captions", "words each", "unknown words")]
         for split, captions in data.captions.items():
             table = number(captions, words, processor.others)
-            self.sources[split] = CaptionSource(data.images, table, data.indices[split], data.fingerprints)
+            source = CaptionSource(data.images, table, data.indices[split], data.fingerprints)
+            self.sources[split], processor.pictures[split] = source, source.picture
             mean, unknown = f"{np.mean(table.length):.1f}", f"{unknown_share(table, words):.2%}"
             self.summary.append((split, f"{len(captions):,}", f"{len(table.length):,}", mean, unknown))
         self._add_features()

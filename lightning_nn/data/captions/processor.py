@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning_nn.data.batches import CaptionBatch, Index
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, Fit, RawImage
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Pixels, RawImage
 from lightning_nn.data.processor import InputOptions, Record
 
 Language = Literal["en", "zh"]
@@ -31,6 +31,8 @@ class CaptionProcessor:
 
     Attributes:
         others: further words of the data, of ids V and above; set by the data set, and not in the state.
+        files: name of each image of a split, if it has one; likewise.
+        pictures: returns an image of a split by its index, uint8 (H, W, 3); likewise.
     """
 
     kind = "caption"
@@ -50,6 +52,8 @@ class CaptionProcessor:
     ) -> None:
         self.words, self.language, self.tokens = words, language, tokens
         self.others: list[str] = []
+        self.files: dict[str, Sequence[str]] = {}
+        self.pictures: dict[str, Callable[[int], Pixels]] = {}
         self.images = ImageProcessor([], channels, height, width, fit, scale, max_pixels=max_pixels)
 
     def encode(self, raw: list[RawImage]) -> CaptionBatch:

@@ -57,6 +57,11 @@ class CaptionSource:
         image_index = np.repeat(np.arange(len(index)), self.captions.captions[index])
         return CaptionBatch(images, torch.from_numpy(image_index), torch.from_numpy(length), torch.from_numpy(words))
 
+    def picture(self, index: int) -> Pixels:
+        """Return an image as it can be shown, uint8 (H, W, 3)."""
+        image = np.asarray(self.images[self.indices[index]]).transpose(1, 2, 0)
+        return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
+
     def fingerprints(self) -> Fingerprints:
         """Return a hash of the pixels of each image, uint64 (N,)."""
         if self._fingerprints is not None:

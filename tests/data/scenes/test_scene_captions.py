@@ -91,6 +91,8 @@ def test_a_batch_holds_all_captions_of_its_pictures() -> None:
     assert isinstance(batch, CaptionBatch) and batch.image.dtype == torch.uint8 and batch.image_index is not None
     batch.check({"channels": 3})
     assert batch.image_index.tolist() == [i for i in range(8) for _ in range(CAPTIONS)]
+    assert isinstance(data.processor, CaptionProcessor) and data.processor.files == {}
+    assert data.processor.pictures["train"](0).shape == (32, 32, 3)
     assert data.describe() == {"channels": 3, "height": 32, "width": 32, "vocabulary_size": len(words_of(data))}
 
 
