@@ -44,6 +44,12 @@ MODELS: dict[str, Entry] = {
         "lightning_nn.models.backbone:BackboneClassifier", ("image",), "AlexNet to MobileNet, fine-tuning", "scenes"
     ),
     "fcn": Entry("lightning_nn.models.fcn:FCN", ("mask",), "fully convolutional, a class a pixel", "scenes"),
+    "show_and_tell": Entry(
+        "lightning_nn.models.show_and_tell:ShowAndTell", ("caption",), "describes a picture, by an LSTM", "scenes"
+    ),
+    "multimodal_rnn": Entry(
+        "lightning_nn.models.multimodal_rnn:MultimodalRNN", ("caption",), "describes a picture, by an m-RNN", "scenes"
+    ),
     "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", ("text",), "recurrent network over words", "bulletins"),
     "han": Entry("lightning_nn.models.han:HAN", ("text",), "hierarchical attention: words, sentences", "bulletins"),
 }

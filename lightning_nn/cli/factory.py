@@ -28,6 +28,7 @@ from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.settings import better
 from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.classification import Classifier
 
 _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
@@ -66,6 +67,12 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
                 f"{cli.task.__name__} has none: {remedy}"
             )
     return model
+
+
+def share_features(model: Task, data: DataModule) -> None:
+    """Let the data give features in place of images, if the model's encoder is not trained and images don't change."""
+    if isinstance(model, Captioning) and not data.augment.is_on and hasattr(data, "use_features"):
+        data.use_features(model.frozen_encoder())
 
 
 def check_training(cli: CommandLine) -> None:

@@ -213,14 +213,12 @@ class CommandLine:
         write_text(run.config, self.text())
 
     def keep_form(self, form: dict[str, Any]) -> None:
-        """Set the model's arguments to those of a checkpoint, except for those that the command line sets.
+        """Set arguments of the model, except for those that the command line sets.
 
         Args:
-            form: the trusted arguments of the checkpoint's model.
+            form: from `Task.form_of`.
         """
-        parameters = signature(self.task).parameters.items()
-        in_code = {name: each.default for name, each in parameters if each.default is not each.empty}
-        for name, value in {**in_code, **form}.items():  # a checkpoint may lack newer arguments
+        for name, value in form.items():
             if name in self.arguments("model") and not self.gives(f"model.{name}"):
                 self.config.model[name] = value
 

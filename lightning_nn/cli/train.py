@@ -18,7 +18,7 @@ from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.console import quiet_lightning, show_data, show_results, show_table
-from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer
+from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request
@@ -45,7 +45,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
-from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
+from lightning_nn.runs.weights_file import WeightsFile, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -175,14 +175,16 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
         tuned = embedded_weights(cli.task.embedded_model or request.model)
     elif source and source != "imagenet":
         tuned = open_weights(find_checkpoint(request.folder, request.model, source))
-    if isinstance(tuned, Checkpoint) and tuned.model == request.model:
+    if isinstance(tuned, Checkpoint):
         saved = saved_settings(tuned)
-        say_left_out(saved.left_out, tuned.path)
-        cli.keep_form(saved.group("model"))
+        if form := cli.task.form_of(tuned.model, saved.group("model")):
+            say_left_out(saved.left_out, tuned.path)
+            cli.keep_form(form)
     data = _prepared(cli)
     model = make_model(cli, data)
     if source:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
+    share_features(model, data)
     return TrainingSetup(cli, data, model, _new_run(request, held), None)
 
 
@@ -232,6 +234,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
         say_schedule(cli)
     model = make_model(cli, data)
     model.load_state(checkpoint)
+    share_features(model, data)
     return TrainingSetup(cli, data, model, run or _new_run(request, held), checkpoint)
 
 

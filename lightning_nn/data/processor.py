@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Batch, Index
 
@@ -104,3 +107,19 @@ class LabeledProcessor(Processor, Protocol):
     """
 
     categories: list[str]
+
+
+class CaptionWriter(Processor, Protocol):
+    """A processor of images that writes captions.
+
+    Attributes:
+        files: name of each image of a split, by the name of the split; set by the data set, and not in the state.
+        pictures: function from an image's index to the image, uint8 (H, W, 3), by the name of the split; likewise.
+    """
+
+    files: Mapping[str, Sequence[str]]
+    pictures: Mapping[str, Callable[[int], NDArray[np.uint8]]]
+
+    def spell(self, ids: Iterable[int]) -> str:
+        """Write the words of a caption, ids of the model's vocabulary or of the data's further words."""
+        ...

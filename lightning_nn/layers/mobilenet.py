@@ -64,10 +64,14 @@ class MobileNetV1(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits, (B, K), of images (B, 3, H, W), -1 to 1."""
+        return self.fc(self.maps(x).mean((2, 3)))
+
+    def maps(self, x: Tensor) -> Tensor:
+        """Compute the last maps, (B, C', H / 32, W / 32)."""
         x = self.conv1(x)
         for depthwise, pointwise in zip(self.dw, self.pw, strict=True):
             x = pointwise(depthwise(x))
-        return self.fc(x.mean((2, 3)))
+        return x
 
 
 class Normed(nn.Sequential):

@@ -2,6 +2,9 @@
 
 A packed sequence is time-major: the first row of every sequence, longest sequence first, then the second rows, and so
 on. A flat batch is sequence-major. One index maps the one to the other; reversed time is another index.
+
+A state has the sequences in its first dimension, so that any of them can be selected, and a layer of forward direction
+also computes one step at a time: the same states, value for value.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from lightning_nn.layers.ragged import segment_ids, segment_starts
+
+State = Tensor | tuple[Tensor, ...]  # of N sequences, each tensor (N, ...)
 
 Cell = Literal["rnn", "lstm", "gru"]
 Direction = Literal["forward", "backward", "both"]
@@ -68,23 +73,52 @@ class FlatRNN(nn.Module):
         )
         self.output_size = hidden_size * (2 if direction == "both" else 1)
 
-    def forward(self, rows: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, lengths: Tensor, initial: State | None = None) -> Tensor:
         """Compute the states of every step.
 
         Args:
             rows: (W, E), the rows of all sequences, one after another.
             lengths: int64 (S,), rows of each sequence, at least 1.
+            initial: state before the first row, from `step`; None for zeros.
 
         Returns:
             (W, output_size), in the order of `rows`; forward and backward states side by side.
         """
         order, batch_sizes = time_major(lengths, len(rows), backward=self.direction == "backward")
-        rows = rows.index_select(0, order)
-        if rows.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            rows = rows.to(next(self.rnn.parameters()).dtype)
+        rows = self._in_dtype_of_weights(rows.index_select(0, order))
+        first = None if initial is None else self._layers_first(select_state(initial, longest_first(lengths)))
         with torch.autocast("cpu", enabled=False):
-            states = cast(PackedSequence, self.rnn(PackedSequence(rows, batch_sizes))[0]).data
+            states = cast(PackedSequence, self.rnn(PackedSequence(rows, batch_sizes), first)[0]).data
         return torch.empty_like(states).index_copy(0, order, states)
+
+    def step(self, rows: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Compute one step of several sequences; forward direction only.
+
+        Args:
+            rows: (N, E), a row of each sequence.
+            state: of the step before, from `step`; None for zeros, before the first.
+
+        Returns:
+            The output (N, H), and the state: (N, layers, H), of an LSTM a pair, hidden state and cell.
+
+        Raises:
+            ValueError: a direction that needs all rows at once.
+        """
+        if self.direction != "forward":
+            raise ValueError(f"direction is {self.direction!r}; only forward can go step by step")
+        before = None if state is None else self._layers_first(state)
+        rows = self._in_dtype_of_weights(rows).unsqueeze(0)
+        with torch.autocast("cpu", enabled=False):
+            output, after = self.rnn(rows, before)
+        return output[0], _map(after, lambda each: each.transpose(0, 1))
+
+    def _layers_first(self, state: State) -> State:
+        return _map(state, lambda each: self._in_dtype_of_weights(each).transpose(0, 1).contiguous())
+
+    def _in_dtype_of_weights(self, rows: Tensor) -> Tensor:
+        if rows.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            return rows.to(next(self.rnn.parameters()).dtype)
+        return rows
 
     def last(self, states: Tensor, lengths: Tensor) -> Tensor:
         """Select the final state of each sequence, in each direction.
@@ -106,6 +140,65 @@ class FlatRNN(nn.Module):
         return torch.cat([forward[last], backward[first]], dim=1)
 
 
+class FlatReLU(nn.Module):
+    """Recurrent layer of Mao et al. 2014 over a flat batch: r_t = relu(U r_{t-1} + w_t).
+
+    A row has the width of the state and is added to it without weights of its own.
+
+    Args:
+        size: width of a row and of the state, H.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.recurrent = nn.Linear(size, size, bias=False)  # U
+        nn.init.eye_(self.recurrent.weight)  # copies at first what it has seen (Le, Jaitly and Hinton 2015)
+
+    def forward(self, rows: Tensor, lengths: Tensor, initial: Tensor | None = None) -> Tensor:
+        """Compute the states of every step, (W, H), in the order of `rows`.
+
+        Args:
+            rows: (W, H), the rows of all sequences, one after another.
+            lengths: int64 (S,), rows of each sequence, at least 1.
+            initial: (S, H), state before the first row; None for zeros.
+        """
+        order, running = time_major(lengths, len(rows))
+        state = None if initial is None else initial[longest_first(lengths)]
+        states = []
+        for step in rows.index_select(0, order).split(running.tolist()):
+            _, state = self.step(step, None if state is None else state[: len(step)])
+            states.append(state)
+        packed = torch.cat(states)
+        return torch.empty_like(packed).index_copy(0, order, packed)
+
+    def step(self, rows: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute one step of several sequences.
+
+        Args:
+            rows: (N, H), a row of each sequence.
+            state: (N, H), of the step before; None for zeros.
+
+        Returns:
+            The state (N, H), twice: as output and as state.
+        """
+        state = (rows if state is None else rows + self.recurrent(state)).relu()
+        return state, state
+
+
+def select_state(state: State, index: Tensor) -> State:
+    """Select sequences of a state by their indices, int64 (M,), each any number of times."""
+    return _map(state, lambda each: each.index_select(0, index))
+
+
+def _map(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    return function(state) if isinstance(state, Tensor) else tuple(function(each) for each in state)
+
+
+def longest_first(lengths: Tensor) -> Tensor:
+    """Return the sequences in the order of a packed sequence, int64 (S,); equal lengths keep their order."""
+    return lengths.argsort(descending=True, stable=True)
+
+
 def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[Tensor, Tensor]:
     """Map the rows of a packed sequence to those of a flat batch.
 
@@ -122,9 +215,8 @@ def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[
     step = torch.arange(total, device=lengths.device) - segment_starts(lengths)[sequence]  # (W,)
     if backward:
         step = lengths[sequence] - 1 - step
-    # Longest first, as PackedSequence wants; equal lengths keep their order.
     rank = torch.empty_like(lengths)
-    rank[lengths.argsort(descending=True, stable=True)] = torch.arange(len(lengths), device=lengths.device)
+    rank[longest_first(lengths)] = torch.arange(len(lengths), device=lengths.device)
     running = torch.bincount(step)  # (T,)
     place = segment_starts(running)[step] + rank[sequence]  # (W,) of each row of the flat batch in the packed one
     order = torch.empty_like(place).index_copy(0, place, torch.arange(total, device=place.device))

@@ -93,11 +93,29 @@ class Captions(NamedTuple):
         images: uint8 (H, W, 3) each.
         captions: the model's, one per image.
         references: captions by people, any number per image.
+        name: name of the drawing.
+        titles: one per image, shown beside it; an empty list for none.
     """
 
     images: list[NDArray[np.uint8]]
     captions: list[str]
     references: list[list[str]]
+    name: str = "captions"
+    titles: Sequence[str] = ()
+
+
+class Table(NamedTuple):
+    """A table of values of every sample of a split, as a CSV file.
+
+    Attributes:
+        name: of the file, without suffix.
+        columns: names of the columns.
+        rows: values, texts, numbers or lists of them.
+    """
+
+    name: str
+    columns: Sequence[str]
+    rows: list[Sequence[Any]]
 
 
 class Activations(NamedTuple):
@@ -120,5 +138,5 @@ class Patches(NamedTuple):
     layers: dict[str, Tensor]
 
 
-Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Activations | Patches
+Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Table | Activations | Patches
 Prediction = Any  # a NamedTuple; writers work from its _fields

@@ -124,6 +124,22 @@ class Task(Training, Evaluation):
         """
         raise UserError(f"--finetune imagenet: there are no such weights of {self.name}; name a file")
 
+    @classmethod
+    def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that give this model the form of the one in a checkpoint, for fine-tuning.
+
+        Args:
+            model: name of the model in the checkpoint.
+            arguments: trusted ones of its constructor, which may lack newer ones.
+
+        Returns:
+            All of them for the same model, none for another.
+        """
+        if model != cls.name:
+            return {}
+        in_code = {k: p.default for k, p in signature(cls).parameters.items() if p.default is not p.empty}
+        return {**in_code, **arguments}
+
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:

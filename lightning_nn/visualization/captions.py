@@ -21,9 +21,11 @@ def page(captions: Captions, title: str) -> str:
         title: of the page.
     """
     articles = "".join(
-        f"<article>\n{image_tag(image, caption)}\n<div>\n<h2>{html_text(caption)}</h2>\n{_references(references)}"
-        "</div>\n</article>\n"
-        for image, caption, references in zip(captions.images, captions.captions, _of_people(captions), strict=True)
+        f"<article>\n{image_tag(image, caption)}\n<div>\n<h2>{html_text(caption)}</h2>\n{_title(title)}"
+        f"{_references(references)}</div>\n</article>\n"
+        for image, caption, references, title in zip(
+            captions.images, captions.captions, _of_people(captions), _titles(captions), strict=True
+        )
     )
     intro = "<p class=\"soft\">Beside each image the model's caption, and below it people's.</p>\n"
     return head(title, intro, _STYLE) + (articles or "<p>No captions.</p>\n") + TAIL
@@ -39,6 +41,14 @@ def table(captions: Captions) -> str:
 
 def _of_people(captions: Captions) -> list[list[str]]:
     return captions.references or [[] for _ in captions.captions]
+
+
+def _titles(captions: Captions) -> list[str]:
+    return [*captions.titles] or [""] * len(captions.captions)
+
+
+def _title(title: str) -> str:
+    return f'<p class="soft">{html_text(title)}</p>\n' if title else ""
 
 
 def _references(references: list[str]) -> str:

@@ -19,8 +19,18 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Masks,
     Patches,
+    Table,
 )
-from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, patches, segmentation
+from lightning_nn.visualization import (
+    activations,
+    attention,
+    captions,
+    confusion,
+    image_grid,
+    patches,
+    segmentation,
+    table,
+)
 
 _WORDS = {"val": "validation"}
 
@@ -72,12 +82,14 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             if not artifact.images:
                 return Drawing({}, {}, {})
             numbers = [str(number) for number in range(1, len(artifact.images) + 1)]
-            title = _title("Captions", model, len(artifact.images), word, "image")
+            title = _title(artifact.name.capitalize(), model, len(artifact.images), word, "image")
             return Drawing(
-                {"captions": image_grid.picture(artifact.images, numbers)},
-                {"captions": captions.table(artifact)},
-                {"captions.html": captions.page(artifact, title)},
+                {artifact.name: image_grid.picture(artifact.images, numbers)},
+                {artifact.name: captions.table(artifact)},
+                {f"{artifact.name}.html": captions.page(artifact, title)},
             )
+        case Table():
+            return Drawing({}, {}, {f"{artifact.name}.csv": table.csv_text(artifact)})
         case Activations(layers):
             values = {f"activations/{name}": each.float().cpu().numpy() for name, each in layers.items()}
             return Drawing({}, {"activations": activations.table(layers)}, {}, values)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
 
 from lightning_nn.layers import FlatRNN, time_major
-from lightning_nn.layers.recurrent import CELLS, Cell, Direction
+from lightning_nn.layers.recurrent import CELLS, Cell, Direction, FlatReLU, State, select_state
 from tests.layers.ragged_batches import gradients, lengths_lists, rows_of
 
 E, H = 3, 4
@@ -120,3 +120,74 @@ def test_a_plain_rnn_forgets_and_an_lstm_with_open_forget_gates_does_not() -> No
     assert all(later < sooner / 10 for sooner, later in pairwise(reaches["rnn"])), reaches
     assert forgotten["rnn"] < 1e-8, forgotten
     assert forgotten["lstm"] > 1e-1, forgotten
+
+
+# ---------------------------------------------------------------------- step by step, from an initial state
+
+
+def initial_of(layer: FlatRNN, sequences: int) -> State:
+    """A random state, float64, that asks for a gradient; of an LSTM a pair."""
+    shape = (sequences, layer.rnn.num_layers, H)
+    state = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    return tuple(state) if isinstance(layer.rnn, torch.nn.LSTM) else state[0]
+
+
+def step_by_step(layer: FlatRNN | FlatReLU, rows: Tensor, lengths: list[int], state: Any) -> Tensor:
+    """Outputs of every step, one sequence after another."""
+    outputs = []
+    for number, sequence in enumerate(rows.split(lengths)):
+        one = select_state(state, torch.tensor([number]))
+        for row in sequence:
+            output, one = layer.step(row[None], one)
+            outputs.append(output)
+    return torch.cat(outputs)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", get_args(Cell))
+@given(lengths=lengths_lists)
+def test_single_steps_equal_the_whole_sequences(cell: Cell, layers: int, lengths: list[int]) -> None:
+    layer = FlatRNN(E, H, cell, "forward", layers).double()
+    rows, initial = rows_of(lengths, E), initial_of(layer, len(lengths))
+    whole, steps = layer(rows, torch.tensor(lengths), initial), step_by_step(layer, rows, lengths, initial)
+    torch.testing.assert_close(whole, steps)
+    moved = (rows, *layer.parameters(), *([initial] if isinstance(initial, Tensor) else initial))
+    torch.testing.assert_close(gradients(whole, *moved), gradients(steps, *moved))
+    zeros = select_state(layer.step(rows[:1])[1], torch.zeros(len(lengths), dtype=torch.int64))
+    zeros = zeros * 0 if isinstance(zeros, Tensor) else tuple(each * 0 for each in zeros)
+    torch.testing.assert_close(layer(rows, torch.tensor(lengths)), layer(rows, torch.tensor(lengths), zeros))
+
+
+@given(lengths=lengths_lists)
+def test_a_relu_layer_is_its_equation(lengths: list[int]) -> None:
+    """r_t = relu(U r_{t-1} + w_t)."""
+    layer = FlatReLU(H).double()
+    torch.nn.init.normal_(layer.recurrent.weight)
+    rows, initial = rows_of(lengths, H), torch.randn(len(lengths), H, dtype=torch.float64, requires_grad=True)
+    by_hand = []
+    for sequence, r in zip(rows.split(lengths), initial, strict=True):
+        for w in sequence:
+            r = (layer.recurrent.weight @ r + w).relu()
+            by_hand.append(r)
+    whole, steps = layer(rows, torch.tensor(lengths), initial), step_by_step(layer, rows, lengths, initial)
+    moved = (rows, initial, *layer.parameters())
+    expected = gradients(torch.stack(by_hand), *moved)
+    for found in (whole, steps):
+        torch.testing.assert_close(found, torch.stack(by_hand))
+        torch.testing.assert_close(gradients(found, *moved), expected)
+    zeros = torch.zeros(len(lengths), H, dtype=torch.float64)
+    torch.testing.assert_close(layer(rows, torch.tensor(lengths)), layer(rows, torch.tensor(lengths), zeros))
+
+
+@pytest.mark.parametrize("direction", ["backward", "both"])
+def test_only_forward_goes_step_by_step(direction: Direction) -> None:
+    with pytest.raises(ValueError, match=f"direction is '{direction}'; only forward"):
+        FlatRNN(E, H, direction=direction).step(torch.zeros(1, E))
+
+
+def test_a_step_under_autocast_computes_in_float32() -> None:
+    layer, rows = FlatRNN(E, H, "lstm", "forward"), torch.randn(2, E)
+    output, state = layer.step(rows)
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = layer.step(rows.bfloat16(), select_state(state, torch.tensor([1, 0])))
+    assert half.dtype == output.dtype == torch.float32

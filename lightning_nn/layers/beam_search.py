@@ -1,0 +1,189 @@
+"""Generation of sentences, word by word: greedy, by beam search, or at random.
+
+A model is a pure function `step(state, ids) -> (log-probabilities (N, V), state)` of N unfinished sentences: the state
+after the words before, and the last word of each. A sentence is 1 to `longest` words and the end; its log-probability
+is that of its words and of the end.
+
+Beam search keeps the most probable beginnings of each length, `beam` of them for each picture. An end that is among the
+best `beam` continuations finishes a sentence, which leaves the beam and is never extended; the next best beginnings
+take its place. A picture is done, and no longer computed, once no beginning can become better than its best sentence,
+as no word makes a sentence more probable. With a beam of 1 it is greedy search; with one as large as all beginnings, it
+finds the most probable sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_nn.layers.recurrent import State, select_state
+
+Step = Callable[[State, Tensor], tuple[Tensor, State]]
+
+
+class Vocabulary(NamedTuple):
+    """What decoding must know of the words.
+
+    Attributes:
+        start: id of the word that begins every sentence, and is not part of it.
+        end: id of the word that ends it, likewise.
+        never: further ids that are never generated; `start` is not, either.
+    """
+
+    start: int
+    end: int
+    never: Sequence[int] = ()
+
+    def allowed(self, log_probabilities: Tensor, *, first: bool) -> Tensor:
+        """Return the log-probabilities (N, V) with minus infinity for words that can't stand here."""
+        ids = [self.start, *self.never, *([self.end] if first else [])]
+        barred = torch.zeros(log_probabilities.shape[1], dtype=torch.bool, device=log_probabilities.device)
+        barred[torch.tensor(ids, device=barred.device)] = True
+        return log_probabilities.masked_fill(barred, -torch.inf)
+
+
+class Sentences(NamedTuple):
+    """A sentence for each picture.
+
+    Attributes:
+        words: int64 (B, longest + 1), ids of its words, then the end and nothing but ends.
+        log_probability: (B,), of its words and the end.
+    """
+
+    words: Tensor
+    log_probability: Tensor
+
+    def lists(self, end: int) -> list[list[int]]:
+        """Return the words of each sentence, without the end."""
+        return [row[: row.index(end)] for row in self.words.tolist()]
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    state: State,
+    vocabulary: Vocabulary,
+    *,
+    beam: int = 1,
+    longest: int = 30,
+    length_norm: float = 0.0,
+) -> Sentences:
+    """Find a probable sentence for each of B pictures, all at once.
+
+    Args:
+        step: the model.
+        state: before the start of the sentence, of each picture: tensors (B, ...).
+        vocabulary: start, end and words that are never generated.
+        beam: beginnings that are kept for a picture; 1 is greedy search.
+        longest: maximum number of words.
+        length_norm: exponent of the length, end included, by which the log-probability is divided when sentences are
+            compared, 0 or above; 0 prefers the most probable, which are short.
+
+    Returns:
+        The best sentence of each picture.
+
+    Raises:
+        ValueError: a beam or length below 1, or a negative exponent.
+    """
+    _check(beam=beam, longest=longest)
+    if length_norm < 0:
+        raise ValueError(f"length_norm is {length_norm}; it must be 0 or above")
+    first = state if isinstance(state, Tensor) else state[0]
+    count, device = len(first), first.device
+    found = torch.full((count, longest + 1), vocabulary.end, device=device)
+    found_logp, found_score = torch.empty(2, 0, device=device)
+    picture = torch.arange(count, device=device)  # (A,), pictures that are not done
+    words = found.new_full((count, 1, 0), 0)  # (A, K, t), the beginnings of each
+    ids = found.new_full((count,), vocabulary.start)  # (A K,), the last word of each
+    for t in range(longest + 1):
+        step_logp, state = step(state, ids)
+        step_logp = vocabulary.allowed(step_logp, first=t == 0)
+        if t == 0:
+            logp = step_logp.new_zeros(count, 1)  # (A, K)
+            found_logp, found_score = step_logp.new_full((2, count), -torch.inf)
+        pictures, kept, size = *logp.shape, step_logp.shape[1]
+        total = logp.unsqueeze(2) + step_logp.view(pictures, kept, size)  # (A, K, V)
+        if t == longest:
+            total = total.masked_fill(torch.arange(size, device=device) != vocabulary.end, -torch.inf)
+        best, place = total.view(pictures, -1).topk(min(2 * beam, kept * size), dim=1)  # as many ends as beginnings
+        source, word = place // size, place % size
+        is_end = word == vocabulary.end
+
+        ended, which = best[:, :beam].masked_fill(~is_end[:, :beam], -torch.inf).max(1)  # (A,)
+        score = ended / (t + 1) ** length_norm
+        better = score > found_score[picture]
+        to, row, parent = picture[better], better.nonzero().flatten(), source.gather(1, which[:, None])[better, 0]
+        found[to] = vocabulary.end
+        found[to, :t] = words[row, parent]
+        found_logp[to], found_score[to] = ended[better], score[better]
+
+        order = is_end.long().argsort(dim=1, stable=True)[:, :beam]  # ends last
+        logp = best.masked_fill(is_end, -torch.inf).gather(1, order)
+        bound = logp[:, 0] / (longest + 1) ** length_norm
+        going = (bound > found_score[picture]).nonzero().flatten()
+        if t == longest or not len(going):
+            break
+        logp, source, word = logp[going], source.gather(1, order)[going], word.gather(1, order)[going]
+        state = select_state(state, (going[:, None] * kept + source).flatten())
+        words = torch.cat([words[going[:, None], source], word.unsqueeze(2)], 2)
+        picture, ids = picture[going], word.flatten()
+    return Sentences(found, found_logp)
+
+
+@torch.no_grad()
+def sample(
+    step: Step,
+    state: State,
+    vocabulary: Vocabulary,
+    *,
+    longest: int = 30,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Sentences:
+    """Draw a sentence for each of B pictures, a word at a time.
+
+    Args:
+        step: the model.
+        state: before the start of the sentence, of each picture: tensors (B, ...).
+        vocabulary: start, end and words that are never generated.
+        longest: maximum number of words, after which the end follows.
+        temperature: divisor of the log-probabilities, above 0; below 1 probable words are drawn more often.
+        top_k: number of most probable words of which one is drawn; None for all.
+        generator: of the random numbers, on the device of the state; None for torch's own.
+
+    Returns:
+        The sentences, with their log-probabilities by the model as it is.
+
+    Raises:
+        ValueError: a length or top_k below 1, or a temperature that is not above 0.
+    """
+    _check(longest=longest, top_k=1 if top_k is None else top_k)
+    if temperature <= 0:
+        raise ValueError(f"temperature is {temperature}; it must be above 0")
+    first = state if isinstance(state, Tensor) else state[0]
+    ids = torch.full((len(first),), vocabulary.start, device=first.device)
+    ended, total, words = torch.zeros_like(ids, dtype=torch.bool), torch.zeros((), device=first.device), []
+    for t in range(longest + 1):
+        logp, state = step(state, ids)
+        scores = vocabulary.allowed(logp, first=t == 0) / temperature
+        if top_k is not None and top_k < scores.shape[1]:
+            scores = scores.masked_fill(scores < scores.topk(top_k, dim=1).values[:, -1:], -torch.inf)
+        ids = torch.multinomial(scores.softmax(1), 1, generator=generator).flatten()
+        ids = ids.masked_fill(ended | (t == longest), vocabulary.end)
+        total = total + logp.gather(1, ids[:, None]).flatten().masked_fill(ended, 0)
+        words.append(ids)
+        ended = ended | (ids == vocabulary.end)
+        if bool(ended.all()):
+            break
+    words += [torch.full_like(ids, vocabulary.end)] * (longest + 1 - len(words))
+    return Sentences(torch.stack(words, 1), total)
+
+
+def _check(**least: int) -> None:
+    for name, value in least.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")

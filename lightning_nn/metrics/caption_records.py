@@ -1,0 +1,84 @@
+"""Metrics of generated captions that also keep each caption, for tables and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from lightning_nn.metrics.captions import CaptionScores
+
+
+class CaptionRecord(NamedTuple):
+    """A generated caption.
+
+    Attributes:
+        index: of the image in its split.
+        words: ids of the caption.
+        references: ids of the captions by people.
+        log_probability: of the caption by the model.
+        cider: CIDEr-D of the caption.
+    """
+
+    index: int
+    words: list[int]
+    references: list[list[int]]
+    log_probability: float
+    cider: float
+
+
+class CaptionRecords(CaptionScores):
+    """`CaptionScores` that keeps what it has measured, of all processes.
+
+    Attributes:
+        records: of the images at the last `compute`, ordered by their index.
+    """
+
+    index: list[Tensor]
+    log_probability: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[CaptionRecord] = []
+        for name in ("index", "log_probability"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(  # type: ignore[override]
+        self,
+        candidates: Sequence[Sequence[int]],
+        references: Sequence[Sequence[Sequence[int]]],
+        log_probability: Tensor,
+        index: Tensor | None,
+    ) -> None:
+        """Add images.
+
+        Args:
+            candidates: word ids of the generated caption of each image.
+            references: word ids of one or more references of each image.
+            log_probability: float (B,), of the generated captions by the model.
+            index: int64 (B,), of the images in their split; None to count them.
+        """
+        super().update(candidates, references)
+        first = sum(map(len, self.index))
+        counted = torch.arange(first, first + len(candidates), device=log_probability.device)
+        self.index.append(counted if index is None else index)
+        self.log_probability.append(log_probability)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Compute bleu1 to bleu4, rouge_l and cider, float32 scalars, and set `records`."""
+        corpus = self.corpus()
+        words = corpus.words.tolist()
+        ends = corpus.length.cumsum()
+        captions = [
+            words[end - length : end] for end, length in zip(ends.tolist(), corpus.length.tolist(), strict=True)
+        ]
+        last = corpus.count.cumsum()
+        groups = [captions[end - count : end] for end, count in zip(last.tolist(), corpus.count.tolist(), strict=True)]
+        numbers = [dim_zero_cat(each).tolist() for each in (self.index, self.log_probability)]
+        found = zip(groups, *numbers, self.cider_each().tolist(), strict=True)
+        records = [CaptionRecord(i, own, references, logp, cider) for (own, *references), i, logp, cider in found]
+        self.records = sorted(records, key=lambda record: record.index)
+        return super().compute()

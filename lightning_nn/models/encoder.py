@@ -1,0 +1,234 @@
+"""Encoders of pictures: convolutional networks up to their last maps, which are averaged over a coarse grid.
+
+One cell is the usual pooled feature, which tells what is there; several cells also tell where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import OrderedDict
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning_nn.compat  # noqa: F401  isort: skip
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import CaptionBatch, FrozenEncoder
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.convolution import build, sequential
+from lightning_nn.layers.initialization import initialise
+from lightning_nn.layers.mobilenet import MobileNetV1
+from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.whitening import Whitening
+from lightning_nn.models.networks import FORMS, Network, imagenet_file, make_network, network_weights, top_layers
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.tasks.captioning import Captioning
+from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
+
+EncoderNetwork = Literal["convnet", Network]
+SMALL = ["conv 32 3 stride=2 padding=1", "batch_norm", "relu"]
+SMALL += ["conv 64 3 stride=2 padding=1", "batch_norm", "relu", "conv 64 3 padding=1", "batch_norm", "relu"]
+SMALL += ["conv 128 3 stride=2 padding=1", "batch_norm", "relu", "conv 128 3 padding=1", "batch_norm", "relu"]
+_HEAD = ("avgpool", "classifier", "fc")  # torchvision's names of what follows the last maps
+
+
+class Encoder(nn.Module):
+    """Convolutional network from images to features.
+
+    Args:
+        shape: of an image, (C, H, W).
+        network: "convnet" for a list of layers, or a network of `models.backbone`.
+        layers: the list, as in `models.convnet`; global pooling at its end is left out.
+        grid: rows and columns of the cells in which the last maps are averaged; fewer for smaller maps.
+
+    Attributes:
+        features: number of features, F.
+        layers: names of the layers with parameters, in the order of execution.
+        last_stage: the first of them after the last halving.
+
+    Raises:
+        UserError: unknown network or layers, or images too small for them.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], network: EncoderNetwork, layers: list[str], grid: int) -> None:
+        super().__init__()
+        choose("encoder", network, EncoderNetwork)
+        if grid < 1:
+            raise UserError(f"grid is {grid}; it must be at least 1 cell")
+        if network == "convnet":
+            kept = list(itertools.dropwhile(lambda entry: entry.strip().startswith("global_"), reversed(layers)))[::-1]
+            self.net: nn.Module = sequential(build(kept, shape))
+            for module in self.net.modules():
+                if isinstance(module, nn.Conv2d | nn.Linear):
+                    initialise(module, "kaiming")
+        else:
+            if shape[0] not in (1, 3):
+                raise UserError(f"images of {shape[0]} channels; {network} reads 1 or 3")
+            self.net = without_head(make_network(network, 1))
+        self.normalize = Normalize(shape[0] if network == "convnet" else 3)
+        self.pool: nn.Module = nn.Identity()
+        sizes = self._sizes(shape, network)
+        with_weights = [name for name in sizes if any(True for _ in self.get_submodule(name).parameters())]
+        maps = list(sizes.values())[-1]
+        if len(maps) != 3:
+            raise UserError(f"layers end in {maps[0]} values, not in maps: leave out what follows the last maps")
+        cells = (min(grid, maps[1]), min(grid, maps[2]))
+        self.pool = nn.AdaptiveAvgPool2d(cells)
+        self.features = maps[0] * cells[0] * cells[1]
+        last = [name for name in with_weights if sizes[name][1:] == maps[1:]]
+        self.layers, self.last_stage = with_weights, last[0]
+        if network != "convnet":
+            self.last_stage = f"net.{FORMS[network].last_stage}"
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  faster on CPU and GPU
+
+    @torch.no_grad()
+    def _sizes(self, shape: tuple[int, int, int], network: str) -> dict[str, tuple[int, ...]]:
+        """Compute the shape of the output of each layer, in the order of execution.
+
+        Raises:
+            UserError: the images are too small.
+        """
+        sizes: dict[str, tuple[int, ...]] = {}
+
+        def note(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+            sizes[f"net.{name}"] = tuple(output.shape[1:])
+
+        layers = top_layers(self.net) if network != "convnet" else list(self.net.named_children())
+        hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers]
+        try:
+            self.eval()(torch.zeros(1, *shape))
+        except RuntimeError:
+            raise UserError(f"images of {shape[1]} x {shape[2]} pixels are too small for {network}") from None
+        finally:
+            self.train()
+            for hook in hooks:
+                hook.remove()
+        return sizes
+
+    def measure(self, image: Tensor) -> None:
+        """Set what is measured on training images, unless it came with weights: mean, deviation, whitening kernels."""
+        if not self.normalize.measured.all():
+            self.normalize.measure(image.expand(-1, len(self.normalize.mean), -1, -1))
+        for module in self.net.modules():
+            if isinstance(module, Whitening) and not module.measured.all():
+                module.measure(self.normalize(image))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute features (B, F) of images, uint8 or float (B, C, H, W), 0 to 255."""
+        x = self.normalize(image.expand(-1, len(self.normalize.mean), -1, -1))
+        x = x.contiguous(memory_format=torch.channels_last)
+        maps = self.net.maps(x) if isinstance(self.net, MobileNetV1) else self.net(x)
+        return self.pool(maps).flatten(1)
+
+
+def without_head(net: nn.Module) -> nn.Module:
+    """Return a network of `models.backbone` up to its last maps, by the same names."""
+    if isinstance(net, MobileNetV1):
+        del net.fc
+        return net
+    return nn.Sequential(OrderedDict(itertools.takewhile(lambda each: each[0] not in _HEAD, net.named_children())))
+
+
+class Captioner(FineTuning, Captioning):
+    """A captioner whose encoder is a convolutional network, trained with the decoder or before it.
+
+    Args:
+        encoder: the encoder.
+        network: its name.
+        trainable: see `FineTuning.plan`; the head is the decoder.
+        unfreeze_at: likewise.
+        body_lr: likewise.
+        freeze_statistics: likewise.
+        captioning: further arguments of `Captioning`.
+    """
+
+    embedded_model = "convnet"
+    encoder: Encoder
+    first_samples = 500
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        network: EncoderNetwork,
+        trainable: Trainable,
+        unfreeze_at: int | None,
+        body_lr: float,
+        freeze_statistics: bool,
+        **captioning: Any,
+    ) -> None:
+        super().__init__(**captioning)
+        self.encoder, self.network = encoder, network
+        self._fine_tuning = (trainable, unfreeze_at, body_lr, freeze_statistics)
+
+    def plan_training(self) -> None:
+        """Set what is trained when, once encoder and decoder are made."""
+        layers = [*(f"encoder.{name}" for name in self.encoder.layers), "decoder"]
+        self.plan(layers, f"encoder.{self.encoder.last_stage}", *self._fine_tuning)
+
+    def measure(self, batch: CaptionBatch) -> None:
+        """Set what the encoder measures on training images, unless it came with weights."""
+        if batch.image.dim() == 4:
+            self.encoder.measure(batch.image)
+
+    def features(self, image: Tensor) -> Tensor:
+        """Compute the features of images; a single one, which may have no statistics, uses those of the norms."""
+        if image.dim() == 2 or len(image) > 1 or not self.training:
+            return super().features(image)
+        self.encoder.eval()
+        try:
+            return super().features(image)
+        finally:
+            self.train()
+
+    # ------------------------------------------------------------------ weights of another
+
+    def imagenet_weights(self) -> Path:
+        """Find torchvision's file, downloaded unless there."""
+        if self.network == "convnet":
+            raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
+        return imagenet_file(self.network)
+
+    @classmethod
+    def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that give the encoder the form of a convnet; see `Task`."""
+        if model == "convnet":
+            return {"encoder": "convnet", "layers": arguments.get("layers")}
+        return super().form_of(model, arguments)
+
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
+        """Return the weights of a captioner, or of an encoder alone, by the names of this model."""
+        given = weights.state_dict
+        if any(name.startswith("encoder.") for name in given):
+            return given
+        if isinstance(weights, Checkpoint):
+            given = {name.replace("body.", "net.", 1): weight for name, weight in given.items()}
+        elif self.network != "convnet":
+            given = network_weights(weights, self.network, "net.", self.encoder.state_dict())
+        return {f"encoder.{name}": weight for name, weight in given.items()}
+
+    # ------------------------------------------------------------------ frozen features
+
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
+        trainable, unfreeze_at, _, _ = self._fine_tuning
+        if trainable != "head" or unfreeze_at is not None or not self.pretrained:
+            return None
+        key = hashlib.blake2b(f"{self.network} {self.encoder.features}".encode(), digest_size=8)
+        for name, tensor in self.encoder.state_dict().items():
+            key.update(name.encode())
+            key.update(tensor.cpu().contiguous().numpy().tobytes())
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        device = torch.device("cpu") if accelerator is None else accelerator
+        encoder = deepcopy(self.encoder).to(device).eval()
+
+        @torch.inference_mode()
+        def compute(images: Tensor) -> Tensor:
+            return encoder(images.to(device)).cpu()
+
+        return FrozenEncoder(key.hexdigest(), compute)

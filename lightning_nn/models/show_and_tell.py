@@ -1,0 +1,167 @@
+"""Show and Tell: a recurrent network that reads a picture as its first word, then writes a sentence.
+
+Vinyals, Toshev, Bengio and Erhan, "Show and tell: a neural image caption generator" (CVPR 2015). The model maximises
+log p(S | I) = sum over t of log p(S_t | I, S_0, ..., S_{t-1}) (1, 2), S_0 being the start and S_N the end:
+
+    x_{-1} = CNN(I)                                        (10)
+    x_t = W_e S_t,            t = 0 ... N - 1              (11)
+    p_{t+1} = LSTM(x_t),      t = 0 ... N - 1              (12)
+    L(I, S) = - sum over t = 1 ... N of log p_t(S_t)       (13)
+
+The LSTM is that of eq. 4-8, and eq. 9, p = softmax(m), has a matrix from its output to the words. The picture is shown
+once: "feeding the image at each time step as an extra input yields inferior results".
+
+Departures: gates have biases; a picture is encoded once for all of its captions; the features may keep a coarse grid of
+places; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014, as the paper's own code).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lightning_nn.errors import UserError
+from lightning_nn.layers.recurrent import FlatRNN, State
+from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.captioning import Decoder
+from lightning_nn.tasks.fine_tuning import Trainable
+
+
+class LSTMDecoder(Decoder):
+    """Decoder of Show and Tell.
+
+    Args:
+        features: number of features of a picture, F.
+        vocabulary_size: number of words, V.
+        embedding_size: width of a word's vector, E.
+        hidden_size: width of the LSTM, H.
+        layers: LSTMs, each over the outputs of the one below.
+        dropout: probability of dropping a value before and after the LSTM, 0 to 1.
+        tied: use the table of words also as the matrix of the output (Press and Wolf 2017).
+
+    Raises:
+        UserError: a tied output of another width.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        vocabulary_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        layers: int,
+        dropout: float,
+        tied: bool,
+    ) -> None:
+        super().__init__()
+        if tied and embedding_size != hidden_size:
+            raise UserError(
+                f"tied needs embedding_size and hidden_size to be equal; they are {embedding_size} and {hidden_size}"
+            )
+        self.picture = nn.Linear(features, embedding_size)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)  # W_e
+        self.lstm = FlatRNN(embedding_size, hidden_size, "lstm", "forward", layers, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden_size, vocabulary_size)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        if tied:
+            self.output.weight = self.embedding.weight
+
+    def start(self, features: Tensor) -> State:
+        """Show the pictures, (B, F), to the LSTM."""
+        x = self.picture(features)  # (B, E)  eq. 10
+        return self.lstm.step(self.dropout(x))[1]
+
+    def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
+        """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
+        x = self.embedding(words)  # (N, E)  eq. 11
+        m, state = self.lstm.step(self.dropout(x), state)  # (N, H)  eq. 4-8, 12
+        return self.output(self.dropout(m)), state  # (N, V)  eq. 9, but for the softmax
+
+    def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the logits of the word after each word, (W, V); the same as by single steps."""
+        x = self.embedding(words)  # (W, E)
+        m = self.lstm(self.dropout(x), lengths, state)  # (W, H)
+        return self.output(self.dropout(m))
+
+
+class ShowAndTell(Captioner):
+    """Show and Tell: a convolutional network and an LSTM that describe a picture.
+
+    Args:
+        channels: channels of an image.
+        height: rows of an image.
+        width: columns of an image.
+        vocabulary_size: number of words, V.
+        encoder: convnet, a list of layers, or alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50,
+            squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
+        layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
+        grid: rows and columns of cells in which the last maps are averaged: 1 tells what there is, 4 also where.
+        embedding_size: width of a word's vector, E.
+        hidden_size: width of the LSTM, H.
+        lstm_layers: LSTMs, each over the outputs of the one below.
+        dropout: probability of dropping a value before and after the LSTM, 0 to 1.
+        tied: use the table of words also as the matrix of the output; needs equal widths.
+        label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
+        scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
+        trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
+            last halving. all: everything.
+        unfreeze_at: epochs after which everything is trained; null: never.
+        body_lr: factor on the learning rate of the encoder, above 0.
+        freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
+        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as while training.
+        longest: maximum number of words of a generated caption.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared; 0
+            prefers the most probable, which are short.
+
+    Raises:
+        UserError: an unknown network, pictures too small for it, or arguments that contradict each other.
+    """
+
+    name = "show_and_tell"
+    row_labels = dict.fromkeys(("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias"), "words")
+    optimizer = Optimizer(name="adam", lr=1e-3)
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        vocabulary_size: int,
+        encoder: EncoderNetwork = "convnet",
+        layers: list[str] | None = None,
+        grid: int = 4,
+        embedding_size: int = 256,
+        hidden_size: int = 256,
+        lstm_layers: int = 1,
+        dropout: float = 0.3,
+        tied: bool = False,
+        label_smoothing: float = 0.0,
+        scheduled_sampling: float = 0.0,
+        trainable: Trainable = "all",
+        unfreeze_at: int | None = None,
+        body_lr: float = 1.0,
+        freeze_statistics: bool = True,
+        beam: int = 3,
+        longest: int = 30,
+        length_norm: float = 0.0,
+    ) -> None:
+        super().__init__(
+            Encoder((channels, height, width), encoder, SMALL if layers is None else layers, grid),
+            encoder,
+            trainable,
+            unfreeze_at,
+            body_lr,
+            freeze_statistics,
+            vocabulary_size=vocabulary_size,
+            beam=beam,
+            longest=longest,
+            length_norm=length_norm,
+            label_smoothing=label_smoothing,
+            scheduled_sampling=scheduled_sampling,
+        )
+        self.save_hyperparameters(logger=False)
+        self.decoder = LSTMDecoder(
+            self.encoder.features, vocabulary_size, embedding_size, hidden_size, lstm_layers, dropout, tied
+        )
+        self.plan_training()

@@ -1,0 +1,337 @@
+"""Shared base of the models that describe an image in a sentence."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+
+from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
+from lightning_nn.data.processor import CaptionWriter, Processor
+from lightning_nn.errors import UserError
+from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
+from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
+from lightning_nn.layers.recurrent import State, select_state
+from lightning_nn.metrics.caption_records import CaptionRecord, CaptionRecords
+from lightning_nn.tasks.artifacts import Artifact, Captions, Table
+from lightning_nn.tasks.base import Means, Task
+
+SHOWN_EXTREMES = 12  # images with the best captions, and with the worst
+VOCABULARY = Vocabulary(START, END, [UNKNOWN])
+
+
+class CaptionPrediction(NamedTuple):
+    """A caption.
+
+    Attributes:
+        caption: the sentence.
+        log_probability: of all its words and its end, by the model.
+    """
+
+    caption: str
+    log_probability: float
+
+
+class Decoder(nn.Module):
+    """Network that tells the next word from the features of an image and the words before.
+
+    Single steps and whole sequences give the same logits.
+    """
+
+    @abstractmethod
+    def start(self, features: Tensor) -> State:
+        """Compute the state before the first word, (B, ...), from features (B, F)."""
+
+    @abstractmethod
+    def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
+        """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
+
+    @abstractmethod
+    def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the logits of the word after each word.
+
+        Args:
+            state: before the first word of each of N sequences, from `start`.
+            words: int64 (W,), of all sequences, one after another.
+            lengths: int64 (N,), words of each.
+
+        Returns:
+            (W, V).
+        """
+
+
+class Captioning(Task):
+    """A task that writes a sentence about an image: an encoder, to features, and a decoder, word by word.
+
+    A subclass makes `encoder` and `decoder`. Words of the data beyond the vocabulary are the unknown word to it.
+
+    Args:
+        vocabulary_size: number of words, V.
+        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in validation.
+        longest: maximum number of words of a generated caption.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared.
+        label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
+        scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1;
+            it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
+
+    Attributes:
+        encoder: images, uint8 or float (B, C, H, W), 0 to 255, to features (B, F), F being its attribute `features`.
+        decoder: the rest.
+    """
+
+    batch_type = CaptionBatch
+    exportable = False  # the number of steps is that of the longest caption
+    monitor = "val/cider"
+    headline = ("cider", "bleu4", "bleu1")
+    encoder: nn.Module
+    decoder: Decoder
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        beam: int,
+        longest: int,
+        length_norm: float,
+        label_smoothing: float,
+        scheduled_sampling: float,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
+            if value < least:
+                raise UserError(f"{name} is {value}; it must be at least {least}")
+        if length_norm < 0:
+            raise UserError(f"length_norm is {length_norm}; it must be 0 or above")
+        for name, share in (("label_smoothing", label_smoothing), ("scheduled_sampling", scheduled_sampling)):
+            if not 0 <= share <= 1:
+                raise UserError(f"{name} is {share}; it must be 0 to 1")
+        self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
+        self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
+        self._sampled, self._greedy = 0.0, False
+
+    def check_batch(self, batch: Any) -> None:
+        """Refuse a batch that the model can't read, also features of another encoder; see `Task`."""
+        super().check_batch(batch)
+        if batch.image.dim() == 2 and batch.image.shape[1] != self.encoder.features:
+            raise UserError(f"{batch.image.shape[1]} features; this model was made for {self.encoder.features}")
+
+    def on_processor(self, processor: Processor) -> None:
+        """Refuse a processor with another number of words; see `Task`."""
+        if (count := len(processor.row_labels()["words"])) != self.vocabulary_size:
+            raise UserError(f"this model was made for {self.vocabulary_size:,} words, and the data has {count:,}")
+
+    def require_processor(self) -> CaptionWriter:
+        """Return the processor, which knows the words; see `Task`."""
+        return cast(CaptionWriter, super().require_processor())
+
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
+        return None
+
+    # ------------------------------------------------------------------ the loss
+
+    def features(self, image: Tensor) -> Tensor:
+        """Compute the features of images, (B, F); features stay as they are."""
+        if image.dim() == 2:
+            return image.to(next(self.decoder.parameters()).dtype)
+        return cast(Tensor, self.encoder(image))
+
+    def forward(self, batch: CaptionBatch) -> Tensor:
+        """Compute the logits of each word and of each caption's end, (W + N, V), given the true words before."""
+        rows = self.rows(batch)
+        state = select_state(self.decoder.start(self.features(batch.image)), rows.image_index)
+        inputs = rows.inputs
+        if self.training and self._sampled > 0:
+            with torch.no_grad():
+                inputs = self._partly_drawn(inputs, self.decoder(state, inputs, rows.lengths), rows.lengths)
+        return at_least_float32(self.decoder(state, inputs, rows.lengths))
+
+    def rows(self, batch: CaptionBatch) -> Rows:
+        """Return inputs and targets of the captions of a batch.
+
+        Raises:
+            UserError: it has no captions.
+        """
+        if batch.words is None or batch.length is None or batch.image_index is None:
+            raise UserError("a batch has no captions: training and evaluating need them")
+        words, length = batch.words.where(batch.words < self.vocabulary_size, UNKNOWN), batch.length
+        place = torch.arange(len(words), device=words.device) + segment_ids(length, len(words))
+        inputs = words.new_full((len(words) + len(length),), START).index_copy(0, place + 1, words)
+        targets = torch.full_like(inputs, END).index_copy(0, place, words)
+        return Rows(inputs, targets, length + 1, batch.image_index)
+
+    def _partly_drawn(self, inputs: Tensor, logits: Tensor, lengths: Tensor) -> Tensor:
+        """Replace a share of the input words by words drawn from the model's predictions of them."""
+        drawn = torch.multinomial(at_least_float32(logits).softmax(1), 1).flatten().roll(1)
+        replaced = torch.rand(inputs.shape, device=inputs.device) < self._sampled
+        replaced[segment_starts(lengths)] = False
+        return drawn.where(replaced & (drawn != END), inputs)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Set the share of words that are drawn in this step."""
+        if self.scheduled_sampling > 0:
+            self._sampled = self.scheduled_sampling * min(1.0, self.trainer.global_step / self.optimizer_steps())
+
+    def training_means(self, batch: CaptionBatch) -> Means:
+        """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
+        logits, targets = self(batch), self.rows(batch).targets
+        loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        correct = (logits.detach().argmax(1) == targets).sum()
+        return Means({"loss": loss, "acc": correct}, len(targets))
+
+    # ------------------------------------------------------------------ writing
+
+    def write(self, image: Tensor, beam: int) -> Sentences:
+        """Generate a caption for each image, or for its features, by beam search."""
+        state = self.decoder.start(self.features(image))
+        return beam_search(self.step, state, VOCABULARY, beam=beam, longest=self.longest, length_norm=self.length_norm)
+
+    def draw(self, image: Tensor, **options: Any) -> Sentences:
+        """Generate a caption for each image, or for its features, at random; see `sample` of `layers.beam_search`."""
+        return sample(self.step, self.decoder.start(self.features(image)), VOCABULARY, longest=self.longest, **options)
+
+    def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
+        """Compute the log-probabilities of the next word, (N, V), and the state, after the words (N,)."""
+        logits, state = self.decoder.step(state, words)
+        return at_least_float32(logits).log_softmax(1), state
+
+    def caption(self, pictures: Sequence[Any], beam: int | None = None) -> list[CaptionPrediction]:
+        """Describe pictures.
+
+        Args:
+            pictures: paths, PIL images or uint8 arrays.
+            beam: beginnings that beam search keeps; None for the model's.
+
+        Returns:
+            A sentence with its log-probability for each picture.
+
+        Raises:
+            UserError: the model was never trained, a picture can't be read, or the beam is below 1.
+        """
+        if beam is not None and beam < 1:
+            raise UserError(f"beam is {beam}; it must be at least 1")
+        own = self.beam
+        self.beam = beam or own
+        try:
+            return self.predict(pictures)
+        finally:
+            self.beam = own
+
+    def predictions(self, batch: CaptionBatch) -> list[CaptionPrediction]:
+        """Predict a caption for each image."""
+        processor, found = self.require_processor(), self.write(batch.image, self.beam)
+        scores = found.log_probability.tolist()
+        return [CaptionPrediction(processor.spell(w), s) for w, s in zip(found.lists(END), scores, strict=True)]
+
+    # ------------------------------------------------------------------ metrics
+
+    def on_validation_epoch_start(self) -> None:
+        """Also write greedily while the model is trained."""
+        super().on_validation_epoch_start()
+        self._greedy = self.trainer.state.fn == "fit"
+
+    def on_test_epoch_start(self) -> None:
+        """Also write by beam search."""
+        super().on_test_epoch_start()
+        self._greedy = False
+
+    def metrics(self) -> dict[str, Metric]:
+        """Make the mean loss over true words, and the metrics of generated captions."""
+        return {"loss": MeanMetric(nan_strategy=cast(Any, torch.inf)), "captions": CaptionRecords()}
+
+    def update(self, metrics: Mapping[str, Metric], batch: CaptionBatch) -> None:
+        """Add a batch to the metrics: the loss given the true words before, and captions written freely."""
+        features = batch._replace(image=self.features(batch.image))
+        losses = F.cross_entropy(self(features), self.rows(batch).targets, reduction="none")
+        metrics["loss"].update(losses)
+        found = self.write(features.image, 1 if self._greedy else self.beam)
+        metrics["captions"].update(found.lists(END), references(batch), found.log_probability, batch.index)
+
+    def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
+        """Compute loss, BLEU-1 to -4, ROUGE-L and CIDEr-D."""
+        return {"loss": metrics["loss"].compute(), **metrics["captions"].compute()}
+
+    # ------------------------------------------------------------------ artifacts
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D, and a table of all."""
+        records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
+        if shown := [records[i * len(records) // 4] for i in range(min(4, len(records)))]:
+            yield from self._captions(split, shown, "captions")
+        if split == "test" and records:
+            ranked = sorted(records, key=lambda each: -each.cider)
+            yield from self._captions(split, ranked[:SHOWN_EXTREMES], "best")
+            yield from self._captions(split, ranked[::-1][:SHOWN_EXTREMES], "worst")
+            yield Table("predictions", CaptionRow._fields, [self._row(split, record) for record in records])
+
+    def _row(self, split: str, record: CaptionRecord) -> CaptionRow:
+        processor = self.require_processor()
+        names = processor.files.get(split)
+        return CaptionRow(
+            str(record.index) if names is None else names[record.index],
+            [processor.spell(words) for words in record.references],
+            processor.spell(record.words),
+            record.log_probability,
+            record.cider,
+        )
+
+    def _captions(self, split: str, records: list[CaptionRecord], name: str) -> Iterator[Captions]:
+        """Yield the captions of some images, if the data shows its images."""
+        if (image := self.require_processor().pictures.get(split)) is None:
+            return
+        rows = [self._row(split, record) for record in records]
+        yield Captions(
+            [image(record.index) for record in records],
+            [row.caption for row in rows],
+            [row.truths for row in rows],
+            name,
+            [f"{row.file}: CIDEr-D {row.cider:.2f}" for row in rows],
+        )
+
+
+class Rows(NamedTuple):
+    """Captions as sequences of words to read and words to predict.
+
+    Attributes:
+        inputs: int64 (W + N,), the start and the words of each caption.
+        targets: int64 (W + N,), the words and the end of each caption.
+        lengths: int64 (N,), number of rows of each caption.
+        image_index: int64 (N,), index of each caption's image.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    lengths: Tensor
+    image_index: Tensor
+
+
+class CaptionRow(NamedTuple):
+    """A row of the table of test captions.
+
+    Attributes:
+        file: name of the image, or its number in the split.
+        truths: captions by people.
+        caption: the model's.
+        log_probability: of the caption by the model.
+        cider: CIDEr-D of the caption, 0 to 1.
+    """
+
+    file: str
+    truths: list[str]
+    caption: str
+    log_probability: float
+    cider: float
+
+
+def references(batch: CaptionBatch) -> list[list[list[int]]]:
+    """Group the word ids of the captions of a batch by image."""
+    assert batch.words is not None and batch.length is not None and batch.image_index is not None
+    found: list[list[list[int]]] = [[] for _ in range(batch.size)]
+    captions = batch.words.cpu().split(batch.length.tolist())
+    for image, words in zip(batch.image_index.tolist(), captions, strict=True):
+        found[image].append(words.tolist())
+    return found

@@ -1,0 +1,29 @@
+"""Tables of values as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from lightning_nn.sanitize import without_controls
+from lightning_nn.tasks.artifacts import Table
+
+
+def csv_text(table: Table) -> str:
+    """Write a table as CSV; a list of texts is JSON, a fraction has six decimals.
+
+    It begins with the byte order mark by which a spreadsheet knows UTF-8.
+    """
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(table.columns)
+    rows.writerows([_cell(value) for value in row] for row in table.rows)
+    return "\ufeff" + out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return without_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
