@@ -31,7 +31,7 @@ from torchvision import models  # type: ignore[import-untyped]
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
-from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
@@ -43,7 +43,6 @@ Network = Literal[
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
 ]  # fmt: skip
 Stem = Literal["auto", "full", "small"]
-IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
 
 
 class Form(NamedTuple):

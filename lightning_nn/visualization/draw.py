@@ -19,6 +19,7 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Masks,
     Patches,
+    Picture,
 )
 from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, patches, segmentation
 
@@ -84,6 +85,8 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case Patches(layers):
             pages = {"patches.html": patches.page(layers, _title("Patches", model, len(layers), word, "layer"))}
             return Drawing({}, {}, pages if layers else {})
+        case Picture(image, _, name):
+            return Drawing({name: image}, {}, {})
         case _:
             assert_never(artifact)
 
