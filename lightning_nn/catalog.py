@@ -44,14 +44,17 @@ MODELS: dict[str, Entry] = {
         "lightning_nn.models.backbone:BackboneClassifier", ("image",), "AlexNet to MobileNet, fine-tuning", "scenes"
     ),
     "fcn": Entry("lightning_nn.models.fcn:FCN", ("mask",), "fully convolutional, a class a pixel", "scenes"),
+    "style_transfer": Entry(
+        "lightning_nn.models.style_transfer:StyleTransfer", ("style",), "a picture with another's style", "photos"
+    ),
+    "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", ("text",), "recurrent network over words", "bulletins"),
+    "han": Entry("lightning_nn.models.han:HAN", ("text",), "hierarchical attention: words, sentences", "bulletins"),
     "show_and_tell": Entry(
         "lightning_nn.models.show_and_tell:ShowAndTell", ("caption",), "describes a picture, by an LSTM", "scenes"
     ),
     "multimodal_rnn": Entry(
         "lightning_nn.models.multimodal_rnn:MultimodalRNN", ("caption",), "describes a picture, by an m-RNN", "scenes"
     ),
-    "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", ("text",), "recurrent network over words", "bulletins"),
-    "han": Entry("lightning_nn.models.han:HAN", ("text",), "hierarchical attention: words, sentences", "bulletins"),
 }
 
 DATA: dict[str, Entry] = {
@@ -64,17 +67,19 @@ DATA: dict[str, Entry] = {
     "segmentation": Entry(
         "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
     ),
+    "photos": Entry("lightning_nn.data.photos.data_module:Photos", ("style",), "two photographs: content and style"),
+    "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
+    "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
     "captions": Entry(
         "lightning_nn.data.captions.data_module:CaptionData", ("caption",), "your images and their captions, Flickr8k"
     ),
-    "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
-    "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
 }
 
 PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
     "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
     "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
+    "photo": "lightning_nn.data.photos.processor:PhotoProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
 

@@ -11,8 +11,10 @@ import torch
 
 from lightning_nn.errors import UserError, choose
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+OptimizerName = Literal["sgd", "adam", "adamw", "lbfgs"]
 LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
+
+HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
 
 
 @dataclass
@@ -21,7 +23,8 @@ class Optimizer:
 
     Args:
         name: sgd (single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and Ba
-            2015) or adamw (Loshchilov and Hutter 2019: decoupled weight decay).
+            2015), adamw (Loshchilov and Hutter 2019: decoupled weight decay) or lbfgs (Liu and Nocedal 1989: curvature
+            from the last steps; one evaluation of the loss a step, for problems without mini-batches).
         lr: learning rate, above 0.
         momentum: for sgd, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
@@ -53,6 +56,8 @@ class Optimizer:
             raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
         if self.name != "sgd" and (self.momentum or self.nesterov):
             raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
+        if self.name == "lbfgs" and (self.weight_decay or self.norm_scale != 1):
+            raise UserError("--optimizer.name lbfgs has no weight_decay or norm_scale: all parameters are one group")
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 
@@ -63,6 +68,11 @@ class Optimizer:
             UserError: see `check`.
         """
         self.check()
+        if self.name == "lbfgs":
+            parameters = [parameter for group in groups for parameter in group["params"]]
+            # The tolerances are absolute: left on, they would stop at a small gradient, whatever the loss's scale.
+            still = {"tolerance_grad": 0.0, "tolerance_change": 0.0}
+            return torch.optim.LBFGS(parameters, self.lr, max_iter=1, history_size=HISTORY, **still)
         groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
         if self.name == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)

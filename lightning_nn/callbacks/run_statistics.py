@@ -75,8 +75,11 @@ class RunStatistics(pl.Callback):
         self.best.load_state_dict(state_dict["best"])
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
-        """Return all of results.json but the test metrics."""
+        """Return all of results.json but the test metrics; without validation, the losses of the last epoch."""
+        sizes = {split: len(source) for split, source in cast(Any, trainer).datamodule.sources.items()}
+        trained = {} if "val" in sizes else {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" in k}
         return {
+            **trained,
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
             "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted from 1, as the bar does
             "epochs": trainer.current_epoch,
@@ -84,7 +87,7 @@ class RunStatistics(pl.Callback):
             "samples_per_second": round(self.samples * trainer.world_size / max(self._train_seconds, 1e-9), 1),
             "peak_memory_mb": round(peak_memory() / 2**20),
             "parameters": sum(p.numel() for p in model.parameters()),
-            "sizes": {split: len(source) for split, source in cast(Any, trainer).datamodule.sources.items()},
+            "sizes": sizes,
             "seed": seed,
             "processes": trainer.world_size,
             "device": device_name(trainer),

@@ -109,6 +109,8 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
     print(f"\nrun          {run.folder}")
+    for picture in sorted(run.folder.glob("picture*.png")):
+        print(f"picture      {picture}, the last one: there is no validation, and no test")
     if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():

@@ -38,6 +38,8 @@ def resume_command(path: Path, model: str, request: Request) -> str:
 def predict_command(path: Path, model: str, request: Request) -> str:
     """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
     raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
+    if "style" in catalog.MODELS[model].batch_types:
+        raw = "--out picture.png"
     return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
 
 
@@ -88,7 +90,7 @@ def refuse_ignored(cli: CommandLine) -> None:
     Raises:
         UserError: names the option and its value in the run.
     """
-    free = {"data.path", "data.encoding", "checkpoint.minutes", "early_stopping.patience"}
+    free = {"data.path", "data.content", "data.style", "data.encoding", "checkpoint.minutes", "early_stopping.patience"}
     for key, (before, now) in cli.changes().items():
         if key.split(".")[0] != "trainer" and key not in free:
             raise UserError(

@@ -45,7 +45,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
-from lightning_nn.runs.weights_file import WeightsFile, open_weights
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
@@ -256,7 +256,8 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     if trainer.is_global_zero:
         save_results(run.results, results, trained=True)
     tested = run.best if "val" in data.sources else run.last  # without validation, the last state is the result
-    if request.verb == "" and trainer.strategy.broadcast(tested.is_file()):
+    tests = request.verb == "" and "test" in data.sources
+    if tests and trainer.strategy.broadcast(tested.is_file()):
         trainer.test(model, datamodule=data, ckpt_path=str(tested.absolute()), verbose=False)
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
@@ -264,7 +265,7 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
         predict = predict_command(tested, cli.model_name, request) if tested.is_file() else ""
         show_results(run, results, resume, predict)
-        if request.verb == "" and not tested.is_file():
+        if tests and not tested.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
 
 

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
-CHROMA = ((0.596, -0.274, -0.322), (0.211, -0.523, 0.312))  # I and Q of the NTSC's YIQ
+from lightning_nn.layers.colours import YIQ
+
+LUMINANCE = YIQ[0]
 
 
 def change(
@@ -46,7 +47,7 @@ def change(
         by = factor * one + (1 - factor) * weights.expand(channels, channels)
         linear, offset = by @ linear, by @ offset
     if hue is not None:
-        to_yiq = image.new_tensor([LUMINANCE, *CHROMA])
+        to_yiq = image.new_tensor(YIQ)
         angle = hue * (2 * math.pi)
         cos, sin = angle.cos(), angle.sin()
         turn = one.repeat(count, 1, 1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
+
 
 def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Scale pixels to -1 to 1.

@@ -18,14 +18,13 @@ from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.errors import UserError
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
-from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
 
 Network = Literal[
     "alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50", "squeezenet1_1",
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
 ]  # fmt: skip
-IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
 
 
 class Form(NamedTuple):

@@ -138,5 +138,19 @@ class Patches(NamedTuple):
     layers: dict[str, Tensor]
 
 
-Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Table | Activations | Patches
+class Picture(NamedTuple):
+    """A picture that a model makes.
+
+    Attributes:
+        image: uint8 (H, W, 3).
+        settings: text about it, which is written into its file.
+        name: name of the file, without a suffix.
+    """
+
+    image: NDArray[np.uint8]
+    settings: str
+    name: str = "picture"
+
+
+Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Table | Activations | Patches | Picture
 Prediction = Any  # a NamedTuple; writers work from its _fields

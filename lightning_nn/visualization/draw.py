@@ -19,6 +19,7 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Masks,
     Patches,
+    Picture,
     Table,
 )
 from lightning_nn.visualization import (
@@ -96,6 +97,8 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case Patches(layers):
             pages = {"patches.html": patches.page(layers, _title("Patches", model, len(layers), word, "layer"))}
             return Drawing({}, {}, pages if layers else {})
+        case Picture(image, _, name):
+            return Drawing({name: image}, {}, {})
         case _:
             assert_never(artifact)
 

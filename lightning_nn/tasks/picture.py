@@ -1,0 +1,287 @@
+"""Base of the models whose only parameter is a picture: from coarse to fine, until it looks right."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import StyleBatch
+from lightning_nn.errors import UserError
+from lightning_nn.layers.in_range import in_range
+from lightning_nn.layers.resizing import resize, with_longer_side
+from lightning_nn.settings import HISTORY, Optimizer
+from lightning_nn.tasks.base import Means
+from lightning_nn.tasks.picture_steps import Step, optimise
+from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
+
+SMALLEST = 16  # pixels of the longer side at the coarsest scale
+EXPLODED = 10  # times the first loss
+
+
+class PictureTask(Stylization):
+    """A task whose only parameter is the picture, or several at once.
+
+    A step is one evaluation of the loss. The picture is made at several sizes in turn, which share the steps alike; at
+    a new size Adam's moments are enlarged with it, and L-BFGS starts anew.
+
+    Args:
+        shape: number of pictures, and height and width of the photograph whose shape they get.
+        size: longer side of the pictures.
+        scales: number of sizes, each twice the one before.
+        options: see `Stylization`.
+
+    Attributes:
+        picture: float (B, 3, H, W); values beyond 0 to 255 count as these.
+        sizes: height and width at each scale, the coarsest first.
+        begun: bool (B,), whether the first picture is set.
+
+    Raises:
+        UserError: no scale, or one that is too small.
+    """
+
+    exportable = False
+    first_samples = 1  # the data module hands over the photographs before the first step
+    begun: Tensor
+
+    def __init__(self, shape: tuple[int, int, int], size: int, scales: int, options: LossOptions) -> None:
+        super().__init__(options)
+        if scales < 1 or size < SMALLEST * 2 ** (scales - 1):
+            raise UserError(
+                f"size is {size} and scales {scales}: at least one scale, the smallest of {SMALLEST} pixels or more"
+            )
+        pictures, *sides = shape
+        fine_to_coarse = [with_longer_side((sides[0], sides[1]), size / 2**halvings) for halvings in range(scales)]
+        self.sizes = fine_to_coarse[::-1]
+        self.picture = nn.Parameter(127.5 + 40 * torch.randn(pictures, 3, *self.sizes[0]))
+        self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
+        self._targets: tuple[StyleBatch, Targets] | None = None
+        self._first_loss, self._least, self._best = 0.0, float("inf"), torch.empty(0)
+
+    @abstractmethod
+    def first_picture(self, batch: StyleBatch) -> Tensor | None:
+        """Return the picture to start from, at the coarsest scale; None for noise."""
+
+    @abstractmethod
+    def make_targets(self, batch: StyleBatch) -> Targets:
+        """Compute what is to be reproduced at the picture's present size."""
+
+    @abstractmethod
+    def forward(self, batch: StyleBatch) -> dict[str, Tensor]:
+        """Compute the total loss, "loss", and its parts, (B,) each, by name."""
+
+    # ------------------------------------------------------------------ the start
+
+    def begin_training(self) -> None:
+        """Also refuse several processes, which would each make a picture of their own."""
+        super().begin_training()
+        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        if self.trainer.world_size > 1:
+            raise UserError(f"{self.trainer.world_size} processes: a picture is made by one; use --trainer.devices 1")
+        if len(self.sizes) > 1 and self.optimizer_steps() == float("inf"):
+            raise UserError("scales share the steps of a run: set --trainer.max_epochs or --trainer.max_steps")
+
+    @torch.no_grad()
+    def measure(self, batch: StyleBatch) -> None:
+        """Set the first picture, unless there is one.
+
+        Raises:
+            UserError: the picture needs more memory than there is.
+        """
+        self.check_batch(batch)
+        self.memory()
+        if self.begun.all():
+            return
+        if (first := self.first_picture(batch)) is not None:
+            self.picture.copy_(first)
+        self.picture.clamp_(0, 255)
+        self.begun.fill_(True)
+
+    def targets_of(self, batch: StyleBatch) -> Targets:
+        """Return what is to be reproduced, computed once for the same photographs and size."""
+        if self._targets is None or not _same(self._targets[0], batch):
+            if not self.begun.all():
+                self.measure(batch)
+            self._targets = batch, self.make_targets(batch)
+        return self._targets[1]
+
+    def current(self) -> Tensor:
+        """Return the pictures, within their range."""
+        return in_range(self.picture)
+
+    # ------------------------------------------------------------------ a step
+
+    def training_means(self, batch: StyleBatch) -> Means:
+        """Sum the losses over pictures."""
+        losses = self(batch)
+        self._watch(losses["loss"])
+        sums = {name: each.sum() if name == "loss" else each.detach().sum() for name, each in losses.items()}
+        return Means(sums, len(self.picture))
+
+    def on_after_backward(self) -> None:
+        """Scale the gradient to that of a sum over pixels, each 0 to 1: L-BFGS forgets curvature below 1e-10."""
+        super().on_after_backward()
+        if self.picture.grad is not None:
+            self.picture.grad.mul_(255 * self.picture[0].numel())
+
+    @torch.no_grad()
+    def _watch(self, loss: Tensor) -> None:
+        """Remember the picture with the least loss, and go back to it when the loss explodes.
+
+        Raises:
+            UserError: the loss has risen far above the first one.
+        """
+        value = float(loss.sum())
+        self._first_loss = self._first_loss or value
+        if value < self._least:
+            self._least, self._best = value, self.picture.detach().clone()
+        elif not value <= EXPLODED * self._first_loss:
+            if self._best.shape == self.picture.shape:
+                self.picture.copy_(self._best)
+            if value < float("inf"):
+                raise UserError(
+                    f"the loss has risen from {self._first_loss:.3g} to {value:.3g}: the run stopped with the picture "
+                    f"of the least loss, {self._least:.3g}.\nLower --optimizer.lr (now {self.optimizer.lr:g}), or take "
+                    "--optimizer.name adam"
+                )
+
+    # ------------------------------------------------------------------ from coarse to fine
+
+    @torch.no_grad()
+    def advance(self, step: int, total: float) -> bool:
+        """Enlarge the picture if the scale of a step is finer, and return whether it did.
+
+        Args:
+            step: number of steps that are done.
+            total: number of all steps.
+        """
+        scale = min(int(step * len(self.sizes) / max(total, 1)), len(self.sizes) - 1)
+        size = self.sizes[scale]
+        if size[0] * size[1] <= self.picture[0, 0].numel():
+            return False
+        self.picture.data = resize(self.current(), size)
+        self.picture.grad = None
+        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        return True
+
+    @torch.no_grad()
+    def renewed(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Return the optimizer of an enlarged picture."""
+        if not isinstance(optimizer, torch.optim.LBFGS):
+            size = (self.picture.shape[2], self.picture.shape[3])
+            for state in optimizer.state.values():
+                state.update({name: resize(each, size) for name, each in state.items() if _is_image(each)})
+            return optimizer
+        settings = {name: each for name, each in optimizer.param_groups[0].items() if name != "params"}
+        optimizer = self.optimizer.build([{"params": [self.picture]}])
+        optimizer.param_groups[0].update(settings)
+        return optimizer
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Go on to the next scale when its time has come."""
+        trainer: Any = self.trainer
+        if len(self.sizes) > 1 and self.advance(trainer.global_step, self.optimizer_steps()):
+            trainer.optimizers = [self.renewed(each) for each in trainer.optimizers]
+            for config in trainer.lr_scheduler_configs:
+                config.scheduler.optimizer = trainer.optimizers[0]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also take the size that the picture had."""
+        super().on_load_checkpoint(checkpoint)
+        self._resize_as(checkpoint["state_dict"])
+
+    def load_state(self, checkpoint: Any, *, strict: bool = True) -> None:
+        """Load the picture of a checkpoint, of whatever scale."""
+        self._resize_as(checkpoint.state_dict)
+        super().load_state(checkpoint, strict=strict)
+
+    def _resize_as(self, weights: dict[str, Any]) -> None:
+        saved = weights.get("picture")
+        if _is_image(saved) and tuple(saved.shape[2:]) in self.sizes:
+            self.picture.data = self.picture.new_empty(len(self.picture), 3, *saved.shape[2:])
+
+    # ------------------------------------------------------------------ the result
+
+    @torch.no_grad()
+    def result(self) -> Tensor:
+        """Return the pictures, float (B, 3, H, W), 0 to 255."""
+        return self.picture.detach().clamp(0, 255)
+
+    def predictions(self, batch: StyleBatch) -> list[StyledImage]:
+        """Return the pictures that a batch asks for."""
+        numbers = range(len(self.picture)) if batch.picture is None else batch.picture.tolist()
+        styled = self.styled()
+        return [styled[number] for number in numbers]
+
+    def styled(self) -> list[StyledImage]:
+        """Return the pictures as they are now."""
+        return [StyledImage(pixels(image), self.described()) for image in self.result()]
+
+    def memory(self) -> str:
+        """Return a line on the memory that the finest scale takes.
+
+        Raises:
+            UserError: there is less.
+        """
+        vectors = 2 * HISTORY + 8 if self.optimizer.name == "lbfgs" else 8
+        bytes_a_value = self.picture.element_size() * vectors
+        return self.require_memory(self.need(len(self.picture), self.sizes[-1], bytes_a_value), self.sizes[-1])
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return the table of layers, and the memory that the run takes."""
+        return [*super().summary(), (self.memory(), "", "")]
+
+    @classmethod
+    def stylize(
+        cls,
+        content: Tensor | None,
+        style: Tensor | Sequence[Tensor] = (),
+        steps: int = 300,
+        optimizer: Optimizer | None = None,
+        **arguments: Any,
+    ) -> Iterator[Step]:
+        """Make a picture step by step, without a Trainer.
+
+        Args:
+            content: uint8 or float (3, H, W), 0 to 255; None for style alone.
+            style: likewise, of any size; one or several; none for content alone.
+            steps: evaluations of the loss.
+            optimizer: None for that of the class.
+            arguments: of the constructor, such as `size`.
+
+        Yields:
+            A `Step` after each one; its image is the picture so far.
+
+        Raises:
+            UserError: see the constructor and `measure`; also if the loss explodes.
+        """
+        styles = (style,) if isinstance(style, Tensor) else tuple(style)
+        batch = StyleBatch(None if content is None else content[None], styles, torch.zeros(1, dtype=torch.int64))
+        shown = next((each for each in (content, *styles) if each is not None), None)
+        if shown is None:
+            raise UserError("stylize needs a content, a style, or both")
+        model = cls(shown.shape[-2], shown.shape[-1], **arguments).to(shown.device)  # type: ignore[arg-type]
+        model.optimizer = optimizer or model.optimizer
+        model.measure(batch)
+        yield from optimise(model, batch, steps)
+
+
+def floats(image: Tensor | None, like: Tensor) -> Tensor:
+    """Return images, which must be there, on the device and in the precision of others."""
+    assert image is not None
+    return image.to(like)
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 4
+
+
+def _same(one: StyleBatch, other: StyleBatch) -> bool:
+    """Return whether two batches have equal photographs."""
+    pairs = [(one.content, other.content), *zip(one.style, other.style, strict=False)]
+    if len(one.style) != len(other.style):
+        return False
+    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
