@@ -22,6 +22,7 @@ RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
 TINY = {
     "text": ("--data.path", "reviews.csv"),
     "cifar10": ("--data.path", "pictures"),
+    "segmentation": ("--data.path", "street"),
     **dict.fromkeys(
         ("bulletins", "scenes"), ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50")
     ),
@@ -37,10 +38,24 @@ def write_pictures(folder: Path) -> None:
             Image.new("RGB", (32, 32), (number, 50, 100)).save(file)
 
 
+def write_street(folder: Path) -> None:
+    """Write twelve images with masks of two classes."""
+    for number, part in itertools.product(range(12), ("images", "masks")):
+        image = Image.new("RGB" if part == "images" else "L", (48, 40), 1 if part == "masks" else (number, 50, 100))
+        image.paste(0, (0, 0, 24, 20 + number))
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        image.save(folder / part / f"{number}.png")
+
+
 def pair(recipe: Path) -> tuple[str, str]:
     """Return model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
     model, data, *_ = [*recipe.stem.split("-"), ""]
     return model, data or catalog.MODELS[model].data
+
+
+def on_top(recipe: Path) -> list[Path]:
+    """List the recipes that this one, given with -c, is given on top of: MODEL-DATA-VARIANT of its own variant."""
+    return [file for file in RECIPES if file.stem.count("-") == 2 and recipe.stem.startswith(f"{file.stem}-")]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
@@ -48,9 +63,11 @@ def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
     model, data = pair(recipe)
     write_reviews(tmp_path / "reviews.csv")
     write_pictures(tmp_path / "pictures")
+    write_street(tmp_path / "street")
     argv = ["--model", model, "--data", data, *TINY.get(data, ())]
-    if recipe not in find_recipes(model, data):
-        argv += ["-c", str(recipe)]
+    for file in [*on_top(recipe), recipe]:
+        if file not in find_recipes(model, data):
+            argv += ["-c", str(file)]
     command(*argv, "--trainer.fast_dev_run", "true", cwd=tmp_path).ok()
     assert not list(tmp_path.rglob("*.ckpt")), "a trial run left a checkpoint"
 
@@ -58,7 +75,7 @@ def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_recipe_holds_only_what_differs_from_what_it_stands_on(recipe: Path) -> None:
     model, data = pair(recipe)
-    under = [file for file in find_recipes(model, data) if recipe.stem.startswith(f"{file.stem}-")]
+    under = [file for file in find_recipes(model, data) if recipe.stem.startswith(f"{file.stem}-")] + on_top(recipe)
     line = CommandLine(parse(["--model", model, "--data", data]), model, data, recipes=under)
     code = {key: value for key, value in line.config.items() if not key.startswith("config")}
     said = yaml.safe_load(recipe.read_text(encoding="utf-8"))

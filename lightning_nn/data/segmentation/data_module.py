@@ -28,12 +28,13 @@ _FORMAT = 1  # of the cache
 
 
 class SegmentationData(LabeledDataModule):
-    """Your images with a mask each: `PATH/images/*` and `PATH/masks/*`, or the layout of CamVid or PASCAL VOC.
+    """Your images with a mask each: `PATH/images/*` and `PATH/masks/*`, or the layout of CamVid, VOC or Oxford's pets.
 
     Splits may be given as `train/images` and `train/masks`, likewise `val` and `test`; CamVid's are `train` and
-    `trainannot`; VOC's are its lists. A missing one is split off from train. A mask holds the class of each pixel as
-    its value, 255 where it counts for nothing, or as a colour that `classes` names. Images keep their sizes; a batch is
-    padded to its largest image, and what is padded counts for nothing.
+    `trainannot`; those of VOC and of the pets (as torchvision's OxfordIIITPet downloads them) are in lists. A missing
+    one is split off from train. A mask holds the class of each pixel as its value, 255 where it counts for nothing, or
+    as a colour that `classes` names. Images keep their sizes; a batch is padded to its largest image, and what is
+    padded counts for nothing.
 
     Args:
         path: the folder.

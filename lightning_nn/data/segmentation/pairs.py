@@ -9,7 +9,8 @@ from lightning_nn.data.images.source import image_files
 from lightning_nn.data.module import SPLITS
 from lightning_nn.errors import UserError
 
-_VOC = ("JPEGImages", "SegmentationClass")
+_VOC, _VOC_LISTS = ("JPEGImages", "SegmentationClass"), "ImageSets/Segmentation"
+_PETS, _PETS_LISTS = ("images", "annotations/trimaps"), "annotations"
 
 
 class Pair(NamedTuple):
@@ -22,9 +23,10 @@ class Pair(NamedTuple):
 def find_pairs(root: Path) -> dict[str, list[Pair]]:
     """Find the images and masks of each split.
 
-    Three layouts are known: that of CamVid, `train` and `trainannot`, likewise `val` and `test`; that of PASCAL VOC,
-    `JPEGImages`, `SegmentationClass` and `ImageSets/Segmentation/train.txt`; and `images` and `masks`, all of it train,
-    or `train/images` and `train/masks`, likewise `val` and `test`. A mask is named as its image, whatever the suffix.
+    Four layouts are known: that of CamVid, `train` and `trainannot`, likewise `val` and `test`; that of PASCAL VOC,
+    `JPEGImages`, `SegmentationClass` and `ImageSets/Segmentation/train.txt`; that of Oxford's pets, `images`,
+    `annotations/trimaps` and `annotations/trainval.txt`; and `images` and `masks`, all of it train, or `train/images`
+    and `train/masks`, likewise `val` and `test`. A mask is named as its image, whatever the suffix.
 
     Args:
         root: the folder.
@@ -38,7 +40,10 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     if not root.is_dir():
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     if all((root / name).is_dir() for name in _VOC):
-        return _voc(root)
+        return _listed(root, _VOC, {split: root / _VOC_LISTS / f"{split}.txt" for split in SPLITS})
+    if all((root / name).is_dir() for name in _PETS):
+        lists = {"train": "trainval.txt", "test": "test.txt"}
+        return _listed(root, _PETS, {split: root / _PETS_LISTS / name for split, name in lists.items()})
     places = {
         split: pair
         for split in SPLITS
@@ -50,7 +55,8 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
     if "train" not in places:
         raise UserError(
             f"{root}: no images with masks found; expected images/ and masks/, train/images/ and train/masks/, "
-            "train/ and trainannot/ (CamVid), or JPEGImages/ and SegmentationClass/ (VOC)"
+            "train/ and trainannot/ (CamVid), JPEGImages/ and SegmentationClass/ (VOC), or "
+            "images/ and annotations/trimaps/ (Oxford pets)"
         )
     return {split: _matched(images, masks) for split, (images, masks) in places.items()}
 
@@ -79,19 +85,20 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _voc(root: Path) -> dict[str, list[Pair]]:
-    images, masks = (_by_name(root / name) for name in _VOC)
+def _listed(root: Path, folders: tuple[str, str], lists: dict[str, Path]) -> dict[str, list[Pair]]:
+    """Match the files that lists name, one a line, the first word of it."""
+    images, masks = (_by_name(root / name) for name in folders)
     splits: dict[str, list[Pair]] = {}
-    for split in SPLITS:
-        listed = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    for split, listed in lists.items():
         if not listed.is_file():
             continue
-        names = listed.read_text(encoding="utf-8").split()
-        for number, name in enumerate(names, 1):
-            for files, folder in ((images, _VOC[0]), (masks, _VOC[1])):
+        lines = enumerate(listed.read_text(encoding="utf-8").splitlines(), 1)
+        named = {number: line.split()[0] for number, line in lines if line.strip() and not line.startswith("#")}
+        for number, name in named.items():
+            for files, folder in zip((images, masks), folders, strict=True):
                 if name not in files:
                     raise UserError(f"{listed}:{number}: {name} is not in {root / folder}")
-        splits[split] = [Pair(images[name], masks[name]) for name in names]
+        splits[split] = [Pair(images[name], masks[name]) for name in named.values()]
     if not splits.get("train"):
-        raise UserError(f"{root / 'ImageSets' / 'Segmentation' / 'train.txt'}: no such file, or no names in it")
+        raise UserError(f"{lists['train']}: no such file, or no names in it")
     return splits

@@ -72,6 +72,18 @@ def test_vocs_layout(tmp_path: Path) -> None:
         numbers(SegmentationData(str(tmp_path)))
 
 
+def test_the_layout_of_oxfords_pets(tmp_path: Path) -> None:
+    write(tmp_path / "images", tmp_path / "annotations/trimaps", ["Birman_1", "Birman_2", "pug_1", "pug_2"])
+    (tmp_path / "annotations/trainval.txt").write_text("#Image CLASS-ID\nBirman_1 1 1 1\npug_2 2 2 1\n", "utf-8")
+    (tmp_path / "annotations/test.txt").write_text("pug_1 2 2 1\n", encoding="utf-8")
+    data = SegmentationData(str(tmp_path))
+    assert numbers(data) == {"train": 1, "val": 1, "test": 1}
+    assert data.place("test", 0) == str(tmp_path / "images/pug_1.jpg")
+    (tmp_path / "annotations/trainval.txt").unlink()
+    with pytest.raises(UserError, match=r"trainval.txt: no such file, or no names in it"):
+        numbers(SegmentationData(str(tmp_path)))
+
+
 def test_ones_own_folders(tmp_path: Path) -> None:
     write(tmp_path / "images", tmp_path / "masks", [f"day/{i}" for i in range(20)])
     data, again = SegmentationData(str(tmp_path)), SegmentationData(str(tmp_path))
