@@ -2,7 +2,7 @@
 
 English follows the rules of the Penn Treebank as the tokenizer of pycocoevalcap does (Stanford's PTBTokenizer in lower
 case), which also drops punctuation; round brackets stay, as there, because its list has them in upper case. Chinese is
-cut into jieba's words or into characters; punctuation is dropped.
+cut into jieba's words or into characters; punctuation is dropped, letters stay as they are, since jieba knows T恤.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Tokenizer:
     def __init__(self, language: Language, tokens: TokenName) -> None:
         if language == "en" and tokens == "chars":
             raise UserError("--data.tokens chars is for Chinese; English captions are split into words")
-        self._segmenter = None if language == "en" else Segmenter("chars" if tokens == "chars" else "jieba", lower=True)
+        self._segmenter = None if language == "en" else Segmenter("chars" if tokens == "chars" else "jieba")
 
     def __call__(self, caption: str) -> list[str]:
         """Split a caption; [] for one without words."""

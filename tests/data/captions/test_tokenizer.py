@@ -18,8 +18,8 @@ def test_a_typographic_apostrophe_is_one() -> None:
 
 def test_chinese_is_cut_into_words_or_characters_without_punctuation() -> None:
     caption = "两只狗，在草地上奔跑。 ＡBC!"
-    assert Tokenizer("zh", "words")(caption) == ["两只", "狗", "在", "草地", "上", "奔跑", "abc"]
-    assert Tokenizer("zh", "chars")(caption) == [*"两只狗在草地上奔跑abc"]
+    assert Tokenizer("zh", "words")(caption) == ["两只", "狗", "在", "草地", "上", "奔跑", "ABC"]
+    assert Tokenizer("zh", "chars")(caption) == [*"两只狗在草地上奔跑ABC"]
 
 
 @pytest.mark.parametrize("caption", ["", " ", " . ", "?!", "（）。"])
