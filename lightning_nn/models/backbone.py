@@ -231,7 +231,7 @@ def imagenet_file(network: Network) -> Path:
 
 
 def named_weights(network: Network, weights: WeightsFile) -> dict[str, Tensor]:
-    """Return the weights of a file as net.NAME, and as normalize.NAME the scaling of the images they were trained on."""
+    """Return the weights of a file as net.NAME, and as normalize.NAME the scaling of images they were trained on."""
     given = unfolded(weights.state_dict) if network == "mobilenet_v1" else dict(weights.state_dict)
     for name in [name for name in given if name.endswith("running_mean")]:
         given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -118,9 +117,7 @@ class Captioning(Task):
         """Refuse a batch that the model can't read, also features of another encoder; see `Task`."""
         super().check_batch(batch)
         if batch.image.dim() == 2 and batch.image.shape[1] != self.encoder.features:
-            raise UserError(
-                f"{batch.image.shape[1]} features; this model was made for {self.encoder.features}"
-            )
+            raise UserError(f"{batch.image.shape[1]} features; this model was made for {self.encoder.features}")
 
     def on_processor(self, processor: Processor) -> None:
         """Refuse a processor with another number of words; see `Task`."""
@@ -191,9 +188,7 @@ class Captioning(Task):
     def write(self, image: Tensor, beam: int) -> Sentences:
         """Generate a caption for each image, or for its features, by beam search."""
         state = self.decoder.start(self.features(image))
-        return beam_search(
-            self.step, state, VOCABULARY, beam=beam, longest=self.longest, length_norm=self.length_norm
-        )
+        return beam_search(self.step, state, VOCABULARY, beam=beam, longest=self.longest, length_norm=self.length_norm)
 
     def draw(self, image: Tensor, **options: Any) -> Sentences:
         """Generate a caption for each image, or for its features, at random; see `sample` of `layers.beam_search`."""
@@ -263,7 +258,7 @@ class Captioning(Task):
     # ------------------------------------------------------------------ artifacts
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D, and a table of all."""
+        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D and a table of all."""
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
         if shown := [records[i * len(records) // 4] for i in range(min(4, len(records)))]:
             yield from self._captions(split, shown, "captions")

@@ -21,7 +21,16 @@ from lightning_nn.tasks.artifacts import (
     Patches,
     Table,
 )
-from lightning_nn.visualization import activations, attention, captions, confusion, image_grid, patches, segmentation, table
+from lightning_nn.visualization import (
+    activations,
+    attention,
+    captions,
+    confusion,
+    image_grid,
+    patches,
+    segmentation,
+    table,
+)
 
 _WORDS = {"val": "validation"}
 
