@@ -21,7 +21,7 @@ from lightning_nn import Digits, ImageBatch, Scenes, TextBatch, TextData
 from lightning_nn.data.batches import CaptionBatch, MaskBatch
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
-from tests.tiny.captioning import START, TinyCaptions
+from tests.tiny.captioning import START, TinyCaptions, TinyPictures
 from tests.tiny.segmentation import TinyMasks
 
 
@@ -150,9 +150,21 @@ def word_probabilities(model: Any, batch: CaptionBatch) -> list[Tensor]:
     return [torch.cat([c for c, i in zip(captions, images, strict=True) if i == n]) for n in range(batch.size)]
 
 
+def next_words(model: Any, batch: CaptionBatch) -> list[Tensor]:
+    """Return probabilities of each word given those before, (T, V) per sample; of the first word without captions."""
+    if batch.words is None:
+        start = torch.full((batch.size,), START, device=batch.image.device)
+        return list(model.step(model.decoder.start(model.features(batch.image)), start)[0].exp())
+    assert batch.length is not None and batch.image_index is not None
+    captions = model(batch).softmax(1).split((batch.length + 1).tolist())
+    images = batch.image_index.tolist()
+    return [torch.cat([c for c, i in zip(captions, images, strict=True) if i == n]) for n in range(batch.size)]
+
+
 def right_captions(model: Any, batch: CaptionBatch) -> float:
     """Return the share of images whose generated caption equals the true one."""
-    captions = [model.spell(words.tolist()) for words in batch.words.split(batch.length.tolist())]
+    spell = model.require_processor().spell
+    captions = [spell(words.tolist()) for words in batch.words.split(batch.length.tolist())]
     true = dict(zip(batch.image_index.tolist(), captions, strict=True))
     return float(np.mean([p.caption == true[i] for i, p in enumerate(model.predictions(batch))]))
 
@@ -212,6 +224,17 @@ WRONG_CAPTIONS = {
     "a batch is a MaskBatch; .* takes CaptionBatch of": MaskBatch(IMAGE, MASK),
 }
 
+WRONG_PICTURE_CAPTIONS = {
+    "image of a batch is empty": CaptionBatch(IMAGE[:0], ONE * 0, ONE, ONE),
+    r"images of \(1, 8, 4\); this model was made for 8 x 8 pixels": CaptionBatch(IMAGE[..., :4], ONE * 0, ONE, ONE),
+    "64 features; this model was made for 128": CaptionBatch(FEATURES, ONE * 0, ONE, ONE),
+    "words of a batch is torch.float32": CaptionBatch(IMAGE, ONE * 0, ONE, ONE / 1),
+    "length counts the words of each, at least 1; its sum is 2": CaptionBatch(IMAGE, ONE * 0, TWO, FOUR),
+    "image_index of a batch must ascend": CaptionBatch(IMAGE, TWO, ONE, ONE),
+    "a batch has no captions": CaptionBatch(IMAGE),
+    "a batch is a MaskBatch; .* takes CaptionBatch of": MaskBatch(IMAGE, MASK),
+}
+
 # ---------------------------------------------------------------------- the cases
 
 
@@ -232,6 +255,20 @@ def few_scenes(folder: Path) -> DataModule:
     data = Scenes(train_size=40, val_size=10, test_size=10, size=32, batch_size=8)
     data.batch_type = MaskBatch
     return data
+
+
+def captioner(**arguments: Any) -> Case:
+    """Make the case of a captioner with a convolutional network, on images of one rectangle each."""
+    return Case(
+        data=lambda folder: TinyPictures(),
+        raw=image_files,
+        outputs=next_words,
+        learned=right_captions,
+        wrong=WRONG_PICTURE_CAPTIONS,
+        arguments={"layers": ["conv 8 3 padding=1", "batch_norm", "relu"], "longest": 6, **arguments},
+        quiet={"dropout": 0.0},
+        truth=(),
+    )
 
 
 def text_classifier(**arguments: Any) -> Case:
@@ -268,6 +305,8 @@ CASES = {
     ),
     "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
     "han": text_classifier(attention_size=8),
+    "show_and_tell": captioner(embedding_size=64, hidden_size=64),
+    "multimodal_rnn": captioner(embedding_size=64, hidden_size=64, multimodal_size=64),
     "tiny_segmenter": Case(
         data=lambda folder: TinyMasks(),
         raw=image_files,

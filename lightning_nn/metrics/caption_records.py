@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,15 +71,15 @@ class CaptionRecords(CaptionScores):
     def compute(self) -> dict[str, Tensor]:
         """Compute bleu1 to bleu4, rouge_l and cider, float32 scalars, and set `records`."""
         corpus = self.corpus()
-        words = corpus.words.tolist()
-        ends = corpus.length.cumsum()
-        captions = [
-            words[end - length : end] for end, length in zip(ends.tolist(), corpus.length.tolist(), strict=True)
-        ]
-        last = corpus.count.cumsum()
-        groups = [captions[end - count : end] for end, count in zip(last.tolist(), corpus.count.tolist(), strict=True)]
+        groups = pieces(pieces(corpus.words.tolist(), corpus.length.tolist()), corpus.captions.tolist())
         numbers = [dim_zero_cat(each).tolist() for each in (self.index, self.log_probability)]
         found = zip(groups, *numbers, self.cider_each().tolist(), strict=True)
         records = [CaptionRecord(i, own, references, logp, cider) for (own, *references), i, logp, cider in found]
         self.records = sorted(records, key=lambda record: record.index)
         return super().compute()
+
+
+def pieces(values: list[Any], lengths: list[int]) -> list[list[Any]]:
+    """Cut a list into pieces of these lengths."""
+    rest = iter(values)
+    return [list(islice(rest, length)) for length in lengths]

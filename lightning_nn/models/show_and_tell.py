@@ -20,11 +20,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lightning_nn.errors import UserError
+from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.recurrent import FlatRNN, State
 from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.captioning import Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
+
+FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered
 
 
 class LSTMDecoder(Decoder):
@@ -58,12 +61,15 @@ class LSTMDecoder(Decoder):
             raise UserError(
                 f"tied needs embedding_size and hidden_size to be equal; they are {embedding_size} and {hidden_size}"
             )
-        self.picture = nn.Linear(features, embedding_size)
+        self.picture = nn.Sequential(BatchNorm(features), nn.Linear(features, embedding_size))
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)  # W_e
         self.lstm = FlatRNN(embedding_size, hidden_size, "lstm", "forward", layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
+        for name, bias in self.lstm.rnn.named_parameters():
+            if name.startswith("bias_ih"):  # gates lie in the order i, f, g, o
+                nn.init.constant_(bias[hidden_size : 2 * hidden_size], FORGET)
         if tied:
             self.output.weight = self.embedding.weight
 

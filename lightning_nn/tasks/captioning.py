@@ -258,7 +258,7 @@ class Captioning(Task):
     # ------------------------------------------------------------------ artifacts
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D, and a table of all."""
+        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D and a table of all."""
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
         if shown := [records[i * len(records) // 4] for i in range(min(4, len(records)))]:
             yield from self._captions(split, shown, "captions")

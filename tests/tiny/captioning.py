@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torchmetrics import MeanMetric, Metric
 
 from lightning_nn.data.batches import CaptionBatch, Index
+from lightning_nn.data.captions import processor as caption_processor
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.images.source import fingerprint_image
@@ -132,8 +133,7 @@ class Captioner(Task):
 
     def spell(self, words: list[int]) -> str:
         """Join the words of a caption by spaces."""
-        vocabulary = self.require_processor().row_labels()["words"]
-        return " ".join(vocabulary[word] for word in words)
+        return cast(CaptionProcessor, self.require_processor()).spell(words)
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the captions of a few images."""
@@ -177,6 +177,10 @@ class CaptionProcessor:
         """Yield batches in the order of the inputs."""
         for index, batch in self.images.batches(raw, batch_size):
             yield index, CaptionBatch(features(batch.image))
+
+    def spell(self, words: list[int]) -> str:
+        """Join the words of a caption by spaces."""
+        return " ".join(self.words[word] for word in words)
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return the words."""
@@ -251,3 +255,35 @@ class TinyCaptions(DataModule):
     def describe(self) -> dict[str, Any]:
         """Return the numbers of features and of words."""
         return {"features": SIDE * SIDE, "vocabulary_size": len(WORDS)}
+
+
+class PictureSource(CaptionSource):
+    """The images themselves, with their captions."""
+
+    def __getitem__(self, index: Index) -> CaptionBatch:
+        batch = super().__getitem__(index)
+        images = np.stack([self.shapes[i].image for i in index])
+        return batch._replace(image=torch.from_numpy(images), index=torch.from_numpy(index))
+
+
+class TinyPictures(TinyCaptions):
+    """Images of one rectangle each, uint8, described in two or three words.
+
+    Args:
+        batch_size: images in a batch of one process.
+        samples: images in train; val and test have a quarter as many each.
+    """
+
+    describes = ("channels", "height", "width", "vocabulary_size")
+
+    def prepare(self) -> None:
+        """Draw the splits."""
+        super().prepare()
+        self.sources = {split: PictureSource(len(source), i) for i, (split, source) in enumerate(self.sources.items())}
+        self.processor = processor = caption_processor.CaptionProcessor(WORDS, 1, SIDE, SIDE)
+        for split, source in self.sources.items():
+            processor.pictures[split] = lambda i, shapes=source.shapes: shapes[i].image[0][:, :, None].repeat(3, 2)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the form of the images and the number of words."""
+        return {"channels": 1, "height": SIDE, "width": SIDE, "vocabulary_size": len(WORDS)}
