@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.cifar10 import CIFAR10
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
+    from lightning_nn.data.photos.data_module import Photos
     from lightning_nn.data.scenes.data_module import Scenes
     from lightning_nn.data.segmentation.data_module import SegmentationData
     from lightning_nn.data.text.data_module import TextData
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
     from lightning_nn.models.softmax import SoftmaxClassifier
+    from lightning_nn.models.style_transfer import StyleTransfer
     from lightning_nn.settings import Loss, LRScheduler, Optimizer
 
 __version__ = "0.1.0"
@@ -44,9 +46,11 @@ __all__ = [
     "LogisticRegression",
     "Loss",
     "Optimizer",
+    "Photos",
     "Scenes",
     "SegmentationData",
     "SoftmaxClassifier",
+    "StyleTransfer",
     "TextBatch",
     "TextData",
     "UserError",
@@ -68,9 +72,11 @@ _HOME = {
     "LogisticRegression": "models.logistic",
     "Loss": "settings",
     "Optimizer": "settings",
+    "Photos": "data.photos.data_module",
     "Scenes": "data.scenes.data_module",
     "SegmentationData": "data.segmentation.data_module",
     "SoftmaxClassifier": "models.softmax",
+    "StyleTransfer": "models.style_transfer",
     "TextBatch": "data.batches",
     "TextData": "data.text.data_module",
     "UserError": "errors",

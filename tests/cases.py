@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_nn import Digits, ImageBatch, Scenes, TextBatch, TextData
-from lightning_nn.data.batches import CaptionBatch, MaskBatch
+from lightning_nn import Digits, ImageBatch, Photos, Scenes, TextBatch, TextData
+from lightning_nn.data.batches import CaptionBatch, MaskBatch, StyleBatch
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
 from tests.tiny.captioning import START, TinyCaptions, TinyPictures
@@ -169,6 +169,12 @@ def right_captions(model: Any, batch: CaptionBatch) -> float:
     return float(np.mean([p.caption == true[i] for i, p in enumerate(model.predictions(batch))]))
 
 
+def picture_values(model: Any, batch: StyleBatch) -> list[Tensor]:
+    """Return the pixels of each picture, 0 to 1."""
+    assert batch.picture is not None
+    return [model.result()[i].detach() / 255 for i in batch.picture.tolist()]
+
+
 # ---------------------------------------------------------------------- wrong input
 
 IMAGE = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
@@ -235,6 +241,17 @@ WRONG_PICTURE_CAPTIONS = {
     "a batch is a MaskBatch; .* takes CaptionBatch of": MaskBatch(IMAGE, MASK),
 }
 
+PHOTOGRAPH = torch.zeros(1, 3, 24, 32, dtype=torch.uint8)
+WRONG_STYLES = {
+    "a batch has neither content nor style": StyleBatch(None),
+    "image of a batch is empty": StyleBatch(PHOTOGRAPH[:0]),
+    r"images of \(1, 24, 32\); this model was made for 3 channels": StyleBatch(PHOTOGRAPH[:, :1]),
+    "style of a batch is torch.int64": StyleBatch(PHOTOGRAPH, (PHOTOGRAPH[0].long(),)),
+    r"a style of \(1, 24, 32\); it must have 3 channels": StyleBatch(PHOTOGRAPH, (PHOTOGRAPH[0, :1],)),
+    "pictures go from 7 to 7": StyleBatch(PHOTOGRAPH, (PHOTOGRAPH[0],), torch.tensor([7])),
+    "a batch is a ImageBatch; .* takes StyleBatch of": ImageBatch(IMAGE, LABEL),
+}
+
 # ---------------------------------------------------------------------- the cases
 
 
@@ -271,6 +288,17 @@ def captioner(**arguments: Any) -> Case:
     )
 
 
+def two_photographs(folder: Path) -> DataModule:
+    """Write a small content, colours from dark to light, and a small style, squares in two colours."""
+    rows, columns = np.mgrid[:24, :32]
+    content = np.stack([rows * 10, columns * 8, 250 - rows * 10], 2).astype(np.uint8)
+    style = np.where(((rows // 4 + columns // 4) % 2 == 0)[..., None], [250, 180, 20], [20, 60, 160]).astype(np.uint8)
+    for name, pixels in (("content", content), ("style", style)):
+        if not (file := folder / f"{name}.png").exists():  # other processes may be reading it
+            Image.fromarray(pixels).save(file)
+    return Photos(str(folder / "content.png"), str(folder / "style.png"), steps=5)
+
+
 def text_classifier(**arguments: Any) -> Case:
     """Make the case of a text classifier, on short documents."""
     return Case(
@@ -302,6 +330,25 @@ CASES = {
         perfect={},
         arguments={"first_channels": 8},
         truth=("mask",),
+    ),
+    "style_transfer": Case(
+        data=two_photographs,
+        raw=lambda folder: ["content.png"],
+        outputs=picture_values,
+        learned=lambda model, batch: 1.0,
+        wrong=WRONG_STYLES,
+        perfect={},
+        arguments={"size": 32, "init": "noise"},
+        truth=("content", "style"),
+        skips={
+            "test_float64_and_bfloat16_agree_with_float32": "a prediction computes nothing; see tests/models",
+            "test_a_loss_that_is_not_finite_stops_the_run_before_a_checkpoint": "a run sets its parameter first; see "
+            "tests/models",
+            "test_two_processes_measure_as_one": "it refuses two processes, and measures nothing",
+            "test_trains_in_other_precisions": "its L-BFGS refuses mixed precision; see tests/models",
+            "test_every_epoch_has_the_same_samples_in_an_order_of_its_own": "there is one sample",
+            "test_batch_size_order_and_neighbours_change_no_prediction": "there is one sample, and nothing is computed",
+        },
     ),
     "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
     "han": text_classifier(attention_size=8),

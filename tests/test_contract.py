@@ -34,6 +34,7 @@ from tests.tiny.register import registered
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*",  # data in memory needs none
     "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*",
+    "ignore:.*Total length of `list` across ranks is zero.*",  # a data set without this split
 )
 
 
@@ -269,7 +270,8 @@ if os.environ["RANK"] == "0":
 def test_two_processes_measure_as_one(tmp_path: Path) -> None:
     """All models in two processes that start once."""
     expected, request = {}, {}
-    for name, case in CASES.items():
+    tested = {name: case for name, case in CASES.items() if "test_two_processes_measure_as_one" not in case.skips}
+    for name, case in tested.items():
         folder = tmp_path / name
         folder.mkdir()
         data = case.data(folder)

@@ -103,13 +103,15 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
     table.add_column(style="bold")
     table.add_column()
     for key, value in results.items():
-        if "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters"):
+        if value is not None and (
+            "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters")
+        ):
             text = _figure(value) if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
     print(f"\nrun          {run.folder}")
-    for picture in sorted(run.folder.glob("picture*.png")):
+    for picture in run.pictures:
         print(f"picture      {picture}, the last one: there is no validation, and no test")
     if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")

@@ -51,7 +51,7 @@ def predict(request: Request) -> int:
     refuse_training_options(request)
     options = parse_options(request.rest)
     options.say, options.stdin = _say, PromptInput(sys.stdin.buffer)
-    which = request.ckpt_path or "best"
+    which = request.ckpt_path or ("best" if _validates(request.model) else "last")
     checkpoint = open_checkpoint(request, which)
     name = saved_model(request, checkpoint)
     say_checkpoint(checkpoint, which, "predicted by")
@@ -100,6 +100,11 @@ def predict(request: Request) -> int:
         done = count - len(reasons)
         _say(f"{done:,} prediction{'s' * (done != 1)} in {options.out}")
     return 0
+
+
+def _validates(model: str | None) -> bool:
+    """Return whether a model, by its name, has a best checkpoint; True if it is not known yet."""
+    return model is None or catalog.find(catalog.MODELS, model, "model").load().monitor is not None
 
 
 def _predicted(model: Task, chunk: list[Record]) -> list[tuple[Record, Prediction]]:

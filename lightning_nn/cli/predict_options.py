@@ -57,9 +57,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--out",
         type=Path,
-        help="write predictions to a file: .csv, .jsonl or an .html page, a row for each input: its own columns, then "
-        "those of the prediction; for a table or lines also why one can't be read, in the column error. Images become "
-        "PNG files in a folder beside it",
+        help="write predictions to a file: .png for one picture; .csv, .jsonl or an .html page, a row for each input: "
+        "its own columns, then those of the prediction; for a table or lines also why one can't be read, in the column "
+        "error. Images become PNG files in a folder beside it",
     )
     out.add_argument(
         "--format",
@@ -96,13 +96,11 @@ def parse_options(rest: list[str]) -> argparse.Namespace:
     """Parse the options of `predict`.
 
     Raises:
-        UserError: an unknown option or value, or no input.
+        UserError: an unknown option or value.
     """
     known = parser()
     options, unknown = known.parse_known_args(rest)
     if unknown:
         names = re.findall(r"--[a-z._]+", known.format_help())
         raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
-    if options.text is None and options.file is None:
-        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
     return options

@@ -1,13 +1,13 @@
-"""Writers of predictions as terminal lines, CSV, JSON lines or a page, from the fields of any NamedTuple.
+"""Writers of predictions as terminal lines, CSV, JSON lines, a page or a picture, from the fields of any NamedTuple.
 
 A field that is a uint8 array is an image: (H, W, 3) is RGB, (H, W) a mask with the class index of each pixel. Beside a
 CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps its indices, with colours as a palette.
-A field `image` beside a `mask` is what the mask is of: the two become `overlay`.
+A field `image` beside a `mask` is what the mask is of: the two become `overlay`. A field `settings` beside an image is
+also written into its file.
 """
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -23,16 +23,18 @@ from rich.cells import set_cell_size
 
 from lightning_nn.cli.prediction_tables import Rows, cell
 from lightning_nn.data.processor import Record
+from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, writing
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
+from lightning_nn.visualization.png import png
 from lightning_nn.visualization.segmentation import colour_table, overlay
 
-Form = Literal["terminal", "csv", "jsonl", "html"]
+Form = Literal["terminal", "csv", "jsonl", "html", "png"]
 Write = Callable[[Record, Prediction], None]
 
-_SUFFIXES: dict[str, Form] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html", ".htm": "html"}
+_SUFFIXES: dict[str, Form] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "html", ".htm": "html", ".png": "png"}
 _NAME = 150  # bytes of an input's name that go into the name of its image
 
 
@@ -66,7 +68,10 @@ def writer(
     Raises:
         UserError: the file can't be written.
     """
-    if out is None:
+    if out is not None and form == "png":
+        with _one_picture(out) as write:
+            yield write
+    elif out is None:
         with _written(sys.stdout, form, title, None, guard, say) as write:
             yield write
         sys.stdout.flush()
@@ -74,6 +79,29 @@ def writer(
         images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # no files beside a pipe or device
         with writing(out) as stream, _written(stream, form, title, images, guard, say) as write:
             yield write
+
+
+@contextmanager
+def _one_picture(out: Path) -> Iterator[Write]:
+    """Write the first image of the only prediction."""
+    found: list[bytes] = []
+
+    def write(record: Record, prediction: Prediction) -> None:
+        if record.error:
+            return
+        fields = columns(prediction)
+        images = [value for _, value in fields if is_image(value)]
+        if not images:
+            raise UserError(f"--out {out}: these predictions are no pictures; name a .csv, .jsonl or .html file")
+        if found:
+            raise UserError(
+                f"--out {out} holds one picture, and there are several: name a .csv file; they go beside it"
+            )
+        found.append(_png(images[0], _settings(fields)))
+
+    yield write
+    if found:
+        write_atomically(out, lambda stream: stream.write(found[0]))
 
 
 @contextmanager
@@ -92,7 +120,8 @@ def _written(
         else:
             fields = columns(prediction)
             if not record.error:
-                fields = [(name, _with_path(record.raw, name, value, images)) for name, value in fields]
+                about = _settings(fields)
+                fields = [(name, _with_path(record.raw, name, value, images, about)) for name, value in fields]
             rows.write(record, fields)
         stream.flush()
 
@@ -153,7 +182,7 @@ class _ImageFiles:
         self.written: dict[str, set[str]] = {}  # names of files, by field
         self.last: dict[Path, int] = {}  # number of the last file with this name
 
-    def write(self, raw: Any, field: str, image: NDArray[np.uint8]) -> Path:
+    def write(self, raw: Any, field: str, image: NDArray[np.uint8], settings: str) -> Path:
         names = self.written.setdefault(field, set())
         stem = sanitize(raw.stem if isinstance(raw, Path) else "") or f"{len(names) + 1:06}"
         stem = stem.encode("utf-8")[:_NAME].decode("utf-8", "ignore")
@@ -165,24 +194,27 @@ class _ImageFiles:
         names.add(name)
         self.last[folder / stem] = number
         file = folder / f"{name}.png"
-        write_atomically(file, lambda stream: stream.write(_png(image)))
+        write_atomically(file, lambda stream: stream.write(_png(image, settings)))
         return file
 
 
-def _with_path(raw: Any, field: str, value: Any, images: _ImageFiles | None) -> Any:
+def _with_path(raw: Any, field: str, value: Any, images: _ImageFiles | None, settings: str) -> Any:
     """Return a value of a prediction; for an image the path of its file, or its size if no file is written."""
     if not is_image(value):
         return value
-    return _size(value) if images is None else images.write(raw, field, value)
+    return _size(value) if images is None else images.write(raw, field, value, settings)
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def _png(image: NDArray[np.uint8], settings: str) -> bytes:
     picture = Image.fromarray(image)
     if image.ndim == 2:
         picture.putpalette(colour_table().tobytes())
-    data = io.BytesIO()
-    picture.save(data, "PNG")
-    return data.getvalue()
+    return png(picture, settings)
+
+
+def _settings(fields: list[tuple[str, Any]]) -> str:
+    """Return the text that goes into the images of a prediction."""
+    return str(dict(fields).get("settings", ""))
 
 
 def _size(image: NDArray[np.uint8]) -> str:

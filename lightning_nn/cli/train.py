@@ -146,6 +146,7 @@ def _fit(setup: TrainingSetup) -> int:
     if trainer.interrupted:
         if trainer.is_global_zero:
             saved = f"stopped; saved {run.last}\nresume with: {resume_command(run.last, cli.model_name, cli.request)}"
+            saved = "\n".join([saved, *(f"picture {file}" for file in run.pictures)])
             print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
     if not rehearsal:

@@ -112,8 +112,8 @@ class StyleTransfer(PictureTask):
         kept = pictures if colours == "luminance" else 0
         self.register_buffer("original", torch.zeros(kept, 3, *self.sizes[-1]))
 
-    def first_picture(self, batch: StyleBatch) -> Tensor | None:
-        """Return the photograph that the picture starts as, at the coarsest scale; None for noise.
+    def first_picture(self, batch: StyleBatch) -> Tensor:
+        """Return a photograph or noise at the coarsest scale.
 
         Raises:
             UserError: colours are to be kept, and there is no content.
@@ -126,7 +126,7 @@ class StyleTransfer(PictureTask):
             return resize(floats(batch.content, self.picture), self.sizes[0])
         if self.init == "style" and batch.style:
             return cover(batch.style[0][None].to(self.picture), self.sizes[0])
-        return None
+        return 127.5 + 40 * torch.randn_like(self.picture)
 
     def make_targets(self, batch: StyleBatch) -> Targets:
         """Compute P and A at the picture's present size."""
@@ -141,7 +141,8 @@ class StyleTransfer(PictureTask):
 
     def forward(self, batch: StyleBatch) -> dict[str, Tensor]:
         """Compute L(p, a, x) and its parts, (B,) each, by name."""
-        return self.losses(self.current(), self.targets_of(batch))
+        targets = self.targets_of(batch)  # which may set the first picture
+        return self.losses(self.current(), targets)
 
     def result(self) -> Tensor:
         """Return the pictures, float (B, 3, H, W), 0 to 255, in the content's colours if these are kept."""

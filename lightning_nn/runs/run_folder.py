@@ -49,6 +49,11 @@ class Run:
         return self.folder / "config.yaml"
 
     @property
+    def pictures(self) -> list[Path]:
+        """Pictures that the run has made, if its model makes any."""
+        return sorted(self.folder.glob("picture*.png"))
+
+    @property
     def results(self) -> Path:
         """Results of the run."""
         return self.folder / "results.json"

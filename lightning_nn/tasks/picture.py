@@ -56,14 +56,14 @@ class PictureTask(Stylization):
         pictures, *sides = shape
         fine_to_coarse = [with_longer_side((sides[0], sides[1]), size / 2**halvings) for halvings in range(scales)]
         self.sizes = fine_to_coarse[::-1]
-        self.picture = nn.Parameter(127.5 + 40 * torch.randn(pictures, 3, *self.sizes[0]))
+        self.picture = nn.Parameter(torch.zeros(pictures, 3, *self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Targets] | None = None
         self._first_loss, self._least, self._best = 0.0, float("inf"), torch.empty(0)
 
     @abstractmethod
-    def first_picture(self, batch: StyleBatch) -> Tensor | None:
-        """Return the picture to start from, at the coarsest scale; None for noise."""
+    def first_picture(self, batch: StyleBatch) -> Tensor:
+        """Return the picture to start from, at the coarsest scale."""
 
     @abstractmethod
     def make_targets(self, batch: StyleBatch) -> Targets:
@@ -95,9 +95,7 @@ class PictureTask(Stylization):
         self.memory()
         if self.begun.all():
             return
-        if (first := self.first_picture(batch)) is not None:
-            self.picture.copy_(first)
-        self.picture.clamp_(0, 255)
+        self.picture.copy_(self.first_picture(batch)).clamp_(0, 255)
         self.begun.fill_(True)
 
     def targets_of(self, batch: StyleBatch) -> Targets:

@@ -251,9 +251,10 @@ class Stylization(Task):
         return []
 
     def described(self) -> str:
-        """Return the arguments of this model as JSON."""
+        """Return the photographs' names and the arguments of this model as JSON."""
+        photographs: Mapping[str, Any] = self.processor.state_dict() if self.processor else {}
         arguments: Mapping[str, Any] = self.hparams
-        return json.dumps({"model": self.name, **arguments}, default=str, ensure_ascii=False)
+        return json.dumps({"model": self.name, **photographs, **arguments}, default=str, ensure_ascii=False)
 
 
 def pixels(image: Tensor) -> NDArray[np.uint8]:

@@ -85,7 +85,13 @@ class Training(pl.LightningModule):
         """Refuse a batch that the model can't read."""
 
     def begin_training(self) -> None:
-        """Reset what an earlier run left."""
+        """Reset what an earlier run left.
+
+        Raises:
+            UserError: the run does what its optimizer can't.
+        """
+        if self.optimizer.name == "lbfgs":
+            self._check_lbfgs()
         self._totals.clear()
         self._all_finite = self._window = None
         self._batches, self.train_batches = self.train_batches, None
@@ -93,6 +99,17 @@ class Training(pl.LightningModule):
             self.train()
 
     # ------------------------------------------------------------------ optimizer
+
+    def _check_lbfgs(self) -> None:
+        """Refuse what L-BFGS, which compares gradients of successive steps, is not made for."""
+        trainer = self.trainer
+        for wrong, what, remedy in (
+            (trainer.world_size > 1, f"{trainer.world_size} processes", "--trainer.devices 1"),
+            ("mixed" in str(trainer.precision), f"--trainer.precision {trainer.precision}", "32-true"),
+            (trainer.accumulate_grad_batches > 1, "--trainer.accumulate_grad_batches", "1"),
+        ):
+            if wrong:
+                raise UserError(f"--optimizer.name lbfgs doesn't go with {what}: use {remedy}, or another optimizer")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Group the trained parameters: matrices decay; biases, norms and other vectors do not."""

@@ -64,12 +64,12 @@ class Photos(DataModule):
         read = [_read(file, ImageForm(3, 0, 0, "keep"), limit) for file in styles]
         whole = StyleBatch(torch.stack(images) if images else None, tuple(read), torch.arange(max(1, len(images))))
         self.sources = {"train": RepeatedSource(whole, self.steps)}
-        self.processor = PhotoProcessor([str(file) for file in contents or styles[:1]])
+        self.processor = PhotoProcessor(_names(contents or styles[:1]), _names(styles))
         self._size = next(image.shape[1:] for image in (*images, *read))
         self.summary = [("photograph", "for", "width x height")]
         for what, files, found in (("content", contents, images), ("style", styles, read)):
             self.summary += [
-                (str(file), what, f"{image.shape[2]} x {image.shape[1]}")
+                (file.name, what, f"{image.shape[2]} x {image.shape[1]}")
                 for file, image in zip(files, found, strict=True)
             ]
         self.notes = [] if contents else ["no content: a texture is made of the style alone"]
@@ -144,6 +144,12 @@ def _styles(paths: str | None) -> list[Path]:
         if not file.is_file():
             raise UserError(f"{file}: no such file; see --data.style")
     return found
+
+
+def _names(files: list[Path]) -> list[str]:
+    """Return the names of files, with their folders if some names are equal."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _bundled(name: str) -> Path:

@@ -18,12 +18,13 @@ class PhotoProcessor:
 
     Args:
         names: name of each picture: that of its content, or of its style if there is no content.
+        styles: names of the styles.
     """
 
     kind = "photo"
 
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
+    def __init__(self, names: list[str], styles: list[str]) -> None:
+        self.names, self.styles = names, styles
 
     def encode(self, raw: list[Any]) -> StyleBatch:
         """Make a batch that asks for pictures by their names.
@@ -65,4 +66,4 @@ class PhotoProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"names": list(self.names)}
+        return {"names": list(self.names), "styles": list(self.styles)}

@@ -30,8 +30,11 @@ def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
         trained: text column of the table that the model was trained on; "" if it was none.
 
     Raises:
-        UserError: here or while reading: no such file, a binary file, or no column that is the text for certain.
+        UserError: here or while reading: no input, no such file, a binary file, or no column that is the text for
+            certain.
     """
+    if options.text is None and options.file is None:
+        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
     check_encoding(options.encoding)
     texts = options.text or []
     if options.file is None:

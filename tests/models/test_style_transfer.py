@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_nn import Optimizer, Photos, StyleTransfer
+from lightning_nn.data.batches import StyleBatch
+from lightning_nn.errors import UserError
+from lightning_nn.tasks.memory import require_memory
+from tests.cases import CASES
+from tests.contract import differing, trainer
+from tests.test_contract import SaveAt
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*Total length of `list` across ranks is zero.*"
+)
+
+CONTENT = (torch.arange(3 * 24 * 32).view(3, 24, 32) * 37 % 256).byte()
+STYLE = (torch.arange(3 * 20 * 20).view(3, 20, 20) * 91 % 256).byte()
+
+
+def last(steps: Any) -> Any:
+    *_, step = steps
+    return step
+
+
+def fit(
+    folder: Path, *, resume: Path | None = None, callbacks: Any = (), optimizer: str = "lbfgs", **arguments: Any
+) -> StyleTransfer:
+    data = CASES["style_transfer"].data(folder)
+    data.prepare_once()
+    model = StyleTransfer(**data.describe(), **{"size": 32, **arguments})
+    model.optimizer = Optimizer(optimizer, lr=1.0)
+    trainer(folder, max_epochs=3, callbacks=[*callbacks]).fit(model, datamodule=data, ckpt_path=resume)
+    return model
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("step", [3, 9])
+def test_a_run_resumed_at_any_scale_ends_with_the_same_bits(tmp_path: Path, optimizer: str, step: int) -> None:
+    middle = tmp_path / "middle.ckpt"
+    whole = fit(tmp_path, callbacks=[SaveAt(step, middle)], optimizer=optimizer, scales=2)
+    resumed = fit(tmp_path, resume=middle, optimizer=optimizer, scales=2)
+    assert whole.picture.shape == (1, 3, 24, 32)
+    assert torch.load(middle, weights_only=True)["state_dict"]["picture"].shape[3] == (16 if step < 8 else 32)
+    assert not differing(whole.state_dict(), resumed.state_dict())
+
+
+def test_a_checkpoint_holds_the_picture_and_no_network(tmp_path: Path) -> None:
+    model = fit(tmp_path)
+    assert set(model.state_dict()) == {"picture", "begun", "original"}
+    assert [name for name, _ in model.named_parameters()] == ["picture"]
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_without_a_trainer_the_same_picture_comes_out(tmp_path: Path, scales: int) -> None:
+    model = fit(tmp_path, scales=scales)
+    data = CASES["style_transfer"].data(tmp_path)
+    data.prepare_once()
+    batch: Any = data.sources["train"][[0]]  # type: ignore[index]
+    step = last(StyleTransfer.stylize(batch.content[0], batch.style, steps=15, size=32, scales=scales))
+    assert (step.number, step.total) == (15, 15)
+    torch.testing.assert_close(step.image, model.result()[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("content", "style"), [(CONTENT, STYLE), (CONTENT, ()), (None, STYLE), (CONTENT, (STYLE, STYLE.flip(2)))]
+)
+def test_content_style_or_both(content: Tensor | None, style: Any) -> None:
+    steps = list(StyleTransfer.stylize(content, style, steps=12, size=32, init="noise"))
+    assert steps[-1].loss < 0.5 * steps[0].loss
+    assert steps[-1].image.min() >= 0 and steps[-1].image.max() <= 255
+
+
+def test_losses_of_layers_are_parts_of_the_total() -> None:
+    model = StyleTransfer(
+        24, 32, size=32, content_weight=0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3}
+    )
+    batch = StyleBatch(CONTENT[None], (STYLE,))
+    model.measure(batch)
+    with torch.no_grad():
+        model.picture.add_(torch.randn(1, 3, 24, 32))
+    parts = model(batch)
+    content = next(value for name, value in parts.items() if name.startswith("content/"))
+    total = 0.5 * content + 0.25 * parts["style/gelu1_1"] + 0.75 * parts["style/gelu2_1"] + 2 * parts["variation"]
+    torch.testing.assert_close(parts["loss"], total)
+
+
+def test_weights_of_styles() -> None:
+    def style(batch: StyleBatch, weights: Any) -> Tensor:
+        model = StyleTransfer(24, 32, size=32, style_weights=weights, content_weight=0.0)
+        return model(batch)["loss"].detach()
+
+    one, other = STYLE, STYLE.flip(1) // 2
+    alone = [style(StyleBatch(CONTENT[None], (each,)), None) for each in (one, other)]
+    both = style(StyleBatch(CONTENT[None], (one, other)), [1.0, 3.0])
+    torch.testing.assert_close(both, 0.25 * alone[0] + 0.75 * alone[1])
+    with pytest.raises(UserError, match="style_weights has 2 weights; there are 1 styles"):
+        style(StyleBatch(None, (one,)), [1.0, 2.0])
+
+
+def test_the_colours_of_the_content_are_kept() -> None:
+    step = last(StyleTransfer.stylize(CONTENT, STYLE, steps=4, size=32, colours="luminance", init="noise"))
+    to_chroma = torch.tensor([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    inside = ((step.image > 1) & (step.image < 254)).all(0)
+    ours, theirs = (torch.einsum("kc,chw->khw", to_chroma, image.float())[:, inside] for image in (step.image, CONTENT))
+    torch.testing.assert_close(ours, theirs, atol=0.5, rtol=0)
+    with pytest.raises(UserError, match="keeps those of a content, and there is none"):
+        last(StyleTransfer.stylize(None, STYLE, colours="histogram", size=32))
+
+
+def test_a_loss_that_explodes_stops_with_the_best_picture() -> None:
+    steps = StyleTransfer.stylize(CONTENT, STYLE, steps=50, size=32, optimizer=Optimizer("sgd", lr=1e6), init="noise")
+    with pytest.raises(UserError, match=r"the loss has risen from .*\nLower --optimizer.lr"):
+        list(steps)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_picture_before(tmp_path: Path) -> None:
+    data = CASES["style_transfer"].data(tmp_path)
+    data.prepare_once()
+    batch: Any = data.sources["train"][[0]]  # type: ignore[index]
+    model = StyleTransfer(**data.describe(), size=32)
+    model.measure(batch)
+    model.training_means(batch)
+    good = model.picture.detach().clone()
+    with torch.no_grad():
+        model.picture.fill_(float("nan"))
+    assert not model.training_means(batch).sums["loss"].isfinite()
+    torch.testing.assert_close(model.picture.detach(), good)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision": "bf16-mixed"}, "lbfgs doesn't go with --trainer.precision bf16-mixed"),
+        ({"accumulate_grad_batches": 2}, "lbfgs doesn't go with --trainer.accumulate_grad_batches"),
+    ],
+)
+def test_what_lbfgs_cannot_do_is_refused(tmp_path: Path, arguments: Any, message: str) -> None:
+    data = CASES["style_transfer"].data(tmp_path)
+    data.prepare_once()
+    with pytest.raises(UserError, match=message):
+        trainer(tmp_path, **arguments).fit(StyleTransfer(**data.describe(), size=32), datamodule=data)
+
+
+def test_double_precision_trains(tmp_path: Path) -> None:
+    data = CASES["style_transfer"].data(tmp_path)
+    data.prepare_once()
+    model = StyleTransfer(**data.describe(), size=32)
+    run = trainer(tmp_path, max_epochs=2, precision="64-true")
+    run.fit(model, datamodule=data)
+    assert model.picture.dtype == torch.float64 and model.picture.isfinite().all()
+
+
+def test_too_large_a_picture_is_refused_with_the_largest_size() -> None:
+    with pytest.raises(UserError, match=r"about 1,000,000.0 GB at 4096 pixels, .*that fits is --model.size \d+$"):
+        require_memory(10**15, 4096, torch.device("cpu"))
+
+
+def test_memory_grows_with_the_picture_and_is_said_before_the_start() -> None:
+    model = StyleTransfer(24, 32, size=64)
+    small, large = (model.need(1, size) for size in ((48, 64), (96, 128)))
+    assert large == pytest.approx(4 * small, rel=1e-3)
+    assert model.summary()[-1][0].startswith("memory: about ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"content_weight": 0.0, "style_weight": 0.0}, "nothing is left"),
+        ({"style_weight": float("nan")}, "style_weight is nan"),
+        ({"scales": 3, "size": 32}, "at least one scale, the smallest of 16"),
+        ({"scales": 0}, "at least one scale"),
+        ({"init": "noize"}, "did you mean 'noise'"),
+        ({"style_scale": 0.0}, "style_scale is 0"),
+        ({"content_layers": {"relu1_1": -1.0}}, "each with a weight above 0"),
+        ({"style_weights": [0.0]}, "one of them above 0"),
+    ],
+)
+def test_wrong_arguments(arguments: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        StyleTransfer(24, 32, **arguments)
+
+
+def test_several_pictures_at_once_are_those_made_alone() -> None:
+    contents = torch.stack([CONTENT, CONTENT.flip(2)])
+    model = StyleTransfer(24, 32, pictures=2, size=32)
+    losses = model(StyleBatch(contents, (STYLE,), torch.arange(2)))["loss"]
+    for content, loss in zip(contents, losses, strict=True):
+        alone = StyleTransfer(24, 32, size=32)(StyleBatch(content[None], (STYLE,)))["loss"]
+        torch.testing.assert_close(loss[None], alone)
+
+
+def test_photos_by_default_are_two_of_scikit_learn() -> None:
+    data = Photos()
+    data.prepare_once()
+    assert data.describe() == {"pictures": 1, "height": 427, "width": 640}
+    assert data.processor.state_dict() == {"names": ["china.jpg"], "styles": ["flower.jpg"]}
