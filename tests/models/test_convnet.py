@@ -289,7 +289,7 @@ def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_p
     few = ("--data.size", "32", "--data.train_size", "24", "--data.val_size", "8", "--data.test_size", "8")
     argv = ("fit", "--model", "convnet", "--data", "scenes", *few, "--finetune", "embedded")
     said = command(*argv, "--trainer.max_epochs", "1", cwd=tmp_path).ok().out
-    assert "whitening 2" in said and "not head.weight" in said, said
+    assert "whitening 3" in said and "not head.weight" in said, said
 
 
 def test_layers_are_frozen_as_those_of_a_backbone() -> None:
@@ -297,7 +297,7 @@ def test_layers_are_frozen_as_those_of_a_backbone() -> None:
     assert model.layers[-4:] == ["body.batch_norm5", "body.conv6", "body.batch_norm6", "head"]
     rows = {row[0]: row[-1] for row in model.summary()}
     assert rows["layer"] == "training" and rows["gelu"] == rows["max_pool 2"] == ""
-    assert rows["whitening 2"] == "frozen for 2 epochs" and rows["linear 6"] == "trained"
+    assert rows["whitening 3"] == "frozen for 2 epochs" and rows["linear 6"] == "trained"
     assert [row[-1] for row in model.summary() if row[0].startswith("conv 128")][-1] == "trained, rate x 0.1"
     assert model.summary()[-1][-1] == "trained" and len(ConvNet(**SIZE).summary()[0]) == 4
 
