@@ -15,6 +15,7 @@ from PIL import Image
 from lightning_nn import CaptionData
 from lightning_nn.data.captions.processor import CaptionProcessor
 from lightning_nn.data.captions.source import CaptionSource
+from lightning_nn.data.captions.tokenizer import Tokenizer
 from lightning_nn.errors import UserError
 
 NAMES = [f"p{i}.png" for i in range(10)]
@@ -216,6 +217,23 @@ def test_the_words_of_markup_are_not_those_of_the_vocabulary(tmp_path: Path) -> 
     assert data.processor.words == ["<unknown>", "<start>", "<end>", "a", "of"]
     assert data.processor.others == ["<end>", "<start>"]
     assert read(data)["test"][0][1] == ["a <end> of <start>"]
+
+
+def test_captions_are_read_again_only_if_they_or_the_pictures_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_flickr8k(tmp_path)
+    first = made(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokenizer, "__call__", lambda self, caption: pytest.fail("read again"))
+        again = made(tmp_path)
+    assert read(again) == read(first) == EXPECTED and again.notes == first.notes
+    file = tmp_path / "Flickr8k.token.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("zebra", "horse"), encoding="utf-8")
+    assert read(made(tmp_path))["test"] == [(9, ["a dog number 9", "a horse runs"])]
+    (tmp_path / "Flicker8k_Dataset" / "p9.png").unlink()
+    with pytest.raises(UserError, match=r"names an unknown picture, 'p9.png'"):
+        made(tmp_path)
 
 
 # ---------------------------------------------------------------------- faults
