@@ -24,11 +24,13 @@ from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import check_fractions, split_off
 from lightning_nn.data.text.lines import check_encoding
 from lightning_nn.data.text.reading_report import BAD_PICTURES
+from lightning_nn.data.text.spaced_text import written_with_spaces
 from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, choose
 
 _FORMAT = 1  # of the cache
+_SAMPLE = 200  # pictures whose captions tell the language
 
 
 class CaptionData(CaptionedModule):
@@ -106,8 +108,7 @@ class CaptionData(CaptionedModule):
             raise UserError(f"{root}: no such folder; see --data.images")
         gathering = self._gather(files, lists, Pictures(root))
         found = [*gathering.found.values()]
-        if not found:
-            raise UserError(f"{path}: no captions in {self.language} of images in {root}; see --data.language")
+        self._check_language(found, path, gathering.outside)
         scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
         decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
         for number, reason in decoded.broken.items():
@@ -137,6 +138,17 @@ class CaptionData(CaptionedModule):
             ),
             self.max_pixels,
         )
+
+    def _check_language(self, found: list[CaptionedPicture], path: Path, outside: int) -> None:
+        """Refuse captions in another language: English words of Chinese text would be whole sentences."""
+        if not found:
+            where = f", and {outside:,} of images in no split" if outside else ""
+            raise UserError(f"{path}: no captions in {self.language}{where}; see --data.language")
+        words = (" ".join(caption) for each in found[:_SAMPLE] for caption in each.captions)
+        spaced = written_with_spaces(words)
+        if spaced != (self.language == "en"):
+            remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
+            raise UserError(f"{found[0].place}: captions are written {remedy}")
 
     def _gather(self, files: dict[str, Path], lists: dict[str, Path], pictures: Pictures) -> Gathering:
         """Read the captions, or what the cache has of them."""

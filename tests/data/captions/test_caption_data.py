@@ -347,7 +347,7 @@ def test_two_pictures_of_one_name_are_told_by_their_folders(tmp_path: Path) -> N
         ({"path": "nowhere"}, "nowhere: no such file or folder"),
         ({"tokens": "chars"}, "--data.tokens chars is for Chinese"),
         ({"language": "de"}, "--data.language is 'de'"),
-        ({"language": "zh"}, "no captions in zh of images in"),
+        ({"language": "zh"}, "no captions in zh; see --data.language"),
         ({"images": "nowhere"}, "nowhere: no such folder; see --data.images"),
         ({"size": 0}, "size is 0; it must be at least 1"),
         ({"val_fraction": 0.0}, "val_fraction is 0.0"),
@@ -361,6 +361,19 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
     with pytest.raises(UserError) as error:
         CaptionData(**{"path": str(tmp_path), **options}).prepare_once()
     assert message in str(error.value)
+
+
+def test_captions_in_another_language_are_refused(tmp_path: Path) -> None:
+    as_csv(tmp_path)
+    with pytest.raises(UserError, match=r"mine.csv:2: captions are written with spaces: use --data.language en"):
+        made(tmp_path, language="zh")
+    (tmp_path / "mine.csv").write_text("file,caption\nimgs/p1.png,两只狗在草地上奔跑\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine.csv:2: captions are written without spaces: use --data.language zh"):
+        made(tmp_path)
+    text = lines("imgs/{name},{text},elsewhere", "file,caption,split")
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="no captions in en, and 20 of images in no split"):
+        made(tmp_path)
 
 
 def test_a_folder_without_captions_or_with_several_files_says_so(tmp_path: Path) -> None:
