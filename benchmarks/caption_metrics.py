@@ -1,4 +1,10 @@
-"""BLEU, ROUGE-L and CIDEr-D against the digits of pycocoevalcap on the test captions of Flickr8k, and how fast."""
+"""BLEU, ROUGE-L and CIDEr-D against the digits of pycocoevalcap on the test captions of Flickr8k, and how fast.
+
+    python benchmarks/caption_metrics.py PATH
+
+PATH is a folder with captions.tsv and reference_metrics.json, the reference's digits for several ways to split captions
+into words: one person's captions against the others', and one sentence for all pictures. Fails if a digit differs.
+"""
 
 from __future__ import annotations
 

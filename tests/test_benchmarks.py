@@ -15,13 +15,27 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
 
 from lightning_nn import HAN, TextBatch
+from lightning_nn.data.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
-NAMES = ["augmentation", "baseline", "flops", "results", "scale", "speed", "startup"]
+NAMES = [
+    "augmentation",
+    "baseline",
+    "caption_metrics",
+    "caption_truth",
+    "flops",
+    "results",
+    "scale",
+    "speed",
+    "startup",
+]
 
 
 @pytest.fixture(scope="module")
@@ -360,3 +374,46 @@ def test_baseline_reads_the_bulletins(tmp_path: Path, scripts: dict[str, ModuleT
     scripts["baseline"].main(["--data", "bulletins", *sizes, "--logs", str(tmp_path), "--units", "chars", "--C", "1"])
     (kept,) = tmp_path.rglob("results.json")
     assert json.loads(kept.read_text(encoding="utf-8"))["test/acc"] < 0.8
+
+
+# ---------------------------------------------------------------------- captions
+
+
+def test_caption_metrics_finds_other_digits_than_the_references(
+    scripts: dict[str, ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reference's digits are those of pycocoevalcap, of a few captions of our own."""
+    texts = ["a dog runs .", "the dog runs", "a cat sits on a mat .", "a cat on the mat", "Two birds", "two birds fly"]
+    rows = [f"p{i // 2}\ttest\ten\thuman\t{i % 2}\t{text}" for i, text in enumerate(texts)]
+    table = "\n".join(["image\tsplit\tlanguage\tkind\tindex\tcaption", *rows, "p9\ttrain\ten\thuman\t0\tno", ""])
+    (tmp_path / "captions.tsv").write_text(table, encoding="utf-8")
+    candidates, true = ({i: [each.lower()] for i, each in enumerate(texts[start::2])} for start in (0, 1))
+    digits = {f"bleu{n}": value for n, value in enumerate(Bleu(4).compute_score(true, candidates, verbose=0)[0], 1)}
+    digits |= {
+        "rouge_l": Rouge().compute_score(true, candidates)[0],
+        "cider": Cider().compute_score(true, candidates)[0],
+    }
+    toy = {"pictures": [{"candidate": "a b", "references": ["a b", "b"]}], "corpus": {"bleu1": 0.9999999995}}
+
+    def run(scores: dict[str, float]) -> None:
+        reference = {"flickr8k_test": {"en lower whitespace": {"caption 0 against captions 1": scores}}, "toy": toy}
+        (tmp_path / "reference_metrics.json").write_text(json.dumps(reference), encoding="utf-8")
+        scripts["caption_metrics"].main([str(tmp_path)])
+
+    run(digits)
+    assert "one person against four" in capsys.readouterr().out
+    with pytest.raises(UserError, match="other digits than the reference's: en lower whitespace"):
+        run({**digits, "cider": digits["cider"] + 1e-6})
+
+
+def test_caption_truth_reads_the_table_of_a_test(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    script = scripts["caption_truth"]
+    with pytest.raises(UserError, match=r"predictions.csv: no such file; `train.py test RUN` writes it"):
+        script.read_captions(tmp_path / "predictions.csv")
+    text = "\ufefffile,truths,caption\n1,[],a large red house on the left\n0,[],nothing\n"
+    (tmp_path / "predictions.csv").write_text(text, encoding="utf-8")
+    captions = script.read_captions(tmp_path / "predictions.csv")
+    assert captions == [(1, "a large red house on the left"), (0, "nothing")]
+    house = SceneObject("house", "red", 0.62, 0.2, 0.9)
+    scenes = [[house], [house._replace(colour="blue")], [house, house], [house]]
+    assert script.best_constant(scenes, [caption for _, caption in captions], "en") == 0.5

@@ -20,7 +20,8 @@ import yaml
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
-PATHS = ("data.path", "data.user_dict", "data.content", "data.style")  # options that name files; these are only read
+# Options that name files; these are only read.
+PATHS = ("data.path", "data.images", "data.user_dict", "data.content", "data.style")
 
 NAMES = ("model_name", "data_name")  # in a config.yaml beside the settings; the checkpoint itself has both
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -9,21 +10,27 @@ import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
+from lightning_nn.data.cache import entry
 from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
 from lightning_nn.data.captions.files import find_caption_files, read_captions
 from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering
 from lightning_nn.data.captions.pictures import Pictures
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.tokenizer import Tokenizer
+from lightning_nn.data.fingerprints import remembered_fingerprint
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import decode
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import check_fractions, split_off
 from lightning_nn.data.text.lines import check_encoding
-from lightning_nn.data.text.reading_report import BAD_PICTURES, ReadingReport
-from lightning_nn.data.text.table_records import BadRows, Skipping
+from lightning_nn.data.text.reading_report import BAD_PICTURES
+from lightning_nn.data.text.spaced_text import written_with_spaces
+from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, choose
+
+_FORMAT = 1  # of the cache
+_SAMPLE = 200  # pictures whose captions tell the language
 
 
 class CaptionData(CaptionedModule):
@@ -94,25 +101,21 @@ class CaptionData(CaptionedModule):
         """Read the captions, decode the images that are not in the cache, and split off missing splits."""
         if self.path is None:
             raise UserError("say where your captions are: --data.path FILE or FOLDER; see --data captions --help")
-        path, report = Path(self.path).expanduser(), ReadingReport()
+        path = Path(self.path).expanduser()
         files, lists = find_caption_files(path)
         root = Path(self.images).expanduser() if self.images else path if path.is_dir() else path.parent
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; see --data.images")
-        gathering = Gathering(Pictures(root), self.tokenize, Skipping(self.bad_rows, report))
-        gathering.add(
-            {split: read_captions(file, self.language, self.encoding) for split, file in files.items()}, lists
-        )
+        gathering = self._gather(files, lists, Pictures(root))
         found = [*gathering.found.values()]
-        if not found:
-            raise UserError(f"{path}: no captions in {self.language} of images in {root}; see --data.language")
+        self._check_language(found, path, gathering.outside)
         scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
         decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
         for number, reason in decoded.broken.items():
             gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES), "images")
         bad, total = len(gathering.bad), gathering.total + len(decoded.broken)
         gathering.skipping.check(str(path), bad, total, gathering.bad[0] if gathering.bad else "")
-        self.notes = [*report.notes(), *([decoded.note] if decoded.note else [])]
+        self.notes = [*gathering.report.notes(), *([decoded.note] if decoded.note else [])]
         if gathering.outside:
             self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
         if unused := len(gathering.pictures.files) - len(found):
@@ -135,6 +138,38 @@ class CaptionData(CaptionedModule):
             ),
             self.max_pixels,
         )
+
+    def _check_language(self, found: list[CaptionedPicture], path: Path, outside: int) -> None:
+        """Refuse captions in another language: English words of Chinese text would be whole sentences."""
+        if not found:
+            where = f", and {outside:,} of images in no split" if outside else ""
+            raise UserError(f"{path}: no captions in {self.language}{where}; see --data.language")
+        words = (" ".join(caption) for each in found[:_SAMPLE] for caption in each.captions)
+        spaced = written_with_spaces(words)
+        if spaced != (self.language == "en"):
+            remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
+            raise UserError(f"{found[0].place}: captions are written {remedy}")
+
+    def _gather(self, files: dict[str, Path], lists: dict[str, Path], pictures: Pictures) -> Gathering:
+        """Read the captions, or what the cache has of them."""
+        gathering = Gathering(pictures, self.tokenize, self.bad_rows)
+
+        def build(folder: Path) -> None:
+            lines = {split: read_captions(file, self.language, self.encoding) for split, file in files.items()}
+            gathering.add(lines, lists)
+            gathering.save(folder / "captions.json")
+
+        settings = {
+            "format": _FORMAT,
+            "files": [[[split, str(file)] for split, file in some.items()] for some in (files, lists)],
+            "pictures": hashlib.blake2b(
+                "\n".join(map(str, pictures.files)).encode("utf-8", "surrogateescape")
+            ).hexdigest(),
+            "options": [self.language, self.tokens, self.encoding, self.bad_rows],
+        }
+        key = remembered_fingerprint([*files.values(), *lists.values()], settings)
+        gathering.restore(entry(f"captions-{key}", build) / "captions.json")
+        return gathering
 
     def _splits(self, found: list[CaptionedPicture], readable: Index) -> dict[str, Index]:
         """Return the numbers of the pictures in each split; missing splits are split off from train."""

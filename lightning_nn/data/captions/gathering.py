@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +10,12 @@ from typing import NamedTuple
 from lightning_nn.data.captions.files import CaptionLine, read_list
 from lightning_nn.data.captions.pictures import Pictures
 from lightning_nn.data.images.reading import ImageFile
-from lightning_nn.data.text.reading_report import EMPTY_CAPTIONS, NO_CAPTION, NO_PICTURE
-from lightning_nn.data.text.table_records import Skipping
+from lightning_nn.data.text.reading_report import EMPTY_CAPTIONS, NO_CAPTION, NO_PICTURE, ReadingReport
+from lightning_nn.data.text.table_records import BadRows, Skipping
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError
+
+_COUNTED = ("outside", "total", "bad")
 
 
 class CaptionedPicture(NamedTuple):
@@ -37,17 +40,19 @@ class Gathering:
     Args:
         pictures: all there are.
         tokenize: splits a caption into words.
-        skipping: what to do about a line that can't be used.
+        bad_rows: what to do about a line that can't be used.
 
     Attributes:
+        report: of what was left out.
         found: the pictures in the order of their first captions.
         outside: captions of pictures that are in no split.
         total: lines that were read, without those.
         bad: lines that can't be used, and the first of their faults.
     """
 
-    def __init__(self, pictures: Pictures, tokenize: Callable[[str], list[str]], skipping: Skipping) -> None:
-        self.pictures, self.tokenize, self.skipping = pictures, tokenize, skipping
+    def __init__(self, pictures: Pictures, tokenize: Callable[[str], list[str]], bad_rows: BadRows) -> None:
+        self.pictures, self.tokenize, self.report = pictures, tokenize, ReadingReport()
+        self.skipping = Skipping(bad_rows, self.report)
         self.found: dict[ImageFile, CaptionedPicture] = {}
         self.outside = self.total = 0
         self.bad: list[str] = []
@@ -107,6 +112,22 @@ class Gathering:
             raise UserError(f"{place}: {name!r} is in {belongs}, but at {known.place} in {known.split}; choose one")
         known.captions.append(words)
         self.total += 1
+
+    def save(self, file: Path) -> None:
+        """Write what was gathered."""
+        numbers = {picture: number for number, picture in enumerate(self.pictures.files)}
+        found = [[numbers[each.file], *each[1:]] for each in self.found.values()]
+        state = {"found": found, "report": self.report.counts, **{name: getattr(self, name) for name in _COUNTED}}
+        file.write_text(json.dumps(state), encoding="utf-8")
+
+    def restore(self, file: Path) -> None:
+        """Read what was saved of the same pictures, in the same order."""
+        state = json.loads(file.read_text(encoding="utf-8"))
+        pictures = (CaptionedPicture(self.pictures.files[number], *rest) for number, *rest in state["found"])
+        self.found = {each.file: each for each in pictures}
+        self.report.counts = ReadingReport(state["report"]).counts
+        for name in _COUNTED:
+            setattr(self, name, state[name])
 
     def _listed(self, lists: Mapping[str, Path]) -> dict[ImageFile, tuple[str, str]] | None:
         """Return split and place of each picture that a list names; None without lists."""

@@ -29,11 +29,12 @@ class Pictures:
                 self.files += zip_members(archive, SUFFIXES)
         if not self.files:
             raise UserError(f"{root}: no pictures in this folder or in zip archives there; name theirs: --data.images")
-        self._root = root
+        self._found: dict[str, ImageFile | None] = {}
         self._by_name: dict[str, list[ImageFile]] = {}
         for file in self.files:
-            for name in dict.fromkeys((file.name, PurePosixPath(file.name).stem)):
-                self._by_name.setdefault(name, []).append(file)
+            name = file.name
+            for each in (name, name.rpartition(".")[0]):
+                self._by_name.setdefault(each, []).append(file)
 
     def find(self, name: str) -> ImageFile | None:
         """Return the picture of a name, with or without folders and suffix; None if there is none.
@@ -41,6 +42,11 @@ class Pictures:
         Raises:
             UserError: several pictures have this name.
         """
+        if name not in self._found:  # asked for each of its captions
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> ImageFile | None:
         parts = PurePosixPath(name.replace("\\", "/"))
         stem = parts.stem if parts.suffix.lower() in SUFFIXES else parts.name
         found = self._by_name.get(parts.name) or self._by_name.get(stem) or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -19,28 +20,23 @@ class ZipMember:
     Args:
         archive: the opened archive.
         member: the image in it.
+
+    Attributes:
+        name: of the image, without folders.
     """
 
     def __init__(self, archive: ZipFile, member: ZipInfo) -> None:
         self._archive, self._member = archive, member
+        self.name = member.filename.rpartition("/")[2]
 
     def __str__(self) -> str:
         return f"{self._archive.filename}/{self._member.filename}"
 
     @property
-    def name(self) -> str:
-        """Name of the image without folders."""
-        return PurePosixPath(self._member.filename).name
-
-    @property
     def stamp(self) -> tuple[str, int, int, int]:
-        """What tells a member from another: its name in the archive, size and checksum."""
-        return (
-            f"{Path(str(self._archive.filename)).name}/{self._member.filename}",
-            self._member.file_size,
-            0,
-            self._member.CRC,
-        )
+        """What tells a member from another: archive and name, size, and checksum."""
+        archive = str(self._archive.filename).rpartition(os.sep)[2]
+        return f"{archive}/{self._member.filename}", self._member.file_size, 0, self._member.CRC
 
     def open(self, mode: str = "rb") -> BinaryIO:
         """Return the contents as a stream.

@@ -15,6 +15,7 @@ from PIL import Image
 from lightning_nn import CaptionData
 from lightning_nn.data.captions.processor import CaptionProcessor
 from lightning_nn.data.captions.source import CaptionSource
+from lightning_nn.data.captions.tokenizer import Tokenizer
 from lightning_nn.errors import UserError
 
 NAMES = [f"p{i}.png" for i in range(10)]
@@ -218,6 +219,23 @@ def test_the_words_of_markup_are_not_those_of_the_vocabulary(tmp_path: Path) -> 
     assert read(data)["test"][0][1] == ["a <end> of <start>"]
 
 
+def test_captions_are_read_again_only_if_they_or_the_pictures_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_flickr8k(tmp_path)
+    first = made(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokenizer, "__call__", lambda self, caption: pytest.fail("read again"))
+        again = made(tmp_path)
+    assert read(again) == read(first) == EXPECTED and again.notes == first.notes
+    file = tmp_path / "Flickr8k.token.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("zebra", "horse"), encoding="utf-8")
+    assert read(made(tmp_path))["test"] == [(9, ["a dog number 9", "a horse runs"])]
+    (tmp_path / "Flicker8k_Dataset" / "p9.png").unlink()
+    with pytest.raises(UserError, match=r"names an unknown picture, 'p9.png'"):
+        made(tmp_path)
+
+
 # ---------------------------------------------------------------------- faults
 
 TABLE = lines("{name}\t{text}\t{split}", "image\tcaption\tsplit")
@@ -329,7 +347,7 @@ def test_two_pictures_of_one_name_are_told_by_their_folders(tmp_path: Path) -> N
         ({"path": "nowhere"}, "nowhere: no such file or folder"),
         ({"tokens": "chars"}, "--data.tokens chars is for Chinese"),
         ({"language": "de"}, "--data.language is 'de'"),
-        ({"language": "zh"}, "no captions in zh of images in"),
+        ({"language": "zh"}, "no captions in zh; see --data.language"),
         ({"images": "nowhere"}, "nowhere: no such folder; see --data.images"),
         ({"size": 0}, "size is 0; it must be at least 1"),
         ({"val_fraction": 0.0}, "val_fraction is 0.0"),
@@ -343,6 +361,19 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
     with pytest.raises(UserError) as error:
         CaptionData(**{"path": str(tmp_path), **options}).prepare_once()
     assert message in str(error.value)
+
+
+def test_captions_in_another_language_are_refused(tmp_path: Path) -> None:
+    as_csv(tmp_path)
+    with pytest.raises(UserError, match=r"mine.csv:2: captions are written with spaces: use --data.language en"):
+        made(tmp_path, language="zh")
+    (tmp_path / "mine.csv").write_text("file,caption\nimgs/p1.png,两只狗在草地上奔跑\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"mine.csv:2: captions are written without spaces: use --data.language zh"):
+        made(tmp_path)
+    text = lines("imgs/{name},{text},elsewhere", "file,caption,split")
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="no captions in en, and 20 of images in no split"):
+        made(tmp_path)
 
 
 def test_a_folder_without_captions_or_with_several_files_says_so(tmp_path: Path) -> None:
