@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_nn.data.batches import ImageBatch, TextBatch
     from lightning_nn.data.bulletins.data_module import Bulletins
+    from lightning_nn.data.captions.data_module import CaptionData
     from lightning_nn.data.images.cifar10 import CIFAR10
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
@@ -33,6 +34,7 @@ __all__ = [
     "HAN",
     "BackboneClassifier",
     "Bulletins",
+    "CaptionData",
     "ConvNet",
     "Digits",
     "ImageBatch",
@@ -56,6 +58,7 @@ _HOME = {
     "HAN": "models.han",
     "BackboneClassifier": "models.backbone",
     "Bulletins": "data.bulletins.data_module",
+    "CaptionData": "data.captions.data_module",
     "ConvNet": "models.convnet",
     "Digits": "data.images.digits",
     "ImageBatch": "data.batches",

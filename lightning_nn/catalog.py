@@ -64,6 +64,9 @@ DATA: dict[str, Entry] = {
     "segmentation": Entry(
         "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
     ),
+    "captions": Entry(
+        "lightning_nn.data.captions.data_module:CaptionData", ("caption",), "your images and their captions, Flickr8k"
+    ),
     "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
 }

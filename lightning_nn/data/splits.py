@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lightning_nn.data.batches import Index
@@ -41,3 +43,26 @@ def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, 
         chosen.append(indices[: max(1, round(fraction * len(indices))) if len(indices) > 1 else 0])
     second = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(labels)), second), second
+
+
+def split_off(train: Index, fractions: Mapping[str, float], seed: int) -> dict[str, Index]:
+    """Split off splits from train at random, each a fraction of it, at least one sample.
+
+    Args:
+        train: int64 (N,), sample numbers.
+        fractions: fraction of each split, in the order in which they are split off.
+        seed: of the choice, which is the same on every machine.
+
+    Returns:
+        Sample numbers of each split and of what stays of train, each in ascending order.
+
+    Raises:
+        UserError: nothing stays.
+    """
+    order, found = np.random.default_rng(seed).permutation(train), {}
+    for split, fraction in fractions.items():
+        count = max(1, round(fraction * len(train)))
+        found[split], order = np.sort(order[:count]), order[count:]
+    if not len(order):
+        raise UserError(f"{len(train)} images are too few to split off {' and '.join(fractions)}")
+    return {"train": np.sort(order), **found}

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from lightning_nn.data.images.archive import ZipMember
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["crop", "squash", "keep"]
-RawImage = str | Path | Image.Image | NDArray[Any]
+ImageFile = Path | ZipMember
+RawImage = str | ImageFile | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
 _BAND = 1 << 20  # pixels held in memory as 64-bit values at once
@@ -91,7 +93,8 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
     """Read an image: EXIF orientation applied, transparent pixels on white, the first frame of an animation.
 
     Args:
-        picture: a path, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        picture: a path, a member of a zip archive, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4).
         form: form to which the image is converted; resizing is bilinear with antialiasing.
         limit: bound on decoded pixels; threads that share it wait for one another.
         scale: value that becomes 255 in an image with more than 8 bits a channel; None for 65535 of integers and 1 of
@@ -105,10 +108,10 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
         UserError: the image can't be read, or has more pixels than `limit` allows.
     """
     limit = limit or PixelLimit()
-    name = picture if isinstance(picture, str | Path) else f"an image ({type(picture).__name__})"
+    name = picture if isinstance(picture, str | Path | ZipMember) else f"an image ({type(picture).__name__})"
     try:
-        if isinstance(picture, str | Path):
-            return _read_file(Path(picture), form, limit, scale)
+        if isinstance(picture, str | Path | ZipMember):
+            return _read_file(Path(picture) if isinstance(picture, str) else picture, form, limit, scale)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
@@ -124,7 +127,7 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
         raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
-def _read_file(path: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels:
+def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels:
     with path.open("rb") as file:
         image = _open(file, str(path))
         limit.check(*image.size)

@@ -18,7 +18,8 @@ import torch
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, Scale, read_image
+from lightning_nn.data.images.archive import ZipMember
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageFile, ImageForm, PixelLimit, Pixels, Scale, read_image
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
@@ -107,14 +108,14 @@ class Decoded(NamedTuple):
 
 
 def decode(
-    files: list[Path], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS, scale: int | None = None
+    files: Sequence[ImageFile], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS, scale: int | None = None
 ) -> Decoded:
     """Decode images into one array in the cache, or memory-map it if it is already there.
 
     The cache identifies a file by its name below `root`, its size, modification time and inode change time.
 
     Args:
-        files: at least one file.
+        files: at least one file, or member of a zip archive.
         root: the folder that all files are below.
         form: form to which images are converted.
         max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
@@ -154,8 +155,10 @@ def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ..
     return rows
 
 
-def stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
+def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:
     """Return what tells a file from another: its name below `root`, size, modification and inode change time."""
+    if isinstance(file, ZipMember):
+        return file.stamp
     name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
@@ -165,7 +168,7 @@ def stamp(file: Path, root: Path) -> tuple[str, int, int, int]:
 
 
 def _build(
-    folder: Path, *, files: list[Path], form: ImageForm, workers: int, limit: PixelLimit, scale: int | None
+    folder: Path, *, files: Sequence[ImageFile], form: ImageForm, workers: int, limit: PixelLimit, scale: int | None
 ) -> None:
     """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map.
 
@@ -188,7 +191,9 @@ def _build(
             image = result if isinstance(result, np.ndarray) else blank
             stream.write(image.tobytes())
             fingerprints[number] = fingerprint_image(image)
-        ranges = {files[number]: values for number, values in deep.items() if scale is None or not values.fault()}
+        ranges = {
+            Path(str(files[number])): values for number, values in deep.items() if scale is None or not values.fault()
+        }
         chosen = scale or (choose_scale(ranges) if ranges else None)
         for number, result in read([*deep], scale=chosen):
             if isinstance(result, np.ndarray):
@@ -204,7 +209,7 @@ def _build(
 
 
 def _read_all(
-    files: list[Path],
+    files: Sequence[ImageFile],
     numbers: Sequence[int],
     *,
     form: ImageForm,
@@ -229,7 +234,7 @@ def progress(steps: range, text: str) -> Iterator[int]:
     return iter(track(steps, text, console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: Path, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels | ValueRange | str:
+def _try_read(file: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels | ValueRange | str:
     try:
         return read_image(file, form, limit, scale)
     except UnscaledImageError as deep:

@@ -21,7 +21,7 @@ from lightning_nn.data.segmentation.mask_reading import ClassTable, read_class_t
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
-from lightning_nn.data.splits import check_fractions
+from lightning_nn.data.splits import check_fractions, split_off
 from lightning_nn.errors import UserError
 
 _FORMAT = 1  # of the cache
@@ -106,16 +106,11 @@ class SegmentationData(LabeledDataModule):
         indices = {s: np.arange(end - len(found[s]), end) for s, end in zip(found, ends, strict=True)}
         if (only := self.evaluation_split) is not None:
             return {only: indices.get(only, np.arange(ends[-1]))}
-        whole, order = len(found["train"]), np.random.default_rng(self.split_seed).permutation(indices["train"])
-        for split, fraction in self.fractions.items():
-            if split in indices:
-                continue
-            count = max(1, round(fraction * whole))
-            indices[split], order = np.sort(order[:count]), order[count:]
-            self.notes.append(f"{split} is split off from train: {count:,} of {whole:,} images")
-        if not len(order):
-            raise UserError(f"{self.path}: {whole} images are too few to split off val and test")
-        return {split: np.sort(order) if split == "train" else indices[split] for split in SPLITS}
+        missing = {split: fraction for split, fraction in self.fractions.items() if split not in indices}
+        indices |= split_off(indices["train"], missing, self.split_seed)
+        whole = len(found["train"])
+        self.notes += [f"{s} is split off from train: {len(indices[s]):,} of {whole:,} images" for s in missing]
+        return {split: indices[split] for split in SPLITS}
 
     def describe(self) -> dict[str, Any]:
         """Return the numbers of channels and of classes."""

@@ -17,6 +17,10 @@ BAD_BYTES = "bad_bytes"
 NO_LABEL = "no_label"
 SPELLINGS = "spellings"
 DOUBTFUL = "doubtful"
+NO_CAPTION = "no_caption"
+NO_PICTURE = "no_picture"
+BAD_PICTURES = "bad_pictures"
+EMPTY_CAPTIONS = "empty_captions"
 
 # {s} is the "s" of the plural; in the order of the notes.
 SENTENCES = {
@@ -29,6 +33,10 @@ SENTENCES = {
     NO_LABEL: "skipped: {count} row{s} without a label",
     SPELLINGS: "labels in {count} other spelling{s} are read as one",
     DOUBTFUL: "warning: {count} document{s} with a label such as None, which is read as a category",
+    NO_CAPTION: "skipped: {count} picture{s} without captions",
+    NO_PICTURE: "skipped: {count} line{s} with a picture that is not there",
+    EMPTY_CAPTIONS: "skipped: {count} caption{s} without words",
+    BAD_PICTURES: "skipped: {count} picture{s} that can't be read",
     NO_WORDS: "skipped: {count} document{s} without words",
     EMPTY_CLASSES: "not a category, because no document of it has words: {count} label{s}",
     UNESCAPED: "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)",

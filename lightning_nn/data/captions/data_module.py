@@ -1,0 +1,160 @@
+"""Data module of the user's own images with captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lightning_nn.data.augmentation import NO_AUGMENT, Augment
+from lightning_nn.data.batches import Index
+from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
+from lightning_nn.data.captions.files import find_caption_files, read_captions
+from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering
+from lightning_nn.data.captions.pictures import Pictures
+from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
+from lightning_nn.data.captions.tokenizer import Tokenizer
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
+from lightning_nn.data.images.source import decode
+from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.splits import check_fractions, split_off
+from lightning_nn.data.text.lines import check_encoding
+from lightning_nn.data.text.reading_report import BAD_PICTURES, ReadingReport
+from lightning_nn.data.text.table_records import BadRows, Skipping
+from lightning_nn.data.text.tables import BadRowError
+from lightning_nn.errors import UserError, choose
+
+
+class CaptionData(CaptionedModule):
+    """Your images with captions: Flickr8k, Flickr30k, COCO, Flickr8k-CN, or a table of images and captions.
+
+    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test; others
+    are left out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON of
+    COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is in
+    which split; a missing split is split off from train. Images may be in zip archives. All are decoded once and kept
+    in the cache.
+
+    Args:
+        path: the file of captions, or the folder that holds it.
+        images: folder of the images, searched to any depth; that of `path` if not given.
+        language: "en", or "zh" for Chinese.
+        tokens: "words", or "chars" for each Chinese character as a word; metrics count the same.
+        min_count: words that occur less often in train are unknown to the model.
+        size: height and width in pixels to which images are resized.
+        fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
+        encoding: encoding of the captions, such as utf-8 or gb18030.
+        bad_rows: "error" to stop at the first line that can't be used: without words, of a missing or damaged image,
+            or an image without captions; "skip" to count them and leave out up to a fifth.
+        val_fraction: fraction of all images to split off for validation if there is no such split.
+        test_fraction: fraction of all images to split off for testing if there is no such split.
+        split_seed: seed of the random split.
+        batch_size: images in a batch of one process, each with all its captions; "all" is the whole set.
+        augment: random changes of training images; a flip makes left right, captions stay as they are.
+        max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
+    """
+
+    describes = ("channels", "height", "width", "vocabulary_size")
+
+    def __init__(
+        self,
+        path: str | None = None,
+        images: str | None = None,
+        language: Language = "en",
+        tokens: TokenName = "words",
+        min_count: int = 5,
+        size: int = 192,
+        fit: Literal["crop", "squash"] = "crop",
+        encoding: str = "utf-8",
+        bad_rows: BadRows = "error",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        batch_size: BatchSize = 32,
+        augment: Augment = NO_AUGMENT,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        choose("--data.language", language, Language)
+        choose("--data.tokens", tokens, TokenName)
+        choose("--data.bad_rows", bad_rows, BadRows)
+        check_encoding(encoding)
+        check_fractions(val_fraction, test_fraction)
+        for name, value in (("min_count", min_count), ("size", size), ("max_pixels", max_pixels)):
+            if value < 1:
+                raise UserError(f"{name} is {value}; it must be at least 1")
+        super().__init__(batch_size)
+        self.path, self.images, self.encoding, self.bad_rows = path, images, encoding, bad_rows
+        self.language, self.tokens, self.min_count = language, tokens, min_count
+        self.form, self.augment, self.max_pixels = ImageForm(3, size, size, fit), Augment.of(augment), max_pixels
+        self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
+        self.tokenize = Tokenizer(language, tokens)
+        self.save_hyperparameters(logger=False)
+
+    def prepare(self) -> None:
+        """Read the captions, decode the images that are not in the cache, and split off missing splits."""
+        if self.path is None:
+            raise UserError("say where your captions are: --data.path FILE or FOLDER; see --data captions --help")
+        path, report = Path(self.path).expanduser(), ReadingReport()
+        files, lists = find_caption_files(path)
+        root = Path(self.images).expanduser() if self.images else path if path.is_dir() else path.parent
+        if not root.is_dir():
+            raise UserError(f"{root}: no such folder; see --data.images")
+        gathering = Gathering(Pictures(root), self.tokenize, Skipping(self.bad_rows, report))
+        gathering.add(
+            {split: read_captions(file, self.language, self.encoding) for split, file in files.items()}, lists
+        )
+        found = [*gathering.found.values()]
+        if not found:
+            raise UserError(f"{path}: no captions in {self.language} of images in {root}; see --data.language")
+        scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
+        decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
+        for number, reason in decoded.broken.items():
+            gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES), "images")
+        bad, total = len(gathering.bad), gathering.total + len(decoded.broken)
+        gathering.skipping.check(str(path), bad, total, gathering.bad[0] if gathering.bad else "")
+        self.notes = [*report.notes(), *([decoded.note] if decoded.note else [])]
+        if gathering.outside:
+            self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
+        if unused := len(gathering.pictures.files) - len(found):
+            self.notes.append(f"left out: {unused:,} images without captions in a split")
+        readable = np.setdiff1d(np.arange(len(found)), np.array([*decoded.broken], np.int64))
+        indices = self._splits(found, readable)
+        self._files = {split: [str(found[i].file) for i in index] for split, index in indices.items()}
+        self.open_captions(
+            CaptionSet(
+                decoded.images,
+                self.form,
+                indices,
+                {split: [found[i].captions for i in index] for split, index in indices.items()},
+                self.language,
+                self.tokens,
+                self.min_count,
+                decoded.fingerprints,
+                decoded.scale,
+                self._files,
+            ),
+            self.max_pixels,
+        )
+
+    def _splits(self, found: list[CaptionedPicture], readable: Index) -> dict[str, Index]:
+        """Return the numbers of the pictures in each split; missing splits are split off from train."""
+        named = {split: [i for i in readable if found[i].split == split] for split in (*SPLITS, "")}
+        if named[""] and any(named[split] for split in SPLITS):
+            place = found[named[""][0]].place
+            raise UserError(f"{place}: a picture without a split, but others have one; name train, val or test")
+        named["train"] = named["train"] or named[""]
+        indices = {split: np.array(named[split], np.int64) for split in SPLITS if named[split]}
+        self.provided_splits = [*indices]
+        if (only := self.evaluation_split) is not None:
+            return {only: indices.get(only, readable)}
+        if "train" not in indices:
+            raise UserError(f"{self.path}: no captions of train, only of {' and '.join(indices)}")
+        missing = {split: fraction for split, fraction in self.fractions.items() if split not in indices}
+        whole = len(indices["train"])
+        indices |= split_off(indices["train"], missing, self.split_seed)
+        self.notes += [f"{s} is split off from train: {len(indices[s]):,} of {whole:,} images" for s in missing]
+        return {split: indices[split] for split in SPLITS}
+
+    def place(self, split: str, number: int) -> str:
+        """Return the file of an image."""
+        return self._files[split][number]

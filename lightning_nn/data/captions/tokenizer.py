@@ -1,0 +1,97 @@
+"""Words of captions, for the vocabulary and for metrics that can be compared with published ones.
+
+English follows the rules of the Penn Treebank as the tokenizer of pycocoevalcap does (Stanford's PTBTokenizer in lower
+case), which also drops punctuation; round brackets stay, as there, because its list has them in upper case. Chinese is
+cut into jieba's words or into characters; punctuation is dropped, letters stay as they are, since jieba knows T恤.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from lightning_nn.data.captions.processor import Language, TokenName
+from lightning_nn.data.normalization import normalize_text
+from lightning_nn.data.text.segmenter import Segmenter
+from lightning_nn.errors import UserError
+
+# What pycocoevalcap drops, and the signs that PTB writes as other ones that it drops.
+_DROPPED = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", ";", '"'))
+_BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
+
+_ABBREVIATIONS = (
+    "mr|mrs|ms|dr|drs|prof|st|jr|sr|gen|col|capt|lt|sgt|rev|hon|gov|sen|rep|etc|vs|inc|corp|ltd|co|bros|mt|ft|ave|blvd"
+    r"|dept|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|no(?=\.\s*\d)"
+)
+_TOKEN = re.compile(
+    rf"""
+      </?[a-z!][^<>]*>                                          # a tag
+    | https?://\S+ | [\w.]+@[\w.]+\.\w+                         # an address
+    | \.{{3,}} | -{{2,}}
+    | (?:{_ABBREVIATIONS})\.
+    | (?:[^\W\d_]\.)+(?![^\W_])                                 # initials
+    | '(?:s|re|ve|ll|d|m)\b | n't\b                             # a contraction written apart
+    | 'n' | 't(?=is\b|was\b) | '\d\ds?\b
+    | [+-]?\d+(?:[.,:/]\d+)*(?![^\W_])(?!-[^\W_])               # a number
+    | [^\W_]+(?:(?:[-/_.]|'(?!n'))[^\W_]+)*                    # a word with its contractions
+    | \S
+    """,
+    re.VERBOSE,
+)
+_CONTRACTION = re.compile(r"(.+?)(n't|'(?:s|re|ve|ll|d|m))")
+_TWO = {
+    "cannot": ("can", "not"),
+    "gonna": ("gon", "na"),
+    "gotta": ("got", "ta"),
+    "wanna": ("wan", "na"),
+    "gimme": ("gim", "me"),
+    "lemme": ("lem", "me"),
+}
+
+
+def english_words(text: str) -> list[str]:
+    """Split an English caption into words in lower case, without punctuation."""
+    words: list[str] = []
+    for token in _TOKEN.findall(text.replace("’", "'").lower()):
+        if token not in _DROPPED and not token.startswith(("..", "--")):
+            words += _parts(token)
+    return words
+
+
+def _parts(token: str) -> list[str]:
+    """Split a contraction: can't is ca and n't, as in the Penn Treebank."""
+    if token in _BRACKETS:
+        return [_BRACKETS[token]]
+    endings: list[str] = []
+    while "'" in token and (match := _CONTRACTION.fullmatch(token)):
+        token = match[1]
+        endings.insert(0, match[2])
+    return [*_TWO.get(token, (token,)), *endings]
+
+
+class Tokenizer:
+    """Splitter of captions into words.
+
+    Args:
+        language: "en" or "zh".
+        tokens: "words", or "chars" for each character as a word.
+
+    Raises:
+        UserError: English by characters.
+    """
+
+    def __init__(self, language: Language, tokens: TokenName) -> None:
+        if language == "en" and tokens == "chars":
+            raise UserError("--data.tokens chars is for Chinese; English captions are split into words")
+        self._segmenter = None if language == "en" else Segmenter("chars" if tokens == "chars" else "jieba")
+
+    def __call__(self, caption: str) -> list[str]:
+        """Split a caption; [] for one without words."""
+        text = normalize_text(caption)
+        if self._segmenter is None:
+            return english_words(text)
+        return [word for word in self._segmenter(text) if not all(map(_is_punctuation, word))]
+
+
+def _is_punctuation(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PSZC"
