@@ -32,6 +32,7 @@ from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
@@ -211,9 +212,9 @@ class BackboneClassifier(FineTuning, Classifier):
         """Find torchvision's file, downloaded unless there."""
         return imagenet_file(self.network)
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""
-        return named_weights(self.network, weights)
+        return named_weights(self.network, weights) if isinstance(weights, WeightsFile) else weights.state_dict
 
 
 # ---------------------------------------------------------------------- weights of others

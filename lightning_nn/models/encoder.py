@@ -9,7 +9,6 @@ import hashlib
 import itertools
 from collections import OrderedDict
 from copy import deepcopy
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import CaptionBatch, FrozenEncoder
-from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import initialise
@@ -87,7 +85,7 @@ class Encoder(nn.Module):
         self.layers, self.last_stage = with_weights, last[0]
         if network != "convnet":
             self.last_stage = f"net.{FORMS[network].last_stage}"
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  faster on CPU and GPU
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     @torch.no_grad()
     def _sizes(self, shape: tuple[int, int, int], network: str) -> dict[str, tuple[int, ...]]:
@@ -207,19 +205,14 @@ class Captioner(FineTuning, Captioning):
             return {"encoder": "convnet", "layers": arguments.get("layers")}
         return super().form_of(model, arguments)
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
-        """Return the weights of a file by the names of the encoder."""
-        given = weights.state_dict if self.network == "convnet" else named_weights(self.network, weights)
-        return {f"encoder.{name}": weight for name, weight in given.items()}
-
-    def load_weights(
-        self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Load the weights that fit, of a captioner or of an encoder alone; see `FineTuning.load_weights`."""
-        if isinstance(checkpoint, Checkpoint) and not any(n.startswith("encoder.") for n in checkpoint.state_dict):
-            state = {f"encoder.{n.replace('body.', 'net.', 1)}": w for n, w in checkpoint.state_dict.items()}
-            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": state})
-        return super().load_weights(checkpoint, processor)
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
+        """Return the weights of a captioner as they are, and those of an encoder alone by its names here."""
+        given = dict(weights.state_dict)
+        if isinstance(weights, WeightsFile) and self.network != "convnet":
+            given = named_weights(self.network, weights)
+        if any(name.startswith("encoder.") for name in given):
+            return given
+        return {f"encoder.{name.replace('body.', 'net.', 1)}": weight for name, weight in given.items()}
 
     # ------------------------------------------------------------------ frozen features
 

@@ -166,7 +166,7 @@ class FineTuning(Task):
 
     # ------------------------------------------------------------------ weights of another
 
-    def by_our_names(self, weights: WeightsFile) -> dict[str, Tensor]:
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a file by the names of this model; a hook for subclasses."""
         return weights.state_dict
 
@@ -178,8 +178,11 @@ class FineTuning(Task):
         Raises:
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
+        named = self.by_our_names(checkpoint)
         if isinstance(checkpoint, WeightsFile):
-            checkpoint = replace(checkpoint, state_dict=self.by_our_names(checkpoint))
+            checkpoint = replace(checkpoint, state_dict=named)
+        else:
+            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": named})
         loaded, kept = super().load_weights(checkpoint, processor)
         if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
             return {}, kept
