@@ -21,7 +21,7 @@ from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
-NAMES = ["augmentation", "baseline", "flops", "results", "scale", "speed", "startup"]
+NAMES = ["augmentation", "baseline", "beam_search", "flops", "results", "scale", "speed", "startup"]
 
 
 @pytest.fixture(scope="module")
