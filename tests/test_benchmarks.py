@@ -28,6 +28,7 @@ FOLDER = ROOT / "benchmarks"
 NAMES = [
     "augmentation",
     "baseline",
+    "beam_search",
     "caption_metrics",
     "caption_truth",
     "flops",

@@ -165,7 +165,7 @@ class FlatReLU(nn.Module):
         order, running = time_major(lengths, len(rows))
         state = None if initial is None else initial[longest_first(lengths)]
         states = []
-        for step in rows.index_select(0, order).split(running.tolist()):
+        for step in torch.split(rows.index_select(0, order), running.tolist()):
             _, state = self.step(step, None if state is None else state[: len(step)])
             states.append(state)
         packed = torch.cat(states)

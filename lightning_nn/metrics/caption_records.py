@@ -24,7 +24,7 @@ class CaptionRecord(NamedTuple):
         cider: CIDEr-D of the caption.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]
     words: list[int]
     references: list[list[int]]
     log_probability: float

@@ -85,7 +85,7 @@ class Encoder(nn.Module):
         self.layers, self.last_stage = with_weights, last[0]
         if network != "convnet":
             self.last_stage = f"net.{FORMS[network].last_stage}"
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  faster on CPU and GPU
+        self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     @torch.no_grad()
     def _sizes(self, shape: tuple[int, int, int], network: str) -> dict[str, tuple[int, ...]]:

@@ -331,7 +331,7 @@ def references(batch: CaptionBatch) -> list[list[list[int]]]:
     """Group the word ids of the captions of a batch by image."""
     assert batch.words is not None and batch.length is not None and batch.image_index is not None
     found: list[list[list[int]]] = [[] for _ in range(batch.size)]
-    captions = batch.words.cpu().split(batch.length.tolist())
+    captions = torch.split(batch.words.cpu(), batch.length.tolist())
     for image, words in zip(batch.image_index.tolist(), captions, strict=True):
         found[image].append(words.tolist())
     return found
