@@ -46,7 +46,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             print(verb_help(request.verb) if request.verb else overview(), flush=True)
             return 0
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
-        from lightning_nn.cli.train import execute
+        from lightning_nn.cli.dispatch import execute
 
         if output is not None:  # a training outlives the reader of its output
             output.essential = request.verb not in ("", "fit") or bool(request.help)

@@ -1,4 +1,4 @@
-"""Training from the command line: start, resume and finish a run; and the dispatch of a request to its verb."""
+"""Training from the command line: start, resume and finish a run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.augmented_images import write_augmented
@@ -17,10 +15,9 @@ from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
 from lightning_nn.cli.agreement import decided_once
-from lightning_nn.cli.console import quiet_lightning, show_data, show_results, show_table
+from lightning_nn.cli.console import show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
-from lightning_nn.cli.processes import is_lost_peer, one_fate
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
     predict_command,
@@ -50,54 +47,7 @@ from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
 
 
-def execute(request: Request) -> int:
-    """Run the command that a command line asks for.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        UserError: something that the user can fix.
-    """
-    with quiet_lightning(), one_fate():
-        try:
-            code = _do(request)
-        except MisconfigurationException as error:  # Lightning's user error
-            raise UserError(str(error).strip()) from None
-        except RuntimeError as error:
-            if not is_lost_peer(error):
-                raise
-            if is_first_process():
-                print("error: another process of this run has ended; its own message says why", file=sys.stderr)
-            return 1
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
-    return code
-
-
-def _do(request: Request) -> int:
-    if request.help:
-        print(_help(request))
-        return 0
-    if request.print_config and request.verb not in ("predict", "export"):
-        print(_settings(request).text(), end="")
-        return 0
-    if request.verb == "predict":
-        from lightning_nn.cli.predict import predict
-
-        return predict(request)
-    if request.verb == "export":
-        from lightning_nn.cli.export import export
-
-        return export(request)
-    if request.verb in ("validate", "test"):
-        from lightning_nn.cli.evaluate import evaluate
-
-        return evaluate(request)
-    return _train(request)
-
-
-def _train(request: Request) -> int:
+def train(request: Request) -> int:
     """Start or resume a run: fit and, without a verb, test the best checkpoint."""
     if request.ckpt_path and request.finetune:
         raise UserError("--ckpt_path resumes a run, --finetune starts a new one from its weights: give one of them")
@@ -281,23 +231,3 @@ def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModul
             print(sanitize(f"  not {name}: {reason}"))
     if not loaded:
         raise UserError(f"{checkpoint.path} has no weights that fit this model")
-
-
-def _help(request: Request) -> str:
-    return _settings(request._replace(rest=[])).help()
-
-
-def _settings(request: Request) -> CommandLine:
-    """Return the settings with which a command line would start or resume."""
-    if request.ckpt_path is None:
-        if request.model is None:
-            raise UserError(f"choose a model with --model NAME: {', '.join(catalog.MODELS)}")
-        return CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
-    checkpoint = open_checkpoint(request, request.ckpt_path)
-    request = as_saved(request, checkpoint)
-    assert request.model and request.data
-    if request.verb in ("validate", "test"):
-        taken = saved_settings(checkpoint, request.data).taken
-    else:
-        taken = run_settings(checkpoint, request.data, Run.of(checkpoint.path)).taken
-    return CommandLine(request, request.model, request.data, [], taken)
