@@ -24,7 +24,7 @@ from lightning_nn.layers.ragged import segment_ids
 from lightning_nn.layers.recurrent import FlatReLU, State
 from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.captioning import Decoder
+from lightning_nn.tasks.decoder import Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
 
 

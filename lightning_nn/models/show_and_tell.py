@@ -11,8 +11,9 @@ log p(S | I) = sum over t of log p(S_t | I, S_0, ..., S_{t-1}) (1, 2), S_0 being
 The LSTM is that of eq. 4-8, and eq. 9, p = softmax(m), has a matrix from its output to the words. The picture is shown
 once: "feeding the image at each time step as an extra input yields inferior results".
 
-Departures: gates have biases; a picture is encoded once for all of its captions; the features may keep a coarse grid of
-places; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014, as the paper's own code).
+Departures: gates have biases, the forget gates open at the start; a picture is encoded once for all of its captions;
+its features may keep a coarse grid of places and are normalised over the batch, so that pictures tell apart from the
+first step; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.recurrent import FlatRNN, State
 from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.captioning import Decoder
+from lightning_nn.tasks.decoder import Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
 
 FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered

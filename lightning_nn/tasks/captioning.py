@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +19,7 @@ from lightning_nn.layers.recurrent import State, select_state
 from lightning_nn.metrics.caption_records import CaptionRecord, CaptionRecords
 from lightning_nn.tasks.artifacts import Artifact, Captions, Table
 from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.decoder import Decoder, Rows, references
 
 SHOWN_EXTREMES = 12  # images with the best captions, and with the worst
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
@@ -35,34 +35,6 @@ class CaptionPrediction(NamedTuple):
 
     caption: str
     log_probability: float
-
-
-class Decoder(nn.Module):
-    """Network that tells the next word from the features of an image and the words before.
-
-    Single steps and whole sequences give the same logits.
-    """
-
-    @abstractmethod
-    def start(self, features: Tensor) -> State:
-        """Compute the state before the first word, (B, ...), from features (B, F)."""
-
-    @abstractmethod
-    def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
-        """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
-
-    @abstractmethod
-    def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
-        """Compute the logits of the word after each word.
-
-        Args:
-            state: before the first word of each of N sequences, from `start`.
-            words: int64 (W,), of all sequences, one after another.
-            lengths: int64 (N,), words of each.
-
-        Returns:
-            (W, V).
-        """
 
 
 class Captioning(Task):
@@ -293,22 +265,6 @@ class Captioning(Task):
         )
 
 
-class Rows(NamedTuple):
-    """Captions as sequences of words to read and words to predict.
-
-    Attributes:
-        inputs: int64 (W + N,), the start and the words of each caption.
-        targets: int64 (W + N,), the words and the end of each caption.
-        lengths: int64 (N,), number of rows of each caption.
-        image_index: int64 (N,), index of each caption's image.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    lengths: Tensor
-    image_index: Tensor
-
-
 class CaptionRow(NamedTuple):
     """A row of the table of test captions.
 
@@ -325,13 +281,3 @@ class CaptionRow(NamedTuple):
     caption: str
     log_probability: float
     cider: float
-
-
-def references(batch: CaptionBatch) -> list[list[list[int]]]:
-    """Group the word ids of the captions of a batch by image."""
-    assert batch.words is not None and batch.length is not None and batch.image_index is not None
-    found: list[list[list[int]]] = [[] for _ in range(batch.size)]
-    captions = torch.split(batch.words.cpu(), batch.length.tolist())
-    for image, words in zip(batch.image_index.tolist(), captions, strict=True):
-        found[image].append(words.tolist())
-    return found
