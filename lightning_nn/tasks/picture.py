@@ -19,7 +19,8 @@ from lightning_nn.tasks.picture_steps import Step, optimise
 from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
 
 SMALLEST = 16  # pixels of the longer side at the coarsest scale
-EXPLODED = 10  # times the first loss
+EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
+PATIENCE = 10  # steps in which it does not
 
 
 class PictureTask(Stylization):
@@ -59,7 +60,7 @@ class PictureTask(Stylization):
         self.picture = nn.Parameter(torch.zeros(pictures, 3, *self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Targets] | None = None
-        self._first_loss, self._least, self._best = 0.0, float("inf"), torch.empty(0)
+        self._first_loss, self._least, self._best, self._lost = 0.0, float("inf"), torch.empty(0), 0
 
     @abstractmethod
     def first_picture(self, batch: StyleBatch) -> Tensor:
@@ -78,7 +79,7 @@ class PictureTask(Stylization):
     def begin_training(self) -> None:
         """Also refuse several processes, which would each make a picture of their own."""
         super().begin_training()
-        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
         if self.trainer.world_size > 1:
             raise UserError(f"{self.trainer.world_size} processes: a picture is made by one; use --trainer.devices 1")
         if len(self.sizes) > 1 and self.optimizer_steps() == float("inf"):
@@ -136,10 +137,12 @@ class PictureTask(Stylization):
         self._first_loss = self._first_loss or value
         if value < self._least:
             self._least, self._best = value, self.picture.detach().clone()
-        elif not value <= EXPLODED * self._first_loss:
+        finite = value < float("inf")
+        self._lost = self._lost + 1 if not value <= EXPLODED * self._first_loss else 0
+        if not finite or self._lost > PATIENCE:
             if self._best.shape == self.picture.shape:
                 self.picture.copy_(self._best)
-            if value < float("inf"):
+            if finite:
                 raise UserError(
                     f"the loss has risen from {self._first_loss:.3g} to {value:.3g}: the run stopped with the picture "
                     f"of the least loss, {self._least:.3g}.\nLower --optimizer.lr (now {self.optimizer.lr:g}), or take "
@@ -162,7 +165,7 @@ class PictureTask(Stylization):
             return False
         self.picture.data = resize(self.current(), size)
         self.picture.grad = None
-        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
         return True
 
     @torch.no_grad()
