@@ -145,14 +145,11 @@ def memory(args: argparse.Namespace) -> Report:
 
 def _peak(args: argparse.Namespace) -> float:
     """Return the peak memory of this process after some evaluations, less that before them, in bytes."""
+    batch, before = _photographs(), peak_memory()
     if args.side == "plain":
-        script, before = _script(args), peak_memory()
-        script.run(args.evaluations)
+        _script(args).run(args.evaluations)
     else:
-        batch = _photographs()
-        feature_network(args.features)
         arguments = {"size": args.size, "features": args.features, "content_weight": args.content_weight}
-        before = peak_memory()
         list(StyleTransfer.stylize(batch.content[0], batch.style, args.evaluations, **arguments))
     return float(peak_memory() - before)
 
@@ -160,7 +157,7 @@ def _peak(args: argparse.Namespace) -> float:
 def alone(args: argparse.Namespace) -> Report:
     """Measure what content alone and style alone reproduce, from noise."""
     batch, network = _photographs(), feature_network(args.features)
-    first = [name for name, (_, stage) in activations(network).items() if stage == 1][-1]
+    first = next(iter(activations(network)))
     content, style = batch.content[0], batch.style[0]
     common = {"size": args.size, "features": args.features, "init": "noise"}
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.picture_steps import Step, optimise
 from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
 
+LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
 SMALLEST = 16  # pixels of the longer side at the coarsest scale
 EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
 PATIENCE = 10  # steps in which it does not
@@ -125,6 +126,23 @@ class PictureTask(Stylization):
         super().on_after_backward()
         if self.picture.grad is not None:
             self.picture.grad.mul_(255 * self.picture[0].numel())
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Also shorten a step that is too long."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.shorten(optimizer)
+
+    @torch.no_grad()
+    def shorten(self, optimizer: Any) -> None:
+        """Take back a part of a step of L-BFGS that is longer than `LONGEST_STEP`: its curvature holds near by only."""
+        state = optimizer.state.get(self.picture, {})
+        if "d" not in state or (length := state["d"].norm() * state["t"]) <= (
+            longest := LONGEST_STEP * self.picture.numel() ** 0.5
+        ):
+            return
+        shorter = state["t"] * longest / length
+        self.picture.view(-1).add_(state["d"] * (shorter - state["t"]))
+        state["t"] = shorter  # from which the optimizer knows its step
 
     @torch.no_grad()
     def _watch(self, loss: Tensor) -> None:

@@ -38,6 +38,7 @@ class Optimised(Protocol):
     training_means: Callable[[Any], Means]
     on_after_backward: Callable[[], None]
     advance: Callable[[int, float], bool]
+    shorten: Callable[[torch.optim.Optimizer], None]
     renewed: Callable[[torch.optim.Optimizer], torch.optim.Optimizer]
     result: Callable[[], Tensor]
 
@@ -70,4 +71,5 @@ def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
         if model.advance(step, total):
             optimizer = model.renewed(optimizer)
         optimizer.step(closure)
+        model.shorten(optimizer)
         yield Step(step + 1, total, losses[-1], model.result()[0])
