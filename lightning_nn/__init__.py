@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
     from lightning_nn.data.photos.data_module import Photos
+    from lightning_nn.data.photos.pictures import Pictures
     from lightning_nn.data.scenes.data_module import Scenes
     from lightning_nn.data.segmentation.data_module import SegmentationData
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.backbone import BackboneClassifier
     from lightning_nn.models.convnet import ConvNet
+    from lightning_nn.models.fast_style import FastStyleTransfer
     from lightning_nn.models.fcn import FCN
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
@@ -37,6 +39,7 @@ __all__ = [
     "Bulletins",
     "ConvNet",
     "Digits",
+    "FastStyleTransfer",
     "ImageBatch",
     "Images",
     "LRScheduler",
@@ -45,6 +48,7 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Photos",
+    "Pictures",
     "Scenes",
     "SegmentationData",
     "SoftmaxClassifier",
@@ -62,6 +66,7 @@ _HOME = {
     "Bulletins": "data.bulletins.data_module",
     "ConvNet": "models.convnet",
     "Digits": "data.images.digits",
+    "FastStyleTransfer": "models.fast_style",
     "ImageBatch": "data.batches",
     "Images": "data.images.data_module",
     "LRScheduler": "settings",
@@ -70,6 +75,7 @@ _HOME = {
     "Loss": "settings",
     "Optimizer": "settings",
     "Photos": "data.photos.data_module",
+    "Pictures": "data.photos.pictures",
     "Scenes": "data.scenes.data_module",
     "SegmentationData": "data.segmentation.data_module",
     "SoftmaxClassifier": "models.softmax",
