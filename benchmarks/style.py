@@ -3,7 +3,7 @@
     python benchmarks/style.py evaluation --features PATH --size 256 --evaluations 120 --rounds 3
     python benchmarks/style.py pyramid --features PATH --size 512 --evaluations 80
     python benchmarks/style.py memory --features PATH --size 512
-    python benchmarks/style.py alone --features PATH --size 128 --evaluations 300
+    python benchmarks/style.py alone --features PATH --size 128 --evaluations 800
 
 evaluation  `train.py fit --model style_transfer` as it is, with TensorBoard, checkpoints and progress pictures, against
             the script, which keeps NCHW and has no tricks; alternating, in one process. Both pictures are judged by the
@@ -164,7 +164,7 @@ def alone(args: argparse.Namespace) -> Report:
     *_, step = StyleTransfer.stylize(content, (), args.evaluations, content_layers={first: 1.0}, **common)
     small = resize(content[None].float(), (step.image.shape[1], step.image.shape[2]))
     similarity = float(structural_similarity_index_measure(step.image[None], small, data_range=255.0))
-    *_, step = StyleTransfer.stylize(None, style, args.evaluations, content_weight=0.0, **common)
+    *_, step = StyleTransfer.stylize(None, style, args.evaluations, content_weight=0.0, scales=3, **common)
     model = StyleTransfer(*style.shape[1:], size=args.size, features=args.features, content_weight=0.0)
     goal = model.targets(None, model.style_images(batch, model.sizes[0], step.image)).style[0]
     found = model.network(step.image)(step.image[None])

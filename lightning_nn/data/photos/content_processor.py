@@ -38,7 +38,7 @@ class ContentProcessor:
             UserError: a picture can't be read, or they differ in size.
         """
         limit = PixelLimit(self.images.max_pixels)
-        images = [self._fitted(np.ascontiguousarray(read_image(each, self.images.form, limit))) for each in raw]
+        images = [self._fitted(np.array(read_image(each, self.images.form, limit), order="C")) for each in raw]
         if len(sizes := {tuple(image.shape) for image in images}) > 1:
             raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
         return StyleBatch(torch.stack(images))

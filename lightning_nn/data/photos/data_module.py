@@ -116,7 +116,7 @@ def read_photograph(file: Path, form: ImageForm, limit: PixelLimit) -> Tensor:
     Raises:
         UserError: it can't be read, or is too small.
     """
-    image = torch.from_numpy(np.ascontiguousarray(read_image(file, form, limit)))
+    image = torch.from_numpy(np.array(read_image(file, form, limit), order="C"))
     if min(image.shape[1:]) < SMALLEST:
         raise UserError(
             f"{file}: {image.shape[2]} x {image.shape[1]} pixels; a photograph has at least {SMALLEST} on each side"
