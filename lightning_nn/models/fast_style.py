@@ -128,8 +128,8 @@ class FastStyleTransfer(Stylization):
             Convolution(quarter, half),
             nn.Upsample(scale_factor=2.0),
             Convolution(half, full),
-            nn.Conv2d(full, 3, 9, padding=4, padding_mode="replicate"),
         )
+        self.last = nn.Conv2d(full, 3, 9, padding=4, padding_mode="replicate")
         self.to(memory_format=torch.channels_last)
         self._styles: tuple[tuple[Tensor, ...], list[dict[str, Tensor]]] | None = None
         self._seen: StyleBatch | None = None
@@ -137,19 +137,19 @@ class FastStyleTransfer(Stylization):
     def forward(self, batch: StyleBatch) -> Tensor:
         """Compute pictures y = f(x), (B, 3, H, W), 0 to 255."""
         assert batch.content is not None
-        x = normalize(batch.content, self.net[-1].weight.dtype)
+        x = normalize(batch.content, self.last.weight.dtype)
         height, width = x.shape[2:]
         right, below = (max(_SMALLEST, -(-side // _STRIDE) * _STRIDE) - side for side in (width, height))
         if right or below:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
-        y = self.net(x.contiguous(memory_format=torch.channels_last))[:, :, :height, :width]
+        y = self.last(self.net(x.contiguous(memory_format=torch.channels_last)))[:, :, :height, :width]
         return 127.5 + 127.5 * y.tanh()
 
     def training_means(self, batch: StyleBatch) -> Means:
         """Sum the losses over pictures, their style loss, and that of the contents themselves."""
         if batch.content is None or not batch.style:
             raise UserError("a batch lacks content or style: training a network to stylise needs both")
-        content, grams = batch.content.to(self.net[-1].weight.dtype), self.style_grams(batch)
+        content, grams = batch.content.to(self.last.weight.dtype), self.style_grams(batch)
         of_content, of_style = self.layer_weights()
         with torch.no_grad():
             seen = self.network(content)(content)
@@ -169,7 +169,7 @@ class FastStyleTransfer(Stylization):
         kept = self._styles
         if kept is None or len(kept[0]) != len(batch.style) or not all(map(torch.equal, kept[0], batch.style)):
             size = (batch.content.shape[2], batch.content.shape[3])
-            like = self.net[-1].weight.new_zeros(())
+            like = self.last.weight.new_zeros(())
             kept = self._styles = batch.style, self.targets(None, self.style_images(batch, size, like)).style
         return kept[1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -294,7 +294,7 @@ def floats(image: Tensor | None, like: Tensor) -> Tensor:
     return image.to(like)
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dim() == 4
 
 

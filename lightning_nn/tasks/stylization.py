@@ -166,7 +166,7 @@ class Stylization(Task):
             raise UserError(f"style_weights has {len(weights)} weights; there are {len(batch.style)} styles")
         longer = max(size) * self.options.style_scale
         images = (image[None].to(like) for image in batch.style)
-        return [resize(image, with_longer_side(tuple(image.shape[2:]), longer)) for image in images]
+        return [resize(image, with_longer_side((image.shape[2], image.shape[3]), longer)) for image in images]
 
     @torch.no_grad()
     def targets(self, content: Tensor | None, styles: list[Tensor]) -> Targets:
