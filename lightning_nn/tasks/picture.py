@@ -102,7 +102,7 @@ class PictureTask(Stylization):
 
     def targets_of(self, batch: StyleBatch) -> Targets:
         """Return what is to be reproduced, computed once for the same photographs and size."""
-        if self._targets is None or not _same(self._targets[0], batch):
+        if self._targets is None or not self._targets[0].shows_the_same_as(batch):
             if not self.begun.all():
                 self.measure(batch)
             self._targets = batch, self.make_targets(batch)
@@ -296,11 +296,3 @@ def floats(image: Tensor | None, like: Tensor) -> Tensor:
 
 def _is_image(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dim() == 4
-
-
-def _same(one: StyleBatch, other: StyleBatch) -> bool:
-    """Return whether two batches have equal photographs."""
-    pairs = [(one.content, other.content), *zip(one.style, other.style, strict=False)]
-    if len(one.style) != len(other.style):
-        return False
-    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
