@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
     from lightning_nn.data.photos.data_module import Photos
+    from lightning_nn.data.photos.pictures import Pictures
     from lightning_nn.data.scenes.data_module import Scenes
     from lightning_nn.data.segmentation.data_module import SegmentationData
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.backbone import BackboneClassifier
     from lightning_nn.models.convnet import ConvNet
+    from lightning_nn.models.fast_style import FastStyleTransfer
     from lightning_nn.models.fcn import FCN
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
@@ -39,6 +41,7 @@ __all__ = [
     "CaptionData",
     "ConvNet",
     "Digits",
+    "FastStyleTransfer",
     "ImageBatch",
     "Images",
     "LRScheduler",
@@ -47,6 +50,7 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Photos",
+    "Pictures",
     "Scenes",
     "SegmentationData",
     "SoftmaxClassifier",
@@ -65,6 +69,7 @@ _HOME = {
     "CaptionData": "data.captions.data_module",
     "ConvNet": "models.convnet",
     "Digits": "data.images.digits",
+    "FastStyleTransfer": "models.fast_style",
     "ImageBatch": "data.batches",
     "Images": "data.images.data_module",
     "LRScheduler": "settings",
@@ -73,6 +78,7 @@ _HOME = {
     "Loss": "settings",
     "Optimizer": "settings",
     "Photos": "data.photos.data_module",
+    "Pictures": "data.photos.pictures",
     "Scenes": "data.scenes.data_module",
     "SegmentationData": "data.segmentation.data_module",
     "SoftmaxClassifier": "models.softmax",

@@ -14,8 +14,8 @@ class Entry(NamedTuple):
 
     Attributes:
         path: module and class, "module:Class", or the class itself.
-        batch_types: kinds of batch: "image", "mask", "text", "caption" or "style". A model reads one, a data set gives
-            one or several; they fit if they have one in common.
+        batch_types: kinds of batch: "image", "mask", "text", "caption", "style" or "content". A model reads one, a
+            data set gives one or several; they fit if they have one in common.
         line: description in one line.
         data: default data set of a model.
     """
@@ -47,6 +47,9 @@ MODELS: dict[str, Entry] = {
     "style_transfer": Entry(
         "lightning_nn.models.style_transfer:StyleTransfer", ("style",), "a picture with another's style", "photos"
     ),
+    "fast_style": Entry(
+        "lightning_nn.models.fast_style:FastStyleTransfer", ("content",), "a style for any picture", "pictures"
+    ),
     "lstm": Entry("lightning_nn.models.lstm:LSTMClassifier", ("text",), "recurrent network over words", "bulletins"),
     "han": Entry("lightning_nn.models.han:HAN", ("text",), "hierarchical attention: words, sentences", "bulletins"),
     "show_and_tell": Entry(
@@ -68,6 +71,7 @@ DATA: dict[str, Entry] = {
         "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
     ),
     "photos": Entry("lightning_nn.data.photos.data_module:Photos", ("style",), "two photographs: content and style"),
+    "pictures": Entry("lightning_nn.data.photos.pictures:Pictures", ("content",), "many contents, one style"),
     "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
     "captions": Entry(
@@ -79,6 +83,7 @@ PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
     "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
     "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
+    "content": "lightning_nn.data.photos.content_processor:ContentProcessor",
     "photo": "lightning_nn.data.photos.processor:PhotoProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
@@ -98,7 +103,8 @@ def register(
     Args:
         name: what the command line calls it: small letters, digits and _, a letter first.
         cls: the class, a `Task` or a `DataModule`, or "module:Class", imported when it is used.
-        batch_types: of its batches: "image", "mask", "text", "caption", "style" or a name of your own; one or several.
+        batch_types: of its batches: "image", "mask", "text", "caption", "style", "content" or a name of your own; one
+            or several.
         line: what it is, in a line; the first of the docstring if none is given.
         data: for a model, the data set it trains on if none is named; None for a data set.
 

@@ -71,8 +71,9 @@ class Optimizer:
         if self.name == "lbfgs":
             parameters = [parameter for group in groups for parameter in group["params"]]
             # The tolerances are absolute: left on, they would stop at a small gradient, whatever the loss's scale.
-            still = {"tolerance_grad": 0.0, "tolerance_change": 0.0}
-            return torch.optim.LBFGS(parameters, self.lr, max_iter=1, history_size=HISTORY, **still)
+            return torch.optim.LBFGS(
+                parameters, self.lr, max_iter=1, history_size=HISTORY, tolerance_grad=0.0, tolerance_change=0.0
+            )
         groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
         if self.name == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_nn import Digits, ImageBatch, Photos, Scenes, TextBatch, TextData
+from lightning_nn import Digits, ImageBatch, Photos, Pictures, Scenes, TextBatch, TextData
 from lightning_nn.data.batches import CaptionBatch, MaskBatch, StyleBatch
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.module import DataModule
@@ -175,6 +175,17 @@ def picture_values(model: Any, batch: StyleBatch) -> list[Tensor]:
     return [model.result()[i].detach() / 255 for i in batch.picture.tolist()]
 
 
+def styled_pixels(model: Any, batch: StyleBatch) -> list[Tensor]:
+    """Return the pixels of each stylised content, 0 to 1."""
+    return list(model(batch) / 255)
+
+
+def has_style(model: Any, batch: StyleBatch) -> float:
+    """Return 1 if the style loss of the stylised contents is at most a quarter of the contents' own, else 0."""
+    sums = model.training_means(batch).sums
+    return float(sums["style"] <= 0.25 * sums["style_before"])
+
+
 # ---------------------------------------------------------------------- wrong input
 
 IMAGE = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
@@ -252,6 +263,11 @@ WRONG_STYLES = {
     "a batch is a ImageBatch; .* takes StyleBatch of": ImageBatch(IMAGE, LABEL),
 }
 
+WRONG_CONTENTS = {
+    "a batch lacks content or style": StyleBatch(PHOTOGRAPH),
+    **{k: v for k, v in WRONG_STYLES.items() if not k.startswith("pictures go")},
+}
+
 # ---------------------------------------------------------------------- the cases
 
 
@@ -297,6 +313,17 @@ def two_photographs(folder: Path) -> DataModule:
         if not (file := folder / f"{name}.png").exists():  # other processes may be reading it
             Image.fromarray(pixels).save(file)
     return Photos(str(folder / "content.png"), str(folder / "style.png"), steps=5)
+
+
+def few_contents(folder: Path) -> DataModule:
+    """Write a few small contents, gradients in all directions, beside the style."""
+    two_photographs(folder)
+    (folder / "contents").mkdir(exist_ok=True)
+    with Image.open(folder / "content.png") as image:
+        for turn in range(24):
+            if not (file := folder / "contents" / f"{turn:02}.png").exists():
+                image.resize((16, 16)).rotate(15 * turn).save(file)
+    return Pictures(str(folder / "contents"), str(folder / "style.png"), size=16, batch_size=3)
 
 
 def text_classifier(**arguments: Any) -> Case:
@@ -348,6 +375,20 @@ CASES = {
             "test_trains_in_other_precisions": "its L-BFGS refuses mixed precision; see tests/models",
             "test_every_epoch_has_the_same_samples_in_an_order_of_its_own": "there is one sample",
             "test_batch_size_order_and_neighbours_change_no_prediction": "there is one sample, and nothing is computed",
+        },
+    ),
+    "fast_style": Case(
+        data=few_contents,
+        raw=image_files,
+        outputs=styled_pixels,
+        learned=has_style,
+        wrong=WRONG_CONTENTS,
+        perfect={},
+        arguments={"first_channels": 4, "blocks": 1, "content_weight": 0.0},
+        truth=("style", "picture"),
+        skips={
+            "test_two_processes_measure_as_one": "there is no test split",
+            "test_float64_and_bfloat16_agree_with_float32": "weights that large saturate each pixel; see tests/models",
         },
     ),
     "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),

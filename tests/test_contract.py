@@ -229,7 +229,7 @@ class Seen(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, index: int) -> None:
         for sample in (batch.select([i]) for i in range(batch.size)):
-            fields = b"".join(b"" if each is None else each.numpy().tobytes() for each in sample)
+            fields = b"".join(each.numpy().tobytes() for each in sample if isinstance(each, Tensor))
             self.samples[-1].append(hashlib.blake2b(fields).hexdigest())
 
 

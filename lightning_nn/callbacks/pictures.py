@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -51,11 +52,15 @@ class Pictures(pl.Callback):
             files = [self.folder / f"{name}.png"]
             files += [self.folder / "progress" / f"{name}-{step:06}.png"] * keep
             for file in files:
-                write_atomically(file, lambda stream, data=data: stream.write(data))
+                write_atomically(file, partial(_copy, data=data))
             for logger in trainer.loggers if keep else []:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"train/{name}", picture.image, step, dataformats="HWC")
         self._written = step
+
+
+def _copy(stream: IO[bytes], data: bytes) -> None:
+    stream.write(data)
 
 
 def _pictures(module: pl.LightningModule) -> list[Picture]:

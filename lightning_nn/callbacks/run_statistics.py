@@ -77,7 +77,8 @@ class RunStatistics(pl.Callback):
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
         """Return all of results.json but the test metrics; without validation, the losses of the last epoch."""
         sizes = {split: len(source) for split, source in cast(Any, trainer).datamodule.sources.items()}
-        trained = {} if "val" in sizes else {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" in k}
+        logged = {} if "val" in sizes else trainer.callback_metrics
+        trained = {k: float(v) for k, v in logged.items() if k.startswith("train/") and k.count("/") == 1}
         return {
             **trained,
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},

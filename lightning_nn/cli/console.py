@@ -110,9 +110,11 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
+    if run.pictures:
+        print("\nthere is no validation and no test: the result is what the last step left")
     print(f"\nrun          {run.folder}")
     for picture in run.pictures:
-        print(f"picture      {picture}, the last one: there is no validation, and no test")
+        print(f"picture      {picture}")
     if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
     if run.last.is_file():

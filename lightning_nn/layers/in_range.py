@@ -16,7 +16,7 @@ class _InRange(torch.autograd.Function):
         return image.clamp(0, 255)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (image,) = ctx.saved_tensors
         outside = image - image.clamp(0, 255)

@@ -26,7 +26,7 @@ class _Gram(torch.autograd.Function):
         return rows.mT @ rows
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         return rows @ (gradient + gradient.mT)

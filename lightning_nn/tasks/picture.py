@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.picture_steps import Step, optimise
 from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
 
+LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
 SMALLEST = 16  # pixels of the longer side at the coarsest scale
-EXPLODED = 10  # times the first loss
+EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
+PATIENCE = 10  # steps in which it does not
 
 
 class PictureTask(Stylization):
@@ -59,7 +61,7 @@ class PictureTask(Stylization):
         self.picture = nn.Parameter(torch.zeros(pictures, 3, *self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Targets] | None = None
-        self._first_loss, self._least, self._best = 0.0, float("inf"), torch.empty(0)
+        self._first_loss, self._least, self._best, self._lost = 0.0, float("inf"), torch.empty(0), 0
 
     @abstractmethod
     def first_picture(self, batch: StyleBatch) -> Tensor:
@@ -78,7 +80,7 @@ class PictureTask(Stylization):
     def begin_training(self) -> None:
         """Also refuse several processes, which would each make a picture of their own."""
         super().begin_training()
-        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
         if self.trainer.world_size > 1:
             raise UserError(f"{self.trainer.world_size} processes: a picture is made by one; use --trainer.devices 1")
         if len(self.sizes) > 1 and self.optimizer_steps() == float("inf"):
@@ -100,7 +102,7 @@ class PictureTask(Stylization):
 
     def targets_of(self, batch: StyleBatch) -> Targets:
         """Return what is to be reproduced, computed once for the same photographs and size."""
-        if self._targets is None or not _same(self._targets[0], batch):
+        if self._targets is None or not self._targets[0].shows_the_same_as(batch):
             if not self.begun.all():
                 self.measure(batch)
             self._targets = batch, self.make_targets(batch)
@@ -125,6 +127,23 @@ class PictureTask(Stylization):
         if self.picture.grad is not None:
             self.picture.grad.mul_(255 * self.picture[0].numel())
 
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Also shorten a step that is too long."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.shorten(optimizer)
+
+    @torch.no_grad()
+    def shorten(self, optimizer: Any) -> None:
+        """Take back a part of a step of L-BFGS that is longer than `LONGEST_STEP`: its curvature holds near by only."""
+        state = optimizer.state.get(self.picture, {})
+        if "d" not in state or (length := state["d"].norm() * state["t"]) <= (
+            longest := LONGEST_STEP * self.picture.numel() ** 0.5
+        ):
+            return
+        shorter = state["t"] * longest / length
+        self.picture.view(-1).add_(state["d"] * (shorter - state["t"]))
+        state["t"] = shorter  # from which the optimizer knows its step
+
     @torch.no_grad()
     def _watch(self, loss: Tensor) -> None:
         """Remember the picture with the least loss, and go back to it when the loss explodes.
@@ -136,10 +155,12 @@ class PictureTask(Stylization):
         self._first_loss = self._first_loss or value
         if value < self._least:
             self._least, self._best = value, self.picture.detach().clone()
-        elif not value <= EXPLODED * self._first_loss:
+        finite = value < float("inf")
+        self._lost = self._lost + 1 if not value <= EXPLODED * self._first_loss else 0
+        if not finite or self._lost > PATIENCE:
             if self._best.shape == self.picture.shape:
                 self.picture.copy_(self._best)
-            if value < float("inf"):
+            if finite:
                 raise UserError(
                     f"the loss has risen from {self._first_loss:.3g} to {value:.3g}: the run stopped with the picture "
                     f"of the least loss, {self._least:.3g}.\nLower --optimizer.lr (now {self.optimizer.lr:g}), or take "
@@ -162,7 +183,7 @@ class PictureTask(Stylization):
             return False
         self.picture.data = resize(self.current(), size)
         self.picture.grad = None
-        self._targets, self._first_loss, self._least = None, 0.0, float("inf")
+        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
         return True
 
     @torch.no_grad()
@@ -273,13 +294,5 @@ def floats(image: Tensor | None, like: Tensor) -> Tensor:
     return image.to(like)
 
 
-def _is_image(value: Any) -> bool:
+def _is_image(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.dim() == 4
-
-
-def _same(one: StyleBatch, other: StyleBatch) -> bool:
-    """Return whether two batches have equal photographs."""
-    pairs = [(one.content, other.content), *zip(one.style, other.style, strict=False)]
-    if len(one.style) != len(other.style):
-        return False
-    return all(a is b or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)

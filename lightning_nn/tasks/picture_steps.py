@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
@@ -33,13 +33,32 @@ class Step(NamedTuple):
 class Optimised(Protocol):
     """What `optimise` needs of a model of one picture."""
 
-    picture: torch.nn.Parameter
+    picture: nn.Parameter
     optimizer: Optimizer
-    training_means: Callable[[Any], Means]
-    on_after_backward: Callable[[], None]
-    advance: Callable[[int, float], bool]
-    renewed: Callable[[torch.optim.Optimizer], torch.optim.Optimizer]
-    result: Callable[[], Tensor]
+
+    def training_means(self, batch: StyleBatch) -> Means:
+        """Sum the losses."""
+        ...
+
+    def on_after_backward(self) -> None:
+        """Scale the gradient."""
+        ...
+
+    def advance(self, step: int, total: float) -> bool:
+        """Go on to the next scale when its time has come, and return whether it did."""
+        ...
+
+    def renewed(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        """Return the optimizer of the next scale."""
+        ...
+
+    def shorten(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take back a part of a step that is too long."""
+        ...
+
+    def result(self) -> Tensor:
+        """Return the picture, (1, 3, H, W)."""
+        ...
 
 
 def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
@@ -70,4 +89,5 @@ def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
         if model.advance(step, total):
             optimizer = model.renewed(optimizer)
         optimizer.step(closure)
+        model.shorten(optimizer)
         yield Step(step + 1, total, losses[-1], model.result()[0])

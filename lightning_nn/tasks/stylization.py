@@ -166,7 +166,7 @@ class Stylization(Task):
             raise UserError(f"style_weights has {len(weights)} weights; there are {len(batch.style)} styles")
         longer = max(size) * self.options.style_scale
         images = (image[None].to(like) for image in batch.style)
-        return [resize(image, with_longer_side(tuple(image.shape[2:]), longer)) for image in images]
+        return [resize(image, with_longer_side((image.shape[2], image.shape[3]), longer)) for image in images]
 
     @torch.no_grad()
     def targets(self, content: Tensor | None, styles: list[Tensor]) -> Targets:
@@ -201,15 +201,22 @@ class Stylization(Task):
         for name, target in targets.content.items():
             parts[f"content/{name}"] = content_loss(activations[name], target)
             total = total + self.options.content_weight * of_content[name] * parts[f"content/{name}"]
-        shares = self.options.style_weights or [1.0] * len(targets.style)
-        for name in of_style if targets.style else ():
-            each = [w * style_loss(activations[name], a[name]) for w, a in zip(shares, targets.style, strict=True) if w]
-            parts[f"style/{name}"] = torch.stack(each).sum(0) / sum(shares)
-            total = total + self.options.style_weight * of_style[name] * parts[f"style/{name}"]
+        for name, each in self.style_parts(activations, targets).items():
+            parts[f"style/{name}"] = each
+            total = total + self.options.style_weight * of_style[name] * each
         if self.options.variation_weight:
             parts["variation"] = total_variation(image)
             total = total + self.options.variation_weight * parts["variation"]
         return {"loss": total, **parts}
+
+    def style_parts(self, activations: Mapping[str, Tensor], targets: Targets) -> dict[str, Tensor]:
+        """Compute the style loss of each layer, the mean over styles by their weights, (B,) each."""
+        shares = self.options.style_weights or [1.0] * len(targets.style)
+        found = {}
+        for name in self.layer_weights()[1] if targets.style else ():
+            each = [w * style_loss(activations[name], a[name]) for w, a in zip(shares, targets.style, strict=True) if w]
+            found[name] = torch.stack(each).sum(0) / sum(shares)
+        return found
 
     # ------------------------------------------------------------------ what is shown
 

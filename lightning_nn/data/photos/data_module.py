@@ -52,16 +52,16 @@ class Photos(DataModule):
 
     def prepare(self) -> None:
         """Read the photographs."""
-        contents, styles = _contents(self.content), _styles(self.style)
+        contents, styles = content_files(self.content), style_files(self.style)
         if not (contents or styles):
-            contents, styles = ([_bundled(name)] for name in BUNDLED)
+            contents, styles = ([bundled(name)] for name in BUNDLED)
         limit = PixelLimit(self.max_pixels)
         form = ImageForm(3, 0, 0, "keep")
-        images = [_read(file, form, limit) for file in contents[:1]]
+        images = [read_photograph(file, form, limit) for file in contents[:1]]
         if len(contents) > 1:
             form = ImageForm(3, *images[0].shape[1:])
-            images += [_read(file, form, limit) for file in contents[1:]]
-        read = [_read(file, ImageForm(3, 0, 0, "keep"), limit) for file in styles]
+            images += [read_photograph(file, form, limit) for file in contents[1:]]
+        read = [read_photograph(file, ImageForm(3, 0, 0, "keep"), limit) for file in styles]
         whole = StyleBatch(torch.stack(images) if images else None, tuple(read), torch.arange(max(1, len(images))))
         self.sources = {"train": RepeatedSource(whole, self.steps)}
         self.processor = PhotoProcessor(_names(contents or styles[:1]), _names(styles))
@@ -110,9 +110,13 @@ class RepeatedSource:
         return np.uint64(int.from_bytes(whole.digest(), "little")) ^ np.arange(self.count, dtype=np.uint64)
 
 
-def _read(file: Path, form: ImageForm, limit: PixelLimit) -> Tensor:
-    """Read a photograph, uint8 (3, H, W)."""
-    image = torch.from_numpy(np.ascontiguousarray(read_image(file, form, limit)))
+def read_photograph(file: Path, form: ImageForm, limit: PixelLimit) -> Tensor:
+    """Read a photograph, uint8 (3, H, W).
+
+    Raises:
+        UserError: it can't be read, or is too small.
+    """
+    image = torch.from_numpy(np.array(read_image(file, form, limit), order="C"))
     if min(image.shape[1:]) < SMALLEST:
         raise UserError(
             f"{file}: {image.shape[2]} x {image.shape[1]} pixels; a photograph has at least {SMALLEST} on each side"
@@ -120,7 +124,12 @@ def _read(file: Path, form: ImageForm, limit: PixelLimit) -> Tensor:
     return image
 
 
-def _contents(path: str | None) -> list[Path]:
+def content_files(path: str | None) -> list[Path]:
+    """Find the file, or the pictures below the folder, of --data.content; none if it is not given.
+
+    Raises:
+        UserError: there is nothing.
+    """
     if path is None:
         return []
     found = Path(path).expanduser()
@@ -134,8 +143,12 @@ def _contents(path: str | None) -> list[Path]:
     return files
 
 
-def _styles(paths: str | None) -> list[Path]:
-    """Find the files in a list with commas, unless the whole is the name of one."""
+def style_files(paths: str | None) -> list[Path]:
+    """Find the files of --data.style, a list with commas unless the whole is the name of one; none if it is not given.
+
+    Raises:
+        UserError: one of them does not exist.
+    """
     if paths is None:
         return []
     names = [paths] if Path(paths).expanduser().is_file() else [name.strip() for name in paths.split(",")]
@@ -152,7 +165,7 @@ def _names(files: list[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
-def _bundled(name: str) -> Path:
+def bundled(name: str) -> Path:
     """Return the path of a photograph of scikit-learn."""
     from importlib.resources import files
 

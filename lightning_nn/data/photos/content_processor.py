@@ -1,0 +1,68 @@
+"""Conversion of raw pictures to batches of contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_nn.data.batches import Index, StyleBatch
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.images.reading import PixelLimit, RawImage, read_image
+from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.errors import UserError
+from lightning_nn.layers.resizing import resize, with_longer_side
+
+
+class ContentProcessor:
+    """Processor of raw pictures, which keep their shape; see `ImageProcessor`.
+
+    Args:
+        styles: names of the styles that the model was trained on.
+        longest: pixels to which the longer side of a larger picture is scaled.
+    """
+
+    kind = "content"
+
+    def __init__(self, styles: list[str], longest: int = 1024) -> None:
+        self.styles, self.longest = styles, longest
+        self.images = ImageProcessor([], 3, 0, 0, "keep")
+
+    def encode(self, raw: list[RawImage]) -> StyleBatch:
+        """Encode raw pictures as a batch of contents.
+
+        Raises:
+            UserError: a picture can't be read, or they differ in size.
+        """
+        limit = PixelLimit(self.images.max_pixels)
+        images = [self._fitted(np.array(read_image(each, self.images.form, limit), order="C")) for each in raw]
+        if len(sizes := {tuple(image.shape) for image in images}) > 1:
+            raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
+        return StyleBatch(torch.stack(images))
+
+    def _fitted(self, image: Any) -> torch.Tensor:
+        whole = torch.from_numpy(image)
+        if max(whole.shape[1:]) <= self.longest:
+            return whole
+        size = with_longer_side((whole.shape[1], whole.shape[2]), self.longest)
+        return resize(whole[None].float(), size)[0].round().to(torch.uint8)
+
+    def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, StyleBatch]]:
+        """Yield batches of one picture each, in order."""
+        for i, each in enumerate(raw):
+            yield np.array([i]), self.encode([each])
+
+    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
+        """Find image files; see `ImageProcessor.inputs`."""
+        return self.images.inputs(options)
+
+    def row_labels(self) -> dict[str, list[str]]:
+        """Return no labels: no table of weights has any."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"styles": list(self.styles), "longest": self.longest}
