@@ -29,22 +29,20 @@ def short_program() -> str:
 def overview() -> str:
     """Return the general help: at most 45 lines of 80 columns."""
     name = short_program()
-    models = [f"  {model:<10} {row.line:<42} {row.data}" for model, row in catalog.MODELS.items()]
-    data = [f"  {each:<10} {row.line}" for each, row in catalog.DATA.items()]
-    verbs = [f"  {verb:<10} {line}" for verb, line in VERBS.items()]
+    models = [f"  {model:<14} {row.line:<42} {row.data}" for model, row in catalog.MODELS.items()]
+    data = [f"  {each:<14} {row.line}" for each, row in catalog.DATA.items()]
+    verbs = [f"  {verb:<14} {line}" for verb, line in VERBS.items()]
     return "\n".join(
         [
             *_usage(f"{name} [command] --model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
             "",
-            "Neural networks, from one neuron on, as PyTorch Lightning modules.",
-            "",
-            f"models     {'what it is':<42} default data",
+            f"models         {'what it is':<42} default data",
             *models,
             "",
             "data",
             *data,
             "",
-            "commands   without one: fit, then test the best checkpoint",
+            "commands       without one: fit, then test the best checkpoint",
             *verbs,
             "",
             "options",
@@ -52,8 +50,7 @@ def overview() -> str:
             "  --ckpt_path last|best|FILE   resume a run; test a checkpoint, predict with it",
             "  --finetune imagenet|embedded|FILE  start a new run from weights",
             "  --folder DIR, --name NAME  folder of the run (logs/MODEL/TIME)",
-            "  -c FILE, --print_config, --seed_everything N",
-            "  --import MODULE         your own models and data (catalog.register)",
+            "  -c FILE, --print_config, --seed_everything N, --import MODULE (your own)",
             "",
             "examples",
             f"  {name} --model han",
