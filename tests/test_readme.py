@@ -100,4 +100,12 @@ def small_files(cwd: Path) -> None:
         mask = Image.new("L", (40, 32))
         mask.paste(1, (0, 0, 20, 32))
         mask.save(cwd / f"streets/masks/{number}.png")
-    Image.new("RGB", (50, 40), (90, 120, 200)).save(cwd / "photos/one.jpg")
+    for name, colour in (("one", (90, 120, 200)), ("two", (200, 90, 30))):
+        Image.new("RGB", (50, 40), colour).save(cwd / f"photos/{name}.jpg")
+    colours = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+    lines = ["image,caption"]
+    for number in range(40):
+        name, colour = list(colours.items())[number % 2]
+        Image.new("RGB", (64, 64), colour).save(cwd / f"{number}.png")
+        lines.append(f"{number}.png,a {name} square")
+    (cwd / "described.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
