@@ -48,7 +48,8 @@ class StyleTransfer(PictureTask):
         features: network that tells content and style: embedded, the one that is part of the package; vgg16 or vgg19,
             trained on ImageNet and downloaded; or a file, a checkpoint of a convnet or the weights of a VGG.
         size: longer side of the picture, in pixels.
-        scales: number of sizes, each twice the one before, at which the picture is made in turn; the steps are shared.
+        scales: number of sizes, each twice the one before, at which the picture is made in turn; the finest gets the
+            last 40% of the steps.
         init: first picture: content, style or noise.
         content_weight: alpha, weight of the content; 0: style alone.
         style_weight: beta, weight of the style; 0: content alone.

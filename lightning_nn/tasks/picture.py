@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +15,22 @@ from lightning_nn.layers.in_range import in_range
 from lightning_nn.layers.resizing import resize, with_longer_side
 from lightning_nn.settings import HISTORY, Optimizer
 from lightning_nn.tasks.base import Means
-from lightning_nn.tasks.picture_steps import Step, optimise
+from lightning_nn.tasks.memory import free_memory
+from lightning_nn.tasks.picture_steps import Step, is_image, optimise, renewed, shorten
 from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
 
-LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
 SMALLEST = 16  # pixels of the longer side at the coarsest scale
 EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
 PATIENCE = 10  # steps in which it does not
+COARSE = 0.6  # share of the steps at the scales before the finest, which take a quarter of its time, a sixteenth, ...
+WHOLE = 8  # copies of a picture that any use of it makes
 
 
 class PictureTask(Stylization):
     """A task whose only parameter is the picture, or several at once.
 
-    A step is one evaluation of the loss. The picture is made at several sizes in turn, which share the steps alike; at
-    a new size Adam's moments are enlarged with it, and L-BFGS starts anew.
+    A step is one evaluation of the loss. The picture is made at several sizes in turn. The finest gets the last steps,
+    those before share the first 60% alike. At a new size Adam's moments are enlarged, and L-BFGS starts anew.
 
     Args:
         shape: number of pictures, and height and width of the photograph whose shape they get.
@@ -58,6 +60,8 @@ class PictureTask(Stylization):
         pictures, *sides = shape
         fine_to_coarse = [with_longer_side((sides[0], sides[1]), size / 2**halvings) for halvings in range(scales)]
         self.sizes = fine_to_coarse[::-1]
+        self.pictures = pictures
+        self._refuse_beyond_memory()
         self.picture = nn.Parameter(torch.zeros(pictures, 3, *self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Targets] | None = None
@@ -130,19 +134,7 @@ class PictureTask(Stylization):
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Also shorten a step that is too long."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        self.shorten(optimizer)
-
-    @torch.no_grad()
-    def shorten(self, optimizer: Any) -> None:
-        """Take back a part of a step of L-BFGS that is longer than `LONGEST_STEP`: its curvature holds near by only."""
-        state = optimizer.state.get(self.picture, {})
-        if "d" not in state or (length := state["d"].norm() * state["t"]) <= (
-            longest := LONGEST_STEP * self.picture.numel() ** 0.5
-        ):
-            return
-        shorter = state["t"] * longest / length
-        self.picture.view(-1).add_(state["d"] * (shorter - state["t"]))
-        state["t"] = shorter  # from which the optimizer knows its step
+        shorten(self.picture, optimizer)
 
     @torch.no_grad()
     def _watch(self, loss: Tensor) -> None:
@@ -177,8 +169,8 @@ class PictureTask(Stylization):
             step: number of steps that are done.
             total: number of all steps.
         """
-        scale = min(int(step * len(self.sizes) / max(total, 1)), len(self.sizes) - 1)
-        size = self.sizes[scale]
+        coarser = len(self.sizes) - 1
+        size = self.sizes[min(int(step * coarser / max(COARSE * total, 1)), coarser)]
         if size[0] * size[1] <= self.picture[0, 0].numel():
             return False
         self.picture.data = resize(self.current(), size)
@@ -186,24 +178,11 @@ class PictureTask(Stylization):
         self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
         return True
 
-    @torch.no_grad()
-    def renewed(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """Return the optimizer of an enlarged picture."""
-        if not isinstance(optimizer, torch.optim.LBFGS):
-            size = (self.picture.shape[2], self.picture.shape[3])
-            for state in optimizer.state.values():
-                state.update({name: resize(each, size) for name, each in state.items() if _is_image(each)})
-            return optimizer
-        settings = {name: each for name, each in optimizer.param_groups[0].items() if name != "params"}
-        optimizer = self.optimizer.build([{"params": [self.picture]}])
-        optimizer.param_groups[0].update(settings)
-        return optimizer
-
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Go on to the next scale when its time has come."""
         trainer: Any = self.trainer
         if len(self.sizes) > 1 and self.advance(trainer.global_step, self.optimizer_steps()):
-            trainer.optimizers = [self.renewed(each) for each in trainer.optimizers]
+            trainer.optimizers = [renewed(each, self.picture, self.optimizer) for each in trainer.optimizers]
             for config in trainer.lr_scheduler_configs:
                 config.scheduler.optimizer = trainer.optimizers[0]
 
@@ -219,7 +198,7 @@ class PictureTask(Stylization):
 
     def _resize_as(self, weights: dict[str, Any]) -> None:
         saved = weights.get("picture")
-        if _is_image(saved) and tuple(saved.shape[2:]) in self.sizes:
+        if is_image(saved) and tuple(saved.shape[2:]) in self.sizes:
             self.picture.data = self.picture.new_empty(len(self.picture), 3, *saved.shape[2:])
 
     # ------------------------------------------------------------------ the result
@@ -245,9 +224,20 @@ class PictureTask(Stylization):
         Raises:
             UserError: there is less.
         """
-        vectors = 2 * HISTORY + 8 if self.optimizer.name == "lbfgs" else 8
-        bytes_a_value = self.picture.element_size() * vectors
-        return self.require_memory(self.need(len(self.picture), self.sizes[-1], bytes_a_value), self.sizes[-1])
+        vectors = 2 * HISTORY + WHOLE if self.optimizer.name == "lbfgs" else WHOLE
+        bytes_a_value = self.dtype.itemsize * vectors
+        return self.require_memory(self.need(self.pictures, self.sizes[-1], bytes_a_value), self.sizes[-1])
+
+    def _refuse_beyond_memory(self) -> None:
+        """Refuse a size, before anything is allocated, of which not even a few copies fit.
+
+        Raises:
+            UserError: the message has the largest size at which a step fits.
+        """
+        free = free_memory(torch.device("cpu"))
+        copies = WHOLE * 3 * self.pictures * self.sizes[-1][0] * self.sizes[-1][1] * self.dtype.itemsize
+        if free is not None and copies > free:
+            self.memory()
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers, and the memory that the run takes."""
@@ -292,7 +282,3 @@ def floats(image: Tensor | None, like: Tensor) -> Tensor:
     """Return images, which must be there, on the device and in the precision of others."""
     assert image is not None
     return image.to(like)
-
-
-def _is_image(value: Any) -> TypeGuard[Tensor]:
-    return isinstance(value, Tensor) and value.dim() == 4

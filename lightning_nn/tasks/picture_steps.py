@@ -1,17 +1,20 @@
-"""Steps of a picture's optimisation without a Trainer, for research code."""
+"""Steps of a picture's optimisation: what its optimizer needs, and the loop without a Trainer for research code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
+from lightning_nn.layers.resizing import resize
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
+
+LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
 
 
 class Step(NamedTuple):
@@ -48,14 +51,6 @@ class Optimised(Protocol):
         """Go on to the next scale when its time has come, and return whether it did."""
         ...
 
-    def renewed(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        """Return the optimizer of the next scale."""
-        ...
-
-    def shorten(self, optimizer: torch.optim.Optimizer) -> None:
-        """Take back a part of a step that is too long."""
-        ...
-
     def result(self) -> Tensor:
         """Return the picture, (1, 3, H, W)."""
         ...
@@ -87,7 +82,45 @@ def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
 
     for step in range(total):
         if model.advance(step, total):
-            optimizer = model.renewed(optimizer)
+            optimizer = renewed(optimizer, model.picture, model.optimizer)
         optimizer.step(closure)
-        model.shorten(optimizer)
+        shorten(model.picture, optimizer)
         yield Step(step + 1, total, losses[-1], model.result()[0])
+
+
+@torch.no_grad()
+def shorten(picture: nn.Parameter, optimizer: Any) -> None:
+    """Take back a part of a step of L-BFGS that is longer than `LONGEST_STEP`: its curvature holds near by only."""
+    state = optimizer.state.get(picture, {})
+    if "d" not in state or (length := state["d"].norm() * state["t"]) <= (
+        longest := LONGEST_STEP * picture.numel() ** 0.5
+    ):
+        return
+    shorter = state["t"] * longest / length
+    picture.view(-1).add_(state["d"] * (shorter - state["t"]))
+    state["t"] = shorter  # from which the optimizer knows its step
+
+
+@torch.no_grad()
+def renewed(optimizer: torch.optim.Optimizer, picture: nn.Parameter, settings: Optimizer) -> torch.optim.Optimizer:
+    """Return the optimizer of an enlarged picture.
+
+    Args:
+        optimizer: that of the smaller one.
+        picture: the enlarged one.
+        settings: kind of optimizer.
+    """
+    if not isinstance(optimizer, torch.optim.LBFGS):
+        size = (picture.shape[2], picture.shape[3])
+        for state in optimizer.state.values():
+            state.update({name: resize(each, size) for name, each in state.items() if is_image(each)})
+        return optimizer
+    values = {name: each for name, each in optimizer.param_groups[0].items() if name != "params"}
+    optimizer = settings.build([{"params": [picture]}])
+    optimizer.param_groups[0].update(values)
+    return optimizer
+
+
+def is_image(value: Any) -> TypeGuard[Tensor]:
+    """Return whether a value is a tensor (B, C, H, W)."""
+    return isinstance(value, Tensor) and value.dim() == 4

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lightning_nn import Optimizer, Photos, StyleTransfer
@@ -12,6 +13,7 @@ from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.memory import require_memory
 from tests.cases import CASES
+from tests.commands import command
 from tests.contract import differing, trainer
 from tests.test_contract import SaveAt
 
@@ -40,13 +42,13 @@ def fit(
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-@pytest.mark.parametrize("step", [3, 9])
+@pytest.mark.parametrize("step", [3, 11])
 def test_a_run_resumed_at_any_scale_ends_with_the_same_bits(tmp_path: Path, optimizer: str, step: int) -> None:
     middle = tmp_path / "middle.ckpt"
     whole = fit(tmp_path, callbacks=[SaveAt(step, middle)], optimizer=optimizer, scales=2)
     resumed = fit(tmp_path, resume=middle, optimizer=optimizer, scales=2)
     assert whole.picture.shape == (1, 3, 24, 32)
-    assert torch.load(middle, weights_only=True)["state_dict"]["picture"].shape[3] == (16 if step < 8 else 32)
+    assert torch.load(middle, weights_only=True)["state_dict"]["picture"].shape[3] == (16 if step < 9 else 32)
     assert not differing(whole.state_dict(), resumed.state_dict())
 
 
@@ -161,6 +163,20 @@ def test_too_large_a_picture_is_refused_with_the_largest_size() -> None:
         require_memory(10**15, 4096, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("size", [100_000, 10**9])
+@pytest.mark.parametrize("arguments", [{}, {"scales": 3}, {"colours": "luminance"}])
+def test_a_size_far_beyond_memory_is_refused_before_anything_is_allocated(size: int, arguments: Any) -> None:
+    with pytest.raises(UserError, match=rf"GB at {size} pixels, .* are free; the largest size .* --model.size \d+$"):
+        StyleTransfer(427, 640, size=size, **arguments)
+
+
+@pytest.mark.parametrize(("scales", "begins"), [(1, []), (2, [6]), (3, [3, 6]), (4, [2, 4, 6])])
+def test_scales_share_the_steps(scales: int, begins: list[int]) -> None:
+    steps = StyleTransfer.stylize(CONTENT, STYLE, steps=10, size=128, scales=scales)
+    widths = [step.image.shape[2] for step in steps]
+    assert [i for i in range(1, 10) if widths[i] > widths[i - 1]] == begins and widths[-1] == 128
+
+
 def test_memory_grows_with_the_picture_and_is_said_before_the_start() -> None:
     model = StyleTransfer(24, 32, size=64)
     small, large = (model.need(1, size) for size in ((48, 64), (96, 128)))
@@ -200,3 +216,15 @@ def test_photos_by_default_are_two_of_scikit_learn() -> None:
     data.prepare_once()
     assert data.describe() == {"pictures": 1, "height": 427, "width": 640}
     assert data.processor.state_dict() == {"names": ["china.jpg"], "styles": ["flower.jpg"]}
+
+
+def test_predict_names_out_and_a_size_beyond_memory_is_one_line(tmp_path: Path) -> None:
+    CASES["style_transfer"].data(tmp_path)
+    photographs = ("--data.content", "content.png", "--data.style", "style.png")
+    short = ("--model", "style_transfer", *photographs, "--trainer.max_steps", "2", "--trainer.max_epochs", "-1")
+    command(*short, "--model.size", "100000", cwd=tmp_path).refused("the largest size that fits is --model.size")
+    command(*short, "--model.size", "16", cwd=tmp_path).ok()
+    command("predict", "--model", "style_transfer", cwd=tmp_path).refused("--out picture.png")
+    command("predict", "--model", "style_transfer", "--out", "picture.png", cwd=tmp_path).ok()
+    with Image.open(tmp_path / "picture.png") as image:
+        assert max(image.size) == 16
