@@ -28,6 +28,7 @@ from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.stylization import Stylization
 from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.attention import page, terminal
 
@@ -67,6 +68,11 @@ def predict(request: Request) -> int:
     if options.out:
         _check_out(options.out, options.file)
     form = choose_form(options.out, options.format)
+    if isinstance(model, Stylization) and not options.out and form != "html":
+        raise UserError(
+            f"{name} makes pictures: name a file, --out picture.png for one, or --out pictures.csv for several, "
+            "which go into a folder beside it"
+        )
     if options.explain:
         explained = list(itertools.islice(records, CHUNK))
         if next(records, None) is not None:
