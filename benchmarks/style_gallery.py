@@ -1,6 +1,6 @@
-"""The four small pictures of style transfer in docs/: scikit-learn's photographs and textures made here, nothing else.
+"""The four small pictures of style transfer in docs/gallery/: scikit-learn's photographs and textures made here.
 
-    python benchmarks/style_gallery.py --out docs [--features PATH]
+    python benchmarks/style_gallery.py --out docs/gallery [--features PATH]
 
 Each is a strip: content, style, result. Without PATH the features are those of the network of the package.
 """
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from report import at_least, parser, run_main
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from lightning_nn import Photos, StyleTransfer
@@ -70,10 +71,9 @@ def tiles(side: int = 400) -> Tensor:
     points, colours = random.uniform(0, side, (500, 2)), random.integers(0, 5, 500)
     palette = np.array([[196, 60, 40], [235, 150, 50], [245, 220, 160], [60, 120, 110], [40, 50, 80]])
     y, x = np.mgrid[:side, :side]
-    distance = np.hypot(y[..., None] - points[:, 0], x[..., None] - points[:, 1])
-    two = np.partition(distance, 1, axis=2)[..., :2]
-    shade = np.clip((two[..., 1] - two[..., 0]) / 3, 0.1, 1)
-    return _tensor(palette[colours[distance.argmin(2)]] * shade[..., None])
+    distance, nearest = KDTree(points).query(np.stack([y, x], 2), k=2)
+    shade = np.clip((distance[..., 1] - distance[..., 0]) / 3, 0.1, 1)
+    return _tensor(palette[colours[nearest[..., 0]]] * shade[..., None])
 
 
 def _tensor(image: np.ndarray) -> Tensor:

@@ -15,11 +15,12 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from lightning_nn import HAN, TextBatch
+from lightning_nn import HAN, StyleTransfer, TextBatch
 from lightning_nn.data.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
@@ -36,13 +37,15 @@ NAMES = [
     "scale",
     "speed",
     "startup",
+    "style",
+    "style_gallery",
 ]
 
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[dict[str, ModuleType]]:
     """The scripts as modules, beside each other as when they are run."""
-    names = ["report", "ways", "clock", *NAMES]
+    names = ["report", "ways", "clock", "plain_style", *NAMES]
     path = list(sys.path)
     sys.path.insert(0, str(FOLDER))
     yield {name: importlib.import_module(name) for name in names}
@@ -418,3 +421,74 @@ def test_caption_truth_reads_the_table_of_a_test(scripts: dict[str, ModuleType],
     house = SceneObject("house", "red", 0.62, 0.2, 0.9)
     scenes = [[house], [house._replace(colour="blue")], [house, house], [house]]
     assert script.best_constant(scenes, [caption for _, caption in captions], "en") == 0.5
+
+
+# ---------------------------------------------------------------------- style
+
+
+@pytest.fixture(scope="module")
+def small_vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a VGG with few channels, up to relu3_2."""
+    torch.manual_seed(0)
+    weights, channels = {}, 3
+    for place, width in ((0, 4), (2, 4), (5, 6), (7, 6), (10, 8), (12, 8)):
+        weights[f"features.{place}.weight"] = torch.randn(width, channels, 3, 3) / (3 * channels**0.5)
+        weights[f"features.{place}.bias"] = torch.zeros(width)
+        channels = width
+    file = tmp_path_factory.mktemp("weights") / "vgg.pt"
+    torch.save(weights, file)
+    return file
+
+
+def style_figures(script: ModuleType, folder: Path, *argv: str) -> dict[str, float]:
+    """Figures that a measurement of style transfer writes."""
+    script.main([*argv, "--json", str(folder / "out.json")])
+    figures: dict[str, float] = json.loads((folder / "out.json").read_text(encoding="utf-8"))["figures"]
+    return figures
+
+
+def test_style_and_the_plain_script_have_the_same_loss_and_picture(
+    scripts: dict[str, ModuleType], small_vgg: Path, tmp_path: Path
+) -> None:
+    argv = ["evaluation", "--features", str(small_vgg), "--size", "32", "--evaluations", "5"]
+    figures = style_figures(scripts["style"], tmp_path, *argv)
+    assert figures["loss_ratio"] < 1.01 and figures["below_start"] > 1 and figures["time_ratio"] > 0, figures
+    content, style = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
+    script = scripts["plain_style"].PlainStyle(torch.load(small_vgg), content[None], style, 32, 0.5)
+    step = next(StyleTransfer.stylize(content, style, features=str(small_vgg), size=32, content_weight=0.5))
+    assert step.loss == pytest.approx(float(script.loss(script.content)), rel=1e-4)
+
+
+def test_style_times_scales_to_the_same_loss(scripts: dict[str, ModuleType], small_vgg: Path, tmp_path: Path) -> None:
+    argv = ["pyramid", "--features", str(small_vgg), "--size", "32", "--evaluations", "6"]
+    figures = style_figures(scripts["style"], tmp_path, *argv)
+    assert figures.keys() == {"time_ratio", "loss_ratio"} and min(figures.values()) > 0, figures
+
+
+def test_style_measures_the_memory_of_each_side(
+    scripts: dict[str, ModuleType], small_vgg: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for side in ("ours", "plain"):
+        argv = ["one", "--side", side, "--features", str(small_vgg), "--size", "32", "--evaluations", "2"]
+        scripts["style"].main(argv)
+        assert float(capsys.readouterr().out.splitlines()[-1]) >= 0
+
+
+def test_style_measures_what_content_or_style_alone_reproduce(
+    scripts: dict[str, ModuleType], small_vgg: Path, tmp_path: Path
+) -> None:
+    argv = ["alone", "--features", str(small_vgg), "--size", "64", "--evaluations", "4"]
+    figures = style_figures(scripts["style"], tmp_path, *argv)
+    assert figures.keys() == {"similarity", "relu1_1", "relu2_1", "relu3_1"}, figures
+
+
+def test_style_gallery_writes_four_small_pictures(
+    scripts: dict[str, ModuleType], small_vgg: Path, tmp_path: Path
+) -> None:
+    argv = ["--out", str(tmp_path), "--features", str(small_vgg), "--size", "64", "--evaluations", "10"]
+    scripts["style_gallery"].main(argv)
+    pictures = sorted(tmp_path.glob("style-*.jpg"))
+    assert len(pictures) == 4 and sum(file.stat().st_size for file in pictures) < 100_000
+    for file in pictures:
+        with Image.open(file) as image:
+            assert image.width == pytest.approx(3 * 64, abs=60) and image.height in (43, 64), (file, image.size)
