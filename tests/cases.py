@@ -384,7 +384,7 @@ CASES = {
         learned=has_style,
         wrong=WRONG_CONTENTS,
         perfect={},
-        arguments={"first_channels": 4, "blocks": 1, "content_weight": 0.0},
+        arguments={"first_channels": 8, "blocks": 1, "content_weight": 0.0},
         truth=("style", "picture"),
         skips={
             "test_two_processes_measure_as_one": "there is no test split",

@@ -54,7 +54,7 @@ class Pictures(DataModule):
         style: str | None = None,
         size: int = 96,
         longest: int = 1024,
-        batch_size: BatchSize = 4,
+        batch_size: BatchSize = 2,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         super().__init__(batch_size)
