@@ -1,7 +1,7 @@
 """Captions of scenes, written by a grammar in English and Chinese, and the truth of any caption of that grammar.
 
-A caption names the most visible object and, where there are more, a second one, each with place, size, colour and kind.
-The second is one that stands alone at its place, if there is such a one, so that its place tells which is meant. Every
+A caption names the most visible object and, where there are more, a second one, from left to right, each with place,
+size, colour and kind. The second is one that stands alone at its place, if there is such a one: place tells it. Every
 such claim can be checked against the layout: a caption is wholly true if all its claims hold, each of a different
 object, and if it names at least two objects, or all where there are fewer.
 """
@@ -95,10 +95,10 @@ def describe(objects: Sequence[SceneObject], draws: Floats, language: Language) 
 
 
 def _named(objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Choose the objects of a caption: the first, and the first of the others that is alone at its place."""
+    """Choose the first object and the first other one that is alone at its place, in their order from the left."""
     places = [_place(each) for each in objects]
     others = sorted(objects[1:], key=lambda each: places.count(_place(each)) > 1)
-    return [objects[0], *others][:_NAMED]
+    return sorted([objects[0], *others][:_NAMED], key=lambda each: each.x)
 
 
 def _place(each: SceneObject) -> int:

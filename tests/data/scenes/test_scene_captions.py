@@ -18,14 +18,14 @@ CAR = SceneObject("car", "blue", 0.44, 0.8, 0.8)
 TREE = SceneObject("tree", "green", 0.47, 0.5, 0.7)
 PAIR = [HOUSE, CAR]
 EN = [
-    "in the middle a large blue balloon and on the left a small orange mushroom",
-    "in the middle a big blue balloon and on the left a small orange mushroom",
-    "in the middle a big blue balloon and on the left a small orange mushroom",
+    "on the left a small orange mushroom and in the middle a large blue balloon",
+    "on the left a little orange mushroom and in the middle a large blue balloon",
+    "on the left a little orange mushroom and in the middle a large blue balloon",
 ]
 ZH = [
-    "中间有一只蓝色的大热气球左边有一朵橙色的小蘑菇",
-    "中间有一只蓝色的大热气球左边有一朵橙色的小蘑菇",
-    "中间是一只蓝色的大热气球左边是一朵橙色的小蘑菇",
+    "左边有一朵橙色的小蘑菇中间有一只蓝色的大热气球",
+    "左边有一朵橙色的小蘑菇中间有一只蓝色的大热气球",
+    "左边是一朵橙色的小蘑菇中间是一只蓝色的大热气球",
 ]
 
 
@@ -181,15 +181,15 @@ def test_an_object_between_two_places_is_at_either(x: float, true: str) -> None:
     assert [p for p, text in places.items() if truth(f"{text} a large red house", objects, "en")] == true.split()
 
 
-def test_the_grammar_names_the_most_visible_first() -> None:
+def test_the_grammar_names_two_from_the_left() -> None:
     first, second = describe([CAR, HOUSE, TREE], np.array([[0.0] * DRAWS, [0.99] * DRAWS]), "en")
-    assert first == "on the right a small blue car and on the left a large red house"
-    assert second == "on the right a little blue car and on the left a big red house"
+    assert first == "on the left a large red house and on the right a small blue car"
+    assert second == "on the left a big red house and on the right a little blue car"
     assert describe([TREE], np.zeros((1, DRAWS)), "zh") == ["中间 有 一棵 绿色 的 小 树"]
     assert describe([TREE], np.full((1, DRAWS), 0.99), "zh") == ["中间 是 一棵 绿色 的 小 树"]
 
 
 def test_the_grammar_names_one_that_is_alone_at_its_place() -> None:
-    beside = CAR._replace(x=0.9)
-    assert describe([TREE, CAR, beside, HOUSE], np.zeros((1, DRAWS)), "en")[0].endswith("on the left a large red house")
-    assert describe([TREE, CAR, beside], np.zeros((1, DRAWS)), "en")[0].endswith("on the right a small blue car")
+    beside, zeros = CAR._replace(x=0.9), np.zeros((1, DRAWS))
+    assert describe([TREE, CAR, beside, HOUSE], zeros, "en")[0].startswith("on the left a large red house and")
+    assert describe([TREE, CAR, beside], zeros, "en")[0].endswith("and on the right a small blue car")
