@@ -1,6 +1,8 @@
-"""Encoders of pictures: convolutional networks up to their last maps, which are averaged over a coarse grid.
+"""Encoders of pictures: convolutional networks up to their last maps, which are pooled over a coarse grid.
 
-One cell is the usual pooled feature, which tells what is there; several cells also tell where.
+The maps of a classic network are averaged in each cell, those of a list of layers keep their largest value, which a
+small object does not lose among its surroundings. One cell is the usual pooled feature, which tells what is there;
+several cells also tell where.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 EncoderNetwork = Literal["convnet", Network]
 SMALL = ["conv 32 3 stride=2 padding=1", "batch_norm", "relu"]
 SMALL += ["conv 64 3 stride=2 padding=1", "batch_norm", "relu", "conv 64 3 padding=1", "batch_norm", "relu"]
-SMALL += ["conv 128 3 stride=2 padding=1", "batch_norm", "relu", "conv 128 3 padding=1", "batch_norm", "relu"]
+SMALL += ["conv 96 3 stride=2 padding=1", "batch_norm", "relu", "conv 96 3 padding=1", "batch_norm", "relu"]
+SMALL += ["conv 128 3 padding=1", "batch_norm", "relu", "conv 128 3 padding=1", "batch_norm", "relu"]
 _HEAD = ("avgpool", "classifier", "fc")  # torchvision's names of what follows the last maps
 
 
@@ -45,7 +48,7 @@ class Encoder(nn.Module):
         shape: of an image, (C, H, W).
         network: "convnet" for a list of layers, or a network of `models.backbone`.
         layers: the list, as in `models.convnet`; global pooling at its end is left out.
-        grid: rows and columns of the cells in which the last maps are averaged; fewer for smaller maps.
+        grid: rows and columns of the cells in which the last maps are pooled; fewer for smaller maps.
 
     Attributes:
         features: number of features, F.
@@ -79,7 +82,7 @@ class Encoder(nn.Module):
         if len(maps) != 3:
             raise UserError(f"layers end in {maps[0]} values, not in maps: leave out what follows the last maps")
         cells = (min(grid, maps[1]), min(grid, maps[2]))
-        self.pool = nn.AdaptiveAvgPool2d(cells)
+        self.pool = nn.AdaptiveMaxPool2d(cells) if network == "convnet" else nn.AdaptiveAvgPool2d(cells)
         self.features = maps[0] * cells[0] * cells[1]
         last = [name for name in with_weights if sizes[name][1:] == maps[1:]]
         self.layers, self.last_stage = with_weights, last[0]

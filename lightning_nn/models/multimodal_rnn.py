@@ -100,7 +100,7 @@ class MultimodalRNN(Captioner):
         encoder: convnet, a list of layers, or alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50,
             squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
         layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
-        grid: rows and columns of cells in which the last maps are averaged: 1 tells what there is, 4 also where.
+        grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
         embedding_size: width of the first layer of a word.
         hidden_size: width of the second one and of the recurrent layer.
         multimodal_size: width of the multimodal layer.

@@ -13,19 +13,24 @@ once: "feeding the image at each time step as an extra input yields inferior res
 
 Departures: gates have biases, the forget gates open at the start; a picture is encoded once for all of its captions;
 its features may keep a coarse grid of places and are normalised over the batch, so that pictures tell apart from the
-first step; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014).
+first step; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014). A picture's vector may
+get a loss of its own in training (`guidance`): each word of a caption predicted from x_{-1} and its position alone. An
+encoder trained from scratch learns slowly through the LSTM; this gradient is direct.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lightning_nn.errors import UserError
 from lightning_nn.layers.batch_norm import BatchNorm
+from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
 from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.decoder import Decoder
+from lightning_nn.tasks.decoder import Decoder, Rows
 from lightning_nn.tasks.fine_tuning import Trainable
 
 FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered
@@ -62,15 +67,22 @@ class LSTMDecoder(Decoder):
             raise UserError(
                 f"tied needs embedding_size and hidden_size to be equal; they are {embedding_size} and {hidden_size}"
             )
-        self.picture = nn.Sequential(BatchNorm(features), nn.Linear(features, embedding_size))
+        self.picture = nn.Sequential(
+            BatchNorm(features), nn.Linear(features, embedding_size), BatchNorm(embedding_size)
+        )
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)  # W_e
         self.lstm = FlatRNN(embedding_size, hidden_size, "lstm", "forward", layers, dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
-        for name, bias in self.lstm.rnn.named_parameters():
+        for name, parameter in self.lstm.rnn.named_parameters():
             if name.startswith("bias_ih"):  # gates lie in the order i, f, g, o
-                nn.init.constant_(bias[hidden_size : 2 * hidden_size], FORGET)
+                nn.init.constant_(parameter[hidden_size : 2 * hidden_size], FORGET)
+            elif name.startswith("weight_ih"):
+                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
+            elif name.startswith("weight_hh"):
+                for gate in parameter.chunk(4):
+                    nn.init.orthogonal_(gate)
         if tied:
             self.output.weight = self.embedding.weight
 
@@ -103,12 +115,14 @@ class ShowAndTell(Captioner):
         encoder: convnet, a list of layers, or alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50,
             squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
         layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
-        grid: rows and columns of cells in which the last maps are averaged: 1 tells what there is, 4 also where.
+        grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
         embedding_size: width of a word's vector, E.
         hidden_size: width of the LSTM, H.
         lstm_layers: LSTMs, each over the outputs of the one below.
         dropout: probability of dropping a value before and after the LSTM, 0 to 1.
         tied: use the table of words also as the matrix of the output; needs equal widths.
+        guidance: weight of a second loss in training, of each word predicted from the picture and its position alone;
+            0 for none. For captions with a fixed order.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
@@ -143,6 +157,7 @@ class ShowAndTell(Captioner):
         lstm_layers: int = 1,
         dropout: float = 0.3,
         tied: bool = False,
+        guidance: float = 0.0,
         label_smoothing: float = 0.0,
         scheduled_sampling: float = 0.0,
         trainable: Trainable = "all",
@@ -171,4 +186,19 @@ class ShowAndTell(Captioner):
         self.decoder = LSTMDecoder(
             self.encoder.features, vocabulary_size, embedding_size, hidden_size, lstm_layers, dropout, tied
         )
+        if guidance < 0:
+            raise UserError(f"guidance is {guidance}; it must be 0 or above")
+        self.guidance = guidance
+        self.guide = nn.Linear(embedding_size, longest * vocabulary_size) if guidance else None
         self.plan_training()
+
+    def picture_loss(self, features: Tensor, rows: Rows) -> Tensor | None:
+        """Sum the losses of words predicted from the picture and their position alone; see `Captioning`."""
+        if self.guide is None:
+            return None
+        logits = self.guide(self.decoder.picture(features)).unflatten(1, (self.longest, self.vocabulary_size))
+        position = torch.arange(len(rows.targets), device=features.device)
+        position -= segment_starts(rows.lengths)[segment_ids(rows.lengths, len(position))]
+        image = rows.image_index[segment_ids(rows.lengths, len(position))]
+        guess = logits[image, position.clamp(max=self.longest - 1)]  # (W, V)
+        return self.guidance * F.cross_entropy(at_least_float32(guess), rows.targets, reduction="sum")

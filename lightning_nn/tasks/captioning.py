@@ -150,10 +150,17 @@ class Captioning(Task):
 
     def training_means(self, batch: CaptionBatch) -> Means:
         """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
-        logits, targets = self(batch), self.rows(batch).targets
+        features, rows = self.features(batch.image), self.rows(batch)
+        logits, targets = self(batch._replace(image=features)), rows.targets
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
+        if (more := self.picture_loss(features, rows)) is not None:
+            loss = loss + more
         correct = (logits.detach().argmax(1) == targets).sum()
         return Means({"loss": loss, "acc": correct}, len(targets))
+
+    def picture_loss(self, features: Tensor, rows: Rows) -> Tensor | None:
+        """Compute a further loss of training, from the features (B, F) of a batch; None: there is none."""
+        return None
 
     # ------------------------------------------------------------------ writing
 

@@ -119,6 +119,21 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
     torch.testing.assert_close(means.sums["loss"] / means.weight, expected)
 
 
+def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position() -> None:
+    model, data = small("show_and_tell", guidance=0.5, longest=2)
+    batch = one_batch(data)
+    rows, features = model.rows(batch), model.features(batch.image)
+    guesses = model.guide(model.decoder.picture(features)).unflatten(1, (2, -1))
+    position = torch.cat([torch.arange(length).clamp(max=1) for length in rows.lengths.tolist()])
+    guess = guesses[rows.image_index.repeat_interleave(rows.lengths), position]
+    more = 0.5 * F.cross_entropy(guess, rows.targets, reduction="sum")
+    torch.testing.assert_close(model.picture_loss(features, rows), more)
+    plain = F.cross_entropy(model(batch), rows.targets, reduction="sum")
+    torch.testing.assert_close(model.training_means(batch).sums["loss"], plain + more)
+    with pytest.raises(UserError, match="guidance is -1"):
+        small("show_and_tell", guidance=-1.0)
+
+
 def test_scheduled_sampling_replaces_words_but_never_the_start(tmp_path: Path) -> None:
     model, data = small("show_and_tell", scheduled_sampling=1.0)
     batch = one_batch(data)

@@ -1,6 +1,7 @@
 """Captions of scenes, written by a grammar in English and Chinese, and the truth of any caption of that grammar.
 
-A caption names the one or two most visible objects, the larger first, each with kind, colour, size and place. Every
+A caption names the most visible object and, where there are more, a second one, from left to right, each with place,
+size, colour and kind. The second is one that stands alone at its place, if there is such a one: place tells it. Every
 such claim can be checked against the layout: a caption is wholly true if all its claims hold, each of a different
 object, and if it names at least two objects, or all where there are fewer.
 """
@@ -17,7 +18,7 @@ from lightning_nn.data.captions.processor import Language
 from lightning_nn.data.scenes.layout import COLOURS, KINDS, Floats, SceneObject
 
 CAPTIONS = 3  # of each scene
-DRAWS = 5  # random numbers that a caption needs
+DRAWS = 3  # random numbers that a caption needs
 _NAMED = 2  # objects in a caption, unless there are fewer
 
 _LARGE = 0.5  # square root of the area from which an object is large: between those of large and of small ones
@@ -26,12 +27,11 @@ _MARGIN = 0.06  # by which places overlap: an object near the border of two may 
 
 
 class Grammar(NamedTuple):
-    """Captions of a language: an opening, and phrases with joints between them.
+    """Captions of a language: phrases with a joint between them.
 
     Attributes:
-        openings: before the first phrase.
         phrases: patterns of an object with its measure word, size, colour, kind and place.
-        joints: between two phrases.
+        joint: between two phrases.
         kinds: measure word and noun of each kind.
         colours: word of each colour.
         sizes: words for large and for small.
@@ -39,9 +39,8 @@ class Grammar(NamedTuple):
         space: between words where they are written.
     """
 
-    openings: tuple[str, ...]
     phrases: tuple[str, ...]
-    joints: tuple[str, ...]
+    joint: str
     kinds: Mapping[str, tuple[str, str]]
     colours: Mapping[str, str]
     sizes: Mapping[bool, tuple[str, ...]]
@@ -51,9 +50,8 @@ class Grammar(NamedTuple):
 
 GRAMMARS: Mapping[Language, Grammar] = {
     "en": Grammar(
-        openings=("", "there is "),
-        phrases=("{measure} {size} {colour} {kind} {place}",),
-        joints=(" and ", " with "),
+        phrases=("{place} {measure} {size} {colour} {kind}",),
+        joint=" and ",
         kinds={kind: ("a", kind) for kind in KINDS},
         colours={colour: colour for colour in COLOURS},
         sizes={True: ("large", "big"), False: ("small", "little")},
@@ -61,9 +59,8 @@ GRAMMARS: Mapping[Language, Grammar] = {
         space=" ",
     ),
     "zh": Grammar(
-        openings=("", "图 上 "),
-        phrases=("{place} 有 {measure} {colour} 的 {size} {kind}", "{measure} {colour} 的 {size} {kind} 在 {place}"),
-        joints=(" ",),
+        phrases=("{place} 有 {measure} {colour} 的 {size} {kind}", "{place} 是 {measure} {colour} 的 {size} {kind}"),
+        joint=" ",
         kinds={
             "house": ("一座", "房子"),
             "tree": ("一棵", "树"),
@@ -88,13 +85,24 @@ def describe(objects: Sequence[SceneObject], draws: Floats, language: Language) 
         draws: (captions, DRAWS), random numbers in [0, 1).
         language: "en" or "zh".
     """
-    grammar = GRAMMARS[language]
+    grammar, named = GRAMMARS[language], _named(objects)
     captions = []
-    for opening, phrase, joint, *sizes in draws.tolist():
+    for phrase, *sizes in draws.tolist():
         pattern = _choose(grammar.phrases, phrase)
-        phrases = [_phrase(grammar, pattern, each, size) for each, size in zip(objects[:_NAMED], sizes, strict=False)]
-        captions.append(_choose(grammar.openings, opening) + _choose(grammar.joints, joint).join(phrases))
+        phrases = [_phrase(grammar, pattern, each, size) for each, size in zip(named, sizes, strict=False)]
+        captions.append(grammar.joint.join(phrases))
     return captions
+
+
+def _named(objects: Sequence[SceneObject]) -> list[SceneObject]:
+    """Choose the first object and the first other one that is alone at its place, in their order from the left."""
+    places = [_place(each) for each in objects]
+    others = sorted(objects[1:], key=lambda each: places.count(_place(each)) > 1)
+    return sorted([objects[0], *others][:_NAMED], key=lambda each: each.x)
+
+
+def _place(each: SceneObject) -> int:
+    return int(3 * each.x)
 
 
 def _phrase(grammar: Grammar, pattern: str, each: SceneObject, draw: float) -> str:
@@ -104,7 +112,7 @@ def _phrase(grammar: Grammar, pattern: str, each: SceneObject, draw: float) -> s
         kind=kind,
         colour=grammar.colours[each.colour],
         size=_choose(grammar.sizes[is_large(each)], draw),
-        place=grammar.places[int(3 * each.x)],
+        place=grammar.places[_place(each)],
     )
 
 
@@ -168,8 +176,5 @@ def _parser(language: Language) -> tuple[Grammar, re.Pattern[str], re.Pattern[st
         phrases.append(pattern.format(**groups) if grammar.space else pattern.replace(" ", "").format(**groups))
     phrase = f"(?:{'|'.join(phrases)})"
     plain = re.sub(r"\?P<\w+>", "?:", phrase)
-    joint, opening = (
-        "|".join(choice if grammar.space else choice.replace(" ", "") for choice in some)
-        for some in (grammar.joints, grammar.openings)
-    )
-    return grammar, re.compile(f"(?:{opening}){plain}(?:(?:{joint}){plain})*"), re.compile(phrase)
+    joint = grammar.joint if grammar.space else grammar.joint.replace(" ", "")
+    return grammar, re.compile(f"{plain}(?:{joint}{plain})*"), re.compile(phrase)

@@ -37,8 +37,8 @@ class Scenes(LabeledImages, CaptionedModule):
 
     A model of images gets the kind of the largest object, which has at least 1.25 times the visible pixels of any other
     one; a model of masks gets the class of each pixel: sky, ground, or the kind of the object there; a model of
-    captions gets three sentences that name the two most visible objects with kind, colour, size and place. Colours tell
-    little: each kind, sky and ground come in all of them.
+    captions gets three sentences that name the most visible object and another one with place, size, colour and kind.
+    Colours tell little: each kind, sky and ground come in all of them.
 
     Args:
         train_size: pictures in the training split.

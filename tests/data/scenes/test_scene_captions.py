@@ -18,14 +18,14 @@ CAR = SceneObject("car", "blue", 0.44, 0.8, 0.8)
 TREE = SceneObject("tree", "green", 0.47, 0.5, 0.7)
 PAIR = [HOUSE, CAR]
 EN = [
-    "a large blue balloon in the middle and a little orange mushroom on the left",
-    "a large blue balloon in the middle with a small orange mushroom on the left",
-    "there is a big blue balloon in the middle and a little orange mushroom on the left",
+    "on the left a small orange mushroom and in the middle a large blue balloon",
+    "on the left a little orange mushroom and in the middle a large blue balloon",
+    "on the left a little orange mushroom and in the middle a large blue balloon",
 ]
 ZH = [
-    "中间有一只蓝色的大热气球左边有一朵橙色的小蘑菇",
-    "一只蓝色的大热气球在中间一朵橙色的小蘑菇在左边",
-    "图上一只蓝色的大热气球在中间一朵橙色的小蘑菇在左边",
+    "左边有一朵橙色的小蘑菇中间有一只蓝色的大热气球",
+    "左边有一朵橙色的小蘑菇中间有一只蓝色的大热气球",
+    "左边是一朵橙色的小蘑菇中间是一只蓝色的大热气球",
 ]
 
 
@@ -99,7 +99,7 @@ def test_a_batch_holds_all_captions_of_its_pictures() -> None:
 def test_all_words_of_the_splits_are_in_the_vocabulary_of_train() -> None:
     data = captioned()
     assert isinstance(data.processor, CaptionProcessor) and data.processor.others == []
-    assert words_of(data)[:4] == ["<unknown>", "<start>", "<end>", "a"]
+    assert words_of(data)[:5] == ["<unknown>", "<start>", "<end>", "a", "the"]
     assert data.digest(["train"]) != captioned("zh").digest(["train"])
 
 
@@ -125,35 +125,35 @@ def test_mirrored_pictures_would_make_captions_false() -> None:
 
 TRUE = {
     "en": [
-        "a large red house on the left and a small blue car on the right",
-        "there is a little blue car on the right with a big red house on the left",
-        "A large  red house on the left and a small blue car on the right",
+        "on the left a large red house and on the right a small blue car",
+        "on the right a little blue car and on the left a big red house",
+        "On the left a large  red house and on the right a small blue car",
     ],
     "zh": [
         "左边有一座红色的大房子右边有一辆蓝色的小汽车",
-        "图上一辆蓝色的小汽车在右边一座红色的大房子在左边",
+        "右边是一辆蓝色的小汽车左边是一座红色的大房子",
         "左边 有 一座 红色 的 大 房子 右边 有 一辆 蓝色 的 小 汽车",
     ],
 }
 FALSE = {
     "en": [
         "",
-        "a large red house on the left",  # there are two objects
-        "a large red house on the left and a large red house on the left",
-        "a large red house on the left and a small blue car on the left",
-        "a large red house on the left and a small red car on the right",
-        "a large red house on the left and a small blue tree on the right",
-        "a small red house on the left and a small blue car on the right",
+        "on the left a large red house",  # there are two objects
+        "on the left a large red house and on the left a large red house",
+        "on the left a large red house and on the left a small blue car",
+        "on the left a large red house and on the right a small red car",
+        "on the left a large red house and on the right a small blue tree",
+        "on the left a small red house and on the right a small blue car",
         "a large red house and a small blue car",
-        "a large red house on the left and a small blue car on the right and",
-        "a large red house on the left and a small blue car on the right and a small blue tree in the middle",
+        "on the left a large red house and on the right a small blue car and",
+        "on the left a large red house and on the right a small blue car and in the middle a small blue tree",
     ],
     "zh": [
         "左边有一座红色的大房子",
         "左边有一座红色的大房子右边有一辆红色的小汽车",
         "左边有一棵红色的大房子右边有一辆蓝色的小汽车",
         "左边有一座红色的大房子右边",
-        "左边有一座红色的大房子图上右边有一辆蓝色的小汽车",
+        "左边有一座红色的大房子和右边有一辆蓝色的小汽车",
     ],
 }
 
@@ -171,18 +171,25 @@ def test_a_caption_with_a_false_or_missing_claim_is_not_true(language: Language,
 
 
 def test_two_alike_objects_are_two_claims() -> None:
-    assert truth("a large red house on the left and a large red house on the left", [HOUSE, HOUSE], "en")
+    assert truth("on the left a large red house and on the left a large red house", [HOUSE, HOUSE], "en")
 
 
 @pytest.mark.parametrize(("x", "true"), [(0.2, "left"), (0.36, "left middle"), (0.5, "middle"), (0.69, "middle right")])
 def test_an_object_between_two_places_is_at_either(x: float, true: str) -> None:
     places = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
     objects = [HOUSE._replace(x=x)]
-    assert [p for p, text in places.items() if truth(f"a large red house {text}", objects, "en")] == true.split()
+    assert [p for p, text in places.items() if truth(f"{text} a large red house", objects, "en")] == true.split()
 
 
-def test_the_grammar_names_the_most_visible_first() -> None:
+def test_the_grammar_names_two_from_the_left() -> None:
     first, second = describe([CAR, HOUSE, TREE], np.array([[0.0] * DRAWS, [0.99] * DRAWS]), "en")
-    assert first == "a small blue car on the right and a large red house on the left"
-    assert second == "there is a little blue car on the right with a big red house on the left"
+    assert first == "on the left a large red house and on the right a small blue car"
+    assert second == "on the left a big red house and on the right a little blue car"
     assert describe([TREE], np.zeros((1, DRAWS)), "zh") == ["中间 有 一棵 绿色 的 小 树"]
+    assert describe([TREE], np.full((1, DRAWS), 0.99), "zh") == ["中间 是 一棵 绿色 的 小 树"]
+
+
+def test_the_grammar_names_one_that_is_alone_at_its_place() -> None:
+    beside, zeros = CAR._replace(x=0.9), np.zeros((1, DRAWS))
+    assert describe([TREE, CAR, beside, HOUSE], zeros, "en")[0].startswith("on the left a large red house and")
+    assert describe([TREE, CAR, beside], zeros, "en")[0].endswith("and on the right a small blue car")
