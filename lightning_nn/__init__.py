@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_nn.data.batches import ImageBatch, TextBatch
+    from lightning_nn.data.batches import CaptionBatch, ImageBatch, MaskBatch, StyleBatch, TextBatch
     from lightning_nn.data.bulletins.data_module import Bulletins
     from lightning_nn.data.captions.data_module import CaptionData
     from lightning_nn.data.images.cifar10 import CIFAR10
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lightning_nn.models.han import HAN
     from lightning_nn.models.logistic import LogisticRegression
     from lightning_nn.models.lstm import LSTMClassifier
+    from lightning_nn.models.multimodal_rnn import MultimodalRNN
+    from lightning_nn.models.show_and_tell import ShowAndTell
     from lightning_nn.models.softmax import SoftmaxClassifier
     from lightning_nn.models.style_transfer import StyleTransfer
     from lightning_nn.settings import Loss, LRScheduler, Optimizer
@@ -38,6 +40,7 @@ __all__ = [
     "HAN",
     "BackboneClassifier",
     "Bulletins",
+    "CaptionBatch",
     "CaptionData",
     "ConvNet",
     "Digits",
@@ -48,12 +51,16 @@ __all__ = [
     "LSTMClassifier",
     "LogisticRegression",
     "Loss",
+    "MaskBatch",
+    "MultimodalRNN",
     "Optimizer",
     "Photos",
     "Pictures",
     "Scenes",
     "SegmentationData",
+    "ShowAndTell",
     "SoftmaxClassifier",
+    "StyleBatch",
     "StyleTransfer",
     "TextBatch",
     "TextData",
@@ -66,6 +73,7 @@ _HOME = {
     "HAN": "models.han",
     "BackboneClassifier": "models.backbone",
     "Bulletins": "data.bulletins.data_module",
+    "CaptionBatch": "data.batches",
     "CaptionData": "data.captions.data_module",
     "ConvNet": "models.convnet",
     "Digits": "data.images.digits",
@@ -76,12 +84,16 @@ _HOME = {
     "LSTMClassifier": "models.lstm",
     "LogisticRegression": "models.logistic",
     "Loss": "settings",
+    "MaskBatch": "data.batches",
+    "MultimodalRNN": "models.multimodal_rnn",
     "Optimizer": "settings",
     "Photos": "data.photos.data_module",
     "Pictures": "data.photos.pictures",
     "Scenes": "data.scenes.data_module",
     "SegmentationData": "data.segmentation.data_module",
+    "ShowAndTell": "models.show_and_tell",
     "SoftmaxClassifier": "models.softmax",
+    "StyleBatch": "data.batches",
     "StyleTransfer": "models.style_transfer",
     "TextBatch": "data.batches",
     "TextData": "data.text.data_module",

@@ -84,7 +84,7 @@ PROCESSORS: dict[str, str | type] = {
     "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
     "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
     "content": "lightning_nn.data.photos.content_processor:ContentProcessor",
-    "photo": "lightning_nn.data.photos.processor:PhotoProcessor",
+    "style": "lightning_nn.data.photos.processor:PhotoProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }
 

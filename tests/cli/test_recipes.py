@@ -23,6 +23,7 @@ TINY = {
     "text": ("--data.path", "reviews.csv"),
     "cifar10": ("--data.path", "pictures"),
     "segmentation": ("--data.path", "street"),
+    "captions": ("--data.path", "described/captions.csv", "--data.min_count", "1"),
     **dict.fromkeys(
         ("bulletins", "scenes"), ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50")
     ),
@@ -47,6 +48,17 @@ def write_street(folder: Path) -> None:
         image.save(folder / part / f"{number}.png")
 
 
+def write_described(folder: Path) -> None:
+    """Write twenty images with a caption each."""
+    folder.mkdir()
+    lines = ["image,caption"]
+    for number in range(20):
+        name, colour = (("red", (200, 30, 30)), ("blue", (30, 30, 200)))[number % 2]
+        Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,a {name} square")
+    (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+
+
 def pair(recipe: Path) -> tuple[str, str]:
     """Return model and data set of MODEL.yaml, MODEL-DATA.yaml or MODEL-DATA-VARIANT.yaml."""
     model, data, *_ = [*recipe.stem.split("-"), ""]
@@ -64,6 +76,7 @@ def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     write_pictures(tmp_path / "pictures")
     write_street(tmp_path / "street")
+    write_described(tmp_path / "described")
     argv = ["--model", model, "--data", data, *TINY.get(data, ())]
     for file in [*on_top(recipe), recipe]:
         if file not in find_recipes(model, data):
@@ -90,10 +103,15 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@pytest.mark.parametrize("model", catalog.MODELS)
+# Epochs, and a training loss: a scene has captions in several wordings, a style no picture that has it whole.
+OVERFIT = {"show_and_tell": (150, 0.6), "multimodal_rnn": (100, 0.4), "fast_style": (60, 0.4)}
+
+
+@pytest.mark.parametrize("model", [name for name in catalog.MODELS if name != "style_transfer"])
 def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
-    argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", "60"]
+    epochs, enough = OVERFIT.get(model, (60, 0.05))
+    argv = ["--model", model, "--name", "r", "--trainer.overfit_batches", "1", "--trainer.max_epochs", str(epochs)]
     argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
     argv += ["--trainer.limit_val_batches", "0"]
     if "text" in catalog.MODELS[model].batch_types:
@@ -105,4 +123,4 @@ def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "logs" / model / "r"))
     events.Reload()
     losses = [event.value for event in events.Scalars("train/loss")]
-    assert losses[-1] < 0.05, f"training loss {losses[0]:.3f} at the start, {losses[-1]:.3f} at the end"
+    assert losses[-1] < enough, f"training loss {losses[0]:.3f} at the start, {losses[-1]:.3f} at the end"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -266,6 +267,11 @@ class PictureSource(CaptionSource):
         return batch._replace(image=torch.from_numpy(images), index=torch.from_numpy(index))
 
 
+def picture(shapes: Sequence[Shape], index: int) -> np.ndarray:
+    """Return an image in three equal colours, uint8 (H, W, 3)."""
+    return shapes[index].image[0][:, :, None].repeat(3, 2)
+
+
 class TinyPictures(TinyCaptions):
     """Images of one rectangle each, uint8, described in two or three words.
 
@@ -282,7 +288,7 @@ class TinyPictures(TinyCaptions):
         self.sources = {split: PictureSource(len(source), i) for i, (split, source) in enumerate(self.sources.items())}
         self.processor = processor = caption_processor.CaptionProcessor(WORDS, 1, SIDE, SIDE)
         for split, source in self.sources.items():
-            processor.pictures[split] = lambda i, shapes=source.shapes: shapes[i].image[0][:, :, None].repeat(3, 2)
+            processor.pictures[split] = partial(picture, source.shapes)
 
     def describe(self) -> dict[str, Any]:
         """Return the form of the images and the number of words."""

@@ -21,7 +21,7 @@ class PhotoProcessor:
         styles: names of the styles.
     """
 
-    kind = "photo"
+    kind = "style"
 
     def __init__(self, names: list[str], styles: list[str]) -> None:
         self.names, self.styles = names, styles
