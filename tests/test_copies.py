@@ -36,7 +36,9 @@ def data_of(name: str, folder: Path) -> DataModule:
 def trained(name: str, data: DataModule, folder: Path) -> Classifier:
     """A model that has been trained and has predicted."""
     model: Classifier = CASES[name].model(catalog.MODELS[name].load(), data)
-    trainer(folder, max_epochs=1).fit(model, datamodule=data)
+    data.prepare_once()
+    validates = {} if "val" in data.sources else {"limit_val_batches": 0}
+    trainer(folder, max_epochs=1, **validates).fit(model, datamodule=data)
     if isinstance(data, TextData):
         model.predict(["球队昨晚赢了比赛。"])
     return model

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
@@ -16,6 +17,7 @@ from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.recipes import find_recipes
 from lightning_nn.cli.request import parse
 from lightning_nn.data.images.cifar10 import CATEGORIES
+from lightning_nn.layers.mobilenet import MobileNetV1
 from tests.commands import ROOT, command, write_reviews
 
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
@@ -81,6 +83,9 @@ def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
     for file in [*on_top(recipe), recipe]:
         if file not in find_recipes(model, data):
             argv += ["-c", str(file)]
+    if (yaml.safe_load(recipe.read_text(encoding="utf-8")).get("model") or {}).get("trainable"):
+        torch.save(MobileNetV1(10).state_dict(), tmp_path / "weights.pt")  # what is frozen comes from a file
+        argv += ["--finetune", "weights.pt"]
     command(*argv, "--trainer.fast_dev_run", "true", cwd=tmp_path).ok()
     assert not list(tmp_path.rglob("*.ckpt")), "a trial run left a checkpoint"
 
