@@ -35,6 +35,7 @@ _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everythin
 _KEPT = ("data.path", "data.label_column", "data.text_column")  # these identify the data set of a run
 _CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
 _MASKS = {"test mIoU": "test/miou", "its ceiling": "test/ceiling", "val mIoU": "val/miou"}
+_CAPTIONS = {"test CIDEr-D": "test/cider", "BLEU-1": "test/bleu1", "BLEU-4": "test/bleu4", "val CIDEr-D": "val/cider"}
 _COLUMNS = ["best epoch / epochs", "seconds", "samples/s", "memory MB", "parameters", "seeds", "n"]
 
 
@@ -53,13 +54,14 @@ class Run:
     @property
     def title(self) -> str:
         """The data set: its folder or file, with the label column if one was chosen; else its name."""
-        if "test/miou" in self.results:
-            return f"{self.results['data']}, masks"
         path, column = self.settings.get("data.path"), self.settings.get("data.label_column")
-        if not path or self.results["data"] not in ("text", "images"):
-            return str(self.results["data"])
-        place = Path(path)
-        name = place.stem if place.suffix else place.name
+        name = str(self.results["data"])
+        if path and name in ("text", "images", "segmentation", "captions"):
+            name = Path(path).stem if Path(path).suffix else Path(path).name
+        if "test/miou" in self.results:
+            return f"{name}, masks"
+        if "test/cider" in self.results:
+            return f"{name}, captions, {self.settings.get('data.language', 'en')}"
         return f"{name} ({column})" if column else name
 
     @property
@@ -83,6 +85,8 @@ class Run:
                 found += [option.lstrip("-") + equals + value] if shown else []
             elif shown:
                 found[-1] += f" {option}"
+        if any(option == "--ckpt_path" for option, _, _ in words):
+            return ", ".join(["resumed", *found])
         return ", ".join(found) or "recipe"
 
     @property
@@ -205,11 +209,17 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     for run in runs:
         groups[run.key].append(run)
     sizes = [run.results["sizes"]["test"] for run in runs if "sizes" in run.results]
-    metrics = _MASKS if any("test/miou" in run.results for run in runs) else _CLASSES
+    kinds = (_MASKS, _CAPTIONS, _CLASSES)
+    metrics = next(
+        each for each in kinds if each is _CLASSES or any(next(iter(each.values())) in r.results for r in runs)
+    )
     first = next(iter(metrics.values()))
     ordered = sorted(groups.values(), key=lambda group: -(mean(group, first) or 0.0))
     rows = [row(number, group, sizes, list(metrics.values())) for number, group in enumerate(ordered, 1)]
-    rows += [["", p["model"], "published", str(p["accuracy"]), *["–"] * (2 + len(_COLUMNS))] for p in published]
+    rows += [
+        ["", p["model"], "published", str(p["accuracy"]), *["–"] * (len(metrics) - 1 + len(_COLUMNS))]
+        for p in published
+    ]
     text = f"## {title}\n\n{table(['', 'model', 'variant', *metrics, *_COLUMNS], rows)}\n"
     text += "".join(f"{number}. {provenance(group)}\n" for number, group in enumerate(ordered, 1))
     sources: dict[str, list[str]] = defaultdict(list)
