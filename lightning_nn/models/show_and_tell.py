@@ -142,6 +142,7 @@ class ShowAndTell(Captioner):
     name = "show_and_tell"
     row_labels = dict.fromkeys(("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias"), "words")
     optimizer = Optimizer(name="adam", lr=1e-3)
+    decoder: LSTMDecoder
 
     def __init__(
         self,
