@@ -225,6 +225,7 @@ class PictureTask(Stylization):
             UserError: there is less.
         """
         vectors = 2 * HISTORY + WHOLE if self.optimizer.name == "lbfgs" else WHOLE
+        assert isinstance(self.dtype, torch.dtype)
         bytes_a_value = self.dtype.itemsize * vectors
         return self.require_memory(self.need(self.pictures, self.sizes[-1], bytes_a_value), self.sizes[-1])
 
@@ -235,7 +236,7 @@ class PictureTask(Stylization):
             UserError: the message has the largest size at which a step fits.
         """
         free = free_memory(torch.device("cpu"))
-        copies = WHOLE * 3 * self.pictures * self.sizes[-1][0] * self.sizes[-1][1] * self.dtype.itemsize
+        copies = WHOLE * 3 * self.pictures * self.sizes[-1][0] * self.sizes[-1][1] * torch.get_default_dtype().itemsize
         if free is not None and copies > free:
             self.memory()
 
