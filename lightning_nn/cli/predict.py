@@ -19,7 +19,7 @@ from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.cli.streams import PromptInput
-from lightning_nn.data.processor import Processor, Record
+from lightning_nn.data.processor import NO_INPUT, Processor, Record
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
@@ -53,7 +53,12 @@ def predict(request: Request) -> int:
     options = parse_options(request.rest)
     options.say, options.stdin = _say, PromptInput(sys.stdin.buffer)
     which = request.ckpt_path or ("best" if _validates(request.model) else "last")
-    checkpoint = open_checkpoint(request, which)
+    try:
+        checkpoint = open_checkpoint(request, which)
+    except UserError:
+        if options.text is None and options.file is None:
+            raise UserError(NO_INPUT) from None
+        raise
     name = saved_model(request, checkpoint)
     say_checkpoint(checkpoint, which, "predicted by")
     say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Batch, Index
 
+NO_INPUT = 'predict needs an input: --data.text "……" or --data.file FILE (- for standard input)'
+
 
 class InputOptions(Protocol):
     """The --data options of predict, which name the raw inputs.

@@ -22,7 +22,7 @@ from lightning_nn.layers.recurrent import select_state
 from lightning_nn.models.encoder import Encoder
 from lightning_nn.models.multimodal_rnn import MultimodalDecoder, scaled_tanh
 from lightning_nn.models.show_and_tell import LSTMDecoder, ShowAndTell
-from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.tasks.captioning import VOCABULARY
 from lightning_nn.tasks.decoder import Decoder
 from tests.cases import CASES
@@ -235,7 +235,7 @@ def test_arguments_that_make_no_sense_are_errors(arguments: dict[str, Any], mess
 
 
 def test_weights_of_a_classifier_become_the_encoders() -> None:
-    checkpoint = ShowAndTell.embedded_weights()
+    checkpoint = embedded_weights("convnet")
     form = ShowAndTell.form_of("convnet", checkpoint.arguments)
     model = ShowAndTell(3, 32, 32, 9, embedding_size=8, hidden_size=8, **form)
     loaded, kept = model.load_weights(checkpoint)

@@ -298,7 +298,7 @@ def test_layers_are_frozen_as_those_of_a_backbone() -> None:
     rows = {row[0]: row[-1] for row in model.summary()}
     assert rows["layer"] == "training" and rows["gelu"] == rows["max_pool 2"] == ""
     assert rows["whitening 3"] == "frozen for 2 epochs" and rows["linear 6"] == "trained"
-    assert [row[-1] for row in model.summary() if row[0].startswith("conv 128")][-1] == "trained, rate x 0.1"
+    assert [row[-1] for row in model.summary() if row[0].startswith("conv 256")][-1] == "trained, rate x 0.1"
     assert model.summary()[-1][-1] == "trained" and len(ConvNet(**SIZE).summary()[0]) == 4
 
 

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.processor import NO_INPUT, InputOptions, Record
 from lightning_nn.data.text.columns import wanted_names
 from lightning_nn.data.text.headers import SAMPLE, TEXT_NAMES, find_header
 from lightning_nn.data.text.lines import UNDECODED, check_encoding, decode, read_lines
@@ -34,7 +34,7 @@ def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
             certain.
     """
     if options.text is None and options.file is None:
-        raise UserError('predict needs an input: --data.text "……" or --data.file FILE (- for standard input)')
+        raise UserError(NO_INPUT)
     check_encoding(options.encoding)
     texts = options.text or []
     if options.file is None:
