@@ -414,10 +414,10 @@ def test_caption_truth_reads_the_table_of_a_test(scripts: dict[str, ModuleType],
     script = scripts["caption_truth"]
     with pytest.raises(UserError, match=r"predictions.csv: no such file; `train.py test RUN` writes it"):
         script.read_captions(tmp_path / "predictions.csv")
-    text = "\ufefffile,truths,caption\n1,[],a large red house on the left\n0,[],nothing\n"
+    text = "\ufefffile,truths,caption\n1,[],on the left a large red house\n0,[],nothing\n"
     (tmp_path / "predictions.csv").write_text(text, encoding="utf-8")
     captions = script.read_captions(tmp_path / "predictions.csv")
-    assert captions == [(1, "a large red house on the left"), (0, "nothing")]
+    assert captions == [(1, "on the left a large red house"), (0, "nothing")]
     house = SceneObject("house", "red", 0.62, 0.2, 0.9)
     scenes = [[house], [house._replace(colour="blue")], [house, house], [house]]
     assert script.best_constant(scenes, [caption for _, caption in captions], "en") == 0.5

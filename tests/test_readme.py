@@ -74,7 +74,7 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def shortened(argv: list[str]) -> list[str]:
     """The command with few steps where it trains."""
-    if "--help" in argv or argv[0] in ("predict", "validate", "test") or "--print_config" in argv:
+    if "--help" in argv or argv[0] in ("predict", "validate", "test", "export") or "--print_config" in argv:
         return argv
     if "--trainer.max_epochs" not in argv:
         argv = [*argv, "--trainer.max_epochs", "1"]
@@ -103,9 +103,10 @@ def small_files(cwd: Path) -> None:
     for name, colour in (("one", (90, 120, 200)), ("two", (200, 90, 30))):
         Image.new("RGB", (50, 40), colour).save(cwd / f"photos/{name}.jpg")
     colours = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+    (cwd / "described").mkdir()
     lines = ["image,caption"]
     for number in range(40):
         name, colour = list(colours.items())[number % 2]
-        Image.new("RGB", (64, 64), colour).save(cwd / f"{number}.png")
+        Image.new("RGB", (64, 64), colour).save(cwd / f"described/{number}.png")
         lines.append(f"{number}.png,a {name} square")
-    (cwd / "described.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (cwd / "described" / "captions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
