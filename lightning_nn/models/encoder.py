@@ -222,7 +222,7 @@ class Captioner(FineTuning, Captioning):
         trainable, unfreeze_at, _, _ = self._fine_tuning
         if trainable != "head" or unfreeze_at is not None or not self.pretrained:
             return None
-        key = hashlib.blake2b(f"{self.network} {self.encoder.features}".encode(), digest_size=8)
+        key = hashlib.blake2b(str(self.encoder).encode(), digest_size=8)  # its layers, also those without weights
         for name, tensor in self.encoder.state_dict().items():
             key.update(name.encode())
             key.update(tensor.cpu().contiguous().numpy().tobytes())

@@ -245,6 +245,18 @@ def test_weights_of_a_classifier_become_the_encoders() -> None:
         model.imagenet_weights()
 
 
+def test_features_of_one_activation_are_not_those_of_another() -> None:
+    keys = set()
+    for activation in ("relu", "gelu"):
+        model, _ = small("show_and_tell", trainable="head", layers=["conv 8 3 padding=1", activation])
+        state = {name.removeprefix("encoder."): torch.ones_like(v) for name, v in model.encoder.state_dict().items()}
+        model.load_weights(WeightsFile(Path("encoder.pth"), state))
+        frozen = model.frozen_encoder()
+        assert frozen is not None
+        keys.add(frozen.key)
+    assert len(keys) == 2, "the weights are equal, the features are not"
+
+
 def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
     model, data = small("show_and_tell", trainable="head")
     assert model.frozen_encoder() is None, "its weights are random"
