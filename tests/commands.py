@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Result(NamedTuple):
-    """What a command left: its exit code, standard output and standard error."""
+    """Result of a command: its exit code, standard output and standard error."""
 
     code: int
     out: str
@@ -113,7 +113,7 @@ def weights(file: Path) -> dict[str, torch.Tensor]:
 
 
 def same_bits(one: Path, other: Path) -> bool:
-    """Whether two checkpoints hold the same weights and optimizer state to the bit."""
+    """Tell whether two checkpoints hold the same weights and optimizer state to the bit."""
     a, b = (torch.load(file, weights_only=True) for file in (one, other))
     return all(_equal(a[key], b[key]) for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"))
 

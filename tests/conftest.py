@@ -1,4 +1,4 @@
-"""What all tests stand on: one thread, a cache of their own, nothing kept between runs."""
+"""Ground of all tests: one thread, a cache of their own, nothing kept between runs."""
 
 from __future__ import annotations
 

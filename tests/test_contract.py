@@ -1,4 +1,4 @@
-"""What holds for every model of the catalog, whatever it is for; what it needs to know of a model is in `cases`."""
+"""Properties of every model of the catalog, whatever it is for; the facts on each model are in `cases`."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ RUN = Path("logs/softmax/r/checkpoints")
 
 
 class Stop(NamedTuple):
-    """How a run is stopped: at which call of which hook of its model."""
+    """A stop of a run: at which call of which hook of its model."""
 
     way: str
     hook: str
@@ -100,7 +100,7 @@ def plan(seed: int) -> Plan:
 
 
 class StopError(Exception):
-    """What a stop by an exception raises."""
+    """Error of a stop by an exception."""
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def check(seed: int, folder: Path, run: Any) -> bool:
 
 
 def counted(file: Path) -> dict[str, Any]:
-    """What else a checkpoint has counted, as far as it does not depend on the clock or the folder."""
+    """Return what else a checkpoint has counted, as far as it does not depend on the clock or the folder."""
     states = torch.load(file, weights_only=True)["callbacks"]
     keys = ("samples", "best", "wait_count", "best_score", "best_model_score", "seed")
     names = {name: name.partition("{")[0] for name in states}

@@ -1,4 +1,4 @@
-"""What survives: a full disk, a run killed between two steps or while it writes, a loss that is not finite."""
+"""Survival of a full disk, a run killed between two steps or while it writes, a loss that is not finite."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "lightning_nn"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 LONGEST = 300
 WORD_LISTS = {PACKAGE / "data/bulletins/lexicon.py"}
-NOT_VERBS = frozenset(("What", "Which", "Where", "How", "Whether", "The", "A", "An", "All", "Its", "When", "Why"))
+QUESTIONS = ("What", "Which", "Where", "How", "Whether")
+NOT_VERBS = frozenset((*QUESTIONS, "The", "A", "An", "All", "Its", "When", "Why"))
+EVERY_FILE = sorted({*FILES, *PACKAGE.parent.glob("tests/**/*.py"), *PACKAGE.parent.glob("benchmarks/*.py")})
 PROPERTIES = frozenset(("property", "cached_property", "setter", "getter", "deleter"))
 
 
@@ -37,6 +39,16 @@ def test_all_files_are_seen() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_functions_docstring_begins_with_a_verb(path: Path) -> None:
     assert list(without_verb(path.read_text(encoding="utf-8"))) == []
+
+
+def test_no_docstring_begins_as_a_question() -> None:
+    found = []
+    for path in EVERY_FILE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                begins = (ast.get_docstring(node) or "").split(maxsplit=1)[:1]
+                found += [f"{path.name}: {node.body[0].lineno}" for word in begins if word in QUESTIONS]
+    assert not found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -43,12 +43,12 @@ class Progress(pl.callbacks.ProgressBar):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether anything is shown."""
+        """True if anything is shown."""
         return self._enabled
 
     @property
     def is_disabled(self) -> bool:
-        """Whether nothing is shown."""
+        """True if nothing is shown."""
         return not self._enabled
 
     def disable(self) -> None:

@@ -80,7 +80,7 @@ class Augment:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is changed."""
+        """True if anything is changed."""
         return self != Augment(border=self.border)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""What the fields of a batch must be, each refusal in a line that says what was got."""
+"""Checks of the fields of a batch, each refusal in a line that says what was got."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data module passes to a model when a run starts."""
+"""Facts that a data module passes to a model when a run starts."""
 
 from __future__ import annotations
 

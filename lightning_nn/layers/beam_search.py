@@ -25,7 +25,7 @@ Step = Callable[[State, Tensor], tuple[Tensor, State]]
 
 
 class Vocabulary(NamedTuple):
-    """What decoding must know of the words.
+    """Words that decoding treats in a way of their own.
 
     Attributes:
         start: id of the word that begins every sentence, and is not part of it.

@@ -72,7 +72,7 @@ class CaptionCorpus(NamedTuple):
 
     @property
     def is_candidate(self) -> NDArray[np.bool_]:
-        """Whether each caption is a generated one, (M,)."""
+        """True for each generated caption, (M,)."""
         first = np.zeros(len(self.length), bool)
         first[np.cumsum(self.captions) - self.captions] = True
         return first

@@ -28,7 +28,7 @@ Network = Literal[
 
 
 class Form(NamedTuple):
-    """What is particular to a network.
+    """Particulars of a network.
 
     Attributes:
         last_stage: its first layer after the last halving, or the last one but the head's.

@@ -23,7 +23,7 @@ _KEYS = ("state_dict", "hyper_parameters", "model", "processor", "settings")
 
 
 class Progress(NamedTuple):
-    """How far a run had come when its checkpoint was written.
+    """Progress of a run when its checkpoint was written.
 
     Attributes:
         epochs: completed epochs.
@@ -122,7 +122,7 @@ class Checkpoint:
 
     @property
     def reads(self) -> bool:
-        """Whether it holds a processor, which encodes raw input."""
+        """True if it holds a processor, which encodes raw input."""
         return self.content["lightning_nn"]["processor"] is not None
 
     def processor(self) -> Any:

@@ -92,7 +92,7 @@ class Run:
 
     @property
     def is_begun(self) -> bool:
-        """Whether the folder holds anything that a second run would overwrite."""
+        """True if the folder holds anything that a second run would overwrite."""
         return self.results.exists() or any(self.checkpoints.glob("*.ckpt"))
 
     def claim(self) -> None:

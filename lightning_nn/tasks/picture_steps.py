@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 class Optimised(Protocol):
-    """What `optimise` needs of a model of one picture."""
+    """Interface of a model of one picture, for `optimise`."""
 
     picture: nn.Parameter
     optimizer: Optimizer

@@ -33,7 +33,7 @@ class StrongestPatches:
 
     @property
     def is_full(self) -> bool:
-        """Whether enough images were seen."""
+        """True once enough images were seen."""
         return self.seen >= IMAGES
 
     def update(self, image: Tensor, activations: Mapping[str, Tensor]) -> None:

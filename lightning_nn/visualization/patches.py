@@ -1,4 +1,4 @@
-"""What the channels of a network's layers respond to, as a page."""
+"""Page of the patches that the channels of a network's layers respond to."""
 
 from __future__ import annotations
 

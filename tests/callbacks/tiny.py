@@ -26,7 +26,7 @@ class Output(NamedTuple):
 
 
 class Words:
-    """What a text reader has: a vocabulary and categories, some of them hostile."""
+    """Processor of texts: a vocabulary and categories, some of them hostile."""
 
     words = ("<unk>", "<script>alert(1)</script>", "**冠军**", "a|b")
     categories = ("体育", "<b>财经</b>")

@@ -1,4 +1,4 @@
-"""Which checkpoint is meant is decided by one process and handed to the others."""
+"""One process decides which checkpoint is meant and hands it to the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the start of a run says of the classes, in folders, tables and pictures alike."""
+"""Notes on the classes at the start of a run, in folders, tables and pictures alike."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_autocast_on_the_cpu_computes_in_float32(cell: Cell, lengths: list[int],
 
 
 def reach(layer: FlatRNN, steps: int) -> list[float]:
-    """How far the last state depends on the row 0, 10, 20, ... steps before it: norm of the gradient."""
+    """Measure the dependence of the last state on the row 0, 10, 20, ... steps before it: norm of the gradient."""
     rows = rows_of([steps + 1], E)
     gradient = torch.autograd.grad(layer(rows, torch.tensor([steps + 1]))[-1].sum(), rows)[0]
     return [float(gradient[steps - back].norm()) for back in range(0, steps + 1, 10)]

@@ -117,7 +117,7 @@ def test_batches_of_any_size_give_the_same_scores() -> None:
 
 
 def test_processes_together_give_the_scores_of_one() -> None:
-    """What torchmetrics gathers from three processes, of which the last has no image."""
+    """Gather as torchmetrics does from three processes, of which the last has no image."""
     candidates, references = ids(TOYS)
     one, two, none = score(candidates[:2], references[:2], 1), score(candidates[2:], references[2:], 2), CaptionScores()
     gathered = score([], [], 1)

@@ -76,7 +76,7 @@ def test_the_embedded_body_is_the_network_of_the_package_without_its_pool() -> N
 @pytest.mark.parametrize("network", ["resnet18", "mobilenet_v1", "mobilenet_v2", "squeezenet1_1"])
 @torch.no_grad()
 def test_a_map_stands_where_its_stride_says(network: Network) -> None:
-    """What changes in a cell of the image changes the map around this cell."""
+    """A change in a cell of the image changes the map around this cell."""
     body = network_body(network, 0.125).double().eval()
     wide = torch.zeros(1, 3, 32, 512, dtype=torch.float64)
     wide[..., 256:272] = 1  # covers the cell 16 of stride 16

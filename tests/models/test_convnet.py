@@ -163,7 +163,7 @@ def test_normalisation_takes_bytes_and_floats_and_a_constant_channel() -> None:
 
 
 def moved(x: Tensor, y: Tensor) -> float:
-    """How far one set of features is from another, 0 to about 1.4."""
+    """Measure the distance of two sets of features, 0 to about 1.4."""
     return float((x - y).norm() / (x.norm() * y.norm()).sqrt())
 
 

@@ -1,4 +1,4 @@
-"""What may lie where a file is to be written: nothing, a file, a link, a pipe, a device, a folder, an open stream."""
+"""Writing a file where there may be nothing, a file, a link, a pipe, a device, a folder, an open stream."""
 
 from __future__ import annotations
 

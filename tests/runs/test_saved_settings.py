@@ -1,4 +1,4 @@
-"""What a stranger's checkpoint, or the config.yaml beside it, can do: nothing that its reader did not ask for."""
+"""A stranger's checkpoint, or the config.yaml beside it, can do nothing that its reader did not ask for."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ CLASSES: dict[str, type] = {"model": HAN, "data": TextData, **SETTINGS}
 
 
 def take(name: str, value: Any) -> bool:
-    """Whether a setting is taken."""
+    """Tell whether a setting is taken."""
     saved = trusted([{name: value}], CLASSES, BUILT_IN)
     assert bool(saved.taken) != bool(saved.left_out), saved
     return bool(saved.taken)

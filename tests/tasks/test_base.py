@@ -192,7 +192,7 @@ def test_predict_answers_in_order_whatever_the_batch_size(tmp_path: Path) -> Non
 
 
 def drawn(folder: Path, seed: int, before: int) -> list[float]:
-    """What torch draws at each of the steps of an epoch."""
+    """Draw a number by torch at each of the steps of an epoch."""
     numbers: list[float] = []
 
     class Draw(StepSeed):

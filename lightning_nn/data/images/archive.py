@@ -34,7 +34,7 @@ class ZipMember:
 
     @property
     def stamp(self) -> tuple[str, int, int, int]:
-        """What tells a member from another: archive and name, size, and checksum."""
+        """Identity of a member: archive and name, size, and checksum."""
         archive = str(self._archive.filename).rpartition(os.sep)[2]
         return f"{archive}/{self._member.filename}", self._member.file_size, 0, self._member.CRC
 

@@ -1,4 +1,4 @@
-"""What predict needs of a run whose result is pictures: their names."""
+"""Processor of a run whose result is pictures: their names."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Columns(NamedTuple):
 
     @property
     def text_column(self) -> str:
-        """What `--data.text_column` would say."""
+        """Value of `--data.text_column` that means these columns."""
         return ",".join(str(column + 1 if isinstance(column, int) else column) for column in self.text)
 
 
