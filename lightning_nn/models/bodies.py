@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +18,7 @@ from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.convolution import build, last_stage
 from lightning_nn.layers.whitening import Whitening
 from lightning_nn.models.convnet import EMBEDDED
-from lightning_nn.models.networks import FORMS, Network, layer_shapes, make_network
+from lightning_nn.models.networks import FORMS, HEADS, Network, make_network, map_shapes
 
 BodyName = Literal[
     "small", "embedded", "alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50",
@@ -27,7 +26,6 @@ BodyName = Literal[
 ]  # fmt: skip
 STRIDES = (4, 8, 16, 32)
 _MULTIPLES = (1, 3, 4, 6, 8)  # many channels at stride 4, which draws the edges
-_HEADS = ("avgpool", "dropout", "classifier", "fc")
 _LEAST = {"alexnet": 64, "inception_v3": 96}  # without borders, smaller images have no map of stride 32
 
 
@@ -140,12 +138,10 @@ def network_body(network: Network, multiplier: float = 1.0) -> LayersBody:
         multiplier: share of the channels of mobilenet_v1.
     """
     side, net = 256, make_network(network, 1, multiplier)
-    with torch.device("meta"):
-        every = layer_shapes(make_network(network, 1, multiplier), (side, side))
-    shapes = {name: shape for name, shape in every.items() if not name.startswith(_HEADS)}
+    shapes = map_shapes(network, (side, side), multiplier)
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
     first.padding = (first.kernel_size[0] // 2, first.kernel_size[1] // 2)
-    modules = {name: child for name, child in net.named_children() if not name.startswith(_HEADS)}
+    modules = {name: child for name, child in net.named_children() if not name.startswith(HEADS)}
     return LayersBody(modules, shapes, FORMS[network].last_stage, side, _LEAST.get(network, STRIDES[-1]))
 
 

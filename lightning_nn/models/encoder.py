@@ -11,7 +11,6 @@ import hashlib
 import itertools
 from collections import OrderedDict
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +21,12 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import CaptionBatch, FrozenEncoder
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.convolution import build, sequential
+from lightning_nn.layers.convolution import build, last_stage, sequential
 from lightning_nn.layers.initialization import initialise
 from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.whitening import Whitening
-from lightning_nn.models.networks import FORMS, Network, imagenet_file, make_network, network_weights, top_layers
+from lightning_nn.models.networks import FORMS, HEADS, Network, imagenet_file, make_network, map_shapes, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.tasks.captioning import Captioning
@@ -38,7 +37,6 @@ SMALL = ["conv 32 3 stride=2 padding=1", "batch_norm", "relu"]
 SMALL += ["conv 64 3 stride=2 padding=1", "batch_norm", "relu", "conv 64 3 padding=1", "batch_norm", "relu"]
 SMALL += ["conv 96 3 stride=2 padding=1", "batch_norm", "relu", "conv 96 3 padding=1", "batch_norm", "relu"]
 SMALL += ["conv 128 3 padding=1", "batch_norm", "relu", "conv 128 3 padding=1", "batch_norm", "relu"]
-_HEAD = ("avgpool", "classifier", "fc")  # torchvision's names of what follows the last maps
 
 
 class Encoder(nn.Module):
@@ -66,53 +64,31 @@ class Encoder(nn.Module):
             raise UserError(f"grid is {grid}; it must be at least 1 cell")
         if network == "convnet":
             kept = list(itertools.dropwhile(lambda entry: entry.strip().startswith("global_"), reversed(layers)))[::-1]
-            self.net: nn.Module = sequential(build(kept, shape))
+            built = build(kept, shape)
+            self.net: nn.Module = sequential(built)
             for module in self.net.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     initialise(module, "kaiming")
+            shapes = {layer.name: layer.outputs for layer in built}
+            self.last_stage = f"net.{last_stage(built)[0]}"
         else:
             if shape[0] not in (1, 3):
                 raise UserError(f"images of {shape[0]} channels; {network} reads 1 or 3")
             self.net = without_head(make_network(network, 1))
+            try:
+                shapes = map_shapes(network, shape[1:])
+            except RuntimeError:
+                raise UserError(f"images of {shape[1]} x {shape[2]} pixels are too small for {network}") from None
+            self.last_stage = f"net.{FORMS[network].last_stage}"
         self.normalize = Normalize(shape[0] if network == "convnet" else 3)
-        self.pool: nn.Module = nn.Identity()
-        sizes = self._sizes(shape, network)
-        with_weights = [name for name in sizes if any(True for _ in self.get_submodule(name).parameters())]
-        maps = list(sizes.values())[-1]
+        self.layers = [f"net.{name}" for name in shapes if any(True for _ in self.net.get_submodule(name).parameters())]
+        maps = list(shapes.values())[-1]
         if len(maps) != 3:
             raise UserError(f"layers end in {maps[0]} values, not in maps: leave out what follows the last maps")
         cells = (min(grid, maps[1]), min(grid, maps[2]))
-        self.pool = nn.AdaptiveMaxPool2d(cells) if network == "convnet" else nn.AdaptiveAvgPool2d(cells)
+        self.pool: nn.Module = nn.AdaptiveMaxPool2d(cells) if network == "convnet" else nn.AdaptiveAvgPool2d(cells)
         self.features = maps[0] * cells[0] * cells[1]
-        last = [name for name in with_weights if sizes[name][1:] == maps[1:]]
-        self.layers, self.last_stage = with_weights, last[0]
-        if network != "convnet":
-            self.last_stage = f"net.{FORMS[network].last_stage}"
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
-
-    @torch.no_grad()
-    def _sizes(self, shape: tuple[int, int, int], network: str) -> dict[str, tuple[int, ...]]:
-        """Compute the shape of the output of each layer, in the order of execution.
-
-        Raises:
-            UserError: the images are too small.
-        """
-        sizes: dict[str, tuple[int, ...]] = {}
-
-        def note(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
-            sizes[f"net.{name}"] = tuple(output.shape[1:])
-
-        layers = top_layers(self.net) if network != "convnet" else list(self.net.named_children())
-        hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers]
-        try:
-            self.eval()(torch.zeros(1, *shape))
-        except RuntimeError:
-            raise UserError(f"images of {shape[1]} x {shape[2]} pixels are too small for {network}") from None
-        finally:
-            self.train()
-            for hook in hooks:
-                hook.remove()
-        return sizes
 
     def measure(self, image: Tensor) -> None:
         """Set what is measured on training images, unless it came with weights: mean, deviation, whitening kernels."""
@@ -135,15 +111,18 @@ def without_head(net: nn.Module) -> nn.Module:
     if isinstance(net, MobileNetV1):
         del net.fc
         return net
-    return nn.Sequential(OrderedDict(itertools.takewhile(lambda each: each[0] not in _HEAD, net.named_children())))
+    children = itertools.takewhile(lambda each: not each[0].startswith(HEADS), net.named_children())
+    return nn.Sequential(OrderedDict(children))
 
 
 class Captioner(FineTuning, Captioning):
     """A captioner whose encoder is a convolutional network, trained with the decoder or before it.
 
     Args:
-        encoder: the encoder.
-        network: its name.
+        shape: of an image, (C, H, W).
+        network: of the encoder; see `Encoder`.
+        layers: likewise, of a convnet; None for a small network for small images.
+        grid: likewise.
         trainable: see `FineTuning.plan`; the head is the decoder.
         unfreeze_at: likewise.
         body_lr: likewise.
@@ -157,8 +136,10 @@ class Captioner(FineTuning, Captioning):
 
     def __init__(
         self,
-        encoder: Encoder,
+        shape: tuple[int, int, int],
         network: EncoderNetwork,
+        layers: list[str] | None,
+        grid: int,
         trainable: Trainable,
         unfreeze_at: int | None,
         body_lr: float,
@@ -166,7 +147,8 @@ class Captioner(FineTuning, Captioning):
         **captioning: Any,
     ) -> None:
         super().__init__(**captioning)
-        self.encoder, self.network = encoder, network
+        self.encoder = Encoder(shape, network, SMALL if layers is None else layers, grid)
+        self.network = network
         self._fine_tuning = (trainable, unfreeze_at, body_lr, freeze_statistics)
 
     def plan_training(self) -> None:

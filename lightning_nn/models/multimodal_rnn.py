@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from lightning_nn.layers.ragged import segment_ids
 from lightning_nn.layers.recurrent import FlatReLU, State
-from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
+from lightning_nn.models.encoder import Captioner, EncoderNetwork
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.decoder import Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
@@ -149,8 +149,10 @@ class MultimodalRNN(Captioner):
         length_norm: float = 0.0,
     ) -> None:
         super().__init__(
-            Encoder((channels, height, width), encoder, SMALL if layers is None else layers, grid),
+            (channels, height, width),
             encoder,
+            layers,
+            grid,
             trainable,
             unfreeze_at,
             body_lr,

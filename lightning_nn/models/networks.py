@@ -27,6 +27,9 @@ Network = Literal[
 ]  # fmt: skip
 
 
+HEADS = ("avgpool", "dropout", "classifier", "fc")  # what follows the last maps begins with
+
+
 class Form(NamedTuple):
     """Particulars of a network.
 
@@ -108,6 +111,13 @@ def layer_shapes(net: nn.Module, size: tuple[int, int]) -> dict[str, tuple[int, 
         for hook in hooks:
             hook.remove()
     return shapes
+
+
+def map_shapes(network: Network, size: tuple[int, int], multiplier: float = 1.0) -> dict[str, tuple[int, ...]]:
+    """Compute the shape of the maps of each layer of a network; see `layer_shapes`. Nothing is run."""
+    with torch.device("meta"):
+        shapes = layer_shapes(make_network(network, 1, multiplier), size)
+    return {name: shape for name, shape in shapes.items() if not name.startswith(HEADS)}
 
 
 def keep_pixels(net: nn.Module) -> dict[str, str]:

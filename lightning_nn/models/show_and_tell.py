@@ -28,7 +28,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.batch_norm import BatchNorm
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
-from lightning_nn.models.encoder import SMALL, Captioner, Encoder, EncoderNetwork
+from lightning_nn.models.encoder import Captioner, EncoderNetwork
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.decoder import Decoder, Rows
 from lightning_nn.tasks.fine_tuning import Trainable
@@ -170,8 +170,10 @@ class ShowAndTell(Captioner):
         length_norm: float = 0.0,
     ) -> None:
         super().__init__(
-            Encoder((channels, height, width), encoder, SMALL if layers is None else layers, grid),
+            (channels, height, width),
             encoder,
+            layers,
+            grid,
             trainable,
             unfreeze_at,
             body_lr,
