@@ -30,8 +30,6 @@ class Optimizer:
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
-        lookahead: average the weights after every so many steps, 0 for never: see `Lookahead` of
-            `lightning_nn.tasks.lookahead`.
     """
 
     name: OptimizerName = "adam"
@@ -40,7 +38,6 @@ class Optimizer:
     nesterov: bool = False
     weight_decay: float = 0.0
     norm_scale: float = 1.0
-    lookahead: int = 0
 
     def check(self) -> None:
         """Check the settings before anything is built from them.
@@ -59,12 +56,8 @@ class Optimizer:
             raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
         if self.name != "sgd" and (self.momentum or self.nesterov):
             raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
-        if self.lookahead < 0:
-            raise UserError(f"--optimizer.lookahead is {self.lookahead}; it must be 0 or above")
         if self.name == "lbfgs" and (self.weight_decay or self.norm_scale != 1):
             raise UserError("--optimizer.name lbfgs has no weight_decay or norm_scale: all parameters are one group")
-        if self.name == "lbfgs" and self.lookahead:
-            raise UserError("--optimizer.name lbfgs compares successive gradients: it has no lookahead")
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 

@@ -66,7 +66,6 @@ def plan(seed: int) -> Plan:
         "trainer.accumulate_grad_batches": draw.choice((1, 1, 2, 3, 4)),
         "lr_scheduler.name": draw.choice(("constant", "cosine", "one_cycle")),
         "optimizer.name": draw.choice(("adam", "sgd")),
-        "optimizer.lookahead": draw.choice((0, 0, 3)),
         "checkpoint.minutes": draw.choice(("1e-9", "5")),
         "trainer.precision": draw.choice(("32-true", "32-true", "64-true", "bf16-mixed")),
     }

@@ -15,7 +15,6 @@ from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running_means import RunningMeans, Totals
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.lookahead import Lookahead
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
@@ -128,8 +127,6 @@ class Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimizer and the schedule, which steps with each optimizer step; Lightning calls this."""
         optimizer = self.optimizer.build([g for g in self.parameter_groups() if g["params"]])
-        if self.optimizer.lookahead:
-            Lookahead(optimizer, self.optimizer.lookahead, self.optimizer_steps())
         if self.lr_scheduler == LRScheduler():
             return optimizer
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_scheduler.factor(self.optimizer_steps()))
