@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 
 from lightning_nn.errors import UserError, choose
+from lightning_nn.optimizers import Muon
 
-OptimizerName = Literal["sgd", "adam", "adamw", "lbfgs"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon", "lbfgs"]
 LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
 
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
@@ -23,10 +24,13 @@ class Optimizer:
 
     Args:
         name: sgd (single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and Ba
-            2015), adamw (Loshchilov and Hutter 2019: decoupled weight decay) or lbfgs (Liu and Nocedal 1989: curvature
-            from the last steps; one evaluation of the loss a step, for problems without mini-batches).
+            2015), adamw (Loshchilov and Hutter 2019: decoupled weight decay), muon (see `lightning_nn.optimizers`:
+            steps of convolution kernels are made orthogonal, for networks with normalisation; sgd for the rest) or
+            lbfgs (Liu and Nocedal 1989: curvature from the last steps; one evaluation of the loss a step, for problems
+            without mini-batches).
         lr: learning rate, above 0.
-        momentum: for sgd, 0 or above and below 1: the share of the last step in the next one.
+        kernel_lr: learning rate of convolution kernels, for muon, above 0: the angle of a step, in radians.
+        momentum: for sgd and muon, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
@@ -34,6 +38,7 @@ class Optimizer:
 
     name: OptimizerName = "adam"
     lr: float = 1e-3
+    kernel_lr: float = 0.2
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -48,14 +53,18 @@ class Optimizer:
         choose("--optimizer.name", self.name, OptimizerName)
         if not 0 < self.lr < math.inf:
             raise UserError(f"--optimizer.lr is {self.lr}; it must be above 0")
+        if not 0 < self.kernel_lr < math.inf:
+            raise UserError(f"--optimizer.kernel_lr is {self.kernel_lr}; it must be above 0")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--optimizer.momentum is {self.momentum}; it must be 0 or above and below 1")
         if not 0 <= self.weight_decay < math.inf:
             raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 or above")
         if not 0 < self.norm_scale < math.inf:
             raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
-        if self.name != "sgd" and (self.momentum or self.nesterov):
-            raise UserError(f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd takes them")
+        if self.name not in ("sgd", "muon") and (self.momentum or self.nesterov):
+            raise UserError(
+                f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd and muon take them"
+            )
         if self.name == "lbfgs" and (self.weight_decay or self.norm_scale != 1):
             raise UserError("--optimizer.name lbfgs has no weight_decay or norm_scale: all parameters are one group")
         if self.nesterov and not self.momentum:
@@ -77,6 +86,8 @@ class Optimizer:
         groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
         if self.name == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
+        if self.name == "muon":
+            return Muon(groups, self.lr, self.kernel_lr, self.momentum)
         return (torch.optim.Adam if self.name == "adam" else torch.optim.AdamW)(groups, lr=self.lr)
 
 

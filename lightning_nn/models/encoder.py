@@ -70,7 +70,7 @@ class Encoder(nn.Module):
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     initialise(module, "kaiming")
             shapes = {layer.name: layer.outputs for layer in built}
-            self.last_stage = f"net.{last_stage(built)[0]}"
+            last = last_stage(built)
         else:
             if shape[0] not in (1, 3):
                 raise UserError(f"images of {shape[0]} channels; {network} reads 1 or 3")
@@ -79,12 +79,15 @@ class Encoder(nn.Module):
                 shapes = map_shapes(network, shape[1:])
             except RuntimeError:
                 raise UserError(f"images of {shape[1]} x {shape[2]} pixels are too small for {network}") from None
-            self.last_stage = f"net.{FORMS[network].last_stage}"
+            last = [FORMS[network].last_stage]
         self.normalize = Normalize(shape[0] if network == "convnet" else 3)
         self.layers = [f"net.{name}" for name in shapes if any(True for _ in self.net.get_submodule(name).parameters())]
         maps = list(shapes.values())[-1]
         if len(maps) != 3:
             raise UserError(f"layers end in {maps[0]} values, not in maps: leave out what follows the last maps")
+        if not last:
+            raise UserError("layers have no weights: an encoder needs a convolution")
+        self.last_stage = f"net.{last[0]}"
         cells = (min(grid, maps[1]), min(grid, maps[2]))
         self.pool: nn.Module = nn.AdaptiveMaxPool2d(cells) if network == "convnet" else nn.AdaptiveAvgPool2d(cells)
         self.features = maps[0] * cells[0] * cells[1]

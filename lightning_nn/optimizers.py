@@ -1,0 +1,92 @@
+"""Optimizers that torch does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: steep at 0, so that small singular values grow fast
+_ROUNDS = 3
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon for convolution kernels, stochastic gradient descent with Nesterov momentum for all other parameters.
+
+    A step of a layer's kernels, a matrix with a row for each kernel, is the momentum of their gradients made nearly
+    orthogonal: all of its singular values become about 1, so that rare directions are learned as fast as frequent ones
+    (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; Bernstein and Newhouse 2024,
+    arXiv:2409.20325). Before the step the kernels are scaled to a norm of the square root of their number, so that a
+    step turns them by the same angle throughout; that fits convolutions before a normalisation, which is blind to
+    their scale.
+
+    Args:
+        groups: of parameters; those with four dimensions are kernels. In a group `kernel_lr` is the learning rate of
+            its kernels, `lr` that of its other parameters; a factor on `lr` acts on both.
+        lr: learning rate, above 0.
+        kernel_lr: learning rate of the kernels, above 0.
+        momentum: share of the last step in the next one, 0 to 1.
+        kernel_momentum: the same of the kernels.
+    """
+
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        lr: float,
+        kernel_lr: float,
+        momentum: float = 0.85,
+        kernel_momentum: float = 0.6,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0}
+        split = []
+        for group in groups:
+            kernels = [p for p in group["params"] if p.dim() == 4]
+            others = [p for p in group["params"] if p.dim() != 4]
+            share = group.get("lr", lr) / lr
+            own = {"lr": kernel_lr * share, "momentum": kernel_momentum, "weight_decay": 0.0, "kernels": True}
+            split += [{**group, "params": kernels, **own}] if kernels else []
+            split += [{**group, "params": others, "kernels": False}] if others else []
+        super().__init__(split, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Do a step; the closure, if there is one, computes the gradients first, and what it returns is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._step(parameter, parameter.grad, group)
+        return loss
+
+    def _step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        momentum = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        update = gradient.add(momentum, alpha=group["momentum"])
+        if group["kernels"]:
+            parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=1e-7))
+            update = orthogonal(update.flatten(1)).view(update.shape)
+        parameter.sub_(update, alpha=group["lr"])
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Compute a matrix with the singular vectors of another and singular values of about 1, by Newton-Schulz rounds.
+
+    Args:
+        matrix: (M, N).
+    """
+    a, b, c = _POLYNOMIAL
+    x = matrix / (matrix.norm() + 1e-7)  # no singular value is above 1
+    if wide := len(matrix) > matrix.shape[1]:
+        x = x.T
+    for _ in range(_ROUNDS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if wide else x
