@@ -71,7 +71,8 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         update = gradient.add(momentum, alpha=group["momentum"])
         if group["kernels"]:
-            parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=1e-7))
+            if group["lr"]:  # else they are frozen
+                parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=1e-7))
             update = orthogonal(update.flatten(1)).view(update.shape)
         parameter.sub_(update, alpha=group["lr"])
 

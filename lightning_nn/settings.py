@@ -31,7 +31,7 @@ class Optimizer:
         lr: learning rate, above 0.
         kernel_lr: learning rate of convolution kernels, for muon, above 0: the angle of a step, in radians.
         momentum: for sgd and muon, 0 or above and below 1: the share of the last step in the next one.
-        nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013).
+        nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013); muon always does.
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
     """
