@@ -17,6 +17,7 @@ as torchvision does, also with weights from TensorFlow, which pads right and bel
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,7 @@ from torch.nn import functional as F
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.whitening import measure_images
 from lightning_nn.models.networks import (
     FORMS,
     Network,
@@ -116,10 +118,9 @@ class BackboneClassifier(FineTuning, Classifier):
         self.plan(layers, f"net.{self.form.last_stage}", trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
-    def measure(self, batch: ImageBatch) -> None:
-        """Set mean and deviation to those of training images, unless they came with weights."""
-        if not self.normalize.measured.all():
-            self.normalize.measure(batch.image.expand(-1, 3, -1, -1))
+    def measure(self, batches: Iterable[ImageBatch]) -> None:
+        """Set mean and deviation before the first step; see `measure_images`."""
+        measure_images(self.normalize, self.net, batches)
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Compute logits, (B, K)."""
@@ -141,8 +142,7 @@ class BackboneClassifier(FineTuning, Classifier):
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: output, parameters, and whether they are trained."""
         rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "training")]
-        scaling = "scaled by mean and deviation" if self.normalize.measured.all() else "scaled to -1 to 1"
-        rows.append(("images", " x ".join(map(str, (3, *self.size))), "", scaling))
+        rows.append(("images", " x ".join(map(str, (3, *self.size))), "", self.normalize.description()))
         for layer, shape in self.shapes.items():
             count = sum(parameter.numel() for parameter in self.get_submodule(layer).parameters())
             notes = [change for name, change in self.kept_pixels.items() if f"net.{name}.".startswith(f"{layer}.")]

@@ -9,7 +9,7 @@ lost. The layers are a list in a recipe; by default a small LeNet (LeCun et al. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 
 import torch
@@ -22,7 +22,7 @@ from lightning_nn.layers.dense import dense_classifier
 from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.receptive_field import receptive_fields
-from lightning_nn.layers.whitening import Whitening
+from lightning_nn.layers.whitening import measure_images
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
@@ -73,6 +73,7 @@ class ConvNet(FineTuning, Classifier):
 
     name = "convnet"
     optimizer = Optimizer(name="sgd", lr=0.05, momentum=0.9)
+    row_labels = {"head.weight": "categories", "head.bias": "categories"}
     first_samples = 5_000
 
     def __init__(
@@ -114,18 +115,9 @@ class ConvNet(FineTuning, Classifier):
         """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`."""
         return cls.from_checkpoint(embedded_weights(cls.name))
 
-    def measure(self, batch: ImageBatch) -> None:
-        """Set what is measured on training images before the first step: mean, deviation, whitening kernels.
-
-        What a model has from an earlier training, it keeps.
-
-        Args:
-            batch: `first_samples` training images, or as many as there are.
-        """
-        if not self.normalize.measured.all():
-            self.normalize.measure(batch.image)
-        if isinstance(first := self.body[0], Whitening) and not first.measured.all():
-            first.measure(self.normalize(batch.image))
+    def measure(self, batches: Iterable[ImageBatch]) -> None:
+        """Set mean, deviation and whitening kernels before the first step; see `measure_images`."""
+        measure_images(self.normalize, self.body, batches)
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Compute logits z, (B, K)."""

@@ -52,7 +52,7 @@ class Captioning(Task):
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
 
     Attributes:
-        encoder: images, uint8 or float (B, C, H, W), 0 to 255, to features (B, F), F being its attribute `features`.
+        encoder: images, uint8 or float (B, C, H, W), to features (B, F), F being its attribute `features`.
         decoder: the rest.
     """
 

@@ -169,7 +169,7 @@ def test_an_entry_that_makes_no_sense_is_named(entries: list[str], message: str)
 def test_whitened_patches_are_uncorrelated_and_of_equal_size() -> None:
     smooth = F.avg_pool2d(torch.randn(64, 3, 18, 18), 3, 1)  # neighbours go together, as in photographs
     layer = Whitening(3, 2)
-    layer.measure(smooth)
+    layer.measure([smooth[:40], smooth[40:]])
     before = torch.corrcoef(F.unfold(smooth, 2).transpose(1, 2).flatten(0, 1).T).fill_diagonal_(0).abs().max()
     out = layer(smooth).transpose(0, 1).flatten(1).detach()  # (24, places)
     after = torch.cov(out[:12])

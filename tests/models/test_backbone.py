@@ -67,7 +67,7 @@ def test_resnet_on_small_images_has_sixteen_times_the_places() -> None:
 
 def test_the_table_says_what_was_left_out() -> None:
     rows = {row[0]: row[1:] for row in make("resnet18", 32).summary()}
-    assert rows["images"] == ("3 x 32 x 32", "", "scaled to -1 to 1")
+    assert rows["images"] == ("3 x 32 x 32", "", "scaled by mean and deviation"), "it will be, by those of training"
     assert rows["conv1"] == ("64 x 32 x 32", "9,408", "trained; stride 1 for small images")
     assert rows["maxpool"] == ("64 x 32 x 32", "", "left out for small images")
 
@@ -142,7 +142,7 @@ def test_the_scaling_of_images_is_that_of_the_weights(tmp_path: Path) -> None:
     save_file(models.squeezenet1_1(num_classes=7).state_dict(), file, {"about": "input RGB in [0, 1], then 2x - 1"})
     model = make("squeezenet1_1")
     model.load_weights(open_weights(file))
-    model.measure(ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)))
+    model.measure([ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))])
     assert model.normalize.mean.unique().tolist() == model.normalize.deviation.unique().tolist() == [127.5]
 
 

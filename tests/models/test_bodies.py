@@ -136,7 +136,7 @@ def test_weights_of_a_trained_classifier_load() -> None:
         (BackboneClassifier(3, 64, 64, 5, "mobilenet_v1", 0.125), SMALL_BODY),
         (ConvNet.from_pretrained(), {"body": "embedded"}),
     ):
-        theirs.measure(ImageBatch(images(64, 64).image))
+        theirs.measure([ImageBatch(images(64, 64).image)])
         model = FCN(3, 4, **arguments, trainable="head")
         loaded, _ = model.load_weights(saved(theirs))
         expected = {f"body.{name}" for name in model.body.state_dict()}
