@@ -73,7 +73,7 @@ class ConvNet(FineTuning, Classifier):
 
     name = "convnet"
     optimizer = Optimizer(name="sgd", lr=0.05, momentum=0.9)
-    row_labels = {"head.weight": "categories", "head.bias": "categories"}
+    row_labels = dict.fromkeys(("head.weight", "head.bias"), "categories")
     first_samples = 5_000
 
     def __init__(

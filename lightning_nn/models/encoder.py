@@ -127,6 +127,7 @@ class Captioner(FineTuning, Captioning):
     """
 
     embedded_model = "convnet"
+    training_arguments = FineTuning.training_arguments | Captioning.training_arguments
     encoder: Encoder
     first_samples = 500
 

@@ -111,6 +111,7 @@ class FCN(FineTuning, Segmentation):
 
     name = "fcn"
     embedded_model = "convnet"
+    training_arguments = FineTuning.training_arguments | {"class_weights"}
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 
     def __init__(

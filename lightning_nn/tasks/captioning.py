@@ -57,6 +57,7 @@ class Captioning(Task):
     """
 
     batch_type = CaptionBatch
+    training_arguments = frozenset({"label_smoothing", "scheduled_sampling"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
     headline = ("cider", "bleu4", "bleu1")

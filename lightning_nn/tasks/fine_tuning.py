@@ -41,6 +41,7 @@ class FineTuning(Task):
 
     layers: list[str]
     pretrained: bool
+    training_arguments = frozenset({"trainable", "unfreeze_at", "body_lr", "freeze_statistics"})
 
     def plan(
         self,

@@ -84,7 +84,7 @@ def test_photographs_of_bytes_and_of_fractions_are_the_same() -> None:
         for content, style in ((CONTENT, STYLE), (CONTENT / 255, STYLE / 255))
     )
     torch.testing.assert_close(one.image, other.image, atol=0.1, rtol=0)
-    with pytest.raises(UserError, match="image of a batch has floats of .* expected 0 to 1"):
+    with pytest.raises(UserError, match=r"image of a batch has floats of .* expected 0 to 1"):
         last(StyleTransfer.stylize(CONTENT.float(), STYLE, size=32))
 
 
