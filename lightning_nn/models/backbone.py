@@ -41,7 +41,6 @@ from lightning_nn.models.networks import (
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 
@@ -129,13 +128,6 @@ class BackboneClassifier(FineTuning, Classifier):
             smaller = self.size[0] < x.shape[2]
             x = F.interpolate(x, self.size, mode="bilinear", antialias=smaller)
         return self.net(x)
-
-    def training_means(self, batch: ImageBatch) -> Means:
-        """Sum loss and correct predictions; a single image, which may have no statistics, uses those of the norms."""
-        if batch.size > 1:
-            return super().training_means(batch)
-        with self.evaluating():
-            return super().training_means(batch)
 
     # ------------------------------------------------------------------ the table
 

@@ -158,16 +158,6 @@ class Captioner(FineTuning, Captioning):
         if next(iter(batches)).image.dim() == 4:
             measure_images(self.encoder.normalize, self.encoder.net, batches)
 
-    def features(self, image: Tensor) -> Tensor:
-        """Compute the features of images; a single one, which may have no statistics, uses those of the norms."""
-        if image.dim() == 2 or len(image) > 1 or not self.training:
-            return super().features(image)
-        self.encoder.eval()
-        try:
-            return super().features(image)
-        finally:
-            self.train()
-
     # ------------------------------------------------------------------ weights of another
 
     def imagenet_weights(self) -> Path:

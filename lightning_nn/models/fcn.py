@@ -41,7 +41,6 @@ from lightning_nn.models.networks import Network, imagenet_file, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
@@ -159,13 +158,6 @@ class FCN(FineTuning, Segmentation):
         bottom, right = (max(-size % STRIDES[-1], self.body.least - size) for size in (height, width))
         x = F.pad(x, (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
         return self.head(self.body(x))[:, :, :height, :width]
-
-    def training_means(self, batch: MaskBatch) -> Means:
-        """Sum loss and correct predictions; a single small image, whose last map is a cell, has no statistics."""
-        if self.network is None or batch.size > 1 or max(batch.image.shape[2:]) > self.body.least:
-            return super().training_means(batch)
-        with self.evaluating():
-            return super().training_means(batch)
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: parameters, and whether they are trained."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.errors import UserError
+from lightning_nn.layers.batch_norm import with_batch_norms
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
@@ -71,9 +72,9 @@ def make_network(network: Network, num_classes: int, multiplier: float = 1.0) ->
     if multiplier <= 0:
         raise UserError(f"multiplier is {multiplier}; it must be above 0")
     if network == "mobilenet_v1":
-        return MobileNetV1(num_classes, multiplier)
+        return with_batch_norms(MobileNetV1(num_classes, multiplier))
     options = {"aux_logits": False, "init_weights": True} if FORMS[network].auxiliary else {}
-    return models.get_model(network, weights=None, num_classes=num_classes, **options)
+    return with_batch_norms(models.get_model(network, weights=None, num_classes=num_classes, **options))
 
 
 def top_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:

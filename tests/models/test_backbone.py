@@ -87,14 +87,23 @@ def test_gray_is_three_equal_colours() -> None:
     assert torch.equal(gray(ImageBatch(image)), colour(ImageBatch(image.expand(-1, 3, -1, -1))))
 
 
-@pytest.mark.parametrize("network", ["mobilenet_v1", "resnet18"])
+@pytest.mark.parametrize("network", ["mobilenet_v1", "mobilenet_v3_small", "resnet18"])
 def test_a_last_batch_of_one_small_image_is_trained_on(network: Network) -> None:
-    """The last map is one cell, so the image has no statistics of its own."""
-    model = make(network, 8)
-    means = model.training_means(ImageBatch(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([1])))
+    """The last map is one cell, so the image has no statistics of its own; the first ones have."""
+    model = make(network, 8, stem="full")
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    means = model.training_means(ImageBatch(torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8), torch.tensor([1])))
     means.sums["loss"].backward()
     assert means.sums["loss"].isfinite() and model.training
     assert all(parameter.grad is not None for parameter in model.parameters())
+    assert norms[0].num_batches_tracked == 1 and norms[0].running_mean.any()  # type: ignore[union-attr]
+    assert norms[-1].num_batches_tracked == 0
+
+
+def test_a_batch_of_one_image_has_dropout() -> None:
+    model = make("squeezenet1_1", 40)
+    batch = ImageBatch(torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8), torch.tensor([1]))
+    assert len({float(model.training_means(batch).sums["loss"]) for _ in range(5)}) > 1
 
 
 WRONG: dict[str, dict[str, Any]] = {
