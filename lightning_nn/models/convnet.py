@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,9 +113,23 @@ class ConvNet(FineTuning, Classifier):
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     @classmethod
-    def from_pretrained(cls) -> ConvNet:
-        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`."""
-        return cls.from_checkpoint(embedded_weights(cls.name))
+    def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> ConvNet:
+        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`.
+
+        Args:
+            num_classes: number of classes of a new head, for fine-tuning; None for the head of CIFAR-10's.
+            arguments: constructor arguments that replace the saved ones, such as `trainable="head"`.
+
+        Raises:
+            UserError: see the constructor; also if layers are to be frozen that have no weights.
+        """
+        weights = embedded_weights(cls.name)
+        if num_classes is None:
+            return cls.from_checkpoint(weights, **arguments)
+        model = cls(**{**weights.arguments, "num_classes": num_classes, **arguments})
+        body = {name: weight for name, weight in weights.state_dict.items() if not name.startswith("head.")}
+        model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
+        return model
 
     def measure(self, batches: Iterable[ImageBatch]) -> None:
         """Set mean, deviation and whitening kernels before the first step; see `measure_images`."""

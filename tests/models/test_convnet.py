@@ -325,6 +325,17 @@ def test_the_embedded_network_predicts() -> None:
     assert 0 < prediction.probability <= 1
 
 
+def test_the_embedded_network_is_fine_tuned_in_python(tmp_path: Path) -> None:
+    data, weights = few_scenes(), embedded_weights("convnet").state_dict
+    model = ConvNet.from_pretrained(num_classes=len(data.categories), trainable="head", unfreeze_at=3)
+    trainer(tmp_path, max_epochs=1).fit(model, data)
+    assert {name for name, value in model.state_dict().items() if not torch.equal(value, weights.get(name, value))} == {
+        *("head.weight", "head.bias")
+    }
+    assert not torch.equal(ConvNet.from_pretrained(num_classes=10).head.weight, weights["head.weight"])
+    assert ConvNet.from_pretrained(trainable="head").hparams["trainable"] == "head"
+
+
 def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_path: Path) -> None:
     few = ("--data.size", "32", "--data.train_size", "24", "--data.val_size", "8", "--data.test_size", "8")
     argv = ("fit", "--model", "convnet", "--data", "scenes", *few, "--finetune", "embedded")
