@@ -14,9 +14,9 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.InstanceNorm2d)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
 
 
-def normalised_kernels(model: nn.Module) -> list[nn.Parameter]:
+def normalised_kernels(model: nn.Module) -> list[Tensor]:
     """List the kernels of convolutions that a normalisation follows, at most with a pool between."""
-    found: list[nn.Parameter] = []
+    found: list[Tensor] = []
     for module in model.modules():
         convolution: nn.Conv2d | None = None
         for layer in module.children():  # in the order of execution

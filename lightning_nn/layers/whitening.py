@@ -47,7 +47,7 @@ class Whitening(nn.Module):
         """
         _, channels, kernel, _ = self.weight.shape
         covariance, count = torch.zeros(2, dtype=torch.float64)
-        for some in (part for image in images for part in image.split(_UNFOLDED)):
+        for some in (part for image in images for part in torch.split(image, _UNFOLDED)):
             patches = F.unfold(some.double(), kernel).transpose(1, 2).flatten(0, 1)  # (places, C K K)
             covariance = covariance + patches.T @ patches
             count = count + len(patches)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from lightning_nn.layers.whitening import measure_images
 from lightning_nn.models.networks import (
     FORMS,
     Network,
+    form_of_weights,
     imagenet_file,
     keep_pixels,
     layer_shapes,
@@ -149,7 +150,12 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network)
+        return imagenet_file(self.network, "--model.network")
+
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the multiplier of a mobilenet_v1; see `Task`."""
+        return form_of_weights(weights)
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""

@@ -164,7 +164,7 @@ class Captioner(FineTuning, Captioning):
         """Find torchvision's file, downloaded unless there."""
         if self.network == "convnet":
             raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
-        return imagenet_file(self.network)
+        return imagenet_file(self.network, "--model.encoder")
 
     @classmethod
     def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ zero, because nothing is trained in stages; the image is padded to a multiple of
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ from lightning_nn.models.bodies import (
     embedded_body,
     network_body,
 )
-from lightning_nn.models.networks import Network, imagenet_file, network_weights
+from lightning_nn.models.networks import Network, form_of_weights, imagenet_file, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
@@ -171,7 +171,12 @@ class FCN(FineTuning, Segmentation):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network) if self.network else super().imagenet_weights()
+        return imagenet_file(self.network, "--model.body") if self.network else super().imagenet_weights()
+
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the multiplier of a mobilenet_v1; see `Task`."""
+        return form_of_weights(weights)
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a network, a ConvNet or a BackboneClassifier by the names of this model."""

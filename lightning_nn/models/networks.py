@@ -143,15 +143,25 @@ def keep_pixels(net: nn.Module) -> dict[str, str]:
 # ---------------------------------------------------------------------- weights of others
 
 
-def imagenet_file(network: Network) -> Path:
+def imagenet_file(network: Network, option: str) -> Path:
     """Find torchvision's file of weights, downloaded unless there.
+
+    Args:
+        network: the network.
+        option: the option that chooses it, for the error.
 
     Raises:
         UserError: there is none, or it can't be downloaded.
     """
     if network == "mobilenet_v1":
-        raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
+        raise UserError(f"--finetune imagenet: torchvision has no {network}; use {option} mobilenet_v2, or name a file")
     return download_weights(models.get_model_weights(network).DEFAULT.url)
+
+
+def form_of_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the multiplier of a mobilenet_v1 by the width of its last convolution; nothing for another network."""
+    last = next((each for name, each in weights.items() if name.endswith("pw.12.conv.weight")), None)
+    return {"multiplier": len(last) / 1024} if isinstance(last, Tensor) else {}
 
 
 def network_weights(weights: WeightsFile, network: Network, prefix: str, own: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -142,6 +142,11 @@ class Task(Training, Evaluation):
         in_code = {k: p.default for k, p in signature(cls).parameters.items() if p.default is not p.empty}
         return {name: v for name, v in {**in_code, **arguments}.items() if name not in cls.training_arguments}
 
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the weights themselves tell, by the names and shapes of the tensors in a file."""
+        return {}
+
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None
     ) -> tuple[dict[str, str], dict[str, str]]:

@@ -11,6 +11,7 @@ from torchvision import models  # type: ignore[import-untyped]
 from lightning_nn import BackboneClassifier, ImageBatch, Scenes
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
+from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.models.backbone import scaled
 from lightning_nn.models.networks import FORMS, Network
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -167,12 +168,23 @@ def test_rows_of_the_head_follow_their_categories() -> None:
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8")
     for which, said in (
-        ("imagenet", "torchvision has no mobilenet_v1"),
+        ("imagenet", "torchvision has no mobilenet_v1; use --model.network mobilenet_v2"),
         ("embedded", "no weights of backbone, only of: convnet"),
     ):
         argv = ("--model", "backbone", *few, "--model.multiplier", "0.25", "--finetune", which)
         command(*argv, cwd=tmp_path).refused(f"--finetune {which}", said)
     assert not (tmp_path / "logs").exists()
+
+
+def test_the_width_of_a_network_is_that_of_its_weights(tmp_path: Path) -> None:
+    """Whatever the recipe says; what the command line says holds, and is refused."""
+    save_file(MobileNetV1(10, 0.125).state_dict(), tmp_path / "other.safetensors")
+    few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8", "--trainer.max_epochs", "1")
+    argv = ("fit", "--model", "backbone", *few, "--finetune", "other.safetensors")
+    said = command(*argv, cwd=tmp_path).ok().out
+    assert "not net.fc.weight: shape" in said and "not net.dw" not in said
+    differs = "other.safetensors has no weights that fit this model: net.conv1.conv.weight: shape [16, "
+    command(*argv, "--model.multiplier", "0.5", cwd=tmp_path).refused(differs)
 
 
 # ---------------------------------------------------------------------- every name trains and is exported
