@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
         own = {"momentum": kernel_momentum, "weight_decay": 0.0}
         super().__init__(
             [
-                {**group, "lr": kernel_lr * group.get("lr", lr) / lr, **own} if group.get("kernels") else group
+                {**group, "lr": kernel_lr * (group.get("lr", lr) / lr), **own} if group.get("kernels") else group
                 for group in groups
             ],
             defaults,

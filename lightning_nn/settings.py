@@ -36,21 +36,21 @@ class Optimizer:
             lbfgs (Liu and Nocedal 1989: curvature from the last steps; one evaluation of the loss a step, for problems
             without mini-batches).
         lr: learning rate, above 0.
-        kernel_lr: learning rate of convolution kernels before a normalisation, for muon, above 0: the angle of a step,
-            in radians.
         momentum: for sgd and muon, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013); muon always does.
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
+        kernel_lr: learning rate of convolution kernels before a normalisation, for muon, above 0: the angle of a step,
+            in radians.
     """
 
     name: OptimizerName = "adam"
     lr: float = 1e-3
-    kernel_lr: float = 0.2
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
     norm_scale: float = 1.0
+    kernel_lr: float = 0.2
 
     def check(self) -> None:
         """Check the settings before anything is built from them.

@@ -66,7 +66,7 @@ def test_the_closure_computes_the_gradients() -> None:
         loss.backward()
         return loss
 
-    assert float(optimizer.step(closure)) == 4
+    assert optimizer.step(closure).item() == 4
     torch.testing.assert_close(weight.detach(), torch.full((2, 2), 0.8))
 
 

@@ -83,14 +83,9 @@ def _pool(pool: type[nn.Module], shape: Shape, kernel: int, stride: int = 0, pad
     return pool(kernel, stride or kernel, padding), out
 
 
-def _global_avg_pool(shape: Shape) -> Made:
+def _global_pool(pool: Callable[[int], nn.Module], shape: Shape) -> Made:
     _slide(shape, shape[0], 1, 1, 0)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape[:1]
-
-
-def _global_max_pool(shape: Shape) -> Made:
-    _slide(shape, shape[0], 1, 1, 0)
-    return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), shape[:1]
+    return nn.Sequential(pool(1), nn.Flatten()), shape[:1]
 
 
 def _batch_norm(shape: Shape, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> Made:
@@ -137,8 +132,8 @@ KINDS: dict[str, Callable[..., Made]] = {
     "conv": _conv,
     "max_pool": partial(_pool, MaxPool2d),
     "avg_pool": partial(_pool, nn.AvgPool2d),
-    "global_avg_pool": _global_avg_pool,
-    "global_max_pool": _global_max_pool,
+    "global_avg_pool": partial(_global_pool, nn.AdaptiveAvgPool2d),
+    "global_max_pool": partial(_global_pool, nn.AdaptiveMaxPool2d),
     "sigmoid": partial(_plain, nn.Sigmoid),
     "tanh": partial(_plain, nn.Tanh),
     "relu": partial(_plain, nn.ReLU),
