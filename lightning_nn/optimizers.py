@@ -6,25 +6,39 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: steep at 0, so that small singular values grow fast
 _ROUNDS = 3
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.InstanceNorm2d)
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
+
+
+def normalised_kernels(model: nn.Module) -> list[Tensor]:
+    """List the kernels of convolutions that a normalisation follows, at most with a pool between."""
+    found: list[Tensor] = []
+    for module in model.modules():
+        convolution: nn.Conv2d | None = None
+        for layer in module.children():  # in the order of execution
+            if isinstance(layer, _NORMS) and convolution is not None:
+                found.append(convolution.weight)
+            if not isinstance(layer, _POOLS):
+                convolution = layer if isinstance(layer, nn.Conv2d) else None
+    return found
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolution kernels, stochastic gradient descent with Nesterov momentum for all other parameters.
+    """Muon for convolution kernels before a normalisation, SGD with Nesterov momentum for all other parameters.
 
     A step of a layer's kernels, a matrix with a row for each kernel, is the momentum of their gradients made nearly
     orthogonal: all of its singular values become about 1, so that rare directions are learned as fast as frequent ones
     (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; Bernstein and Newhouse 2024,
     arXiv:2409.20325). Before the step the kernels are scaled to a norm of the square root of their number, so that a
-    step turns them by the same angle throughout; that fits convolutions before a normalisation, which is blind to
-    their scale.
+    step turns them by the same angle throughout; the normalisation is blind to their scale.
 
     Args:
-        groups: of parameters; those with four dimensions are kernels. In a group `kernel_lr` is the learning rate of
-            its kernels, `lr` that of its other parameters; a factor on `lr` acts on both.
+        groups: of parameters; `kernels` is True in those of such kernels, whose learning rate is `kernel_lr`. A factor
+            on `lr` acts on it, too.
         lr: learning rate, above 0.
         kernel_lr: learning rate of the kernels, above 0.
         momentum: share of the last step in the next one, 0 to 1.
@@ -39,16 +53,15 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.85,
         kernel_momentum: float = 0.6,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0}
-        split = []
-        for group in groups:
-            kernels = [p for p in group["params"] if p.dim() == 4]
-            others = [p for p in group["params"] if p.dim() != 4]
-            share = group.get("lr", lr) / lr
-            own = {"lr": kernel_lr * share, "momentum": kernel_momentum, "weight_decay": 0.0, "kernels": True}
-            split += [{**group, "params": kernels, **own}] if kernels else []
-            split += [{**group, "params": others, "kernels": False}] if others else []
-        super().__init__(split, defaults)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "kernels": False}
+        own = {"momentum": kernel_momentum, "weight_decay": 0.0}
+        super().__init__(
+            [
+                {**group, "lr": kernel_lr * (group.get("lr", lr) / lr), **own} if group.get("kernels") else group
+                for group in groups
+            ],
+            defaults,
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -15,6 +15,13 @@ from lightning_nn.optimizers import Muon
 OptimizerName = Literal["sgd", "adam", "adamw", "muon", "lbfgs"]
 LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
 
+# Settings that an optimizer does not have.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "sgd": ("kernel_lr",),
+    **dict.fromkeys(("adam", "adamw"), ("kernel_lr", "momentum", "nesterov")),
+    "muon": (),
+    "lbfgs": ("kernel_lr", "momentum", "nesterov", "weight_decay", "norm_scale"),
+}
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
 
 
@@ -25,24 +32,25 @@ class Optimizer:
     Args:
         name: sgd (single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and Ba
             2015), adamw (Loshchilov and Hutter 2019: decoupled weight decay), muon (see `lightning_nn.optimizers`:
-            steps of convolution kernels are made orthogonal, for networks with normalisation; sgd for the rest) or
+            steps of convolution kernels before a normalisation are made orthogonal; sgd for all others) or
             lbfgs (Liu and Nocedal 1989: curvature from the last steps; one evaluation of the loss a step, for problems
             without mini-batches).
         lr: learning rate, above 0.
-        kernel_lr: learning rate of convolution kernels, for muon, above 0: the angle of a step, in radians.
         momentum: for sgd and muon, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013); muon always does.
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
+        kernel_lr: learning rate of convolution kernels before a normalisation, for muon, above 0: the angle of a step,
+            in radians.
     """
 
     name: OptimizerName = "adam"
     lr: float = 1e-3
-    kernel_lr: float = 0.2
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
     norm_scale: float = 1.0
+    kernel_lr: float = 0.2
 
     def check(self) -> None:
         """Check the settings before anything is built from them.
@@ -61,12 +69,9 @@ class Optimizer:
             raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 or above")
         if not 0 < self.norm_scale < math.inf:
             raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
-        if self.name not in ("sgd", "muon") and (self.momentum or self.nesterov):
-            raise UserError(
-                f"--optimizer.name {self.name} has no momentum or nesterov of its own: only sgd and muon take them"
-            )
-        if self.name == "lbfgs" and (self.weight_decay or self.norm_scale != 1):
-            raise UserError("--optimizer.name lbfgs has no weight_decay or norm_scale: all parameters are one group")
+        for setting in FOREIGN[self.name]:
+            if (value := getattr(self, setting)) != getattr(Optimizer, setting):
+                raise UserError(f"--optimizer.{setting} is {value}, but {self.name} has none: leave it out")
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 

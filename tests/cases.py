@@ -197,6 +197,8 @@ WRONG_IMAGES = {
     "image of a batch is empty": ImageBatch(IMAGE[:0], LABEL[:0]),
     "image of a batch is torch.int64 .*; expected torch.uint8": ImageBatch(IMAGE.long(), LABEL),
     r"image of a batch is torch.uint8 \(2, 8, 8\)": ImageBatch(IMAGE[:, 0], LABEL),
+    "image of a batch has floats of 9 to 9; expected 0 to 1": ImageBatch(IMAGE + 9.0, LABEL),
+    "image of a batch has floats of nan to nan; expected 0 to 1": ImageBatch(IMAGE + float("nan"), LABEL),
     r"images of \(1, 8, 4\); this model was made for (64 values|8 x 8 pixels)": ImageBatch(IMAGE[..., :4], LABEL),
     "label of a batch is torch.float32": ImageBatch(IMAGE, LABEL / 1),
     "a batch of 2 samples has 1 labels": ImageBatch(IMAGE, LABEL[:1]),

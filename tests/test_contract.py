@@ -115,6 +115,14 @@ def test_batch_size_order_and_neighbours_change_no_prediction(case: Case, model:
         same([whole[i] for i in order], predict(model, shuffled))
 
 
+@torch.inference_mode()
+def test_images_of_bytes_and_of_fractions_are_the_same(case: Case, model: Task, data: DataModule) -> None:
+    model, batch = model.double().eval(), one_batch(data)
+    images = {name: getattr(batch, name, None) for name in ("image", "content")}
+    floats = {name: v.double() / 255 for name, v in images.items() if v is not None and v.dtype == torch.uint8}
+    same(case.outputs(model, batch), case.outputs(model, batch._replace(**floats)))
+
+
 def same(one: Any, other: Any) -> None:
     """Numbers within float64's rounding, anything else equal."""
     assert type(one) is type(other)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_nn import Optimizer
-from lightning_nn.optimizers import Muon, orthogonal
+from lightning_nn import FCN, BackboneClassifier, ConvNet, Optimizer
+from lightning_nn.optimizers import Muon, normalised_kernels, orthogonal
+from lightning_nn.tasks.base import Task
 
 
 @pytest.mark.parametrize("shape", [(4, 7), (7, 4), (5, 5), (1, 9)])
@@ -20,7 +21,7 @@ def test_singular_values_become_about_one_and_vectors_stay(shape: tuple[int, int
 
 def test_kernels_are_scaled_and_turned_by_an_orthogonal_step() -> None:
     kernels = nn.Parameter(torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0)))
-    optimizer = Muon([{"params": [kernels]}], lr=0.1, kernel_lr=0.2, kernel_momentum=0.5)
+    optimizer = Muon([{"params": [kernels], "kernels": True}], lr=0.1, kernel_lr=0.2, kernel_momentum=0.5)
     before, momentum = kernels.detach().clone(), torch.zeros(3, 8)
     for i in range(3):
         gradient = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(i + 1))
@@ -50,7 +51,8 @@ def test_other_parameters_take_the_steps_of_sgd_with_nesterov_momentum() -> None
 
 
 def test_a_factor_on_a_groups_rate_acts_on_its_kernels() -> None:
-    groups = [{"params": [nn.Parameter(torch.ones(2, 2, 1, 1)), nn.Parameter(torch.ones(2, 2))], "scale": 0.5}]
+    groups = [{"params": [nn.Parameter(torch.ones(2, 2, 1, 1))], "scale": 0.5, "kernels": True}]
+    groups += [{"params": [nn.Parameter(torch.ones(2, 2))], "scale": 0.5}]
     rates = [group["lr"] for group in Optimizer("muon", lr=0.1, kernel_lr=0.2).build(groups).param_groups]
     assert rates == [0.1, 0.05]
 
@@ -64,5 +66,28 @@ def test_the_closure_computes_the_gradients() -> None:
         loss.backward()
         return loss
 
-    assert float(optimizer.step(closure)) == 4
+    assert optimizer.step(closure).item() == 4
     torch.testing.assert_close(weight.detach(), torch.full((2, 2), 0.8))
+
+
+def test_only_kernels_before_a_normalisation_are_turned() -> None:
+    """The rest, such as scores and the kernels of an upsampling, moves by its own rate."""
+    layers = ["conv 4 3", "max_pool 2", "batch_norm", "relu", "conv 4 1", "relu", "residual conv 4 1, batch_norm"]
+    one = ConvNet(1, 8, 8, 3, [*layers, "conv 4 1", "residual conv 4 1, relu", "batch_norm", "flatten"])
+    assert turned(one) == {"body.conv1.weight", "body.residual1.layers.conv1.weight"}
+    other = FCN(3, 4, first_channels=4)
+    bodies = {name for name, parameter in other.body.named_parameters() if parameter.dim() == 4}
+    assert turned(other) == {f"body.{name}" for name in bodies}, "not those of the head"
+    v3 = BackboneClassifier(3, 64, 64, 3, "mobilenet_v3_small")
+    assert not [name for name in turned(v3) if ".fc1." in name or ".fc2." in name] and len(turned(v3)) > 30
+    other.optimizer = Optimizer("muon", lr=1e-12, kernel_lr=1e-12)
+    optimizer, before = other.configure_optimizers(), other.head.to_pixels.weight.detach().clone()
+    for parameter in other.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(other.head.to_pixels.weight.detach(), before)
+
+
+def turned(model: Task) -> set[str]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {names[id(kernels)] for kernels in normalised_kernels(model)}

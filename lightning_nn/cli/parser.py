@@ -36,7 +36,7 @@ from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.runs.plain_data import to_plain_data
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
-from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
+from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.views import Views
@@ -149,9 +149,9 @@ class CommandLine:
         self.views: Views = extra.pop("views", "none")
         self.allow_seen, self.show = (bool(extra.pop(flag, False)) for flag in ("allow_seen", "show"))
         if "optimizer" in config:
-            chosen, default = config.optimizer, self.parser.get_defaults().optimizer
-            if chosen.name != "sgd" and default.name == "sgd" and chosen.momentum == default.momentum:
-                chosen.momentum = 0.0  # the task's default is for sgd
+            for name in FOREIGN[config.optimizer.name]:
+                if config.optimizer[name] != (none := getattr(Optimizer, name)) and not self.gives(f"optimizer.{name}"):
+                    config.optimizer[name] = none  # the recipe's is for another optimizer
         return config
 
     @property

@@ -42,6 +42,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.saved_settings import names
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
@@ -131,6 +132,8 @@ def _begun(request: Request, held: ExitStack) -> TrainingSetup:
         if form := cli.task.form_of(tuned.model, saved.group("model")):
             say_left_out(saved.left_out, tuned.path)
             cli.keep_form(form)
+    if tuned:
+        cli.keep_form(cli.task.form_of_weights(tuned.state_dict))
     data = _prepared(cli)
     model = make_model(cli, data)
     if source:
@@ -221,13 +224,21 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
 
 
 def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModule) -> None:
-    """Load the weights of a checkpoint that fit, and print which do not."""
+    """Load the weights of a checkpoint that fit, and print which do not.
+
+    Raises:
+        UserError: none fits; the message says what differs.
+    """
     loaded, kept = model.load_weights(checkpoint, data.processor)
+    if not loaded:
+        shapes = [f"{name}: {reason}" for name, reason in kept.items() if reason.startswith("shape")]
+        there = names(sorted(checkpoint.state_dict))
+        raise UserError(
+            f"{checkpoint.path} has no weights that fit this model: {shapes[0] if shapes else f'it holds {there}'}"
+        )
     if is_first_process():
         print(f"from {checkpoint.path}: {len(loaded)} tensors loaded, {len(kept)} not")
         for name, what in loaded.items():
             print(sanitize(f"  {name}{what and ': '}{what}"))
         for name, reason in kept.items():
             print(sanitize(f"  not {name}: {reason}"))
-    if not loaded:
-        raise UserError(f"{checkpoint.path} has no weights that fit this model")

@@ -19,8 +19,9 @@ from lightning_nn.data import colour
 from lightning_nn.data.batches import IGNORED, Origin
 from lightning_nn.data.geometry import Border, matrix, rotation, sample, sample_mask, shift
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.normalize import fractions
 
-GRAY = 128
+GRAY = 128  # of 255
 _STREAM = 1  # the step's own seed, for dropout, is stream 0
 
 
@@ -263,7 +264,8 @@ def _cut_out(batch: Any, side: int, draw: _Draw) -> Any:
         start = ((draw.around(0.5, 0.5) * size).long() - side // 2)[:, None]
         at = torch.arange(size, device=draw.device)
         inside = inside & ((at >= start) & (at < start + side)).view(draw.size, *view)
-    batch = batch._replace(image=batch.image.masked_fill(inside[:, None], GRAY))
+    gray = GRAY / 255 if batch.image.is_floating_point() else GRAY
+    batch = batch._replace(image=batch.image.masked_fill(inside[:, None], gray))
     mask = getattr(batch, "mask", None)
     return batch if mask is None else batch._replace(mask=mask.masked_fill(inside, IGNORED))
 
@@ -275,7 +277,7 @@ def _mix(batch: Any, alpha: float, num_classes: int | None, draw: _Draw) -> Any:
     random = np.random.default_rng(draw.origin.random_seed(_STREAM))  # torch's Beta takes no generator
     share = torch.from_numpy(random.beta(alpha, alpha, draw.size)).to(draw.device, torch.float32)
     share = torch.maximum(share, 1 - share)[:, None]
-    image = batch.image if batch.image.is_floating_point() else batch.image.float()
+    image = fractions(batch.image)
     label = batch.label if batch.label.is_floating_point() else F.one_hot(batch.label, num_classes).float()
     of_image = share[:, :, None, None].to(image.dtype)
     image = of_image * image + (1 - of_image) * image.roll(-1, 0)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_nn.errors import UserError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_ROUNDING = 0.01  # of values that were sampled between pixels, in half precision
 
 
 def require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: str, remedy: str) -> None:
@@ -34,18 +35,39 @@ def require(name: str, values: Tensor, dtypes: tuple[torch.dtype, ...], shape: s
         raise UserError(f"{name} of a batch is empty, {tuple(values.shape)}: leave empty batches out")
 
 
+def check_pixels(name: str, image: Tensor, shape: str) -> None:
+    """Check that images are uint8 of 0 to 255 or floats of 0 to 1, of which values are read on the CPU alone.
+
+    Args:
+        name: of the field, for the error.
+        image: uint8 or float.
+        shape: its dimensions by letters.
+
+    Raises:
+        UserError: another type, number of dimensions or range.
+    """
+    require(name, image, (torch.uint8, *FLOATS), shape, "uint8 pixels of 0 to 255, or floats of 0 to 1")
+    if image.dtype == torch.uint8 or image.device.type != "cpu":
+        return
+    least, most = (float(value) for value in image.detach().aminmax())
+    if not (least >= -_ROUNDING and most <= 1 + _ROUNDING):
+        raise UserError(
+            f"{name} of a batch has floats of {least:g} to {most:g}; expected 0 to 1, not normalised: give uint8 "
+            "pixels of 0 to 255, or divide them by 255"
+        )
+
+
 def check_image(image: Tensor, limits: Mapping[str, Any]) -> None:
     """Check the images of a batch.
 
     Args:
-        image: uint8 or float (B, C, H, W).
+        image: uint8 (B, C, H, W), 0 to 255, or float, 0 to 1.
         limits: the model's arguments: `features`, `channels`, `height` and `width` where it has them.
 
     Raises:
-        UserError: another type or shape.
+        UserError: another type, shape or range.
     """
-    kinds = (torch.uint8, *FLOATS)
-    require("image", image, kinds, "(B, C, H, W)", "pixels of 0 to 255, not normalised")
+    check_pixels("image", image, "(B, C, H, W)")
     shape = tuple(image.shape[1:])
     if limits.get("features", math.prod(shape)) != math.prod(shape):
         raise UserError(f"images of {shape}; this model was made for {limits['features']} values each")

@@ -81,7 +81,7 @@ class ImageBatch(NamedTuple):
     """Images, not normalised: the model does that.
 
     Attributes:
-        image: uint8 or float (B, C, H, W), 0 to 255.
+        image: uint8 (B, C, H, W), 0 to 255, or float, 0 to 1.
         label: int64 (B,), 0 to K - 1, or float (B, K), the share of each class; None if unknown.
         index: int64 (B,), index of each sample in its split; None without a split.
         origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
@@ -118,7 +118,7 @@ class MaskBatch(NamedTuple):
     """Images and the class of each pixel.
 
     Attributes:
-        image: uint8 or float (B, C, H, W), 0 to 255.
+        image: uint8 (B, C, H, W), 0 to 255, or float, 0 to 1.
         mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None if unknown.
         index: int64 (B,), index of each sample in its split; None without a split.
         origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
@@ -215,7 +215,7 @@ class CaptionBatch(NamedTuple):
     """Images with any number of captions each.
 
     Attributes:
-        image: uint8 or float (B, C, H, W), 0 to 255, or features of the images, float (B, F).
+        image: uint8 (B, C, H, W), 0 to 255, or float, 0 to 1; or features of the images, float (B, F).
         image_index: int64 (N,), index of each caption's image, 0 to B - 1, ascending; None without captions.
         length: int64 (N,), number of words of each caption, at least 1; None without captions.
         words: int64 (W,), word ids of all captions in order; V and above for words that are not in the model's

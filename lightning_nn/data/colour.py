@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_nn.layers.colours import YIQ
+from lightning_nn.layers.normalize import fractions
 
 LUMINANCE = YIQ[0]
 
@@ -22,16 +23,16 @@ def change(
     """Change brightness, contrast, saturation and hue of images, in this order.
 
     Args:
-        image: uint8 or float (B, C, H, W), 0 to 255; saturation and hue need three channels.
+        image: uint8 or float (B, C, H, W); saturation and hue need three channels.
         brightness: (B,), factor; None for no change, like the others.
         contrast: (B,), factor on the distance of each value from the image's mean luminance.
         saturation: (B,), factor on the distance of each pixel from its luminance; 0 is gray.
         hue: (B,), turn of the colour circle, -0.5 to 0.5.
 
     Returns:
-        float (B, C, H, W), 0 to 255.
+        float (B, C, H, W), 0 to 1.
     """
-    image = image if image.is_floating_point() else image.float()
+    image = fractions(image)
     count, channels = image.shape[:2]
     weights = image.new_tensor(LUMINANCE if channels == 3 else [1 / channels] * channels)
     one = torch.eye(channels, dtype=image.dtype, device=image.device)
@@ -54,4 +55,4 @@ def change(
         turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
         by = torch.linalg.inv(to_yiq) @ turn @ to_yiq
         linear, offset = by @ linear, by @ offset
-    return torch.baddbmm(offset, linear, image.flatten(2)).clamp(0, 255).view(image.shape)
+    return torch.baddbmm(offset, linear, image.flatten(2)).clamp(0, 1).view(image.shape)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_nn.data.batches import IGNORED
+from lightning_nn.layers.normalize import fractions
 
 Border = Literal["reflect", "black"]
 
@@ -49,9 +50,9 @@ def sample(image: Tensor, places: Tensor, border: Border) -> Tensor:
         border: what is beyond the border: reflect, the image mirrored at its outermost pixels; black.
 
     Returns:
-        float32 (B, C, H, W), or float64 if the image is.
+        float32 (B, C, H, W), 0 to 1, or float64 if the image is.
     """
-    return _sample(image, places, border, "bilinear")
+    return _sample(fractions(image), places, border, "bilinear")
 
 
 def sample_mask(mask: Tensor, places: Tensor, border: Border) -> Tensor:

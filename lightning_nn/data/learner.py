@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.loader import Source
 from lightning_nn.data.processor import Processor
+
+BATCH = 64  # samples that are measured at once
 
 
 @runtime_checkable
@@ -42,18 +45,39 @@ class Measurer(Protocol):
     """A model that measures training samples before its first step, such as their mean.
 
     Attributes:
-        first_samples: number of samples wanted.
+        first_samples: number of samples wanted, at most.
     """
 
     first_samples: int
 
-    def measure(self, batch: Any) -> None:
-        """Measure training samples, unless the model was trained before."""
+    def measure(self, batches: Iterable[Any]) -> None:
+        """Measure training samples, unless the model was trained before.
+
+        Args:
+            batches: each pass over them reads them anew.
+        """
         ...
 
 
+class SpreadSamples:
+    """Samples spread evenly over a split, read batch by batch in each pass.
+
+    Args:
+        source: the split.
+        count: number of samples, at most.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        count = min(count, len(source))
+        self.source, self.index = source, np.linspace(0, len(source) - 1, count, dtype=np.int64)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of up to `BATCH` samples."""
+        for start in range(0, len(self.index), BATCH):
+            yield self.source[self.index[start : start + BATCH]]
+
+
 def measure_samples(model: object, source: Source) -> None:
-    """Let a `Measurer` measure samples that are spread evenly over its training split."""
+    """Let a `Measurer` measure samples of its training split."""
     if isinstance(model, Measurer):
-        count = min(model.first_samples, len(source))
-        model.measure(source[np.linspace(0, len(source) - 1, count, dtype=np.int64)])
+        model.measure(SpreadSamples(source, model.first_samples))

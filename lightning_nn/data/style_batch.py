@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_nn.data.batch_checks import FLOATS, check_image, check_range, require
+from lightning_nn.data.batch_checks import check_image, check_pixels, check_range, require
 from lightning_nn.errors import UserError
 
 
@@ -16,8 +16,8 @@ class StyleBatch(NamedTuple):
     """Pictures for their content, and pictures for their style.
 
     Attributes:
-        content: uint8 or float (B, 3, H, W), 0 to 255; None for style alone.
-        style: uint8 or float (3, H, W) each, 0 to 255, of any sizes; empty for content alone.
+        content: uint8 (B, 3, H, W), 0 to 255, or float, 0 to 1; None for style alone.
+        style: uint8 or float (3, H, W) each, likewise, of any sizes; empty for content alone.
         picture: int64 (B,), number of each sample among the pictures that a model makes; None where it makes none.
     """
 
@@ -44,7 +44,7 @@ class StyleBatch(NamedTuple):
                 self.content, {"channels": 3, **{key: limits[key] for key in ("height", "width") if key in limits}}
             )
         for image in self.style:
-            require("style", image, (torch.uint8, *FLOATS), "(3, H, W)", "pixels of 0 to 255, not normalised")
+            check_pixels("style", image, "(3, H, W)")
             if len(image) != 3:
                 raise UserError(f"a style of {tuple(image.shape)}; it must have 3 channels")
         if self.content is None and not self.style and self.picture is None:

@@ -17,5 +17,14 @@ class BatchNorm(nn.BatchNorm2d):
         """Normalise each channel, to the same shape."""
         if self.training and input.numel() == self.num_features:
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        maps = input if input.dim() == 4 else input[:, :, None, None]
-        return super().forward(maps).view(input.shape)
+        if input.dim() == 4:
+            return super().forward(input)
+        return super().forward(input[:, :, None, None]).flatten(1)
+
+
+def with_batch_norms(net: nn.Module) -> nn.Module:
+    """Replace the batch norms of a network just made by those that also train on a batch of one value a channel."""
+    for name, norm in list(net.named_modules()):
+        if type(norm) is nn.BatchNorm2d:
+            net.set_submodule(name, BatchNorm(norm.num_features, norm.eps, norm.momentum))
+    return net

@@ -16,6 +16,7 @@ A window of K pixels has floor((N + 2P - K) / S) + 1 places on N pixels with a b
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -62,8 +63,6 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> in
 def _slide(shape: Shape, channels: int, kernel: int, stride: int, padding: int) -> Shape:
     if len(shape) != 3:
         raise ValueError("its input is flat")
-    if kernel < 1 or stride < 1 or padding < 0 or channels < 1:
-        raise ValueError("channels, kernel and stride must be at least 1, padding at least 0")
     size = [output_size(each, kernel, stride, padding) for each in shape[1:]]
     if min(size) < 1:
         raise ValueError(f"a window of {kernel} x {kernel} is larger than its input, {text(shape)}")
@@ -77,24 +76,16 @@ def _conv(
     return nn.Conv2d(shape[0], channels, kernel, stride, padding, groups=groups, bias=bias), out
 
 
-def _max_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
+def _pool(pool: type[nn.Module], shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
+    if 2 * padding > kernel:
+        raise ValueError(f"padding is {padding}; it must be at most half of the kernel")
     out = _slide(shape, shape[0], kernel, stride or kernel, padding)
-    return MaxPool2d(kernel, stride or kernel, padding), out
+    return pool(kernel, stride or kernel, padding), out
 
 
-def _avg_pool(shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
-    out = _slide(shape, shape[0], kernel, stride or kernel, padding)
-    return nn.AvgPool2d(kernel, stride or kernel, padding), out
-
-
-def _global_avg_pool(shape: Shape) -> Made:
+def _global_pool(pool: Callable[[int], nn.Module], shape: Shape) -> Made:
     _slide(shape, shape[0], 1, 1, 0)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), shape[:1]
-
-
-def _global_max_pool(shape: Shape) -> Made:
-    _slide(shape, shape[0], 1, 1, 0)
-    return nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), shape[:1]
+    return nn.Sequential(pool(1), nn.Flatten()), shape[:1]
 
 
 def _batch_norm(shape: Shape, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> Made:
@@ -130,12 +121,19 @@ def _whitening(shape: Shape, kernel: int) -> Made:
     return Whitening(shape[0], kernel), out
 
 
+RANGES = {
+    **dict.fromkeys(("channels", "kernel", "stride", "groups", "features"), (1, math.inf)),
+    "padding": (0, math.inf),
+    **dict.fromkeys(("momentum", "p", "slope"), (0, 1)),
+    "eps": (1e-12, 1),
+}
+
 KINDS: dict[str, Callable[..., Made]] = {
     "conv": _conv,
-    "max_pool": _max_pool,
-    "avg_pool": _avg_pool,
-    "global_avg_pool": _global_avg_pool,
-    "global_max_pool": _global_max_pool,
+    "max_pool": partial(_pool, MaxPool2d),
+    "avg_pool": partial(_pool, nn.AvgPool2d),
+    "global_avg_pool": partial(_global_pool, nn.AdaptiveAvgPool2d),
+    "global_max_pool": partial(_global_pool, nn.AdaptiveMaxPool2d),
     "sigmoid": partial(_plain, nn.Sigmoid),
     "tanh": partial(_plain, nn.Tanh),
     "relu": partial(_plain, nn.ReLU),
@@ -231,6 +229,9 @@ def _make(kind: str, words: Sequence[str], shape: Shape, *, normed: bool) -> Mad
         if name not in parameters or name in given:
             raise ValueError(f"{word} is too much; expected {_usage(kind, parameters)}")
         given[name] = _value(value, hints[name], f"{word}; expected {_usage(kind, parameters)}")
+        least, most = RANGES.get(name, (0, 1))
+        if not least <= given[name] <= most:
+            raise ValueError(f"{name} is {value}; it must be at least {least:g}" + f", at most {most:g}" * (most == 1))
     if missing := [name for name, each in parameters.items() if each.default is each.empty and name not in given]:
         raise ValueError(f"{missing[0]} is missing; expected {_usage(kind, parameters)}")
     if normed and "bias" in parameters:

@@ -1,8 +1,8 @@
-"""Pixels to numbers that networks learn from."""
+"""Pixels to numbers that networks learn from. Images are uint8 of 0 to 255 or floats of 0 to 1."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,29 @@ from torch import Tensor, nn
 IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
 
 
+def fractions(image: Tensor) -> Tensor:
+    """Convert images to floats of 0 to 1; floats stay as they are."""
+    return image if image.is_floating_point() else image.float().div_(255)
+
+
+def levels(image: Tensor, like: Tensor) -> Tensor:
+    """Convert images to floats of 0 to 255, on the device and in the precision of another tensor."""
+    return image.to(like) * 255 if image.is_floating_point() else image.to(like)
+
+
+def whole_levels(image: Tensor) -> Tensor:
+    """Convert images to uint8, as they are shown."""
+    return image.detach().float().mul(255).round().clamp(0, 255).byte() if image.is_floating_point() else image
+
+
 def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:
-    """Scale pixels to -1 to 1.
+    """Scale images (B, C, H, W) to -1 to 1.
 
     Args:
-        image: uint8 (B, C, H, W), 0 to 255.
+        image: uint8 or float.
         dtype: of the result.
     """
-    return image.to(dtype) / 127.5 - 1
+    return image.to(dtype) * 2 - 1 if image.is_floating_point() else image.to(dtype) / 127.5 - 1
 
 
 class Normalize(nn.Module):
@@ -30,6 +45,7 @@ class Normalize(nn.Module):
         mean: (C, 1, 1), of 0 to 255.
         deviation: (C, 1, 1), likewise.
         measured: bool (C,), whether both come from images; it has their length, so that it is loaded where they are.
+        white: largest value in float images, 1; 255 in pictures that are painted.
     """
 
     mean: Tensor
@@ -41,11 +57,17 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.full((channels, 1, 1), 127.5))
         self.register_buffer("deviation", torch.full((channels, 1, 1), 127.5))
         self.register_buffer("measured", torch.zeros(channels, dtype=torch.bool))
+        self.white = 1.0
 
-    def measure(self, image: Tensor) -> None:
-        """Set mean and deviation to those of images, uint8 or float (N, C, H, W), 0 to 255."""
-        deviation, mean = torch.std_mean(image.double(), dim=(0, 2, 3), correction=0)
-        self.set(mean.tolist(), deviation.clamp(min=1.0).tolist())  # a channel may be constant
+    def measure(self, images: Iterable[Tensor]) -> None:
+        """Set mean and deviation to those of batches of images, uint8 or float (N, C, H, W)."""
+        sums, count = torch.zeros(2, len(self.mean), dtype=torch.float64), 0
+        for image in images:
+            values = levels(image, sums)
+            sums += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+            count += values[:, 0].numel()
+        mean, square = sums / count
+        self.set(mean.tolist(), (square - mean**2).clamp(min=1.0).sqrt().tolist())  # a channel may be constant
 
     def set(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         """Set mean and deviation, a number a channel, of 0 to 255."""
@@ -53,6 +75,12 @@ class Normalize(nn.Module):
             buffer.copy_(buffer.new_tensor(values)[:, None, None])
         self.measured.fill_(True)
 
+    def description(self) -> str:
+        """Describe in some words what a training makes of the images."""
+        symmetric = bool(((self.mean == 127.5) & (self.deviation == 127.5)).all())
+        return "scaled to -1 to 1" if symmetric and self.measured.all() else "scaled by mean and deviation"
+
     def forward(self, image: Tensor) -> Tensor:
-        """Normalise images, uint8 or float (B, C, H, W), 0 to 255, to the dtype of `mean`."""
-        return (image - self.mean).div_(self.deviation).to(self.mean.dtype)  # one copy: as fast as memory
+        """Normalise images, uint8 or float (B, C, H, W), to the dtype of `mean`."""
+        unit = self.white / 255 if image.is_floating_point() else 1.0
+        return (image - self.mean * unit).div_(self.deviation * unit).to(self.mean.dtype)  # one copy: as fast as memory

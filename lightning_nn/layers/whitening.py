@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from lightning_nn.layers.normalize import Normalize
+
+_UNFOLDED = 8  # images at once; an unfolded image is K^2 times as large
 
 
 class Whitening(nn.Module):
@@ -31,17 +38,17 @@ class Whitening(nn.Module):
         self.register_buffer("measured", torch.zeros(2 * size, dtype=torch.bool))
         self.bias = nn.Parameter(torch.zeros(2 * size))
 
-    def measure(self, image: Tensor, eps: float = 5e-4) -> None:
+    def measure(self, images: Iterable[Tensor], eps: float = 5e-4) -> None:
         """Compute the kernels.
 
         Args:
-            image: normalised (N, C, H, W).
+            images: batches of normalised images (N, C, H, W).
             eps: added to the eigenvalues.
         """
         _, channels, kernel, _ = self.weight.shape
         covariance, count = torch.zeros(2, dtype=torch.float64)
-        for some in torch.split(image.double(), 256):
-            patches = F.unfold(some, kernel).transpose(1, 2).flatten(0, 1)  # (places, C K K)
+        for some in (part for image in images for part in torch.split(image, _UNFOLDED)):
+            patches = F.unfold(some.double(), kernel).transpose(1, 2).flatten(0, 1)  # (places, C K K)
             covariance = covariance + patches.T @ patches
             count = count + len(patches)
         values, vectors = torch.linalg.eigh(covariance / count)
@@ -55,3 +62,19 @@ class Whitening(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, C, H, W) to (B, 2 C K K, H - K + 1, W - K + 1)."""
         return F.conv2d(x, self.weight, self.bias)
+
+
+def measure_images(normalize: Normalize, net: nn.Module, batches: Iterable[Any]) -> None:
+    """Set mean, deviation and whitening kernels to those of training images, unless they came with weights.
+
+    Args:
+        normalize: for mean and deviation.
+        net: what follows; its whitening layers read normalised images.
+        batches: of images; each pass yields the same ones.
+    """
+    channels = len(normalize.mean)
+    if not normalize.measured.all():
+        normalize.measure(batch.image.expand(-1, channels, -1, -1) for batch in batches)
+    for module in net.modules():
+        if isinstance(module, Whitening) and not module.measured.all():
+            module.measure(normalize(batch.image.expand(-1, channels, -1, -1)) for batch in batches)

@@ -17,8 +17,9 @@ as torchvision does, also with weights from TensorFlow, which pads right and bel
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,9 +28,11 @@ from torch.nn import functional as F
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.whitening import measure_images
 from lightning_nn.models.networks import (
     FORMS,
     Network,
+    form_of_weights,
     imagenet_file,
     keep_pixels,
     layer_shapes,
@@ -39,7 +42,6 @@ from lightning_nn.models.networks import (
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 
@@ -116,10 +118,9 @@ class BackboneClassifier(FineTuning, Classifier):
         self.plan(layers, f"net.{self.form.last_stage}", trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
-    def measure(self, batch: ImageBatch) -> None:
-        """Set mean and deviation to those of training images, unless they came with weights."""
-        if not self.normalize.measured.all():
-            self.normalize.measure(batch.image.expand(-1, 3, -1, -1))
+    def measure(self, batches: Iterable[ImageBatch]) -> None:
+        """Set mean and deviation before the first step; see `measure_images`."""
+        measure_images(self.normalize, self.net, batches)
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Compute logits, (B, K)."""
@@ -129,20 +130,12 @@ class BackboneClassifier(FineTuning, Classifier):
             x = F.interpolate(x, self.size, mode="bilinear", antialias=smaller)
         return self.net(x)
 
-    def training_means(self, batch: ImageBatch) -> Means:
-        """Sum loss and correct predictions; a single image, which may have no statistics, uses those of the norms."""
-        if batch.size > 1:
-            return super().training_means(batch)
-        with self.evaluating():
-            return super().training_means(batch)
-
     # ------------------------------------------------------------------ the table
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: output, parameters, and whether they are trained."""
         rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "training")]
-        scaling = "scaled by mean and deviation" if self.normalize.measured.all() else "scaled to -1 to 1"
-        rows.append(("images", " x ".join(map(str, (3, *self.size))), "", scaling))
+        rows.append(("images", " x ".join(map(str, (3, *self.size))), "", self.normalize.description()))
         for layer, shape in self.shapes.items():
             count = sum(parameter.numel() for parameter in self.get_submodule(layer).parameters())
             notes = [change for name, change in self.kept_pixels.items() if f"net.{name}.".startswith(f"{layer}.")]
@@ -157,7 +150,12 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network)
+        return imagenet_file(self.network, "--model.network")
+
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the multiplier of a mobilenet_v1; see `Task`."""
+        return form_of_weights(weights)
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""

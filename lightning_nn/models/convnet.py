@@ -9,8 +9,10 @@ lost. The layers are a list in a recipe; by default a small LeNet (LeCun et al. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from lightning_nn.layers.dense import dense_classifier
 from lightning_nn.layers.initialization import Init, initialise
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.layers.receptive_field import receptive_fields
-from lightning_nn.layers.whitening import Whitening
+from lightning_nn.layers.whitening import measure_images
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
@@ -73,6 +75,7 @@ class ConvNet(FineTuning, Classifier):
 
     name = "convnet"
     optimizer = Optimizer(name="sgd", lr=0.05, momentum=0.9)
+    row_labels = dict.fromkeys(("head.weight", "head.bias"), "categories")
     first_samples = 5_000
 
     def __init__(
@@ -110,22 +113,27 @@ class ConvNet(FineTuning, Classifier):
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     @classmethod
-    def from_pretrained(cls) -> ConvNet:
-        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`."""
-        return cls.from_checkpoint(embedded_weights(cls.name))
-
-    def measure(self, batch: ImageBatch) -> None:
-        """Set what is measured on training images before the first step: mean, deviation, whitening kernels.
-
-        What a model has from an earlier training, it keeps.
+    def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> ConvNet:
+        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`.
 
         Args:
-            batch: `first_samples` training images, or as many as there are.
+            num_classes: number of classes of a new head, for fine-tuning; None for the head of CIFAR-10's.
+            arguments: constructor arguments that replace the saved ones, such as `trainable="head"`.
+
+        Raises:
+            UserError: see the constructor; also if layers are to be frozen that have no weights.
         """
-        if not self.normalize.measured.all():
-            self.normalize.measure(batch.image)
-        if isinstance(first := self.body[0], Whitening) and not first.measured.all():
-            first.measure(self.normalize(batch.image))
+        weights = embedded_weights(cls.name)
+        if num_classes is None:
+            return cls.from_checkpoint(weights, **arguments)
+        model = cls(**{**weights.arguments, "num_classes": num_classes, **arguments})
+        body = {name: weight for name, weight in weights.state_dict.items() if not name.startswith("head.")}
+        model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
+        return model
+
+    def measure(self, batches: Iterable[ImageBatch]) -> None:
+        """Set mean, deviation and whitening kernels before the first step; see `measure_images`."""
+        measure_images(self.normalize, self.body, batches)
 
     def forward(self, batch: ImageBatch) -> Tensor:
         """Compute logits z, (B, K)."""

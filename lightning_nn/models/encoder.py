@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import OrderedDict
+from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from lightning_nn.layers.convolution import build, last_stage, sequential
 from lightning_nn.layers.initialization import initialise
 from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.layers.normalize import Normalize
-from lightning_nn.layers.whitening import Whitening
+from lightning_nn.layers.whitening import measure_images
 from lightning_nn.models.networks import FORMS, HEADS, Network, imagenet_file, make_network, map_shapes, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
@@ -93,16 +94,8 @@ class Encoder(nn.Module):
         self.features = maps[0] * cells[0] * cells[1]
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
-    def measure(self, image: Tensor) -> None:
-        """Set what is measured on training images, unless it came with weights: mean, deviation, whitening kernels."""
-        if not self.normalize.measured.all():
-            self.normalize.measure(image.expand(-1, len(self.normalize.mean), -1, -1))
-        for module in self.net.modules():
-            if isinstance(module, Whitening) and not module.measured.all():
-                module.measure(self.normalize(image))
-
     def forward(self, image: Tensor) -> Tensor:
-        """Compute features (B, F) of images, uint8 or float (B, C, H, W), 0 to 255."""
+        """Compute features (B, F) of images, uint8 or float (B, C, H, W)."""
         x = self.normalize(image.expand(-1, len(self.normalize.mean), -1, -1))
         x = x.contiguous(memory_format=torch.channels_last)
         maps = self.net.maps(x) if isinstance(self.net, MobileNetV1) else self.net(x)
@@ -134,6 +127,7 @@ class Captioner(FineTuning, Captioning):
     """
 
     embedded_model = "convnet"
+    training_arguments = FineTuning.training_arguments | Captioning.training_arguments
     encoder: Encoder
     first_samples = 500
 
@@ -159,20 +153,10 @@ class Captioner(FineTuning, Captioning):
         layers = [*(f"encoder.{name}" for name in self.encoder.layers), "decoder"]
         self.plan(layers, f"encoder.{self.encoder.last_stage}", *self._fine_tuning)
 
-    def measure(self, batch: CaptionBatch) -> None:
-        """Set what the encoder measures on training images, unless it came with weights."""
-        if batch.image.dim() == 4:
-            self.encoder.measure(batch.image)
-
-    def features(self, image: Tensor) -> Tensor:
-        """Compute the features of images; a single one, which may have no statistics, uses those of the norms."""
-        if image.dim() == 2 or len(image) > 1 or not self.training:
-            return super().features(image)
-        self.encoder.eval()
-        try:
-            return super().features(image)
-        finally:
-            self.train()
+    def measure(self, batches: Iterable[CaptionBatch]) -> None:
+        """Set what the encoder measures on training images before the first step; see `measure_images`."""
+        if next(iter(batches)).image.dim() == 4:
+            measure_images(self.encoder.normalize, self.encoder.net, batches)
 
     # ------------------------------------------------------------------ weights of another
 
@@ -180,7 +164,7 @@ class Captioner(FineTuning, Captioning):
         """Find torchvision's file, downloaded unless there."""
         if self.network == "convnet":
             raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
-        return imagenet_file(self.network)
+        return imagenet_file(self.network, "--model.encoder")
 
     @classmethod
     def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.features import Pooling
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.normalize import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.base import Means
@@ -149,7 +149,7 @@ class FastStyleTransfer(Stylization):
         """Sum the losses over pictures, their style loss, and that of the contents themselves."""
         if batch.content is None or not batch.style:
             raise UserError("a batch lacks content or style: training a network to stylise needs both")
-        content, grams = batch.content.to(self.last.weight.dtype), self.style_grams(batch)
+        content, grams = levels(batch.content, self.last.weight), self.style_grams(batch)
         of_content, of_style = self.layer_weights()
         with torch.no_grad():
             seen = self.network(content)(content)
@@ -188,4 +188,4 @@ class FastStyleTransfer(Stylization):
             return []
         with torch.no_grad(), self.evaluating():
             pairs = zip(self._seen.content, self(self._seen), strict=True)
-            return [StyledImage(pixels(torch.cat([x.to(y), y], 2)), self.described()) for x, y in pairs]
+            return [StyledImage(pixels(torch.cat([levels(x, y), y], 2)), self.described()) for x, y in pairs]

@@ -18,7 +18,7 @@ zero, because nothing is trained in stages; the image is padded to a multiple of
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +37,10 @@ from lightning_nn.models.bodies import (
     embedded_body,
     network_body,
 )
-from lightning_nn.models.networks import Network, imagenet_file, network_weights
+from lightning_nn.models.networks import Network, form_of_weights, imagenet_file, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
@@ -111,6 +110,7 @@ class FCN(FineTuning, Segmentation):
 
     name = "fcn"
     embedded_model = "convnet"
+    training_arguments = FineTuning.training_arguments | {"class_weights"}
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 
     def __init__(
@@ -159,13 +159,6 @@ class FCN(FineTuning, Segmentation):
         x = F.pad(x, (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
         return self.head(self.body(x))[:, :, :height, :width]
 
-    def training_means(self, batch: MaskBatch) -> Means:
-        """Sum loss and correct predictions; a single small image, whose last map is a cell, has no statistics."""
-        if self.network is None or batch.size > 1 or max(batch.image.shape[2:]) > self.body.least:
-            return super().training_means(batch)
-        with self.evaluating():
-            return super().training_means(batch)
-
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: parameters, and whether they are trained."""
         rows: list[tuple[str, ...]] = [("layer", "parameters", "training")]
@@ -178,7 +171,12 @@ class FCN(FineTuning, Segmentation):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network) if self.network else super().imagenet_weights()
+        return imagenet_file(self.network, "--model.body") if self.network else super().imagenet_weights()
+
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the multiplier of a mobilenet_v1; see `Task`."""
+        return form_of_weights(weights)
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a network, a ConvNet or a BackboneClassifier by the names of this model."""

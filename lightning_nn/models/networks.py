@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.errors import UserError
+from lightning_nn.layers.batch_norm import with_batch_norms
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
@@ -71,9 +72,9 @@ def make_network(network: Network, num_classes: int, multiplier: float = 1.0) ->
     if multiplier <= 0:
         raise UserError(f"multiplier is {multiplier}; it must be above 0")
     if network == "mobilenet_v1":
-        return MobileNetV1(num_classes, multiplier)
+        return with_batch_norms(MobileNetV1(num_classes, multiplier))
     options = {"aux_logits": False, "init_weights": True} if FORMS[network].auxiliary else {}
-    return models.get_model(network, weights=None, num_classes=num_classes, **options)
+    return with_batch_norms(models.get_model(network, weights=None, num_classes=num_classes, **options))
 
 
 def top_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -142,15 +143,25 @@ def keep_pixels(net: nn.Module) -> dict[str, str]:
 # ---------------------------------------------------------------------- weights of others
 
 
-def imagenet_file(network: Network) -> Path:
+def imagenet_file(network: Network, option: str) -> Path:
     """Find torchvision's file of weights, downloaded unless there.
+
+    Args:
+        network: the network.
+        option: the option that chooses it, for the error.
 
     Raises:
         UserError: there is none, or it can't be downloaded.
     """
     if network == "mobilenet_v1":
-        raise UserError("--finetune imagenet: torchvision has no mobilenet_v1; name a file of weights")
+        raise UserError(f"--finetune imagenet: torchvision has no {network}; use {option} mobilenet_v2, or name a file")
     return download_weights(models.get_model_weights(network).DEFAULT.url)
+
+
+def form_of_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the multiplier of a mobilenet_v1 by the width of its last convolution; nothing for another network."""
+    last = next((each for name, each in weights.items() if name.endswith("pw.12.conv.weight")), None)
+    return {"multiplier": len(last) / 1024} if isinstance(last, Tensor) else {}
 
 
 def network_weights(weights: WeightsFile, network: Network, prefix: str, own: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -126,7 +126,7 @@ class StyleTransfer(PictureTask):
         if self.init == "content" and batch.content is not None:
             return resize(floats(batch.content, self.picture), self.sizes[0])
         if self.init == "style" and batch.style:
-            return cover(batch.style[0][None].to(self.picture), self.sizes[0])
+            return cover(floats(batch.style[0][None], self.picture), self.sizes[0])
         return 127.5 + 40 * torch.randn_like(self.picture)
 
     def make_targets(self, batch: StyleBatch) -> Targets:

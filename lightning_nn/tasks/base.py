@@ -46,6 +46,7 @@ class Task(Training, Evaluation):
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
         processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
+        training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
     """
 
     name: ClassVar[str]
@@ -57,6 +58,7 @@ class Task(Training, Evaluation):
     row_labels: ClassVar[dict[str, str]] = {}
     embedded_model: ClassVar[str | None] = None
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
+    training_arguments: ClassVar[frozenset[str]] = frozenset()
 
     def setup(self, stage: str) -> None:
         """Make the metrics and begin training; Lightning calls this after the data module has set the processor."""
@@ -133,12 +135,17 @@ class Task(Training, Evaluation):
             arguments: trusted ones of its constructor, which may lack newer ones.
 
         Returns:
-            All of them for the same model, none for another.
+            All but the `training_arguments` for the same model, none for another.
         """
         if model != cls.name:
             return {}
         in_code = {k: p.default for k, p in signature(cls).parameters.items() if p.default is not p.empty}
-        return {**in_code, **arguments}
+        return {name: v for name, v in {**in_code, **arguments}.items() if name not in cls.training_arguments}
+
+    @classmethod
+    def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the weights themselves tell, by the names and shapes of the tensors in a file."""
+        return {}
 
     def load_weights(
         self, checkpoint: Checkpoint | WeightsFile, processor: Processor | None = None

@@ -52,11 +52,12 @@ class Captioning(Task):
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
 
     Attributes:
-        encoder: images, uint8 or float (B, C, H, W), 0 to 255, to features (B, F), F being its attribute `features`.
+        encoder: images, uint8 or float (B, C, H, W), to features (B, F), F being its attribute `features`.
         decoder: the rest.
     """
 
     batch_type = CaptionBatch
+    training_arguments = frozenset({"label_smoothing", "scheduled_sampling"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
     headline = ("cider", "bleu4", "bleu1")

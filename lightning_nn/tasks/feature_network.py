@@ -16,7 +16,7 @@ from lightning_nn.runs.weights_file import WeightsFile, download_weights, embedd
 
 
 def feature_network(name: str) -> nn.Sequential:
-    """Load a network as a chain of layers that takes images of 0 to 255.
+    """Load a network as a chain of layers that takes float images of 0 to 255.
 
     Args:
         name: embedded, the network that is part of the package; vgg16 or vgg19, downloaded by torchvision; or a file: a
@@ -44,7 +44,13 @@ def _own(checkpoint: Checkpoint) -> nn.Sequential:
             f"{checkpoint.path} holds the model {checkpoint.model!r}; features come from a convnet or a VGG"
         )
     made: Any = catalog.MODELS["convnet"].load().from_checkpoint(checkpoint)
-    return nn.Sequential(made.normalize, *made.body)
+    return _painted(made.normalize, *made.body)
+
+
+def _painted(scaling: Normalize, *layers: nn.Module) -> nn.Sequential:
+    """Chain layers, for pictures of 0 to 255."""
+    scaling.white = 255.0
+    return nn.Sequential(scaling, *layers)
 
 
 def _of_imagenet(weights: WeightsFile) -> nn.Sequential:
@@ -52,7 +58,7 @@ def _of_imagenet(weights: WeightsFile) -> nn.Sequential:
     scaling.set(IMAGENET_MEAN, IMAGENET_DEVIATION)
     floats: dict[str, Tensor] = {name: weight.float() for name, weight in weights.state_dict.items()}
     try:
-        return nn.Sequential(scaling, *vgg(floats))
+        return _painted(scaling, *vgg(floats))
     except (RuntimeError, KeyError, IndexError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{weights.path}: no weights of a VGG ({reason})") from None

@@ -12,9 +12,9 @@ it over, decay and momentum included.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
@@ -24,6 +24,9 @@ from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.tasks.base import Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Trainable = Literal["head", "last_stage", "all"]
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -37,10 +40,13 @@ class FineTuning(Task):
     Attributes:
         layers: names of the layers with parameters, in the order of execution; the last one is the head.
         pretrained: whether the weights of another training were loaded.
+        measured_norms: names of the batch norms whose statistics came with them.
     """
 
     layers: list[str]
     pretrained: bool
+    measured_norms: list[str]
+    training_arguments = frozenset({"trainable", "unfreeze_at", "body_lr", "freeze_statistics"})
 
     def plan(
         self,
@@ -77,20 +83,20 @@ class FineTuning(Task):
         self._frozen: list[str] = []
         self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
         self._constant = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
-        self.pretrained = False
+        self.pretrained, self.measured_norms = False, []
 
     # ------------------------------------------------------------------ what is frozen
 
     def _modules_of(self, layers: Iterable[str]) -> list[nn.Module]:
         return [self.get_submodule(name) for name in layers]
 
-    def _freeze(self, layers: list[str], norms: Iterable[nn.Module] = ()) -> None:
+    def _freeze(self, layers: list[str], norms: Iterable[str] = ()) -> None:
         """Freeze these layers and no others, and the statistics of these batch norms.
 
         In one process autograd skips them, which saves most of the time of a step; several processes reduce the
         gradients of all parameters that were trained when they started.
         """
-        self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
+        self._frozen, self._fixed = layers, self._modules_of([*layers, *norms])
         for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
             layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
         for name in self._constant:
@@ -105,10 +111,10 @@ class FineTuning(Task):
                 module.eval()
         return self
 
-    def batch_norms(self) -> list[nn.Module]:
-        """List the batch norms of all layers but the head."""
-        body = self._modules_of(self.layers[:-1])
-        return [module for layer in body for module in layer.modules() if isinstance(module, _NORMS)]
+    def batch_norms(self) -> list[str]:
+        """List the names of the batch norms of all layers but the head."""
+        body = tuple(f"{layer}." for layer in self.layers[:-1])
+        return [n for n, module in self.named_modules() if isinstance(module, _NORMS) and f"{n}.".startswith(body)]
 
     def setup(self, stage: str) -> None:
         """Also forget what an earlier run froze: the optimizer is made of all parameters."""
@@ -134,7 +140,7 @@ class FineTuning(Task):
     def on_train_epoch_start(self) -> None:
         """Freeze the layers that this epoch does not train."""
         thawed = self._unfreeze_at is not None and self.current_epoch >= self._unfreeze_at
-        norms = self.batch_norms() if self._freeze_statistics and self.pretrained else []
+        norms = self.measured_norms if self._freeze_statistics else []
         self._freeze([] if thawed else self._frozen_first, norms)
 
     def on_train_end(self) -> None:
@@ -169,14 +175,31 @@ class FineTuning(Task):
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also say whether the weights of another training were loaded."""
+        """Also say what was loaded from another training."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["lightning_nn"]["pretrained"] = self.pretrained
+        checkpoint["lightning_nn"] |= {"pretrained": self.pretrained, "measured_norms": self.measured_norms}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also restore whether the weights of another training were loaded."""
+        """Also restore what was loaded from another training."""
         super().on_load_checkpoint(checkpoint)
-        self.pretrained = bool(checkpoint["lightning_nn"].get("pretrained"))
+        self._restore_loaded(checkpoint["lightning_nn"])
+
+    def load_state(self, checkpoint: Checkpoint, *, strict: bool = True) -> None:
+        """Load the weights of a checkpoint, whose run goes on; see `Task`."""
+        super().load_state(checkpoint, strict=strict)
+        self._restore_loaded(checkpoint.content["lightning_nn"])
+
+    def _restore_loaded(self, saved: Mapping[str, Any]) -> None:
+        self.pretrained = bool(saved.get("pretrained"))
+        norms = saved.get("measured_norms")
+        self.measured_norms = [name for name in self.batch_norms() if isinstance(norms, list) and name in norms]
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, *, strict: bool = True, **arguments: Any) -> Self:
+        """Load a trained model; a training of it is a fine-tuning, whose layers may be frozen; see `Task`."""
+        model = super().from_checkpoint(checkpoint, strict=strict, **arguments)
+        model.pretrained, model.measured_norms = True, model.batch_norms()
+        return model
 
     # ------------------------------------------------------------------ weights of another
 
@@ -206,11 +229,11 @@ class FineTuning(Task):
             raise UserError(
                 f"--model.trainable freezes layers that {checkpoint.path} has no fitting weights for: {names(lacking)}"
             )
-        norms = self.batch_norms()
-        if norms and not self._freeze_statistics and not any(norm.get_buffer("running_mean").any() for norm in norms):
+        norms = [name for name in self.batch_norms() if f"{name}.running_mean" in loaded]
+        if norms and not self._freeze_statistics and not any(self.get_buffer(f"{n}.running_mean").any() for n in norms):
             raise UserError(
                 f"the batch norms of {checkpoint.path} are folded into biases and hold no statistics: training must "
                 "keep them, --model.freeze_statistics true"
             )
-        self.pretrained = True
+        self.pretrained, self.measured_norms = True, norms
         return loaded, kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.in_range import in_range
+from lightning_nn.layers.normalize import levels
 from lightning_nn.layers.resizing import resize, with_longer_side
 from lightning_nn.settings import HISTORY, Optimizer
 from lightning_nn.tasks.base import Means
@@ -91,12 +92,16 @@ class PictureTask(Stylization):
             raise UserError("scales share the steps of a run: set --trainer.max_epochs or --trainer.max_steps")
 
     @torch.no_grad()
-    def measure(self, batch: StyleBatch) -> None:
+    def measure(self, batches: Iterable[StyleBatch]) -> None:
         """Set the first picture, unless there is one.
+
+        Args:
+            batches: a single one.
 
         Raises:
             UserError: the picture needs more memory than there is.
         """
+        (batch,) = batches
         self.check_batch(batch)
         self.memory()
         if self.begun.all():
@@ -108,7 +113,7 @@ class PictureTask(Stylization):
         """Return what is to be reproduced, computed once for the same photographs and size."""
         if self._targets is None or not self._targets[0].shows_the_same_as(batch):
             if not self.begun.all():
-                self.measure(batch)
+                self.measure([batch])
             self._targets = batch, self.make_targets(batch)
         return self._targets[1]
 
@@ -256,7 +261,7 @@ class PictureTask(Stylization):
         """Make a picture step by step, without a Trainer.
 
         Args:
-            content: uint8 or float (3, H, W), 0 to 255; None for style alone.
+            content: uint8 (3, H, W), 0 to 255, or float, 0 to 1; None for style alone.
             style: likewise, of any size; one or several; none for content alone.
             steps: evaluations of the loss.
             optimizer: None for that of the class.
@@ -275,11 +280,11 @@ class PictureTask(Stylization):
             raise UserError("stylize needs a content, a style, or both")
         model = cls(shown.shape[-2], shown.shape[-1], **arguments).to(shown.device)  # type: ignore[arg-type]
         model.optimizer = optimizer or model.optimizer
-        model.measure(batch)
+        model.measure([batch])
         yield from optimise(model, batch, steps)
 
 
 def floats(image: Tensor | None, like: Tensor) -> Tensor:
-    """Return images, which must be there, on the device and in the precision of others."""
+    """Return images, which must be there, as floats of 0 to 255, on the device and in the precision of others."""
     assert image is not None
-    return image.to(like)
+    return levels(image, like)

@@ -17,6 +17,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.normalize import whole_levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.upsampling import best_masks
 from lightning_nn.metrics.confusion import accuracy, intersection_over_union
@@ -209,9 +210,8 @@ def shares(mask: NDArray[np.uint8], names: list[str]) -> str:
 
 
 def rgb(image: Tensor) -> NDArray[np.uint8]:
-    """Convert an image (C, H, W), 0 to 255, to uint8 (H, W, 3) as it is shown."""
-    shown = image.detach().clamp(0, 255).round().to(torch.uint8).expand(3, -1, -1)
-    return shown.permute(1, 2, 0).cpu().numpy()
+    """Convert an image, uint8 or float (C, H, W), to uint8 (H, W, 3) as it is shown."""
+    return whole_levels(image).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
 
 
 def _require_mask(batch: MaskBatch) -> Tensor:

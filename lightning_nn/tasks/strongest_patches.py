@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_nn.layers.normalize import whole_levels
 from lightning_nn.layers.receptive_field import ReceptiveField
 
 CHANNELS = 8  # of each layer
@@ -40,11 +41,11 @@ class StrongestPatches:
         """Compare the strongest patch of each image with those kept.
 
         Args:
-            image: uint8 or float (B, C, H, W), 0 to 255.
+            image: uint8 or float (B, C, H, W).
             activations: (B, channels, H', W') of each layer, by its name.
         """
         self.seen += len(image)
-        image = image.float().cpu()
+        image = whole_levels(image).cpu()
         for name, field in self.fields.items():
             of_layer = activations[name][:, :CHANNELS].float().cpu()  # (B, K, H', W')
             value, place = of_layer.flatten(2).max(2)  # (B, K)
@@ -67,7 +68,7 @@ class StrongestPatches:
 
     def patches(self) -> dict[str, Tensor]:
         """Return the patches of each layer, uint8 (channels, patches, C, size, size), the strongest first."""
-        return {name: patches.transpose(0, 1).byte() for name, (_, patches) in self._best.items()}
+        return {name: patches.transpose(0, 1) for name, (_, patches) in self._best.items()}
 
 
 def _patch(wide: Tensor, image: int, place: int, width: int, field: ReceptiveField) -> Tensor:

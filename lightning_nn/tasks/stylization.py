@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.features import Features, Pooling, deep_layer, first_of_stages
+from lightning_nn.layers.normalize import levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.resizing import Size, resize, with_longer_side
 from lightning_nn.layers.style_losses import content_loss, gram, style_loss, total_variation
@@ -165,7 +166,7 @@ class Stylization(Task):
         if batch.style and weights is not None and len(weights) != len(batch.style):
             raise UserError(f"style_weights has {len(weights)} weights; there are {len(batch.style)} styles")
         longer = max(size) * self.options.style_scale
-        images = (image[None].to(like) for image in batch.style)
+        images = (levels(image[None], like) for image in batch.style)
         return [resize(image, with_longer_side((image.shape[2], image.shape[3]), longer)) for image in images]
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running_means import RunningMeans, Totals
+from lightning_nn.optimizers import normalised_kernels
 from lightning_nn.settings import LRScheduler, Optimizer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
@@ -112,13 +113,18 @@ class Training(pl.LightningModule):
                 raise UserError(f"--optimizer.name lbfgs doesn't go with {what}: use {remedy}, or another optimizer")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Group the trained parameters: matrices decay; biases, norms and other vectors do not."""
+        """Group the trained parameters: matrices decay; biases, norms and other vectors do not, nor what muon turns."""
         trained = [p for p in self.parameters() if p.requires_grad]
         norms: list[Tensor] = []
         if (scale := self.optimizer.norm_scale) != 1:
             norms = [p for m in self.modules() if isinstance(m, _NORMS) for p in m.parameters() if p.requires_grad]
             trained = [p for p in trained if all(p is not norm for norm in norms)]
-        groups = [
+        groups: list[dict[str, Any]] = []
+        if self.optimizer.name == "muon":
+            kernels = {id(p) for p in normalised_kernels(self)}
+            groups = [{"params": [p for p in trained if id(p) in kernels], "kernels": True}]
+            trained = [p for p in trained if id(p) not in kernels]
+        groups += [
             {"params": [p for p in trained if p.dim() > 1], "weight_decay": self.optimizer.weight_decay},
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
         ]

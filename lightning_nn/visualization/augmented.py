@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_nn.layers.normalize import whole_levels
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.visualization.image_grid import picture
 from lightning_nn.visualization.segmentation import masks_picture
@@ -28,7 +29,7 @@ def augmented_picture(batch: Any, categories: Sequence[str]) -> NDArray[np.uint8
         uint8 (height, width, 3).
     """
     few = batch.select(range(min(SHOWN, batch.size)))
-    images = few.image.float().round().clamp(0, 255).byte().cpu().permute(0, 2, 3, 1)
+    images = whole_levels(few.image).cpu().permute(0, 2, 3, 1)
     shown = list(images.expand(*images.shape[:3], 3).numpy())
     if getattr(few, "mask", None) is not None:
         return masks_picture(Masks(shown, list(few.mask.cpu().numpy()), [], list(categories)))

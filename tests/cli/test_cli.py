@@ -309,6 +309,21 @@ def test_command_line_over_file_over_recipe_over_code(tmp_path: Path) -> None:
     assert (both["trainer"]["max_epochs"], both["optimizer"]["lr"]) == (7, 0.4)
 
 
+def test_settings_that_an_optimizer_lacks_come_from_no_recipe(tmp_path: Path) -> None:
+    argv = ("--model", "convnet", "--data", "cifar10", "--optimizer.name")
+    recipe, none = {"momentum": 0.85, "kernel_lr": 0.12, "weight_decay": 0.0013}, {"momentum": 0.0, "kernel_lr": 0.2}
+    for name, expected in (
+        ("muon", recipe),
+        ("sgd", {**recipe, "kernel_lr": 0.2}),
+        ("adamw", {**recipe, **none}),
+        ("lbfgs", {**none, "weight_decay": 0.0}),
+    ):
+        found = yaml.safe_load(command(*argv, name, "--print_config", cwd=tmp_path).ok().out)["optimizer"]
+        assert {**found, **expected} == found, name
+    refused = command(*argv, "adamw", "--optimizer.momentum", "0.9", cwd=tmp_path)
+    refused.refused("--optimizer.momentum is 0.9, but adamw has none: leave it out")
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -148,13 +148,27 @@ def test_the_table_compares_with_a_fully_connected_layer() -> None:
         (["conv 4 3 kernel=3"], "kernel=3 is too much"),
         (["conv four 3"], "can't read four; expected conv CHANNELS KERNEL"),
         (["conv 4 3 bias=1"], "can't read bias=1; expected conv"),
-        (["conv 4 3 stride=0"], "at least 1"),
+        (["conv 4 3 stride=0"], r"layers\[0\] 'conv 4 3 stride=0': stride is 0; it must be at least 1"),
+        (["conv 4 3 groups=0"], "groups is 0; it must be at least 1"),
+        (["conv 4 3 padding=-1"], "padding is -1; it must be at least 0"),
+        (["conv 0 3"], "channels is 0; it must be at least 1"),
+        (["max_pool 2 stride=0"], "stride is 0; it must be at least 1"),
+        (["max_pool 2 padding=2"], r"layers\[0\] 'max_pool 2 padding=2': padding is 2; it must be at most half"),
+        (["avg_pool 3 padding=2"], "padding is 2; it must be at most half of the kernel"),
+        (["whitening 0"], "kernel is 0; it must be at least 1"),
+        (["flatten", "linear 0"], r"layers\[1\] 'linear 0': features is 0; it must be at least 1"),
+        (["flatten", "linear -1"], "features is -1"),
+        (["dropout nan"], "p is nan; it must be at least 0, at most 1"),
+        (["batch_norm eps=-1"], "eps is -1; it must be at least 1e-12, at most 1"),
+        (["batch_norm momentum=nan"], "momentum is nan"),
+        (["leaky_relu inf"], "slope is inf; it must be at least 0, at most 1"),
+        (["residual batch_norm momentum=2"], r"layer \[0\] 'batch_norm momentum=2': momentum is 2; it must be"),
         (["max_pool 2"] * 4, r"layers\[3\] 'max_pool 2': a window of 2 x 2 is larger than its input, 1 x 1 x 1"),
         (["linear 4"], "its input is an image, 1 x 8 x 8; put flatten or global_avg_pool before it"),
         (["flatten", "conv 4 3"], "its input is flat"),
         (["flatten", "global_max_pool"], "its input is flat"),
         (["conv 4 3 groups=3"], "divisible by groups"),
-        (["dropout 2"], "dropout probability"),
+        (["dropout 2"], "p is 2; it must be at least 0, at most 1"),
         (["relu", "whitening 2"], "it is measured on images, so it must be the first layer"),
         (["residual"], "expected residual LAYER, LAYER, ..."),
         (["residual conv 4 3, relu"], "its layers turn 1 x 8 x 8 into 4 x 6 x 6, which can't be added"),
@@ -169,7 +183,7 @@ def test_an_entry_that_makes_no_sense_is_named(entries: list[str], message: str)
 def test_whitened_patches_are_uncorrelated_and_of_equal_size() -> None:
     smooth = F.avg_pool2d(torch.randn(64, 3, 18, 18), 3, 1)  # neighbours go together, as in photographs
     layer = Whitening(3, 2)
-    layer.measure(smooth)
+    layer.measure([smooth[:40], smooth[40:]])
     before = torch.corrcoef(F.unfold(smooth, 2).transpose(1, 2).flatten(0, 1).T).fill_diagonal_(0).abs().max()
     out = layer(smooth).transpose(0, 1).flatten(1).detach()  # (24, places)
     after = torch.cov(out[:12])

@@ -11,6 +11,7 @@ from torchvision import models  # type: ignore[import-untyped]
 from lightning_nn import BackboneClassifier, ImageBatch, Scenes
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
+from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.models.backbone import scaled
 from lightning_nn.models.networks import FORMS, Network
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -67,7 +68,7 @@ def test_resnet_on_small_images_has_sixteen_times_the_places() -> None:
 
 def test_the_table_says_what_was_left_out() -> None:
     rows = {row[0]: row[1:] for row in make("resnet18", 32).summary()}
-    assert rows["images"] == ("3 x 32 x 32", "", "scaled to -1 to 1")
+    assert rows["images"] == ("3 x 32 x 32", "", "scaled by mean and deviation"), "it will be, by those of training"
     assert rows["conv1"] == ("64 x 32 x 32", "9,408", "trained; stride 1 for small images")
     assert rows["maxpool"] == ("64 x 32 x 32", "", "left out for small images")
 
@@ -87,14 +88,23 @@ def test_gray_is_three_equal_colours() -> None:
     assert torch.equal(gray(ImageBatch(image)), colour(ImageBatch(image.expand(-1, 3, -1, -1))))
 
 
-@pytest.mark.parametrize("network", ["mobilenet_v1", "resnet18"])
+@pytest.mark.parametrize("network", ["mobilenet_v1", "mobilenet_v3_small", "resnet18"])
 def test_a_last_batch_of_one_small_image_is_trained_on(network: Network) -> None:
-    """The last map is one cell, so the image has no statistics of its own."""
-    model = make(network, 8)
-    means = model.training_means(ImageBatch(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.tensor([1])))
+    """The last map is one cell, so the image has no statistics of its own; the first ones have."""
+    model = make(network, 8, stem="full")
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    means = model.training_means(ImageBatch(torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8), torch.tensor([1])))
     means.sums["loss"].backward()
     assert means.sums["loss"].isfinite() and model.training
     assert all(parameter.grad is not None for parameter in model.parameters())
+    assert norms[0].num_batches_tracked == 1 and norms[0].running_mean.any()  # type: ignore[union-attr]
+    assert norms[-1].num_batches_tracked == 0
+
+
+def test_a_batch_of_one_image_has_dropout() -> None:
+    model = make("squeezenet1_1", 40)
+    batch = ImageBatch(torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8), torch.tensor([1]))
+    assert len({float(model.training_means(batch).sums["loss"]) for _ in range(5)}) > 1
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -142,7 +152,7 @@ def test_the_scaling_of_images_is_that_of_the_weights(tmp_path: Path) -> None:
     save_file(models.squeezenet1_1(num_classes=7).state_dict(), file, {"about": "input RGB in [0, 1], then 2x - 1"})
     model = make("squeezenet1_1")
     model.load_weights(open_weights(file))
-    model.measure(ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)))
+    model.measure([ImageBatch(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))])
     assert model.normalize.mean.unique().tolist() == model.normalize.deviation.unique().tolist() == [127.5]
 
 
@@ -158,12 +168,23 @@ def test_rows_of_the_head_follow_their_categories() -> None:
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8")
     for which, said in (
-        ("imagenet", "torchvision has no mobilenet_v1"),
+        ("imagenet", "torchvision has no mobilenet_v1; use --model.network mobilenet_v2"),
         ("embedded", "no weights of backbone, only of: convnet"),
     ):
         argv = ("--model", "backbone", *few, "--model.multiplier", "0.25", "--finetune", which)
         command(*argv, cwd=tmp_path).refused(f"--finetune {which}", said)
     assert not (tmp_path / "logs").exists()
+
+
+def test_the_width_of_a_network_is_that_of_its_weights(tmp_path: Path) -> None:
+    """Whatever the recipe says; what the command line says holds, and is refused."""
+    save_file(MobileNetV1(10, 0.125).state_dict(), tmp_path / "other.safetensors")
+    few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8", "--trainer.max_epochs", "1")
+    argv = ("fit", "--model", "backbone", *few, "--finetune", "other.safetensors")
+    said = command(*argv, cwd=tmp_path).ok().out
+    assert "not net.fc.weight: shape" in said and "not net.dw" not in said
+    differs = "other.safetensors has no weights that fit this model: net.conv1.conv.weight: shape [16, "
+    command(*argv, "--model.multiplier", "0.5", cwd=tmp_path).refused(differs)
 
 
 # ---------------------------------------------------------------------- every name trains and is exported

@@ -22,6 +22,7 @@ from lightning_nn.layers.recurrent import select_state
 from lightning_nn.models.encoder import Encoder
 from lightning_nn.models.multimodal_rnn import MultimodalDecoder, scaled_tanh
 from lightning_nn.models.show_and_tell import LSTMDecoder, ShowAndTell
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.tasks.captioning import VOCABULARY
 from lightning_nn.tasks.decoder import Decoder
@@ -264,6 +265,11 @@ def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
     model.load_weights(WeightsFile(Path("encoder.pth"), state))
     frozen = model.frozen_encoder()
     assert frozen is not None
+    checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    resumed, _ = small("show_and_tell", trainable="head")
+    resumed.load_state(Checkpoint.of(checkpoint, "last.ckpt"))
+    assert resumed.frozen_encoder().key == frozen.key, "a run that goes on computes no features again"
     model.double().eval()
     batch = one_batch(data)
     by_image, by_features = (

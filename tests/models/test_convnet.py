@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from lightning_nn import ConvNet, Digits, ImageBatch, Scenes
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.learner import measure_samples
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
@@ -67,7 +69,7 @@ def test_a_batch_of_one_sample_can_be_trained_on() -> None:
     """With one value a channel, which has no variance."""
     layers = ["conv 4 8", "batch_norm", "relu", "flatten", "linear 6", "batch_norm", "relu"]
     model, data = ConvNet(**SIZE, layers=layers), Digits()
-    model.measure(one_batch(data))
+    model.measure([one_batch(data)])
     means = model.training_means(one_batch(data).select([0]))
     means.sums["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -130,7 +132,7 @@ def test_images_are_normalised_by_the_training_images_and_the_numbers_stay_with_
     run.save_checkpoint(tmp_path / "one.ckpt")
     loaded = ConvNet.load_from_checkpoint(tmp_path / "one.ckpt")
     kept = {name: each.clone() for name, each in loaded.named_buffers() if "metrics" not in name}
-    loaded.measure(ImageBatch(torch.zeros(4, 1, 8, 8)))
+    loaded.measure([ImageBatch(torch.zeros(4, 1, 8, 8))])
     assert all(torch.equal(each, kept[name]) for name, each in loaded.named_buffers() if name in kept)
     assert torch.equal(loaded.normalize.mean, model.normalize.mean)
 
@@ -139,14 +141,40 @@ def test_what_does_not_fit_other_images_is_measured_anew() -> None:
     """As fine-tuning does: tensors of another shape are not loaded."""
     layers = ["whitening 2", "conv 4 3", "flatten"]
     gray, colour = ConvNet(**SIZE, layers=layers), ConvNet(**{**SIZE, "channels": 3}, layers=layers)
-    gray.measure(ImageBatch(torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8)))
+    gray.measure([ImageBatch(torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8))])
     state = colour.state_dict()
     fits = {name: each for name, each in gray.state_dict().items() if each.shape == state[name].shape}
     colour.load_state_dict({**state, **fits})
     assert "head.weight" in fits
-    colour.measure(ImageBatch(torch.full((64, 3, 8, 8), 9, dtype=torch.uint8)))
+    colour.measure([ImageBatch(torch.full((64, 3, 8, 8), 9, dtype=torch.uint8))])
     assert colour.normalize.mean.flatten().tolist() == [9, 9, 9]
     assert colour.body[0].measured.all()  # type: ignore[union-attr]
+
+
+class Recorded:
+    """A source that records how many samples are read at once."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.sizes = source, list[int]()
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: Any) -> ImageBatch:
+        self.sizes.append(len(index))
+        return self.source[index]
+
+
+def test_images_are_measured_batch_by_batch_as_all_at_once() -> None:
+    data, layers = Digits(), ["whitening 2", "flatten"]
+    all_at_once, model = ConvNet(**SIZE, layers=layers), ConvNet(**SIZE, layers=layers)
+    all_at_once.measure([one_batch(data)])
+    measure_samples(model, source := Recorded(data.sources["train"]))  # type: ignore[arg-type]
+    assert max(source.sizes) <= 64 and sum(source.sizes) == 2 * len(source), "each statistic reads them once"
+    kept = [name for name, _ in model.named_buffers() if name.startswith(("normalize.", "body.whitening1."))]
+    for name in kept:
+        torch.testing.assert_close(model.get_buffer(name), all_at_once.get_buffer(name))
+    assert len(kept) == 5
 
 
 def test_normalisation_takes_bytes_and_floats_and_a_constant_channel() -> None:
@@ -154,8 +182,9 @@ def test_normalisation_takes_bytes_and_floats_and_a_constant_channel() -> None:
     image = torch.randint(0, 256, (5, 2, 4, 4), dtype=torch.uint8)
     torch.testing.assert_close(normalize(image), image / 127.5 - 1)
     image[:, 1] = 9
-    normalize.measure(image)
-    torch.testing.assert_close(normalize(image), normalize(image.float()))
+    normalize.measure([image[:3], image[3:] / 255])
+    torch.testing.assert_close(normalize(image), normalize(image / 255))
+    torch.testing.assert_close(normalize.deviation[0, 0, 0], image[:, 0].float().std(correction=0))
     assert not normalize(image)[:, 1].any()
 
 
@@ -191,13 +220,13 @@ def test_pooling_over_the_whole_image_loses_position(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     column, row = random.integers(2, 14, 512), random.integers(2, 14, 512)
     image = torch.zeros(512, 1, 16, 16)
-    image[torch.arange(512), 0, row, column] = 255
+    image[torch.arange(512), 0, row, column] = 1
     batch = ImageBatch(image, torch.from_numpy((column > 7).astype(np.int64)))
     accuracy = {}
     for last in ("max_pool 8", "global_max_pool"):
         flat = [] if last.startswith("global") else ["flatten"]
         model = ConvNet(1, 16, 16, 2, layers=["conv 8 3 padding=1", "relu", last, *flat])
-        model.measure(batch)
+        model.measure([batch])
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for _ in range(150):
             optimizer.zero_grad()
@@ -278,11 +307,33 @@ def test_ten_pictures_a_class_learn_far_more_from_the_embedded_weights_than_from
     assert accuracy_after(tuned, data) > accuracy_after(scratch, data) + 0.15
 
 
+def test_rows_of_the_head_follow_their_categories() -> None:
+    """Those of other classes stay random, also if there are as many."""
+    embedded = embedded_weights("convnet")
+    old = embedded.processor().categories
+    one, other = ConvNet(**embedded.arguments), ConvNet(**embedded.arguments)
+    loaded, _ = one.load_weights(embedded, ImageProcessor(old[::-1], 3, 32, 32))
+    assert torch.equal(one.head.weight, embedded.state_dict["head.weight"].flip(0)) and "head.bias" in loaded
+    _, kept = other.load_weights(embedded, ImageProcessor([f"new {name}" for name in old], 3, 32, 32))
+    assert kept == dict.fromkeys(("head.weight", "head.bias"), "no categories in common")
+
+
 def test_the_embedded_network_predicts() -> None:
     model = ConvNet.from_pretrained()
     assert model.require_processor().categories[0] == "airplane" and not model.training
     (prediction,) = model.predict([Image.new("RGB", (40, 32), (90, 120, 250))])
     assert 0 < prediction.probability <= 1
+
+
+def test_the_embedded_network_is_fine_tuned_in_python(tmp_path: Path) -> None:
+    data, weights = few_scenes(), embedded_weights("convnet").state_dict
+    model = ConvNet.from_pretrained(num_classes=len(data.categories), trainable="head", unfreeze_at=3)
+    trainer(tmp_path, max_epochs=1).fit(model, data)
+    assert {name for name, value in model.state_dict().items() if not torch.equal(value, weights.get(name, value))} == {
+        *("head.weight", "head.bias")
+    }
+    assert not torch.equal(ConvNet.from_pretrained(num_classes=10).head.weight, weights["head.weight"])
+    assert ConvNet.from_pretrained(trainable="head").hparams["trainable"] == "head"
 
 
 def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_path: Path) -> None:

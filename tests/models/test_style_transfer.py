@@ -78,12 +78,22 @@ def test_content_style_or_both(content: Tensor | None, style: Any) -> None:
     assert steps[-1].image.min() >= 0 and steps[-1].image.max() <= 255
 
 
+def test_photographs_of_bytes_and_of_fractions_are_the_same() -> None:
+    one, other = (
+        last(StyleTransfer.stylize(content, style, steps=2, size=32, colours="luminance"))
+        for content, style in ((CONTENT, STYLE), (CONTENT / 255, STYLE / 255))
+    )
+    torch.testing.assert_close(one.image, other.image, atol=0.1, rtol=0)
+    with pytest.raises(UserError, match=r"image of a batch has floats of .* expected 0 to 1"):
+        last(StyleTransfer.stylize(CONTENT.float(), STYLE, size=32))
+
+
 def test_losses_of_layers_are_parts_of_the_total() -> None:
     model = StyleTransfer(
         24, 32, size=32, content_weight=0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3}
     )
     batch = StyleBatch(CONTENT[None], (STYLE,))
-    model.measure(batch)
+    model.measure([batch])
     with torch.no_grad():
         model.picture.add_(torch.randn(1, 3, 24, 32))
     parts = model(batch)
@@ -126,7 +136,7 @@ def test_a_loss_that_is_not_finite_keeps_the_picture_before(tmp_path: Path) -> N
     data.prepare_once()
     batch: Any = data.sources["train"][[0]]  # type: ignore[index]
     model = StyleTransfer(**data.describe(), size=32)
-    model.measure(batch)
+    model.measure([batch])
     model.training_means(batch)
     good = model.picture.detach().clone()
     with torch.no_grad():

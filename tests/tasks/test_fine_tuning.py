@@ -10,12 +10,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_nn import BackboneClassifier, LRScheduler, Optimizer
+from lightning_nn import BackboneClassifier, LRScheduler, Optimizer, catalog
 from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.errors import UserError
 from lightning_nn.layers.mobilenet import MobileNetV1
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from tests.cases import FewDigits
+from tests.commands import command
 from tests.contract import differing, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -115,6 +117,41 @@ def test_loaded_statistics_stay_in_layers_that_are_trained(weights: WeightsFile,
     assert "net.dw.3.bn.weight" in moved and not [name for name in moved if "running" in name or "tracked" in name]
 
 
+def test_statistics_that_were_not_loaded_are_measured(weights: WeightsFile, tmp_path: Path) -> None:
+    """Also after a resume."""
+    del weights.state_dict["dw.3.bn.running_mean"]
+    model, middle = make("all"), tmp_path / "middle.ckpt"
+    model.load_weights(weights)
+    fit(model, tmp_path, 2, [SaveAt(8, middle)])
+    resumed, seen = make("all"), Snapshots()
+    fit(resumed, tmp_path, 2, [seen], middle)
+    for statistics in (model.state_dict(), seen.weights[-1]):
+        moved = {name for name, value in weights.state_dict.items() if "running" in name}
+        moved = {name for name in moved if not torch.equal(statistics[f"net.{name}"], weights.state_dict[name])}
+        assert moved == {"dw.3.bn.running_var"}
+        assert statistics["net.dw.3.bn.running_mean"].any()
+    assert not differing(model.state_dict(), resumed.state_dict())
+
+
+def test_a_trained_model_that_was_loaded_can_be_frozen(tmp_path: Path) -> None:
+    scratch, seen = make("all"), Snapshots()
+    fit(scratch, tmp_path, 1).save_checkpoint(tmp_path / "one.ckpt")
+    model = BackboneClassifier.load_from_checkpoint(tmp_path / "one.ckpt", trainable="head")
+    fit(model, tmp_path, 1, [seen])
+    assert seen.moved(0) == {"net.fc"}
+
+
+def test_a_run_that_goes_on_knows_what_was_loaded(weights: WeightsFile, tmp_path: Path) -> None:
+    for pretrained in (True, False):
+        model = make("all")
+        if pretrained:
+            model.load_weights(weights)
+        fit(model, tmp_path, 1).save_checkpoint(tmp_path / "one.ckpt")
+        resumed = make("all")
+        resumed.load_state(Checkpoint.open(tmp_path / "one.ckpt"))
+        assert resumed.pretrained == pretrained and bool(resumed.measured_norms) == pretrained
+
+
 def test_without_loaded_weights_statistics_are_measured(tmp_path: Path) -> None:
     model, seen = make("all"), Snapshots()
     fit(model, tmp_path, 1, [seen])
@@ -163,6 +200,29 @@ def test_the_table_says_what_is_frozen() -> None:
     assert rows["dw.10"] == "frozen for 3 epochs"
     assert rows["dw.11"] == "trained, rate x 0.1"
     assert rows["fc"] == "trained"
+
+
+# ---------------------------------------------------------------------- the form of a fine-tuned model
+
+
+@pytest.mark.parametrize("name", ["convnet", "backbone", "fcn", "show_and_tell", "multimodal_rnn"])
+def test_the_form_of_a_trained_model_has_no_plan_of_its_training(name: str) -> None:
+    model = catalog.MODELS[name].load()
+    plan = {"trainable": "head", "unfreeze_at": 1, "body_lr": 0.1, "freeze_statistics": False}
+    form = model.form_of(name, plan)
+    assert form and not form.keys() & {*plan, "class_weights", "label_smoothing", "scheduled_sampling"}
+
+
+def test_a_fine_tuned_run_has_a_plan_of_its_own(tmp_path: Path) -> None:
+    """A first run that froze layers leaves no option behind that the second would have to undo."""
+    argv = ("fit", "--model", "convnet", "--data", "scenes", "--data.size", "32", "--data.train_size", "24")
+    argv += ("--data.val_size", "8", "--data.test_size", "8", "--trainer.max_epochs", "1", "--finetune")
+    one = command(*argv, "embedded", "--model.trainable", "head", "--model.unfreeze_at", "1", cwd=tmp_path).ok()
+    assert "frozen" in one.out
+    (best,) = tmp_path.rglob("best.ckpt")
+    for options in ((), ("--model.trainable", "all")):
+        again = command(*argv, str(best), *options, cwd=tmp_path).ok()
+        assert "whitening 3" in again.out and "frozen" not in again.out
 
 
 # ---------------------------------------------------------------------- what makes no sense
