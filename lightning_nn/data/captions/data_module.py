@@ -12,7 +12,8 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
-from lightning_nn.data.captions.files import find_caption_files, read_captions
+from lightning_nn.data.captions.files import read_captions
+from lightning_nn.data.captions.finding import find_caption_files
 from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering
 from lightning_nn.data.captions.pictures import Pictures
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
@@ -29,7 +30,7 @@ from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, choose
 
-_FORMAT = 1  # of the cache
+_FORMAT = 2  # of the cache
 _SAMPLE = 200  # pictures whose captions tell the language
 
 
