@@ -122,16 +122,31 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
 def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position() -> None:
     model, data = small("show_and_tell", guidance=0.5, longest=2)
     batch = one_batch(data)
-    rows, features = model.rows(batch), model.features(batch.image)
-    guesses = model.guide(model.decoder.picture(features)).unflatten(1, (2, -1))
+    rows, picture = model.rows(batch), model.decoder.look(model.features(batch.image))
+    guesses = model.guide(picture).unflatten(1, (2, -1))
     position = torch.cat([torch.arange(length).clamp(max=1) for length in rows.lengths.tolist()])
     guess = guesses[rows.image_index.repeat_interleave(rows.lengths), position]
     more = 0.5 * F.cross_entropy(guess, rows.targets, reduction="sum")
-    torch.testing.assert_close(model.picture_loss(features, rows), more)
+    torch.testing.assert_close(model.picture_loss(picture, rows), more)
     plain = F.cross_entropy(model(batch), rows.targets, reduction="sum")
+    looks: list[Any] = []
+    model.decoder.picture.register_forward_hook(lambda *_: looks.append(1))
     torch.testing.assert_close(model.training_means(batch).sums["loss"], plain + more)
+    assert len(looks) == 1, "its batch norms are moved once a step"
     with pytest.raises(UserError, match="guidance is -1"):
         small("show_and_tell", guidance=-1.0)
+
+
+def test_validation_is_greedy_and_the_test_searches_whatever_runs_them(tmp_path: Path) -> None:
+    model, data = small("show_and_tell")
+    beams: set[int] = set()
+    write = model.write
+    model.write = lambda image, beam: beams.add(beam) or write(image, beam)
+    run = trainer(tmp_path, max_epochs=1)
+    for verb, expected in ((run.fit, {1}), (run.validate, {1}), (run.test, {3})):
+        verb(model, datamodule=data)
+        assert beams == expected, verb
+        beams.clear()
 
 
 def test_scheduled_sampling_replaces_words_but_never_the_start(tmp_path: Path) -> None:
@@ -225,6 +240,11 @@ def test_cells_tell_where() -> None:
         ({"longest": 0}, "longest is 0"),
         ({"beam": 0}, "beam is 0"),
         ({"length_norm": -1.0}, "length_norm is -1.0"),
+        ({"length_norm": float("nan")}, "length_norm is nan; it must be 0 to 10"),
+        ({"length_norm": 400.0}, "length_norm is 400.0"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be 0 or above and below 1"),
+        ({"guidance": float("nan")}, "guidance is nan; it must be 0 to 100"),
+        ({"guidance": float("inf")}, "guidance is inf"),
         ({"scheduled_sampling": 1.5}, "scheduled_sampling is 1.5"),
         ({"vocabulary_size": 3}, "vocabulary_size is 3"),
     ],
