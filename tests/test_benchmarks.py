@@ -412,7 +412,9 @@ def test_caption_metrics_finds_other_digits_than_the_references(
 
 def test_caption_truth_reads_the_table_of_a_test(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     script = scripts["caption_truth"]
-    with pytest.raises(UserError, match=r"predictions.csv: no such file; `train.py test RUN` writes it"):
+    with pytest.raises(
+        UserError, match=r"predictions.csv: no such file; write it: python train.py test --ckpt_path .*best.ckpt"
+    ):
         script.read_captions(tmp_path / "predictions.csv")
     text = "\ufefffile,truths,caption\n1,[],on the left a large red house\n0,[],nothing\n"
     (tmp_path / "predictions.csv").write_text(text, encoding="utf-8")

@@ -193,13 +193,17 @@ def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -
     command("--model", "show_and_tell", *sizes, *tiny, "--model.embedding_size", "16", *short, cwd=tmp_path).ok()
     run = tmp_path / "show_and_tell" / "one"
     assert {"captions.html", "best.html", "worst.html"} <= {path.name for path in run.iterdir()}
-    with (run / "predictions.csv").open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    text = (run / "predictions.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
     assert list(rows[0]) == ["file", "truths", "caption", "log_probability", "cider"] and len(rows) == 8
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / "gray.png")
     best = str(run / "checkpoints" / "best.ckpt")
+    for name in ("predictions.csv", "best.html"):
+        (run / name).unlink()
+    command("test", "--ckpt_path", best, cwd=tmp_path).ok()
+    assert (run / "predictions.csv").read_text(encoding="utf-8-sig") == text and (run / "best.html").is_file()
     for out in ("captions.csv", "captions.html"):
         command("predict", "--ckpt_path", best, "--data.file", str(folder), "--out", out, cwd=tmp_path).ok()
     (row,) = csv.DictReader((tmp_path / "captions.csv").read_text(encoding="utf-8-sig").splitlines())
