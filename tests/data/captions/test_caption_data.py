@@ -193,6 +193,8 @@ def test_rare_words_are_unknown_to_the_model_and_known_to_the_metrics(tmp_path: 
     assert data.describe() == {"channels": 3, "height": 4, "width": 4, "vocabulary_size": 7}
     assert data.summary[1] == ("train", "8", "16", "3.5", "14.29%")
     assert data.summary[3] == ("test", "1", "2", "3.5", "28.57%")
+    (warning,) = (note for note in data.notes if note.startswith("warning: many words are unknown"))
+    assert warning.endswith("14.3% in train, 14.3% in val, 28.6% in test; lower --data.min_count"), warning
 
 
 def test_a_model_is_evaluated_on_other_data_with_its_own_vocabulary(tmp_path: Path) -> None:
