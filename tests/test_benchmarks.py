@@ -254,6 +254,22 @@ def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleTyp
     assert "test mIoU" in masks and "| 95.00 | 97.00 |" in masks and "99.00" not in masks
 
 
+def test_results_of_captions_show_bleu_without_its_penalty_and_the_truth_of_scenes(
+    scripts: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    scores = {"test/cider": 0.4, **{f"test/bleu{n}": 0.6 / n for n in range(1, 5)}, "test/bp": 0.8, "val/cider": 0.5}
+    for data, more in (("scenes", {"test/true": 0.9}), ("captions", {})):
+        (tmp_path / data).mkdir()
+        results = {"model": "show_and_tell", "data": data, "command": f"train.py --data {data}", **scores, **more}
+        (tmp_path / data / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    out = tmp_path / "results.md"
+    scripts["results"].main([str(tmp_path), "--out", str(out)])
+    people, scenes = out.read_text(encoding="utf-8").split("## scenes, captions, en")
+    shared = "| 40.00 | 60.00 | 30.00 | 20.00 | 15.00 | 75.00 / 37.50 / 25.00 |"
+    assert f"{shared} 50.00 |" in people and "wholly true" not in people, people
+    assert f"{shared} 90.00 | 50.00 |" in scenes and "| wholly true |" in scenes, scenes
+
+
 def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
     report = scripts["report"].Report("Something fast", ["side", "s"], [["one", "1.0"]], command="python x.py")
     report.show(baseline / "benchmarks" / "x.json")
