@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ NAMES = [
     "augmentation",
     "baseline",
     "beam_search",
+    "cached_features",
     "caption_metrics",
     "caption_truth",
     "flops",
@@ -337,9 +339,43 @@ def test_the_plain_loop_trains_as_the_command_does(scripts: dict[str, ModuleType
     torch.testing.assert_close({name: weights[name] for name in trained}, trained, atol=1e-6, rtol=1e-5)
 
 
-def test_a_plain_loop_that_would_train_otherwise_is_refused(scripts: dict[str, ModuleType]) -> None:
-    with pytest.raises(UserError, match="the plain loop has float32"):
-        scripts["speed"].prepare(["--model", "convnet", "--trainer.precision", "bf16-mixed"])
+SCENES = shlex.split(
+    "--model show_and_tell --data.train_size 16 --data.val_size 4 --data.test_size 4 --data.size 32 "
+    "--data.batch_size 8 --model.embedding_size 8 --model.hidden_size 8 --trainer.accelerator cpu"
+)
+
+
+def test_the_plain_loop_trains_a_captioner_as_the_command_does(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    options = [*SCENES, "--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
+    setup = scripts["speed"].prepare(options)
+    scripts["speed"].run_plain(setup, 1)
+    scripts["speed"].run_command(options, tmp_path, "run")
+    trained = torch.load(tmp_path / "show_and_tell/run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(setup.model.state_dict(), trained, atol=1e-6, rtol=1e-5)
+
+
+def test_cached_features_are_timed_against_their_parts(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripts["cached_features"].main(["--rounds", "1", "--json", "out.json", *SCENES, "--finetune", "embedded"])
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(written["rows"]) == 4 and written["figures"]["gain"] > 0 and written["figures"]["allowed"] > 1, written
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "convnet", "--trainer.precision", "bf16-mixed"], "the plain loop has float32"),
+        ([*SCENES, "--model.scheduled_sampling", "0.5"], "the plain loop draws no words"),
+        ([*SCENES, "--finetune", "embedded"], "the plain loop freezes nothing"),
+    ],
+)
+def test_a_plain_loop_that_would_train_otherwise_is_refused(
+    options: list[str], message: str, scripts: dict[str, ModuleType]
+) -> None:
+    with pytest.raises(UserError, match=message):
+        scripts["speed"].prepare(options)
 
 
 def test_flops(tmp_path: Path) -> None:

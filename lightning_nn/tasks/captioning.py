@@ -83,7 +83,7 @@ class Captioning(Task):
             raise UserError(f"label_smoothing is {label_smoothing}; it must be 0 or above and below 1")
         self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
-        self._sampled, self._greedy = 0.0, False
+        self._sampled, self._greedy = 0.0, True
 
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that the model can't read, also features of another encoder; see `Task`."""
