@@ -37,11 +37,11 @@ _SAMPLE = 200  # pictures whose captions tell the language
 class CaptionData(CaptionedModule):
     """Your images with captions: Flickr8k, Flickr30k, COCO, Flickr8k-CN, or a table of images and captions.
 
-    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test; others
-    are left out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON of
-    COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is in
-    which split; a missing split is split off from train. Images may be in zip archives. All are decoded once and kept
-    in the cache.
+    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test, or none
+    to leave it out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON
+    of COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is
+    in which split; a missing split is split off from train. Images may be in zip archives, text packed with gzip. All
+    images are decoded once and kept in the cache.
 
     Args:
         path: the file of captions, or the folder that holds it.

@@ -179,9 +179,10 @@ def _split(name: str, place: str) -> str | None:
     Raises:
         BadRowError: another name, or an empty one.
     """
-    if name.lower() not in _SPLIT_OF:
+    key = name.lower().removesuffix("集")
+    if key not in _SPLIT_OF:
         raise BadRowError(f"{place}: the split is {name[:40]!r}{nearest(name, ('train', 'val', 'test', 'none'))}")
-    return _SPLIT_OF[name.lower()]
+    return _SPLIT_OF[key]
 
 
 # ---------------------------------------------------------------------- JSON

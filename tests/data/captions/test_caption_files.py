@@ -62,7 +62,7 @@ def test_an_object_with_other_columns_is_a_fault(row: dict[str, Any], message: s
 
 def test_a_split_is_a_known_one_or_none(tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
-    cells = ["train", "Dev", "restval", "none", "", "trian"]
+    cells = ["训练集", "Dev", "restval", "none", "", "trian"]
     file.write_text("image,caption,split\n" + "".join(f"p.png,a dog,{cell}\n" for cell in cells), encoding="utf-8")
     *good, empty, misspelt = read_captions(file, "en", "utf-8")
     assert [line.split for line in good if isinstance(line, CaptionLine)] == ["train", "val", "train", None]
