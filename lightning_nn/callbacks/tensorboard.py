@@ -106,8 +106,9 @@ class TensorBoardCallback(pl.Callback):
         start, step = time.monotonic(), trainer.global_step
         for artifact in cast(Task, pl_module).artifacts(split):
             drawing = draw(artifact, split, type(pl_module).__name__)
-            for name, page in drawing.pages.items() if folder else ():
-                write_text(folder / name, page)
+            if folder is not None:
+                for name, page in drawing.pages.items():
+                    write_text(folder / name, page)
             for logger in loggers:
                 if isinstance(logger, TensorBoardLogger):
                     _to_tensorboard(logger, drawing, split, step)

@@ -76,9 +76,9 @@ class Captioning(Task):
         for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
             if value < least:
                 raise UserError(f"{name} is {value}; it must be at least {least}")
-        for name, value, most in (("length_norm", length_norm, 10), ("scheduled_sampling", scheduled_sampling, 1)):
-            if not 0 <= value <= most:
-                raise UserError(f"{name} is {value}; it must be 0 to {most}")
+        for name, share, most in (("length_norm", length_norm, 10), ("scheduled_sampling", scheduled_sampling, 1)):
+            if not 0 <= share <= most:
+                raise UserError(f"{name} is {share}; it must be 0 to {most}")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}; it must be 0 or above and below 1")
         self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
