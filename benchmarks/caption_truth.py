@@ -52,7 +52,8 @@ def main(argv: list[str] | None = None) -> None:
 def read_captions(file: Path) -> list[tuple[int, str]]:
     """Read the number of each picture in the test split and its caption."""
     if not file.is_file():
-        raise UserError(f"{file}: no such file; `train.py test RUN` writes it")
+        best = file.parent / "checkpoints" / "best.ckpt"
+        raise UserError(f"{file}: no such file; write it: python train.py test --ckpt_path {best}")
     with file.open(encoding="utf-8-sig", newline="") as stream:
         return [(int(row["file"]), row["caption"]) for row in csv.DictReader(stream)]
 

@@ -35,7 +35,13 @@ _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everythin
 _KEPT = ("data.path", "data.label_column", "data.text_column")  # these identify the data set of a run
 _CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
 _MASKS = {"test mIoU": "test/miou", "its ceiling": "test/ceiling", "val mIoU": "val/miou"}
-_CAPTIONS = {"test CIDEr-D": "test/cider", "BLEU-1": "test/bleu1", "BLEU-4": "test/bleu4", "val CIDEr-D": "val/cider"}
+_CAPTIONS = {  # those that no run of the table has are left out
+    "test CIDEr-D, by beam search": "test/cider",
+    **{f"BLEU-{n}": f"test/bleu{n}" for n in range(1, 5)},
+    "BLEU-1 / -2 / -3 without brevity penalty": " ".join(f"test/bleu{n}:test/bp" for n in range(1, 4)),
+    "wholly true": "test/true",
+    "val CIDEr-D, greedy": "val/cider",
+}
 _COLUMNS = ["best epoch / epochs", "seconds", "samples/s", "memory MB", "parameters", "seeds", "n"]
 
 
@@ -213,6 +219,8 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     metrics = next(
         each for each in kinds if each is _CLASSES or any(next(iter(each.values())) in r.results for r in runs)
     )
+    if metrics is _CAPTIONS:
+        metrics = {name: keys for name, keys in metrics.items() if any(values(runs, key) for key in keys.split())}
     first = next(iter(metrics.values()))
     ordered = sorted(groups.values(), key=lambda group: -(mean(group, first) or 0.0))
     rows = [row(number, group, sizes, list(metrics.values())) for number, group in enumerate(ordered, 1)]
@@ -248,7 +256,10 @@ def row(number: int, group: list[Run], sizes: list[int], metrics: list[str]) -> 
 
 
 def values(group: list[Run], key: str) -> list[float]:
-    return [float(run.results[key]) for run in group if run.results.get(key) is not None]
+    """Return a value of each run that has it; of `a:b` the ratio."""
+    names = key.split(":")
+    found = [[run.results.get(name) for name in names] for run in group]
+    return [float(a) / math.prod(map(float, b)) for a, *b in found if None not in (a, *b)]
 
 
 def mean(group: list[Run], key: str) -> float | None:
@@ -256,9 +267,11 @@ def mean(group: list[Run], key: str) -> float | None:
     return statistics.fmean(found) if found else None
 
 
-def percent(group: list[Run], key: str) -> str:
-    """Format the mean in percent, with the standard deviation if there are several values."""
-    found = [100 * value for value in values(group, key)]
+def percent(group: list[Run], keys: str) -> str:
+    """Format the mean in percent, with the standard deviation if there are several values; several keys likewise."""
+    if " " in keys:
+        return " / ".join(percent(group, key) for key in keys.split())
+    found = [100 * value for value in values(group, keys)]
     if not found:
         return "–"
     return f"{statistics.fmean(found):.2f}" + (f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else "")

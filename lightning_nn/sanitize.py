@@ -8,6 +8,9 @@ import unicodedata
 # Terminal sequences (CSI ... letter, OSC ... bell or ST), removed before their control characters are.
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 
+_FORMULA = tuple("=+-@＝＋－＠")  # characters with which a formula starts in a spreadsheet
+_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)?([eE][+-]?\d+)?%?")  # or a sign alone, which is no formula
+
 
 def sanitize(text: str) -> str:
     """Remove everything from a text that a terminal or a page would act on.
@@ -29,3 +32,8 @@ def without_controls(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c for c in text if c in "\t\n\r" or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would read a text as a formula: numbers such as -1 are none."""
+    return text.lstrip("\t\r\n").startswith(_FORMULA) and not _NUMBER.fullmatch(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ NAMES = [
     "augmentation",
     "baseline",
     "beam_search",
+    "cached_features",
     "caption_metrics",
     "caption_truth",
     "flops",
@@ -254,6 +256,22 @@ def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleTyp
     assert "test mIoU" in masks and "| 95.00 | 97.00 |" in masks and "99.00" not in masks
 
 
+def test_results_of_captions_show_bleu_without_its_penalty_and_the_truth_of_scenes(
+    scripts: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    scores = {"test/cider": 0.4, **{f"test/bleu{n}": 0.6 / n for n in range(1, 5)}, "test/bp": 0.8, "val/cider": 0.5}
+    for data, more in (("scenes", {"test/true": 0.9}), ("captions", {})):
+        (tmp_path / data).mkdir()
+        results = {"model": "show_and_tell", "data": data, "command": f"train.py --data {data}", **scores, **more}
+        (tmp_path / data / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    out = tmp_path / "results.md"
+    scripts["results"].main([str(tmp_path), "--out", str(out)])
+    people, scenes = out.read_text(encoding="utf-8").split("## scenes, captions, en")
+    shared = "| 40.00 | 60.00 | 30.00 | 20.00 | 15.00 | 75.00 / 37.50 / 25.00 |"
+    assert f"{shared} 50.00 |" in people and "wholly true" not in people, people
+    assert f"{shared} 90.00 | 50.00 |" in scenes and "| wholly true |" in scenes, scenes
+
+
 def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
     report = scripts["report"].Report("Something fast", ["side", "s"], [["one", "1.0"]], command="python x.py")
     report.show(baseline / "benchmarks" / "x.json")
@@ -321,9 +339,43 @@ def test_the_plain_loop_trains_as_the_command_does(scripts: dict[str, ModuleType
     torch.testing.assert_close({name: weights[name] for name in trained}, trained, atol=1e-6, rtol=1e-5)
 
 
-def test_a_plain_loop_that_would_train_otherwise_is_refused(scripts: dict[str, ModuleType]) -> None:
-    with pytest.raises(UserError, match="the plain loop has float32"):
-        scripts["speed"].prepare(["--model", "convnet", "--trainer.precision", "bf16-mixed"])
+SCENES = shlex.split(
+    "--model show_and_tell --data.train_size 16 --data.val_size 4 --data.test_size 4 --data.size 32 "
+    "--data.batch_size 8 --model.embedding_size 8 --model.hidden_size 8 --trainer.accelerator cpu"
+)
+
+
+def test_the_plain_loop_trains_a_captioner_as_the_command_does(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    options = [*SCENES, "--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
+    setup = scripts["speed"].prepare(options)
+    scripts["speed"].run_plain(setup, 1)
+    scripts["speed"].run_command(options, tmp_path, "run")
+    trained = torch.load(tmp_path / "show_and_tell/run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(setup.model.state_dict(), trained, atol=1e-6, rtol=1e-5)
+
+
+def test_cached_features_are_timed_against_their_parts(
+    scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scripts["cached_features"].main(["--rounds", "1", "--json", "out.json", *SCENES, "--finetune", "embedded"])
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert len(written["rows"]) == 4 and written["figures"]["gain"] > 0 and written["figures"]["allowed"] > 1, written
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "convnet", "--trainer.precision", "bf16-mixed"], "the plain loop has float32"),
+        ([*SCENES, "--model.scheduled_sampling", "0.5"], "the plain loop draws no words"),
+        ([*SCENES, "--finetune", "embedded"], "the plain loop freezes nothing"),
+    ],
+)
+def test_a_plain_loop_that_would_train_otherwise_is_refused(
+    options: list[str], message: str, scripts: dict[str, ModuleType]
+) -> None:
+    with pytest.raises(UserError, match=message):
+        scripts["speed"].prepare(options)
 
 
 def test_flops(tmp_path: Path) -> None:
@@ -412,7 +464,9 @@ def test_caption_metrics_finds_other_digits_than_the_references(
 
 def test_caption_truth_reads_the_table_of_a_test(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     script = scripts["caption_truth"]
-    with pytest.raises(UserError, match=r"predictions.csv: no such file; `train.py test RUN` writes it"):
+    with pytest.raises(
+        UserError, match=r"predictions.csv: no such file; write it: python train.py test --ckpt_path .*best.ckpt"
+    ):
         script.read_captions(tmp_path / "predictions.csv")
     text = "\ufefffile,truths,caption\n1,[],on the left a large red house\n0,[],nothing\n"
     (tmp_path / "predictions.csv").write_text(text, encoding="utf-8")

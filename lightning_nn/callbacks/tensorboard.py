@@ -28,11 +28,15 @@ class TensorBoardCallback(pl.Callback):
     Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
     as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images, texts and
     histograms of artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation,
-    shown beside the hyperparameters. Pages, such as attention.html, are written to its folder: of the validation split
-    after each validation that is drawn, of the test split after a test.
+    shown beside the hyperparameters. Pages and tables, such as attention.html and predictions.csv, are files: of the
+    validation split after each validation that is drawn, of the test split after a test.
+
+    Args:
+        folder: of the files, also without a logger; None for that of the `TensorBoardLogger`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self._best = BestValidation()
         self._drawn_at, self._cost = -float("inf"), 0.0
         self._pending = False
@@ -93,13 +97,18 @@ class TensorBoardCallback(pl.Callback):
         self._best.load_state_dict(state_dict["best"])
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
-        """Draw the task's artifacts of a split, if a logger accepts images."""
+        """Draw the task's artifacts of a split, if a logger accepts images or there is a folder for pages."""
         loggers: list[Any] = [logger for logger in trainer.loggers if _takes_images(logger)]
-        if not loggers:
+        board, folder = _tensorboard(trainer), None if cast(Any, trainer).fast_dev_run else self._folder
+        folder = Path(board.log_dir) if folder is None and board is not None else folder
+        if not loggers and folder is None:
             return
         start, step = time.monotonic(), trainer.global_step
         for artifact in cast(Task, pl_module).artifacts(split):
             drawing = draw(artifact, split, type(pl_module).__name__)
+            if folder is not None:
+                for name, page in drawing.pages.items():
+                    write_text(folder / name, page)
             for logger in loggers:
                 if isinstance(logger, TensorBoardLogger):
                     _to_tensorboard(logger, drawing, split, step)
@@ -117,9 +126,6 @@ def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, ste
         logger.experiment.add_text(f"{split}/{name}", text, step)
     for name, values in drawing.histograms.items():
         logger.experiment.add_histogram(f"{split}/{name}", values, step)
-    folder = Path(logger.log_dir)
-    for name, page in drawing.pages.items():
-        write_text(folder / name, page)
 
 
 def module_table(model: nn.Module) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback
 from lightning_nn.cli.console import show_data
 from lightning_nn.cli.factory import check_processes, make_data, make_trainer
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
@@ -27,7 +28,7 @@ from lightning_nn.tasks.classification import Classifier
 
 
 def evaluate(request: Request) -> int:
-    """Run `validate` or `test`; the test metrics of a run's best checkpoint are also written to its results.json.
+    """Run `validate` or `test`; the test of a run's best checkpoint also writes its results.json, pages and tables.
 
     Returns:
         The exit code.
@@ -71,17 +72,19 @@ def evaluate(request: Request) -> int:
     model = cli.task.from_checkpoint(checkpoint)
     if isinstance(model, Classifier):
         model.views = cli.views
-    trainer = make_trainer(cli, None)
+    trainer, run = make_trainer(cli, None), Run.of(path)
+    same = cli.views == "none" and request.data == checkpoint.data and not any(map(_decides_metrics, changes))
+    same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
+    own = run if split == "test" and run is not None and path.name == run.best.name and same else None
+    if own is not None:
+        trainer.callbacks.append(TensorBoardCallback(own.folder))  # type: ignore[attr-defined]
     run_split = trainer.validate if split == "val" else trainer.test
     (metrics,) = run_split(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
         answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
         print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
-        run = Run.of(path)
-        same = cli.views == "none" and request.data == checkpoint.data and not any(map(_decides_metrics, changes))
-        same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
-        if request.verb == "test" and run is not None and path.name == run.best.name and same:
-            save_results(run.results, dict(metrics))
+        if own is not None:
+            save_results(own.results, dict(metrics))
     return 0
 
 

@@ -161,7 +161,7 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     callbacks: list[Any] = [RunSettings(cli.data_name, kept), MonitorCheck(watched)]
     callbacks += [
         StepSeed(cli.config.seed_everything),
-        TensorBoardCallback(),
+        TensorBoardCallback(run.folder),
         ExactResume(),
         AugmentedImages(run.folder),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -13,10 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lightning_nn.data.processor import Record
-from lightning_nn.sanitize import without_controls
-
-_FORMULA = tuple("=+-@＝＋－＠")  # characters with which a formula starts in a spreadsheet
-_NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)?([eE][+-]?\d+)?%?")  # or a sign alone, which is no formula
+from lightning_nn.sanitize import is_formula, without_controls
 
 
 class Rows:
@@ -111,11 +107,6 @@ class _Lines:
 
     def write(self, row: str) -> None:
         self._stream.write(row.removesuffix("\r\n") + "\n")
-
-
-def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet would read a text as a formula: numbers such as -1 are none."""
-    return text.lstrip("\t\r\n").startswith(_FORMULA) and not _NUMBER.fullmatch(text)
 
 
 def cell(value: Any) -> str:

@@ -53,7 +53,7 @@ def train(request: Request) -> int:
     if request.ckpt_path and request.finetune:
         raise UserError("--ckpt_path resumes a run, --finetune starts a new one from its weights: give one of them")
     with ExitStack() as held:
-        return _fit(_resumed(request, held) if request.ckpt_path else _begun(request, held))
+        return _fit(_resumed(request, held) if request.ckpt_path else start_run(request, held))
 
 
 def _fit(setup: TrainingSetup) -> int:
@@ -115,7 +115,7 @@ class TrainingSetup(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-def _begun(request: Request, held: ExitStack) -> TrainingSetup:
+def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     """Set up a new run, from scratch or from the weights of another."""
     assert request.model
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)

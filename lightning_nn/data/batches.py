@@ -292,7 +292,7 @@ class FrozenEncoder(NamedTuple):
     """An encoder that is not trained, so that the features of images can be computed once.
 
     Attributes:
-        key: hash of its weights.
+        key: hash of its layers and weights.
         compute: function from images, uint8 (B, C, H, W), to features, float (B, F) on the CPU.
     """
 

@@ -80,17 +80,17 @@ def beam_search(
         beam: beginnings that are kept for a picture; 1 is greedy search.
         longest: maximum number of words.
         length_norm: exponent of the length, end included, by which the log-probability is divided when sentences are
-            compared, 0 or above; 0 prefers the most probable, which are short.
+            compared, 0 to 10; 0 prefers the most probable, which are short.
 
     Returns:
         The best sentence of each picture.
 
     Raises:
-        ValueError: a beam or length below 1, or a negative exponent.
+        ValueError: a beam or length below 1, or an exponent outside of 0 to 10.
     """
     _check(beam=beam, longest=longest)
-    if length_norm < 0:
-        raise ValueError(f"length_norm is {length_norm}; it must be 0 or above")
+    if not 0 <= length_norm <= 10:
+        raise ValueError(f"length_norm is {length_norm}; it must be 0 to 10")
     first = state if isinstance(state, Tensor) else state[0]
     count, device = len(first), first.device
     found = torch.full((count, longest + 1), vocabulary.end, device=device)
@@ -162,7 +162,7 @@ def sample(
         ValueError: a length or top_k below 1, or a temperature that is not above 0.
     """
     _check(longest=longest, top_k=1 if top_k is None else top_k)
-    if temperature <= 0:
+    if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     first = state if isinstance(state, Tensor) else state[0]
     ids = torch.full((len(first),), vocabulary.start, device=first.device)

@@ -38,14 +38,13 @@ class CaptionRecords(CaptionScores):
         records: of the images at the last `compute`, ordered by their index.
     """
 
+    lists = CaptionScores.lists | {"index": torch.int64, "log_probability": torch.float32}
     index: list[Tensor]
     log_probability: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.records: list[CaptionRecord] = []
-        for name in ("index", "log_probability"):
-            self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(  # type: ignore[override]
         self,
@@ -66,10 +65,10 @@ class CaptionRecords(CaptionScores):
         first = sum(map(len, self.index))
         counted = torch.arange(first, first + len(candidates), device=log_probability.device)
         self.index.append(counted if index is None else index)
-        self.log_probability.append(log_probability)
+        self.log_probability.append(log_probability.float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Compute bleu1 to bleu4, rouge_l and cider, float32 scalars, and set `records`."""
+        """Compute the metrics, and set `records`; see `CaptionScores`."""
         corpus = self.corpus()
         groups = pieces(pieces(corpus.words.tolist(), corpus.length.tolist()), corpus.captions.tolist())
         numbers = [dim_zero_cat(each).tolist() for each in (self.index, self.log_probability)]

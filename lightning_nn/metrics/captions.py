@@ -211,21 +211,22 @@ class CaptionScores(Metric):
     """
 
     full_state_update = False
+    lists = dict.fromkeys(CaptionCorpus._fields, torch.int64)  # states, by name, and their types
     captions: list[Tensor]
     length: list[Tensor]
     words: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        for name in CaptionCorpus._fields:
+        for name in self.lists:
             self.add_state(name, default=[], dist_reduce_fx="cat")
         self.reset()
 
     def reset(self) -> None:
         """Forget all images; a process that gets none takes part with empty tensors."""
         super().reset()
-        for name in CaptionCorpus._fields:
-            getattr(self, name).append(torch.zeros(0, dtype=torch.int64, device=self.device))
+        for name, dtype in self.lists.items():
+            getattr(self, name).append(torch.zeros(0, dtype=dtype, device=self.device))
 
     def update(self, candidates: Sequence[Sequence[int]], references: Sequence[Sequence[Sequence[int]]]) -> None:
         """Add images.
@@ -242,9 +243,10 @@ class CaptionScores(Metric):
         return CaptionCorpus(*(dim_zero_cat(getattr(self, name)).cpu().numpy() for name in CaptionCorpus._fields))
 
     def compute(self) -> dict[str, Tensor]:
-        """Compute bleu1 to bleu4, rouge_l and cider (CIDEr-D), float32 scalars."""
+        """Compute bleu1 to bleu4, bp (their brevity penalty), rouge_l and cider (CIDEr-D), float32 scalars."""
         corpus = self.corpus()
         scores = {f"bleu{n}": score for n, score in enumerate(bleu(corpus), 1)}
+        scores |= {"bp": np.float64(brevity_penalty(corpus))}
         scores |= {"rouge_l": rouge_l(corpus).mean(), "cider": cider_d(corpus).mean()}
         return {name: torch.tensor(score, dtype=torch.float32, device=self.device) for name, score in scores.items()}
 

@@ -4,10 +4,12 @@ Mao, Xu, Yang, Wang and Yuille, "Explain images with multimodal recurrent neural
 picture is no input of the recurrent layer, which can then be small; two layers embed each word:
 
     w_t = embedding of the word in two layers
-    r_t = f(U_r r_{t-1} + w_t),  f the ReLU                    (1)
-    m_t = g(V_w w_t + V_r r_t + V_I I)                         (2)
-    g(x) = 1.7159 tanh(2 x / 3)                                (3), LeCun et al. 1998
-    log2 PPL = - (1 / L) sum of log2 P(w_n | w_1 ... w_{n-1}, I)    (4), the loss in bits
+    r_t = f(U_r r_{t-1} + w_t),  f the ReLU                    (2)
+    m_t = g(V_w w_t + V_r r_t + V_I I)                         (3)
+    g(x) = 1.7159 tanh(2 x / 3)                                (4), LeCun et al. 1998
+    log2 PPL = - (1 / L) sum of log2 P(w_n | w_1 ... w_{n-1}, I)    (5), the loss in bits
+
+Eq. 1 is the plain recurrent network, eq. 6 the cost, the mean of eq. 5 over words and a penalty on the weights.
 
 P is the softmax of a layer over m_t. Departures: dropout before the softmax and on the words, against overfitting on
 small data; the second word layer and V have biases where these add something; U_r starts as the identity (Le, Jaitly
@@ -65,27 +67,31 @@ class MultimodalDecoder(Decoder):
         self.output = nn.Linear(multimodal_size, vocabulary_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
 
-    def start(self, features: Tensor) -> State:
-        """Compute V_I I of the pictures, (B, F), beside a recurrent state of zeros."""
-        picture = self.from_picture(features)  # (B, M)
+    def look(self, features: Tensor) -> Tensor:
+        """Compute V_I I of pictures, (B, M), from features (B, F)."""
+        picture: Tensor = self.from_picture(features)
+        return picture
+
+    def begin(self, picture: Tensor) -> State:
+        """Put a recurrent state of zeros beside V_I I, (B, M)."""
         return picture.new_zeros(len(picture), self.from_word.in_features), picture
 
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
         r, picture = cast(tuple[Tensor, Tensor], state)
         w = self.dropout(self.second_embedding(self.embedding(words)))  # (N, H)
-        r, _ = self.recurrent.step(w, r)  # (N, H)  eq. 1
+        r, _ = self.recurrent.step(w, r)  # (N, H)  eq. 2
         return self._words(w, r, picture), (r, picture)
 
     def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
         """Compute the logits of the word after each word, (W, V); the same as by single steps."""
         first, picture = cast(tuple[Tensor, Tensor], state)
         w = self.dropout(self.second_embedding(self.embedding(words)))  # (W, H)
-        r = self.recurrent(w, lengths, first)  # (W, H)  eq. 1
+        r = self.recurrent(w, lengths, first)  # (W, H)  eq. 2
         return self._words(w, r, picture[segment_ids(lengths, len(words))])
 
     def _words(self, w: Tensor, r: Tensor, picture: Tensor) -> Tensor:
-        m = scaled_tanh(self.from_word(w) + self.from_recurrent(r) + picture)  # (N, M)  eq. 2, 3
+        m = scaled_tanh(self.from_word(w) + self.from_recurrent(r) + picture)  # (N, M)  eq. 3, 4
         return self.output(self.dropout(m))  # (N, V)
 
 
@@ -112,10 +118,10 @@ class MultimodalRNN(Captioner):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of the encoder, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
-        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as while training.
+        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in validation.
         longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared; 0
-            prefers the most probable, which are short.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
+            0 prefers the most probable, which are short.
 
     Raises:
         UserError: an unknown network, pictures too small for it, or arguments that contradict each other.

@@ -11,11 +11,12 @@ log p(S | I) = sum over t of log p(S_t | I, S_0, ..., S_{t-1}) (1, 2), S_0 being
 The LSTM is that of eq. 4-8, and eq. 9, p = softmax(m), has a matrix from its output to the words. The picture is shown
 once: "feeding the image at each time step as an extra input yields inferior results".
 
-Departures: gates have biases, the forget gates open at the start; a picture is encoded once for all of its captions;
-its features may keep a coarse grid of places and are normalised over the batch, so that pictures tell apart from the
-first step; dropout stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014). A picture's vector may
-get a loss of its own in training (`guidance`): each word of a caption predicted from x_{-1} and its position alone. An
-encoder trained from scratch learns slowly through the LSTM; this gradient is direct.
+Departures: the output is o_t * tanh(c_t), as torch computes it, where eq. 8 is m_t = o_t * c_t; gates have biases, the
+forget gates open at the start; a picture is encoded once for all of its captions; its features may keep a coarse grid
+of places and are normalised over the batch, so that pictures tell apart from the first step; dropout stands before and
+after the LSTM, none of it recurrent (Zaremba et al. 2014). A picture's vector may get a loss of its own in training
+(`guidance`): each word of a caption predicted from x_{-1} and its position alone. An encoder trained from scratch
+learns slowly through the LSTM; this gradient is direct.
 """
 
 from __future__ import annotations
@@ -86,10 +87,14 @@ class LSTMDecoder(Decoder):
         if tied:
             self.output.weight = self.embedding.weight
 
-    def start(self, features: Tensor) -> State:
-        """Show the pictures, (B, F), to the LSTM."""
-        x = self.picture(features)  # (B, E)  eq. 10
-        return self.lstm.step(self.dropout(x))[1]
+    def look(self, features: Tensor) -> Tensor:
+        """Compute x_{-1} of pictures, (B, E), from features (B, F)."""
+        x: Tensor = self.picture(features)  # (B, E)  eq. 10
+        return x
+
+    def begin(self, picture: Tensor) -> State:
+        """Show x_{-1}, (B, E), to the LSTM."""
+        return self.lstm.step(self.dropout(picture))[1]
 
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
@@ -122,7 +127,7 @@ class ShowAndTell(Captioner):
         dropout: probability of dropping a value before and after the LSTM, 0 to 1.
         tied: use the table of words also as the matrix of the output; needs equal widths.
         guidance: weight of a second loss in training, of each word predicted from the picture and its position alone;
-            0 for none. For captions with a fixed order.
+            0 for none. For captions with a fixed order and few words: it has E x longest x V weights.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
@@ -130,10 +135,10 @@ class ShowAndTell(Captioner):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of the encoder, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
-        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as while training.
+        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in validation.
         longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared; 0
-            prefers the most probable, which are short.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
+            0 prefers the most probable, which are short.
 
     Raises:
         UserError: an unknown network, pictures too small for it, or arguments that contradict each other.
@@ -189,18 +194,18 @@ class ShowAndTell(Captioner):
         self.decoder = LSTMDecoder(
             self.encoder.features, vocabulary_size, embedding_size, hidden_size, lstm_layers, dropout, tied
         )
-        if guidance < 0:
-            raise UserError(f"guidance is {guidance}; it must be 0 or above")
+        if not 0 <= guidance <= 100:
+            raise UserError(f"guidance is {guidance}; it must be 0 to 100")
         self.guidance = guidance
         self.guide = nn.Linear(embedding_size, longest * vocabulary_size) if guidance else None
         self.plan_training()
 
-    def picture_loss(self, features: Tensor, rows: Rows) -> Tensor | None:
-        """Sum the losses of words predicted from the picture and their position alone; see `Captioning`."""
+    def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
+        """Sum the losses of words predicted from x_{-1} and their position alone; see `Captioning`."""
         if self.guide is None:
             return None
-        logits = self.guide(self.decoder.picture(features)).unflatten(1, (self.longest, self.vocabulary_size))
-        position = torch.arange(len(rows.targets), device=features.device)
+        logits = self.guide(picture).unflatten(1, (self.longest, self.vocabulary_size))
+        position = torch.arange(len(rows.targets), device=picture.device)
         position -= segment_starts(rows.lengths)[segment_ids(rows.lengths, len(position))]
         image = rows.image_index[segment_ids(rows.lengths, len(position))]
         guess = logits[image, position.clamp(max=self.longest - 1)]  # (W, V)

@@ -16,12 +16,12 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
-from lightning_nn.metrics.caption_records import CaptionRecord, CaptionRecords
-from lightning_nn.tasks.artifacts import Artifact, Captions, Table
+from lightning_nn.metrics.caption_records import CaptionRecords
+from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.caption_artifacts import caption_artifacts
 from lightning_nn.tasks.decoder import Decoder, Rows, references
 
-SHOWN_EXTREMES = 12  # images with the best captions, and with the worst
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
 
 
@@ -44,9 +44,9 @@ class Captioning(Task):
 
     Args:
         vocabulary_size: number of words, V.
-        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in validation.
+        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in every validation.
         longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1;
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
@@ -77,14 +77,14 @@ class Captioning(Task):
         for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
             if value < least:
                 raise UserError(f"{name} is {value}; it must be at least {least}")
-        if length_norm < 0:
-            raise UserError(f"length_norm is {length_norm}; it must be 0 or above")
-        for name, share in (("label_smoothing", label_smoothing), ("scheduled_sampling", scheduled_sampling)):
-            if not 0 <= share <= 1:
-                raise UserError(f"{name} is {share}; it must be 0 to 1")
+        for name, share, most in (("length_norm", length_norm, 10), ("scheduled_sampling", scheduled_sampling, 1)):
+            if not 0 <= share <= most:
+                raise UserError(f"{name} is {share}; it must be 0 to {most}")
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"label_smoothing is {label_smoothing}; it must be 0 or above and below 1")
         self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
-        self._sampled, self._greedy = 0.0, False
+        self._sampled, self._greedy = 0.0, True
 
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that the model can't read, also features of another encoder; see `Task`."""
@@ -115,9 +115,10 @@ class Captioning(Task):
 
     def forward(self, batch: CaptionBatch) -> Tensor:
         """Compute the logits of each word and of each caption's end, (W + N, V), given the true words before."""
-        rows = self.rows(batch)
-        state = select_state(self.decoder.start(self.features(batch.image)), rows.image_index)
-        inputs = rows.inputs
+        return self._decoded(self.decoder.look(self.features(batch.image)), self.rows(batch))
+
+    def _decoded(self, picture: Tensor, rows: Rows) -> Tensor:
+        state, inputs = select_state(self.decoder.begin(picture), rows.image_index), rows.inputs
         if self.training and self._sampled > 0:
             with torch.no_grad():
                 inputs = self._partly_drawn(inputs, self.decoder(state, inputs, rows.lengths), rows.lengths)
@@ -151,16 +152,16 @@ class Captioning(Task):
 
     def training_means(self, batch: CaptionBatch) -> Means:
         """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
-        features, rows = self.features(batch.image), self.rows(batch)
-        logits, targets = self(batch._replace(image=features)), rows.targets
+        picture, rows = self.decoder.look(self.features(batch.image)), self.rows(batch)
+        logits, targets = self._decoded(picture, rows), rows.targets
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
-        if (more := self.picture_loss(features, rows)) is not None:
+        if (more := self.picture_loss(picture, rows)) is not None:
             loss = loss + more
         correct = (logits.detach().argmax(1) == targets).sum()
         return Means({"loss": loss, "acc": correct}, len(targets))
 
-    def picture_loss(self, features: Tensor, rows: Rows) -> Tensor | None:
-        """Compute a further loss of training, from the features (B, F) of a batch; None: there is none."""
+    def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
+        """Compute a further loss of training, from what the decoder sees of pictures, (B, P); None: there is none."""
         return None
 
     # ------------------------------------------------------------------ writing
@@ -210,9 +211,9 @@ class Captioning(Task):
     # ------------------------------------------------------------------ metrics
 
     def on_validation_epoch_start(self) -> None:
-        """Also write greedily while the model is trained."""
+        """Also write greedily: validation metrics, while training and of `validate`, are those of greedy captions."""
         super().on_validation_epoch_start()
-        self._greedy = self.trainer.state.fn == "fit"
+        self._greedy = True
 
     def on_test_epoch_start(self) -> None:
         """Also write by beam search."""
@@ -235,57 +236,7 @@ class Captioning(Task):
         """Compute loss, BLEU-1 to -4, ROUGE-L and CIDEr-D."""
         return {"loss": metrics["loss"].compute(), **metrics["captions"].compute()}
 
-    # ------------------------------------------------------------------ artifacts
-
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D and a table of all."""
+        """Yield captions with their images, and a table of those of the test; see `caption_artifacts`."""
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
-        if shown := [records[i * len(records) // 4] for i in range(min(4, len(records)))]:
-            yield from self._captions(split, shown, "captions")
-        if split == "test" and records:
-            ranked = sorted(records, key=lambda each: -each.cider)
-            yield from self._captions(split, ranked[:SHOWN_EXTREMES], "best")
-            yield from self._captions(split, ranked[::-1][:SHOWN_EXTREMES], "worst")
-            yield Table("predictions", CaptionRow._fields, [self._row(split, record) for record in records])
-
-    def _row(self, split: str, record: CaptionRecord) -> CaptionRow:
-        processor = self.require_processor()
-        names = processor.files.get(split)
-        return CaptionRow(
-            str(record.index) if names is None else names[record.index],
-            [processor.spell(words) for words in record.references],
-            processor.spell(record.words),
-            record.log_probability,
-            record.cider,
-        )
-
-    def _captions(self, split: str, records: list[CaptionRecord], name: str) -> Iterator[Captions]:
-        """Yield the captions of some images, if the data shows its images."""
-        if (image := self.require_processor().pictures.get(split)) is None:
-            return
-        rows = [self._row(split, record) for record in records]
-        yield Captions(
-            [image(record.index) for record in records],
-            [row.caption for row in rows],
-            [row.truths for row in rows],
-            name,
-            [f"{row.file}: CIDEr-D {row.cider:.2f}" for row in rows],
-        )
-
-
-class CaptionRow(NamedTuple):
-    """A row of the table of test captions.
-
-    Attributes:
-        file: name of the image, or its number in the split.
-        truths: captions by people.
-        caption: the model's.
-        log_probability: of the caption by the model.
-        cider: CIDEr-D of the caption, 0 to 1.
-    """
-
-    file: str
-    truths: list[str]
-    caption: str
-    log_probability: float
-    cider: float
+        return caption_artifacts(records, self.require_processor(), split)

@@ -19,8 +19,16 @@ class Decoder(nn.Module):
     """
 
     @abstractmethod
+    def look(self, features: Tensor) -> Tensor:
+        """Compute what the decoder sees of pictures, (B, P), from features (B, F)."""
+
+    @abstractmethod
+    def begin(self, picture: Tensor) -> State:
+        """Compute the state before the first word, (B, ...), from what `look` returned, (B, P)."""
+
     def start(self, features: Tensor) -> State:
         """Compute the state before the first word, (B, ...), from features (B, F)."""
+        return self.begin(self.look(features))
 
     @abstractmethod
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:

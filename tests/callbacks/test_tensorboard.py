@@ -193,6 +193,17 @@ def test_a_logger_that_takes_images_gets_them(tmp_path: Path) -> None:
     assert [(key, len(shape)) for key, _, shape in logger.images] == [("val/confusion", 3), ("test/confusion", 3)]
 
 
+def test_pages_are_written_into_a_folder_without_a_logger_but_not_in_a_rehearsal(tmp_path: Path) -> None:
+    for name, rehearsal in (("rehearsal", True), ("run", False)):
+        fit = trainer(TensorBoardCallback(tmp_path / name), max_epochs=1, fast_dev_run=rehearsal)
+        fit.fit(Tiny(), datamodule=Data(2))
+        page = tmp_path / name / "attention.html"
+        assert page.is_file() != rehearsal
+    assert "validation" in page.read_text(encoding="utf-8")
+    fit.test(Tiny(), datamodule=Data(2), verbose=False)
+    assert "test" in page.read_text(encoding="utf-8")
+
+
 def test_gradients_are_not_measured_between_the_steps_that_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
     original = tensorboard.gradient_norm

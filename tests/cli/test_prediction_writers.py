@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len
 
-from lightning_nn.cli.prediction_tables import cell, is_formula, json_text
+from lightning_nn.cli.prediction_tables import cell, json_text
 from lightning_nn.cli.prediction_writers import article, choose_form, terminal_line, writer
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
+from lightning_nn.sanitize import is_formula
 from lightning_nn.visualization.segmentation import overlay
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -199,7 +199,9 @@ def test_words_are_drawn_as_often_as_the_model_says() -> None:
         (beam_search, {"beam": 0}, "beam is 0; it must be at least 1"),
         (beam_search, {"longest": 0}, "longest is 0"),
         (beam_search, {"length_norm": -1.0}, "length_norm is -1.0"),
+        (beam_search, {"length_norm": float("nan")}, "length_norm is nan; it must be 0 to 10"),
         (sample, {"temperature": 0.0}, "temperature is 0.0; it must be above 0"),
+        (sample, {"temperature": float("nan")}, "temperature is nan"),
         (sample, {"top_k": 0}, "top_k is 0"),
     ],
 )

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
+from lightning_nn.metrics.caption_records import CaptionRecords
 from lightning_nn.metrics.captions import CaptionCorpus, CaptionScores, bleu, brevity_penalty, cider_d, rouge_l
 
 TOYS = [
@@ -106,7 +110,8 @@ def score(candidates: list[Caption], references: list[list[Caption]], parts: int
 def test_batches_of_any_size_give_the_same_scores() -> None:
     candidates, references = ids(TOYS)
     whole, parts = (score(candidates, references, n).compute() for n in (1, 3))
-    assert list(whole) == ["bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider"]
+    assert list(whole) == ["bleu1", "bleu2", "bleu3", "bleu4", "bp", "rouge_l", "cider"]
+    assert whole["bp"].item() == pytest.approx(brevity_penalty(CaptionCorpus.of(candidates, references)))
     assert all(value.dtype == torch.float32 and value.shape == () for value in whole.values())
     assert {name: value.item() for name, value in whole.items()} == pytest.approx(
         {name: value.item() for name, value in parts.items()}, rel=1e-6
@@ -129,6 +134,36 @@ def test_processes_together_give_the_scores_of_one() -> None:
     assert {k: v.item() for k, v in gathered.compute().items()} == pytest.approx(
         {name: value.item() for name, value in expected.items()}
     )
+
+
+def records_of(images: list[int]) -> CaptionRecords:
+    """The records of some toys."""
+    metric = CaptionRecords()
+    candidates, references = ids(TOYS)
+    if images:
+        chosen = [candidates[i] for i in images], [references[i] for i in images]
+        metric.update(*chosen, -torch.tensor(images).double(), torch.tensor(images))
+    return metric
+
+
+def measure(rank: int, folder: str, shares: list[list[int]]) -> None:
+    """Save what one of two processes measures of its share of the images."""
+    dist.init_process_group("gloo", f"file://{folder}/rendezvous", timedelta(seconds=120), len(shares), rank)
+    metric = records_of(shares[rank])
+    torch.save((metric.compute(), [tuple(record) for record in metric.records]), Path(folder, f"{rank}.pt"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:.*was called before the ``update`` method")  # of the process without an image
+@pytest.mark.parametrize("shares", [[[0, 2, 4, 6], [1, 3, 5]], [list(range(len(TOYS))), []]], ids=["halves", "one"])
+def test_two_processes_keep_the_captions_of_all_even_if_one_has_none(shares: list[list[int]], tmp_path: Path) -> None:
+    torch.multiprocessing.start_processes(measure, (str(tmp_path), shares), 2, start_method="fork")
+    expected = records_of(list(range(len(TOYS))))
+    values = {name: value.item() for name, value in expected.compute().items()}
+    for rank in range(2):
+        found, records = torch.load(tmp_path / f"{rank}.pt")
+        assert {name: value.item() for name, value in found.items()} == pytest.approx(values)
+        assert records == [tuple(record) for record in expected.records]
 
 
 def test_a_reset_metric_has_forgotten_its_images() -> None:

@@ -123,16 +123,31 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
 def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position() -> None:
     model, data = small("show_and_tell", guidance=0.5, longest=2)
     batch = one_batch(data)
-    rows, features = model.rows(batch), model.features(batch.image)
-    guesses = model.guide(model.decoder.picture(features)).unflatten(1, (2, -1))
+    rows, picture = model.rows(batch), model.decoder.look(model.features(batch.image))
+    guesses = model.guide(picture).unflatten(1, (2, -1))
     position = torch.cat([torch.arange(length).clamp(max=1) for length in rows.lengths.tolist()])
     guess = guesses[rows.image_index.repeat_interleave(rows.lengths), position]
     more = 0.5 * F.cross_entropy(guess, rows.targets, reduction="sum")
-    torch.testing.assert_close(model.picture_loss(features, rows), more)
+    torch.testing.assert_close(model.picture_loss(picture, rows), more)
     plain = F.cross_entropy(model(batch), rows.targets, reduction="sum")
+    looks: list[Any] = []
+    model.decoder.picture.register_forward_hook(lambda *_: looks.append(1))
     torch.testing.assert_close(model.training_means(batch).sums["loss"], plain + more)
+    assert len(looks) == 1, "its batch norms are moved once a step"
     with pytest.raises(UserError, match="guidance is -1"):
         small("show_and_tell", guidance=-1.0)
+
+
+def test_validation_is_greedy_and_the_test_searches_whatever_runs_them(tmp_path: Path) -> None:
+    model, data = small("show_and_tell")
+    beams: set[int] = set()
+    write = model.write
+    model.write = lambda image, beam: beams.add(beam) or write(image, beam)
+    run = trainer(tmp_path, max_epochs=1)
+    for verb, expected in ((run.fit, {1}), (run.validate, {1}), (run.test, {3})):
+        verb(model, datamodule=data)
+        assert beams == expected, verb
+        beams.clear()
 
 
 def test_scheduled_sampling_replaces_words_but_never_the_start(tmp_path: Path) -> None:
@@ -179,13 +194,17 @@ def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -
     command("--model", "show_and_tell", *sizes, *tiny, "--model.embedding_size", "16", *short, cwd=tmp_path).ok()
     run = tmp_path / "show_and_tell" / "one"
     assert {"captions.html", "best.html", "worst.html"} <= {path.name for path in run.iterdir()}
-    with (run / "predictions.csv").open(encoding="utf-8-sig", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    text = (run / "predictions.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
     assert list(rows[0]) == ["file", "truths", "caption", "log_probability", "cider"] and len(rows) == 8
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / "gray.png")
     best = str(run / "checkpoints" / "best.ckpt")
+    for name in ("predictions.csv", "best.html"):
+        (run / name).unlink()
+    command("test", "--ckpt_path", best, cwd=tmp_path).ok()
+    assert (run / "predictions.csv").read_text(encoding="utf-8-sig") == text and (run / "best.html").is_file()
     for out in ("captions.csv", "captions.html"):
         command("predict", "--ckpt_path", best, "--data.file", str(folder), "--out", out, cwd=tmp_path).ok()
     (row,) = csv.DictReader((tmp_path / "captions.csv").read_text(encoding="utf-8-sig").splitlines())
@@ -226,6 +245,11 @@ def test_cells_tell_where() -> None:
         ({"longest": 0}, "longest is 0"),
         ({"beam": 0}, "beam is 0"),
         ({"length_norm": -1.0}, "length_norm is -1.0"),
+        ({"length_norm": float("nan")}, "length_norm is nan; it must be 0 to 10"),
+        ({"length_norm": 400.0}, "length_norm is 400.0"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be 0 or above and below 1"),
+        ({"guidance": float("nan")}, "guidance is nan; it must be 0 to 100"),
+        ({"guidance": float("inf")}, "guidance is inf"),
         ({"scheduled_sampling": 1.5}, "scheduled_sampling is 1.5"),
         ({"vocabulary_size": 3}, "vocabulary_size is 3"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 from html.parser import HTMLParser
 
@@ -17,6 +18,7 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Masks,
     Patches,
+    Table,
 )
 from lightning_nn.visualization.draw import draw
 from lightning_nn.visualization.segmentation import IGNORED_COLOUR, colour_table, overlay, palette
@@ -132,3 +134,12 @@ def test_images_of_any_shape_make_a_grid() -> None:
     grid = draw(ImageGrid("grid", [np.zeros(shape, np.uint8) for shape in shapes], [])).images["grid"]
     assert 300 < grid.shape[0] < 900 and 300 < grid.shape[1] < 600, grid.shape
     assert re.match("uint8", str(grid.dtype))
+
+
+def test_a_table_is_csv_whose_texts_are_no_formulas() -> None:
+    rows = [["=1+1.png", ["=a dog"], "@dog runs", -0.5], ["a.png", ["a, b"], "a dog", 2.0]]
+    drawing = draw(Table("predictions", ["file", "truths", "caption", "cider"], rows))
+    written = list(csv.reader(drawing.pages["predictions.csv"].removeprefix("\ufeff").splitlines()))
+    assert written[0] == ["file", "truths", "caption", "cider"]
+    assert written[1] == ["'=1+1.png", '["=a dog"]', "'@dog runs", "-0.500000"]
+    assert written[2] == ["a.png", '["a, b"]', "a dog", "2.000000"]

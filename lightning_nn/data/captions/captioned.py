@@ -16,6 +16,7 @@ from lightning_nn.data.captions.vocabulary import Tokens, make_vocabulary, numbe
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
+from lightning_nn.data.text.corpus_summary import many_unknown
 from lightning_nn.errors import UserError
 
 
@@ -81,12 +82,18 @@ class CaptionedModule(DataModule):
         processor.files = dict(data.files)
         self.sources, self.processor = {}, processor
         self.summary = [("split", "images", "captions", "words each", "unknown words")]
+        unknown = {}
         for split, captions in data.captions.items():
             table = number(captions, words, processor.others)
             source = CaptionSource(data.images, table, data.indices[split], data.fingerprints)
             self.sources[split], processor.pictures[split] = source, source.picture
-            mean, unknown = f"{np.mean(table.length):.1f}", f"{unknown_share(table, words):.2%}"
-            self.summary.append((split, f"{len(captions):,}", f"{len(table.length):,}", mean, unknown))
+            mean, unknown[split] = f"{np.mean(table.length):.1f}", unknown_share(table, words)
+            counts = f"{len(captions):,}", f"{len(table.length):,}"
+            self.summary.append((split, *counts, mean, f"{unknown[split]:.2%}"))
+        remedy = "lower --data.min_count"
+        if data.language == "zh" and data.tokens == "words":
+            remedy += ", or use --data.tokens chars"
+        self.notes += many_unknown(unknown, remedy if trained is None else "the model was not trained on them")
         self._add_features()
 
     def use_features(self, encoder: FrozenEncoder | None) -> None:

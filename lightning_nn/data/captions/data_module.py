@@ -12,7 +12,8 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
-from lightning_nn.data.captions.files import find_caption_files, read_captions
+from lightning_nn.data.captions.files import read_captions
+from lightning_nn.data.captions.finding import find_caption_files
 from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering
 from lightning_nn.data.captions.pictures import Pictures
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
@@ -29,18 +30,18 @@ from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, choose
 
-_FORMAT = 1  # of the cache
+_FORMAT = 2  # of the cache
 _SAMPLE = 200  # pictures whose captions tell the language
 
 
 class CaptionData(CaptionedModule):
     """Your images with captions: Flickr8k, Flickr30k, COCO, Flickr8k-CN, or a table of images and captions.
 
-    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test; others
-    are left out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON of
-    COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is in
-    which split; a missing split is split off from train. Images may be in zip archives. All are decoded once and kept
-    in the cache.
+    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test, or none
+    to leave it out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON
+    of COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is
+    in which split; a missing split is split off from train. Images may be in zip archives, text packed with gzip. All
+    images are decoded once and kept in the cache.
 
     Args:
         path: the file of captions, or the folder that holds it.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_nn.data.captions.files import CaptionLine, read_list
+from lightning_nn.data.captions.files import CaptionLine
+from lightning_nn.data.captions.finding import read_list
 from lightning_nn.data.captions.pictures import Pictures
 from lightning_nn.data.images.reading import ImageFile
 from lightning_nn.data.text.reading_report import EMPTY_CAPTIONS, NO_CAPTION, NO_PICTURE, ReadingReport

@@ -19,6 +19,16 @@ from lightning_nn.errors import UserError
 _DROPPED = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", ";", '"'))
 _BRACKETS = {"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}
 
+# Typographic signs as PTB writes them, whatever they touch.
+_ASCII = str.maketrans(
+    dict.fromkeys("“”„‟«»", '"')
+    | dict.fromkeys("‘‚‛‹", "`")
+    | dict.fromkeys("’›", "'")
+    | dict.fromkeys("–—―", " -- ")
+    | dict.fromkeys("‐‑‒", "-")
+    | {"…": " ... "}
+)
+
 _ABBREVIATIONS = (
     "mr|mrs|ms|dr|drs|prof|st|jr|sr|gen|col|capt|lt|sgt|rev|hon|gov|sen|rep|etc|vs|inc|corp|ltd|co|bros|mt|ft|ave|blvd"
     r"|dept|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|no(?=\.\s*\d)"
@@ -52,7 +62,7 @@ _TWO = {
 def english_words(text: str) -> list[str]:
     """Split an English caption into words in lower case, without punctuation."""
     words: list[str] = []
-    for token in _TOKEN.findall(text.replace("’", "'").lower()):
+    for token in _TOKEN.findall(text.translate(_ASCII).lower()):
         if token not in _DROPPED and not token.startswith(("..", "--")):
             words += _parts(token)
     return words

@@ -75,13 +75,21 @@ def remarks(
         if long:
             truncated.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
         yield f"truncated: {' and '.join(truncated)}; {_share(lost)} of all words are not read"
-    many_unknown = [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]
-    if many_unknown:
-        remedy = "lower --data.min_count or raise --data.max_size"
-        if not spaced:
-            remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
-        what = "the model was not trained on them" if fixed_processor else remedy
-        yield f"warning: many words are unknown, {', '.join(many_unknown)}; {what}"
+    remedy = "lower --data.min_count or raise --data.max_size"
+    if not spaced:
+        remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
+    yield from many_unknown(unknown, "the model was not trained on them" if fixed_processor else remedy)
+
+
+def many_unknown(unknown: Mapping[str, float], remedy: str) -> Iterator[str]:
+    """Yield a warning if many words are unknown.
+
+    Args:
+        unknown: share of unknown words in each split.
+        remedy: what to do about it.
+    """
+    if many := [f"{share:.1%} in {split}" for split, share in unknown.items() if share > _MANY_UNKNOWN]:
+        yield f"warning: many words are unknown, {', '.join(many)}; {remedy}"
 
 
 def _alike(names: list[str]) -> list[list[str]]:

@@ -193,6 +193,8 @@ def test_rare_words_are_unknown_to_the_model_and_known_to_the_metrics(tmp_path: 
     assert data.describe() == {"channels": 3, "height": 4, "width": 4, "vocabulary_size": 7}
     assert data.summary[1] == ("train", "8", "16", "3.5", "14.29%")
     assert data.summary[3] == ("test", "1", "2", "3.5", "28.57%")
+    (warning,) = (note for note in data.notes if note.startswith("warning: many words are unknown"))
+    assert warning.endswith("14.3% in train, 14.3% in val, 28.6% in test; lower --data.min_count"), warning
 
 
 def test_a_model_is_evaluated_on_other_data_with_its_own_vocabulary(tmp_path: Path) -> None:
@@ -261,6 +263,8 @@ def faulty(folder: Path, fault: str) -> None:
         pictures(folder)
     if fault == "empty caption":
         text = text.replace("a dog number 2", " . ")
+    elif fault == "empty split":
+        text = text.replace("number 2\ttrain", "number 2\t")
     elif fault == "missing column":
         text = text.replace("a dog number 2\t", "a dog number 2 ")
     elif fault == "damaged picture":
@@ -283,6 +287,7 @@ FAULTS = {
     "damaged member": ("c.tsv:6: ", "skipped: 1 picture that can't be read (c.tsv:6)"),
     "damaged picture": ("c.tsv:6: ", "skipped: 1 picture that can't be read (c.tsv:6)"),
     "empty caption": ("c.tsv:6: a caption without words, '.'", "skipped: 1 caption without words (c.tsv:6)"),
+    "empty split": ("c.tsv:6: the split is ''; there are: ", "skipped: 1 row that can't be read (c.tsv:6)"),
     "missing column": ("c.tsv:6: 2 columns, expected 3", "skipped: 1 row that can't be read (c.tsv:6)"),
     "unknown picture in a list": (
         "Flickr_8k.testImages.txt:2: the list of test names an unknown picture, 'nobody.jpg'",
@@ -306,7 +311,7 @@ def test_a_fault_is_named_with_file_and_line_or_counted(fault: str, tmp_path: Pa
     data = made(tmp_path, bad_rows="skip")
     assert any(each.startswith(note) for each in data.notes), data.notes
     found = read(data)
-    gone = set() if fault in ("empty caption", "missing column", "unknown picture in a list") else {2}
+    gone = set() if fault in ("empty caption", "empty split", "missing column", "unknown picture in a list") else {2}
     assert {gray for some in found.values() for gray, _ in some} == set(range(10)) - gone
 
 
@@ -370,7 +375,7 @@ def test_captions_in_another_language_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("file,caption\nimgs/p1.png,两只狗在草地上奔跑\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"mine.csv:2: captions are written without spaces: use --data.language zh"):
         made(tmp_path)
-    text = lines("imgs/{name},{text},elsewhere", "file,caption,split")
+    text = lines("imgs/{name},{text},none", "file,caption,split")
     (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="no captions in en, and 20 of images in no split"):
         made(tmp_path)

@@ -12,8 +12,19 @@ def test_english_words_are_those_of_the_reference(sentence: str) -> None:
     assert english_words(sentence) == PTB[sentence].split()
 
 
-def test_a_typographic_apostrophe_is_one() -> None:
-    assert english_words("A man’s bike") == ["a", "man", "'s", "bike"]
+@pytest.mark.parametrize(
+    ("typographic", "words"),
+    [
+        ("A man’s bike", "a man 's bike"),
+        ("“Dogs” and ‘cats’ and «birds»", "dogs and cats and birds"),
+        ("A man – or a woman—smiles", "a man or a woman smiles"),
+        ("A dog…runs to a…", "a dog runs to a"),
+        ("a mother‑in‑law", "a mother-in-law"),
+        ("it’s a “mid-air” trick…", "it 's a mid-air trick"),
+    ],
+)
+def test_typographic_signs_are_those_of_a_typewriter(typographic: str, words: str) -> None:
+    assert english_words(typographic) == words.split()
 
 
 def test_chinese_is_cut_into_words_or_characters_without_punctuation() -> None:
