@@ -14,7 +14,9 @@ from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
+from lightning_nn.visualization.augmented import augmented_picture
 from lightning_nn.visualization.draw import draw
+from lightning_nn.visualization.segmentation import masks_picture
 from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -134,6 +136,14 @@ def test_a_page_shows_the_worst_images(tmp_path: Path) -> None:
     page = drawing.pages["worst.html"]
     assert "<title>Worst: FCN, 3 test images</title>" in page and page.count("<img") == 9
     assert page.index("8.3%") < page.index("100.0%")
+
+
+def test_the_masks_of_training_images_are_shown_as_true_ones() -> None:
+    given = batch(([[0, 200], [100, 0]], [[0, 1], [2, IGNORED]]))
+    image, mask = given.image[0].permute(1, 2, 0).numpy(), np.array([[0, 1], [2, IGNORED]], np.uint8)
+    shown = augmented_picture(given, ["a", "b", "c"])
+    np.testing.assert_array_equal(shown, masks_picture(Masks([image], [], [mask], ["a", "b", "c"])))
+    assert not np.array_equal(shown, masks_picture(Masks([image], [mask], [], ["a", "b", "c"])))
 
 
 def test_shares_name_the_largest_class_first() -> None:
