@@ -60,6 +60,7 @@ class Segmentation(Task):
     batch_type = MaskBatch
     monitor = "val/miou"
     headline = ("miou", "acc", "ceiling")
+    processor_buffers = frozenset({"class_weights"})
     class_weights: Tensor
 
     def __init__(self, num_classes: int, stride: int, class_weights: ClassWeights | None) -> None:
@@ -78,14 +79,17 @@ class Segmentation(Task):
         """Compute the logits of each pixel, (B, K, H, W)."""
 
     def setup(self, stage: str) -> None:
-        """Also compute the class weights of a training.
+        """Also set the class weights of a training, whatever weights a loaded file has.
 
         Raises:
             UserError: class weights are wanted, but no data module of lightning_nn has counted the pixels.
         """
         super().setup(stage)
         counts, self.class_counts = self.class_counts, None
-        if stage != "fit" or self._weighting is None:
+        if stage != "fit":
+            return
+        self.class_weights.fill_(1)
+        if self._weighting is None:
             return
         if counts is None:
             raise UserError("class_weights 'median_frequency' needs the pixel counts of a data module of lightning_nn")

@@ -12,6 +12,7 @@ from lightning_nn import FCN, Scenes, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
 from lightning_nn.visualization.augmented import augmented_picture
@@ -95,6 +96,21 @@ def test_rare_classes_weigh_more_in_training_and_the_checkpoint_says_how_much(tm
     assert expected[0] < 1 < expected.max()
     run.save_checkpoint(tmp_path / "one.ckpt")
     torch.testing.assert_close(FCN.load_from_checkpoint(tmp_path / "one.ckpt").class_weights, expected)
+
+
+def test_class_weights_of_another_run_are_not_those_of_this_one(tmp_path: Path) -> None:
+    data = Scenes(train_size=4, val_size=2, test_size=2, size=32, batch_size=4)
+    weighted = FCN(3, 8, first_channels=2, class_weights="median_frequency")
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(weighted, datamodule=data)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    assert not torch.equal(weighted.class_weights, torch.ones(8))
+    tuned = FCN(3, 8, first_channels=2)
+    loaded, kept = tuned.load_weights(Checkpoint.open(tmp_path / "one.ckpt", "cpu"))
+    assert "class_weights" not in {**loaded, **kept}
+    for model in (tuned, FCN.load_from_checkpoint(tmp_path / "one.ckpt", class_weights=None)):
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+        assert torch.equal(model.class_weights, torch.ones(8))
 
 
 def test_class_weights_need_pixel_counts(tmp_path: Path) -> None:
