@@ -147,6 +147,8 @@ class FCN(FineTuning, Segmentation):
             self.body = network_body(self.network, multiplier) if self.network else embedded_body()
         self.body.to(memory_format=torch.channels_last)  # a quarter less time
         self.head = Scores(self.body.channels, num_classes, stride, learned_upsampling)
+        labelled = (f"head.{name}" for name in self.head.state_dict() if not name.startswith("halvings"))
+        self.row_labels = dict.fromkeys(labelled, "categories")  # type: ignore[misc]
         layers = [*(f"body.{layer}" for layer in self.body.layers), "head"]
         last_stage = f"body.{self.body.last_stage}"
         self.plan(layers, last_stage, trainable, unfreeze_at, body_lr, freeze_statistics)
