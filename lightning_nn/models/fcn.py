@@ -156,10 +156,13 @@ class FCN(FineTuning, Segmentation):
     def forward(self, batch: MaskBatch) -> Tensor:
         """Compute the logits of each pixel, (B, K, H, W)."""
         x = self.normalize(batch.image.expand(-1, self.colours, -1, -1))
-        height, width = x.shape[2:]
-        bottom, right = (max(-size % STRIDES[-1], self.body.least - size) for size in (height, width))
-        x = F.pad(x, (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
-        return self.head(self.body(x))[:, :, :height, :width]
+        bottom, right = (self.padded(size) - size for size in x.shape[2:])
+        return F.pad(self.head(self.body(F.pad(x, (0, right, 0, bottom)))), (0, -right, 0, -bottom))
+
+    def padded(self, size: int) -> int:
+        """Return the rows or columns that the body needs for an image of `size`."""
+        whole = (size + STRIDES[-1] - 1) // STRIDES[-1] * STRIDES[-1]  # ONNX has no floor of a negative quotient
+        return whole if self.body.least <= STRIDES[-1] else max(whole, self.body.least)
 
     def training_means(self, batch: MaskBatch) -> Means:
         """Sum loss and correct predictions; a single small image, whose last map is a cell, has no statistics."""
