@@ -22,6 +22,7 @@ from lightning_nn.tasks.base import Task
 
 FORMS = (".onnx", ".pt2")
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
+EXAMPLES = ((200, 130), (90, 72))  # widths and heights that no layer divides, lest their remainder be taken for all
 
 
 class Forward(nn.Module):
@@ -61,31 +62,40 @@ def export(request: Request) -> int:
     model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
     if not model.exportable:
         raise UserError(f"{name} can't be exported: the number of its steps depends on the input")
-    example = model.require_processor().encode([Image.new("RGB", (64, 64))] * 2)
+    processor = model.require_processor()
+    example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
     about = {"model": name, "checkpoint": checkpoint.path.name}
-    about |= {
-        kind: json.dumps(rows, ensure_ascii=False) for kind, rows in model.require_processor().row_labels().items()
-    }
+    about |= {kind: json.dumps(rows, ensure_ascii=False) for kind, rows in processor.row_labels().items()}
+    model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
     forward = Forward(model, example).eval()
-    program = export_program(forward)
+    program = export_program(forward, other)
     if out.suffix == ".pt2":
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "No complete tensor")  # channels_last weights; matters on a GPU alone
-            write_atomically(out, lambda file: torch.export.save(program, file, extra_files=about))
+        write_atomically(out, lambda file: torch.export.save(program, file, extra_files=about))
     else:
         content = to_onnx(program, forward, about)
         write_atomically(out, lambda file: file.write(content))
-    for field, tensor in forward.inputs.items():
-        shape = " x ".join(["B", *map(str, tensor.shape[1:])])
-        print(f"{out}: input {field}, {str(tensor.dtype).removeprefix('torch.')} {shape}; B is any number")
+    given = (node.meta["val"].shape for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    for (field, tensor), shape in zip(forward.inputs.items(), given, strict=True):
+        sizes = [str(size) if isinstance(size, int) else letter for letter, size in zip("BCHW", shape, strict=False)]
+        free = ", ".join(size for size in sizes if size.isalpha())
+        least = ", if H and W are above that of a cell of the last map" * ("H" in free and out.suffix == ".pt2")
+        print(f"{out}: input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}{least}")
     return 0
 
 
-def export_program(forward: Forward) -> torch.export.ExportedProgram:
-    """Trace a model for batches of any size up to `MOST_SAMPLES`."""
-    samples = torch.export.Dim("samples", min=1, max=MOST_SAMPLES)
-    tensors = tuple(forward.inputs.values())
-    return torch.export.export(forward, tensors, dynamic_shapes=(({0: samples},) * len(tensors),), strict=False)
+def export_program(forward: Forward, other: Batch) -> torch.export.ExportedProgram:
+    """Trace a model for batches of any size up to `MOST_SAMPLES`, and images of any size if it takes them.
+
+    Args:
+        forward: with an example.
+        other: batch of other images; where its shape is another one, that is free if the model allows it.
+    """
+    samples, shapes = torch.export.Dim("samples", min=1, max=MOST_SAMPLES), []
+    for name, tensor in forward.inputs.items():
+        sizes = zip(tensor.shape, getattr(other, name).shape, strict=True)
+        free = {i: torch.export.Dim.AUTO for i, (one, another) in enumerate(sizes) if one != another}
+        shapes.append({0: samples, **free})
+    return torch.export.export(forward, tuple(forward.inputs.values()), dynamic_shapes=(tuple(shapes),), strict=False)
 
 
 def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict[str, str]) -> bytes:

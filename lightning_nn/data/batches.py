@@ -122,12 +122,14 @@ class MaskBatch(NamedTuple):
         mask: uint8 (B, H, W), 0 to K - 1, or 255 where a pixel is ignored; None if unknown.
         index: int64 (B,), index of each sample in its split; None without a split.
         origin: place of the batch in a run; None once it was used for augmentation, and without a loader.
+        extent: int64 (B, 2), height and width of each image of a padded batch, before augmentation; None if not padded.
     """
 
     image: Tensor
     mask: Tensor | None = None
     index: Tensor | None = None  # type: ignore[assignment]
     origin: Origin | None = None
+    extent: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -156,7 +158,8 @@ class MaskBatch(NamedTuple):
 
     def select(self, index: Iterable[int]) -> MaskBatch:
         """Return some samples by their indices in this batch, in the order given."""
-        return MaskBatch(*_rows(self[:3], index))
+        image, mask, number, extent = _rows((*self[:3], self.extent), index)
+        return MaskBatch(image, mask, number, extent=extent)
 
 
 class TextBatch(NamedTuple):
@@ -275,12 +278,9 @@ class CaptionBatch(NamedTuple):
         captions = [(self.image_index == i).nonzero().flatten() for i in chosen]
         kept, words = torch.cat(captions), torch.split(self.words, self.length.tolist())
         images = [i for i, of_image in enumerate(captions) for _ in of_image]
-        return CaptionBatch(
-            self.image[chosen],
-            torch.tensor(images, dtype=torch.int64, device=self.image.device),
-            self.length[kept],
-            torch.cat([self.words[:0], *(words[i] for i in kept.tolist())]),
-        )
+        of = torch.tensor(images, dtype=torch.int64, device=self.image.device)
+        spoken = torch.cat([self.words[:0], *(words[i] for i in kept.tolist())])
+        return CaptionBatch(self.image[chosen], of, self.length[kept], spoken)
 
 
 def _rows(fields: tuple[Tensor | None, ...], index: Iterable[int]) -> list[Any]:

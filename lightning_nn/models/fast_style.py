@@ -139,11 +139,9 @@ class FastStyleTransfer(Stylization):
         assert batch.content is not None
         x = normalize(batch.content, self.last.weight.dtype)
         height, width = x.shape[2:]
-        right, below = (max(_SMALLEST, -(-side // _STRIDE) * _STRIDE) - side for side in (width, height))
-        if right or below:
-            x = F.pad(x, (0, right, 0, below), mode="replicate")
-        y = self.last(self.net(x.contiguous(memory_format=torch.channels_last)))[:, :, :height, :width]
-        return 127.5 + 127.5 * y.tanh()
+        right, below = (max(_SMALLEST, (side + _STRIDE - 1) // _STRIDE * _STRIDE) - side for side in (width, height))
+        y = self.last(self.net(F.pad(x, (0, right, 0, below), mode="replicate")))
+        return 127.5 + 127.5 * F.pad(y, (0, -right, 0, -below)).tanh()
 
     def training_means(self, batch: StyleBatch) -> Means:
         """Sum the losses over pictures, their style loss, and that of the contents themselves."""

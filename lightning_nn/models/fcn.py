@@ -147,6 +147,8 @@ class FCN(FineTuning, Segmentation):
             self.body = network_body(self.network, multiplier) if self.network else embedded_body()
         self.body.to(memory_format=torch.channels_last)  # a quarter less time
         self.head = Scores(self.body.channels, num_classes, stride, learned_upsampling)
+        labelled = (f"head.{name}" for name in self.head.state_dict() if not name.startswith("halvings"))
+        self.row_labels = dict.fromkeys(labelled, "categories")  # type: ignore[misc]
         layers = [*(f"body.{layer}" for layer in self.body.layers), "head"]
         last_stage = f"body.{self.body.last_stage}"
         self.plan(layers, last_stage, trainable, unfreeze_at, body_lr, freeze_statistics)
@@ -154,10 +156,13 @@ class FCN(FineTuning, Segmentation):
     def forward(self, batch: MaskBatch) -> Tensor:
         """Compute the logits of each pixel, (B, K, H, W)."""
         x = self.normalize(batch.image.expand(-1, self.colours, -1, -1))
-        height, width = x.shape[2:]
-        bottom, right = (max(-size % STRIDES[-1], self.body.least - size) for size in (height, width))
-        x = F.pad(x, (0, right, 0, bottom)).contiguous(memory_format=torch.channels_last)
-        return self.head(self.body(x))[:, :, :height, :width]
+        bottom, right = (self.padded(size) - size for size in x.shape[2:])
+        return F.pad(self.head(self.body(F.pad(x, (0, right, 0, bottom)))), (0, -right, 0, -bottom))
+
+    def padded(self, size: int) -> int:
+        """Return the rows or columns that the body needs for an image of `size`."""
+        whole = (size + STRIDES[-1] - 1) // STRIDES[-1] * STRIDES[-1]  # ONNX has no floor of a negative quotient
+        return whole if self.body.least <= STRIDES[-1] else max(whole, self.body.least)
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: parameters, and whether they are trained."""

@@ -71,8 +71,8 @@ class Masks(NamedTuple):
 
     Attributes:
         images: uint8 (H, W, 3) each.
-        predicted: uint8 (H, W) each, 255 where a pixel is ignored.
-        true: likewise; an empty list if unknown.
+        predicted: uint8 (H, W) each; an empty list if unknown.
+        true: likewise, 255 where a pixel is ignored.
         categories: names of the classes.
         name: name of the drawing.
         titles: one per image; if there are any, a page shows them too.

@@ -45,7 +45,7 @@ class Task(Training, Evaluation):
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
-        processor_buffers: buffers that `on_processor` fills; fine-tuning does not load them.
+        processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
         training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
     """
 

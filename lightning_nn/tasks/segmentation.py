@@ -61,6 +61,7 @@ class Segmentation(Task):
     batch_type = MaskBatch
     monitor = "val/miou"
     headline = ("miou", "acc", "ceiling")
+    processor_buffers = frozenset({"class_weights"})
     class_weights: Tensor
 
     def __init__(self, num_classes: int, stride: int, class_weights: ClassWeights | None) -> None:
@@ -79,14 +80,17 @@ class Segmentation(Task):
         """Compute the logits of each pixel, (B, K, H, W)."""
 
     def setup(self, stage: str) -> None:
-        """Also compute the class weights of a training.
+        """Also set the class weights of a training, whatever weights a loaded file has.
 
         Raises:
             UserError: class weights are wanted, but no data module of lightning_nn has counted the pixels.
         """
         super().setup(stage)
         counts, self.class_counts = self.class_counts, None
-        if stage != "fit" or self._weighting is None:
+        if stage != "fit":
+            return
+        self.class_weights.fill_(1)
+        if self._weighting is None:
             return
         if counts is None:
             raise UserError("class_weights 'median_frequency' needs the pixel counts of a data module of lightning_nn")
@@ -128,7 +132,11 @@ class Segmentation(Task):
         return {"loss": loss, "confusion": confusion(), "ceiling": confusion(), "worst": Worst(SHOWN_WORST)}
 
     def update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
-        """Add a batch to the metrics."""
+        """Add a batch to the metrics, the images of each size by themselves."""
+        for _, some in of_one_size(batch):
+            self._update(metrics, some)
+
+    def _update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
         mask, logits = _require_mask(batch), at_least_float32(self(batch))
         losses, predicted = self.pixel_losses(logits, mask), logits.argmax(1)
         metrics["loss"].update(losses, (mask != IGNORED).to(losses.dtype))
@@ -171,25 +179,40 @@ class Segmentation(Task):
 
     def predictions(self, batch: MaskBatch) -> list[MaskPrediction]:
         """Predict the most probable class of each pixel."""
-        masks = self(batch).argmax(1).to(torch.uint8).cpu().numpy()
-        names = self.categories()
-        return [
-            MaskPrediction(shares(mask, names), mask, rgb(image))
-            for mask, image in zip(masks, batch.image, strict=True)
-        ]
+        found, names = dict[int, MaskPrediction](), self.categories()
+        for index, some in of_one_size(batch):
+            masks = self(some).argmax(1).to(torch.uint8).cpu().numpy()
+            for i, mask, image in zip(index, masks, some.image, strict=True):
+                found[i] = MaskPrediction(shares(mask, names), mask, rgb(image))
+        return [found[i] for i in range(batch.size)]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the masks of a few images, and of those with the lowest mean IoU, the worst first."""
         metrics, names = self.split_metrics(split), self.categories()
         if batches := self.shown.get(split):
+            single = [some for batch in batches for _, some in of_one_size(batch)]
             with torch.inference_mode(), self.evaluating():
-                predicted = [self.predictions(batch)[0] for batch in batches]
-            true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in batches]
+                predicted = [self.predictions(batch)[0] for batch in single]
+            true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in single]
             yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, names)
         if metrics["worst"].update_called:
             scores, items = zip(*metrics["worst"].compute(), strict=True)
             images, masks, true = map(list, zip(*items, strict=True))
             yield Masks(images, masks, true, names, "worst", [f"mean IoU {score:.1%}" for score in scores])
+
+
+def of_one_size(batch: MaskBatch) -> Iterator[tuple[list[int], MaskBatch]]:
+    """Yield the images of each size with their places in a batch, without padding, which would change their masks."""
+    if batch.extent is None:
+        yield list(range(batch.size)), batch
+        return
+    places: dict[tuple[int, int], list[int]] = {}
+    for i, (height, width) in enumerate(batch.extent.tolist()):
+        places.setdefault((height, width), []).append(i)
+    for (height, width), index in places.items():
+        some = batch.select(index)
+        mask = None if some.mask is None else some.mask[:, :height, :width]
+        yield index, some._replace(image=some.image[:, :, :height, :width], mask=mask, extent=None)
 
 
 def median_frequency_weights(counts: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def augmented_picture(batch: Any, categories: Sequence[str]) -> NDArray[np.uint8
     images = whole_levels(few.image).cpu().permute(0, 2, 3, 1)
     shown = list(images.expand(*images.shape[:3], 3).numpy())
     if getattr(few, "mask", None) is not None:
-        return masks_picture(Masks(shown, list(few.mask.cpu().numpy()), [], list(categories)))
+        return masks_picture(Masks(shown, [], list(few.mask.cpu().numpy()), list(categories)))
     label = getattr(few, "label", None)
     return picture(shown, [] if label is None else [_title(each, categories) for each in label.cpu()])
 

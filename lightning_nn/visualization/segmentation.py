@@ -55,7 +55,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = 
 
 
 def masks_picture(masks: Masks) -> NDArray[np.uint8]:
-    """Draw a row for each image: the image, predicted classes over it, true ones if known; a legend names the colours.
+    """Draw a row for each image: the image, predicted and true classes over it, as far as known, and a legend.
 
     Args:
         masks: at least one image.
@@ -63,7 +63,7 @@ def masks_picture(masks: Masks) -> NDArray[np.uint8]:
     Returns:
         uint8 (height, width, 3).
     """
-    sources = {"predicted": masks.predicted, **({"true": masks.true} if masks.true else {})}
+    sources = {name: found for name, found in (("predicted", masks.predicted), ("true", masks.true)) if found}
     cells, titles = [], []
     for i, image in enumerate(masks.images):
         cells += [image, *(overlay(image, source[i]) for source in sources.values())]

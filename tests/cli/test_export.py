@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from lightning_nn import FCN, ConvNet
+from lightning_nn import FCN, ConvNet, FastStyleTransfer
+from lightning_nn.cli.export import EXAMPLES, Forward, export_program, to_onnx
 from lightning_nn.data.batches import ImageBatch, MaskBatch
 from tests.commands import command, process, write_reviews
 
@@ -78,6 +82,57 @@ def test_a_network_of_masks_is_exported(tmp_path: Path) -> None:
     (found,) = session.run(None, {"image": images(2)})
     expected = model(MaskBatch(torch.from_numpy(images(2))))
     torch.testing.assert_close(torch.from_numpy(found), expected.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path) -> None:
+    import onnxruntime
+
+    random = np.random.default_rng(0)
+    for folder, shape, most in (("images", (48, 64, 3), 256), ("masks", (48, 64), 3)):
+        (tmp_path / "streets" / folder).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(random.integers(0, most, shape, np.uint8)).save(tmp_path / f"streets/{folder}/{i}.png")
+    data = "--data segmentation --data.path streets --model.first_channels 2"
+    command(*shlex.split(f"fit --model fcn {data} {QUICK}"), cwd=tmp_path).ok()
+    for name in ("m.onnx", "m.pt2"):
+        said = command("export", "--out", name, cwd=tmp_path).ok()
+        assert f"{name}: input image, uint8 B x 3 x H x W; any number of B, H, W" in said.out
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    program: Any = torch.export.load(tmp_path / "m.pt2").module()
+    model = FCN.load_from_checkpoint(tmp_path / "logs/fcn/r/checkpoints/best.ckpt")
+    for shape in ((1, 3, 48, 64), (3, 3, 64, 64), (2, 3, 37, 90)):
+        given = random.integers(0, 256, shape, np.uint8)
+        expected = model(MaskBatch(torch.from_numpy(given))).detach()
+        (found,) = session.run(None, {"image": given})
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(program(torch.from_numpy(given)), expected)
+
+
+SIZES = ((64, 64), (48, 64), (33, 129), (20, 17))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        *((partial(FCN, 3, 4, body=body), "image") for body in ("embedded", "alexnet", "mobilenet_v2", "inception_v3")),
+        (partial(FastStyleTransfer, first_channels=4, blocks=1), "content"),
+    ],
+)
+def test_every_network_of_any_size_is_exported_for_any_size(model: Any, field: str) -> None:
+    import onnxruntime
+
+    made = model().eval().to(memory_format=torch.contiguous_format)
+    one, other = (
+        made.batch_type(torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)) for width, height in EXAMPLES
+    )
+    forward = Forward(made, one).eval()
+    content = to_onnx(export_program(forward, other), forward, {})
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    for size in SIZES:
+        given = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
+        (found,) = session.run(None, {field: given.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), forward(given), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from lightning_nn import FCN, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
+from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.models.bodies import STRIDES
+from lightning_nn.runs.checkpoint import Checkpoint
 from tests.commands import command
 from tests.contract import check_export
 
@@ -65,6 +67,41 @@ def test_a_single_small_image_can_be_trained_on() -> None:
     means = model.training_means(images(32, 32, 1)._replace(mask=torch.ones(1, 32, 32, dtype=torch.uint8)))
     means.sums["loss"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def trained_on(categories: list[str], **arguments: Any) -> tuple[FCN, Checkpoint]:
+    """A model with rows that differ, and its checkpoint."""
+    model = FCN(**SMALL, **arguments)
+    model.processor = MaskProcessor(categories, 3, 0, 0, "keep")
+    for tensor in model.head.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape))
+    content: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    return model, Checkpoint.of(content, "one.ckpt")
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_fine_tuning_keeps_each_category_with_its_rows(learned: bool) -> None:
+    old, checkpoint = trained_on(["sky", "road", "car", "tree"], learned_upsampling=learned)
+    new = FCN(**SMALL, learned_upsampling=learned)
+    loaded, _ = new.load_weights(checkpoint, MaskProcessor(["car", "sky", "tree", "road"], 3, 0, 0, "keep"))
+    assert loaded["head.to_pixels.weight"] == "4 of 4 categories"
+    batch = images(64, 32)
+    torch.testing.assert_close(new.eval()(batch), old.eval()(batch)[:, [2, 0, 3, 1]])
+
+
+def test_fine_tuning_leaves_the_scores_of_other_categories() -> None:
+    _, checkpoint = trained_on(["sky", "road", "car", "tree"])
+    new = FCN(**SMALL)
+    before = {name: tensor.clone() for name, tensor in new.head.state_dict().items()}
+    loaded, kept = new.load_weights(checkpoint, MaskProcessor(["cat", "dog", "cow", "sky"], 3, 0, 0, "keep"))
+    assert loaded["head.scores.0.bias"] == "1 of 4 categories"
+    for name, tensor in new.head.state_dict().items():
+        assert torch.equal(tensor[:3], before[name][:3]), name
+        assert torch.equal(tensor[3], checkpoint.state_dict[f"head.{name}"][0]), name
+    loaded, kept = new.load_weights(checkpoint, MaskProcessor(["cat", "dog", "cow", "pig"], 3, 0, 0, "keep"))
+    assert kept["head.to_pixels.weight"] == "no categories in common"
+    assert not any(name.startswith("head.") for name in loaded) and "body.stem.0.weight" in loaded
 
 
 @pytest.mark.slow

@@ -12,9 +12,12 @@ from lightning_nn import FCN, Scenes, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
+from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
+from lightning_nn.visualization.augmented import augmented_picture
 from lightning_nn.visualization.draw import draw
+from lightning_nn.visualization.segmentation import masks_picture
 from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings(
@@ -95,6 +98,21 @@ def test_rare_classes_weigh_more_in_training_and_the_checkpoint_says_how_much(tm
     torch.testing.assert_close(FCN.load_from_checkpoint(tmp_path / "one.ckpt").class_weights, expected)
 
 
+def test_class_weights_of_another_run_are_not_those_of_this_one(tmp_path: Path) -> None:
+    data = Scenes(train_size=4, val_size=2, test_size=2, size=32, batch_size=4)
+    weighted = FCN(3, 8, first_channels=2, class_weights="median_frequency")
+    run = trainer(tmp_path, max_epochs=1)
+    run.fit(weighted, datamodule=data)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    assert not torch.equal(weighted.class_weights, torch.ones(8))
+    tuned = FCN(3, 8, first_channels=2)
+    loaded, kept = tuned.load_weights(Checkpoint.open(tmp_path / "one.ckpt", "cpu"))
+    assert "class_weights" not in {**loaded, **kept}
+    for model in (tuned, FCN.load_from_checkpoint(tmp_path / "one.ckpt", class_weights=None)):
+        trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+        assert torch.equal(model.class_weights, torch.ones(8))
+
+
 def test_class_weights_need_pixel_counts(tmp_path: Path) -> None:
     model = Given(class_weights="median_frequency")
     loader = cast(Any, DataLoader([batch(([[0]], [[0]]))], batch_size=None))
@@ -134,6 +152,14 @@ def test_a_page_shows_the_worst_images(tmp_path: Path) -> None:
     page = drawing.pages["worst.html"]
     assert "<title>Worst: FCN, 3 test images</title>" in page and page.count("<img") == 9
     assert page.index("8.3%") < page.index("100.0%")
+
+
+def test_the_masks_of_training_images_are_shown_as_true_ones() -> None:
+    given = batch(([[0, 200], [100, 0]], [[0, 1], [2, IGNORED]]))
+    image, mask = given.image[0].permute(1, 2, 0).numpy(), np.array([[0, 1], [2, IGNORED]], np.uint8)
+    shown = augmented_picture(given, ["a", "b", "c"])
+    np.testing.assert_array_equal(shown, masks_picture(Masks([image], [], [mask], ["a", "b", "c"])))
+    assert not np.array_equal(shown, masks_picture(Masks([image], [mask], [], ["a", "b", "c"])))
 
 
 def test_shares_name_the_largest_class_first() -> None:

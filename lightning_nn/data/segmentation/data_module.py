@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,19 +11,20 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import IGNORED
-from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, read_image
-from lightning_nn.data.images.source import stamp
-from lightning_nn.data.labeled_module import LabeledDataModule, count_classes
+from lightning_nn.data.images.reading import MAX_PIXELS
+from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
 from lightning_nn.data.module import SPLITS, BatchSize
-from lightning_nn.data.segmentation.mask_reading import ClassTable, read_class_table, read_mask
-from lightning_nn.data.segmentation.pairs import Pair, find_pairs
+from lightning_nn.data.segmentation.decoding import KEEP, DecodedPairs, decode_pairs
+from lightning_nn.data.segmentation.mask_reading import TRIMAPS, ClassTable, read_class_table
+from lightning_nn.data.segmentation.pairs import Pair, find_pairs, has_trimaps
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
 from lightning_nn.data.splits import check_fractions, split_off
 from lightning_nn.errors import UserError
 
-_FORMAT = 1  # of the cache
+BINARY = ["background", "object"]  # of masks of 0 and 255 alone
+_MOST_VALUES = 64  # of masks without a file of classes
+_LARGE = 8_000_000  # pixels of a batch
 
 
 class SegmentationData(LabeledDataModule):
@@ -33,13 +33,14 @@ class SegmentationData(LabeledDataModule):
     Splits may be given as `train/images` and `train/masks`, likewise `val` and `test`; CamVid's are `train` and
     `trainannot`; those of VOC and of the pets (as torchvision's OxfordIIITPet downloads them) are in lists. A missing
     one is split off from train. A mask holds the class of each pixel as its value, 255 where it counts for nothing, or
-    as a colour that `classes` names. Images keep their sizes; a batch is padded to its largest image, and what is
-    padded counts for nothing.
+    as a colour that `classes` names; masks of 0 and 255 alone show background and object. Images keep their sizes; in
+    training a batch is padded to its largest image, and what is padded counts for nothing.
 
     Args:
         path: the folder.
         classes: a text file with a class a line: NAME, the first for the value 0, or NAME RED GREEN BLUE for masks in
-            colours. One called "ignored" or "void" counts for nothing. Without a file all values are classes.
+            colours; a gray is a colour too. One called "ignored" or "void" counts for nothing. Without a file all
+            values are classes; those of the pets are background and pet, the border between them counts for nothing.
         val_fraction: fraction of all images to split off for validation if there is no such split.
         test_fraction: fraction of all images to split off for testing if there is no such split.
         split_seed: seed of the random split.
@@ -72,34 +73,82 @@ class SegmentationData(LabeledDataModule):
         """Find the files, decode what is not in the cache, and split off missing splits."""
         if self.path is None:
             raise UserError("say where your images and masks are: --data.path FOLDER; see --data segmentation --help")
-        root, form = Path(self.path).expanduser(), ImageForm(3, 0, 0, "keep")
-        table = read_class_table(Path(self.classes).expanduser()) if self.classes else None
+        root = Path(self.path).expanduser()
         found, self.notes = find_pairs(root), list[str]()
         pairs = [pair for split in found.values() for pair in split]
-        settings = {
-            "format": _FORMAT,
-            "files": [stamp(file, root) for pair in pairs for file in pair],
-            "classes": None if table is None else [table.names, list(table.colours.items()), sorted(table.ignored)],
-            "max_pixels": self.max_pixels,
-        }
-        build = partial(_build, pairs=pairs, table=table, form=form, limit=PixelLimit(self.max_pixels))
-        folder = entry(f"masks-{fingerprint([], settings)}", build)
-        images, masks = (np.memmap(folder / f"{name}.bin", np.uint8, "r") for name in ("images", "masks"))
-        sizes, counts = np.load(folder / "sizes.npy"), np.load(folder / "counts.npy")
-        names = table.names if table else [str(k) for k in range(1 + int(np.flatnonzero(counts.sum(0)).max(initial=0)))]
-        if len(names) < 2:
-            raise UserError(f"{root}: the masks show one class, {names[0]}; at least two are needed")
-        indices = self._splits(found)
+        table = TRIMAPS if has_trimaps(root) else None
+        if self.classes:
+            table = read_class_table(Path(self.classes).expanduser())
+        trained = self.fixed_processor.images.scale if isinstance(self.fixed_processor, MaskProcessor) else None
+        decoded = decode_pairs(pairs, root, table, self.max_pixels, trained)
+        self.notes += [decoded.note] if decoded.note else []
+        names = self._categories(root, pairs, table, decoded)
+        indices, sizes, counts = self._splits(found), decoded.sizes, decoded.counts
         self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts
-        self.sources = {split: SizedMaskSource(images, masks, sizes, index) for split, index in indices.items()}
+        self.sources = {
+            split: SizedMaskSource(decoded.images, decoded.masks, sizes, index) for split, index in indices.items()
+        }
         self.provided_splits = list(found)
-        self.processor = MaskProcessor(names, *form, max_pixels=self.max_pixels)
+        self.processor = MaskProcessor(names, *KEEP, trained or decoded.scale, max_pixels=self.max_pixels)
         self.summary = [("split", "images", "classes", "smallest", "largest")]
         for split, index in indices.items():
             by_area = sizes[index][np.argsort(sizes[index].prod(1), kind="stable")]
             least, most = (f"{width} x {height}" for height, width in by_area[[0, -1]])
             present = np.count_nonzero(counts[index].sum(0)[: len(names)])
             self.summary.append((split, f"{len(index):,}", f"{present}", least, most))
+        self._warn_of_large_batches({split: sizes[index] for split, index in indices.items()})
+
+    def _categories(self, root: Path, pairs: list[Pair], table: ClassTable | None, decoded: DecodedPairs) -> list[str]:
+        """Name the classes, and refuse masks that show fewer or more than they can."""
+        fixed, present = categories_of(self.fixed_processor), np.flatnonzero(decoded.counts.sum(0)[:IGNORED])
+        if self.evaluation_split is None and len(present) < 2:
+            shown = ", ".join(table.names[k] if table else str(k) for k in present) or "nothing"
+            raise UserError(
+                f"{root}: the masks show {shown} alone; at least two classes are needed. {IGNORED} counts for nothing: "
+                "if it is one, name colours, --data.classes FILE with lines NAME RED GREEN BLUE (a gray three times)"
+            )
+        if table:
+            return table.names
+        if decoded.binary:
+            if fixed not in ([], BINARY):
+                raise UserError(
+                    f"{root}: masks of 0 and 255 alone are read as {' and '.join(BINARY)}, but the model's categories "
+                    f"are {', '.join(fixed)}: name those of the masks, --data.classes FILE"
+                )
+            self.notes.append(f"the masks have the values 0 and 255 alone, read as {' and '.join(BINARY)}")
+            return BINARY
+        most = int(present.max(initial=0))
+        if fixed:
+            if most >= len(fixed):
+                file = pairs[int(decoded.counts[:, most].argmax())].mask
+                raise UserError(f"{file}: the value {most} is no class of the model, which has 0 to {len(fixed) - 1}")
+            return fixed
+        if len(present) > _MOST_VALUES or 4 * len(present) <= most:
+            listed = ", ".join(map(str, present[:4]))
+            raise UserError(
+                f"{root}: the masks have {len(present)} values, {listed}, ..., {most}; without --data.classes they "
+                "must be 0, 1, 2 and so on. If soft edges made them, save masks without these; if each is a class, "
+                "name it: --data.classes FILE with lines NAME RED GREEN BLUE (a gray three times)"
+            )
+        return [str(k) for k in range(most + 1)]
+
+    def _warn_of_large_batches(self, sizes: dict[str, NDArray[np.int64]]) -> None:
+        """Warn of a batch that may not fit in memory, the largest of all splits."""
+        batches = []
+        for split, each in sizes.items():
+            height, width = (int(side) for side in each.max(0))
+            if split == "train" and self.augment.window:
+                height, width = min(height, self.augment.window), min(width, self.augment.window)
+            count = len(each) if self.batch_size == "all" else min(len(each), self.batch_size)
+            batches.append((count * height * width, split, count, f"{width:,} x {height:,}"))
+        pixels, split, count, size = max(batches, key=lambda batch: batch[0])
+        if pixels > _LARGE:
+            window = "train on squares of them, --data.augment.window; " if split == "train" else ""
+            fewer = "take a smaller --data.batch_size; " if count > 1 else ""
+            self.notes.append(
+                f"warning: a batch of {split} has up to {pixels / 1e6:,.0f} megapixels, {count:,} of {size}, and may "
+                f"not fit in memory: {window}{fewer}or make the files smaller"
+            )
 
     def _splits(self, found: dict[str, list[Pair]]) -> dict[str, NDArray[np.int64]]:
         """Return the indices of each split into all pairs; missing ones are split off from train."""
@@ -131,20 +180,3 @@ class SegmentationData(LabeledDataModule):
         """Yield the fingerprints of the images, then each mask."""
         yield self.fingerprints(split)
         yield from cast(SizedMaskSource, self.sources[split]).masks()
-
-
-def _build(folder: Path, *, pairs: list[Pair], table: ClassTable | None, form: ImageForm, limit: PixelLimit) -> None:
-    """Decode all pairs into flat files of pixels, with the size and the counts of the classes of each."""
-    sizes, counts = np.empty((len(pairs), 2), np.int64), np.empty((len(pairs), IGNORED), np.int64)
-    with (folder / "images.bin").open("wb") as images, (folder / "masks.bin").open("wb") as masks:
-        for i, pair in enumerate(pairs):
-            image, mask = read_image(pair.image, form, limit), read_mask(pair.mask, table)
-            sizes[i] = image.shape[1:]
-            if image.shape[1:] != mask.shape:
-                size, other = (f"{width} x {height}" for height, width in (mask.shape, image.shape[1:]))
-                raise UserError(f"{pair.mask}: {size} pixels, but its image {pair.image} has {other}")
-            counts[i] = count_classes(mask, IGNORED)
-            images.write(image.tobytes())
-            masks.write(mask.tobytes())
-    np.save(folder / "sizes.npy", sizes)
-    np.save(folder / "counts.npy", counts)

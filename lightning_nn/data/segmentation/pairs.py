@@ -41,7 +41,7 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     if all((root / name).is_dir() for name in _VOC):
         return _listed(root, _VOC, {split: root / _VOC_LISTS / f"{split}.txt" for split in SPLITS})
-    if all((root / name).is_dir() for name in _PETS):
+    if has_trimaps(root):
         lists = {"train": "trainval.txt", "test": "test.txt"}
         return _listed(root, _PETS, {split: root / _PETS_LISTS / name for split, name in lists.items()})
     places = {
@@ -59,6 +59,11 @@ def find_pairs(root: Path) -> dict[str, list[Pair]]:
             "images/ and annotations/trimaps/ (Oxford pets)"
         )
     return {split: _matched(images, masks) for split, (images, masks) in places.items()}
+
+
+def has_trimaps(root: Path) -> bool:
+    """Return whether a folder has the layout of Oxford's pets, whose masks are trimaps."""
+    return all((root / name).is_dir() for name in _PETS)
 
 
 def _matched(images: Path, masks: Path) -> list[Pair]:

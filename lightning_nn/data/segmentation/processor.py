@@ -25,6 +25,7 @@ class MaskProcessor:
         height: height in pixels; 0 with "keep".
         width: width in pixels; 0 with "keep".
         fit: how an image of another shape is resized, "crop" or "squash"; "keep" leaves each its size.
+        scale: value that becomes 255 in an image with more than 8 bits a channel; None if all training images had 8.
         max_pixels: maximum number of pixels of a raw image.
     """
 
@@ -37,11 +38,12 @@ class MaskProcessor:
         height: int,
         width: int,
         fit: Fit = "crop",
+        scale: int | None = None,
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.categories = categories
-        self.images = ImageProcessor(categories, channels, height, width, fit, max_pixels=max_pixels)
+        self.images = ImageProcessor(categories, channels, height, width, fit, scale, max_pixels=max_pixels)
 
     def encode(self, raw: list[RawImage]) -> MaskBatch:
         """Encode raw images as a batch without masks; see `ImageProcessor.encode`.
@@ -52,7 +54,7 @@ class MaskProcessor:
         if self.images.form.fit != "keep":
             return MaskBatch(self.images.encode(raw).image)
         limit = PixelLimit(self.images.max_pixels)
-        images = [read_image(image, self.images.form, limit) for image in raw]
+        images = [read_image(image, self.images.form, limit, self.images.scale) for image in raw]
         if len(sizes := {image.shape[1:] for image in images}) > 1:
             raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
         return MaskBatch(torch.from_numpy(np.stack(images)))
@@ -74,4 +76,4 @@ class MaskProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
-        return {"categories": list(self.categories), **self.images.form._asdict()}
+        return self.images.state_dict()

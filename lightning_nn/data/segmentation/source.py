@@ -60,7 +60,7 @@ def summarize_masks(sources: Mapping[str, MaskSource], form: ImageForm) -> list[
 
 
 class SizedMaskSource:
-    """Images of any sizes with their masks, in flat arrays; a batch is padded to its largest image.
+    """Images of any sizes with their masks, in flat arrays; a batch is padded to its largest image and says so.
 
     Args:
         images: uint8, the pixels of all images one after another, each (C, H, W).
@@ -81,14 +81,16 @@ class SizedMaskSource:
         return len(self.indices)
 
     def __getitem__(self, index: Index) -> MaskBatch:
-        height, width = self.sizes[self.indices[index]].max(0)
+        sizes = self.sizes[self.indices[index]]
+        height, width = sizes.max(0)
         images = np.full((len(index), self.channels, height, width), _PADDING, np.uint8)
         masks = np.full((len(index), height, width), IGNORED, np.uint8)
         for i, number in enumerate(self.indices[index]):
             high, wide = self.sizes[number]
             images[i, :, :high, :wide], masks[i, :high, :wide] = self._image(number), self._mask(number)
+        extent = None if (sizes == sizes[0]).all() else torch.from_numpy(sizes)
         numbers = torch.from_numpy(np.asarray(index, np.int64))
-        return MaskBatch(torch.from_numpy(images), torch.from_numpy(masks), numbers)
+        return MaskBatch(torch.from_numpy(images), torch.from_numpy(masks), numbers, extent=extent)
 
     def _image(self, number: int) -> Pixels:
         start, end = self.channels * self._starts[number : number + 2]
