@@ -13,7 +13,7 @@ from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
 from lightning_nn.tasks.artifacts import Masks
-from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
+from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, rgb, shares
 from lightning_nn.visualization.draw import draw
 from tests.contract import trainer
 
@@ -139,3 +139,8 @@ def test_a_page_shows_the_worst_images(tmp_path: Path) -> None:
 def test_shares_name_the_largest_class_first() -> None:
     mask = np.array([[0, 2], [2, 2]], np.uint8)
     assert shares(mask, ["sky", "ground", "house"]) == "house 75%, sky 25%"
+
+
+def test_images_of_bytes_and_of_fractions_are_shown_alike() -> None:
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    assert np.array_equal(rgb(image / 255), rgb(image)) and (rgb(image)[..., 2] == image[0].numpy()).all()
