@@ -14,7 +14,7 @@ from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.artifacts import Masks
-from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
+from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, rgb, shares
 from lightning_nn.visualization.augmented import augmented_picture
 from lightning_nn.visualization.draw import draw
 from lightning_nn.visualization.segmentation import masks_picture
@@ -165,3 +165,8 @@ def test_the_masks_of_training_images_are_shown_as_true_ones() -> None:
 def test_shares_name_the_largest_class_first() -> None:
     mask = np.array([[0, 2], [2, 2]], np.uint8)
     assert shares(mask, ["sky", "ground", "house"]) == "house 75%, sky 25%"
+
+
+def test_images_of_bytes_and_of_fractions_are_shown_alike() -> None:
+    image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
+    assert np.array_equal(rgb(image / 255), rgb(image)) and (rgb(image)[..., 2] == image[0].numpy()).all()
