@@ -190,7 +190,7 @@ def test_captions_are_sentences_with_their_log_probability(name: str) -> None:
 def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -> None:
     sizes = ["--data.train_size", "16", "--data.val_size", "8", "--data.test_size", "8", "--data.size", "32"]
     tiny = ["--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--model.hidden_size", "16"]
-    short = ["--trainer.max_epochs", "1", "--folder", str(tmp_path), "--name", "one"]
+    short = ["--trainer.max_epochs", "1", "--trainer.logger", "false", "--folder", str(tmp_path), "--name", "one"]
     command("--model", "show_and_tell", *sizes, *tiny, "--model.embedding_size", "16", *short, cwd=tmp_path).ok()
     run = tmp_path / "show_and_tell" / "one"
     assert {"captions.html", "best.html", "worst.html"} <= {path.name for path in run.iterdir()}
