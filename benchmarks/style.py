@@ -14,7 +14,8 @@ memory      peak memory of a process of each, less what it held before the first
 alone       content alone from noise: structural similarity of the picture and the content, at least 0.75. Style alone
             from noise: relative distance of the Gram matrix of each layer, at most 2%.
 
-PATH is a file of VGG's weights; without it, the network of the package is compared, by its own layers.
+PATH is a file of VGG's weights, which evaluation and memory need: the script knows no other network. Without it,
+pyramid and alone take the network of the package.
 """
 
 from __future__ import annotations
@@ -56,6 +57,10 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--rounds", type=at_least(1), default=1, help="n: measurements of each side; default 1")
     made.add_argument("--side", choices=["ours", "plain"], help=argparse.SUPPRESS)
     args = made.parse_args(argv)
+    if args.what in ("evaluation", "memory") and args.features == "embedded":
+        made.error(
+            f"{args.what} needs --features PATH, a file of VGG's weights: the plain script knows no other network"
+        )
     if args.what == "one":
         print(json.dumps(_peak(args)))
         return

@@ -536,6 +536,15 @@ def test_style_measures_what_content_or_style_alone_reproduce(
     assert figures.keys() == {"similarity", "relu1_1", "relu2_1", "relu3_1"}, figures
 
 
+@pytest.mark.parametrize("what", ["evaluation", "memory"])
+def test_what_needs_a_vgg_says_so(
+    what: str, scripts: dict[str, ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        scripts["style"].main([what])
+    assert f"{what} needs --features PATH" in capsys.readouterr().err
+
+
 def test_style_gallery_writes_four_small_pictures(
     scripts: dict[str, ModuleType], small_vgg: Path, tmp_path: Path
 ) -> None:

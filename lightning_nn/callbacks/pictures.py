@@ -15,7 +15,7 @@ from lightning_nn.tasks.base import Task
 from lightning_nn.visualization.png import png
 
 
-class Pictures(pl.Callback):
+class PictureFiles(pl.Callback):
     """Writer of NAME.png for each picture of a task: after each epoch, at the end, and when a run is interrupted.
 
     The file holds the newest; TensorBoard and the folder `progress` hold those of each epoch.

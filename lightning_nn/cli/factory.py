@@ -16,7 +16,7 @@ from lightning_nn.callbacks.augmented_images import AugmentedImages
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
 from lightning_nn.callbacks.exact_resume import ExactResume
-from lightning_nn.callbacks.pictures import Pictures
+from lightning_nn.callbacks.pictures import PictureFiles
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.run_settings import RunSettings
 from lightning_nn.callbacks.run_statistics import RunStatistics
@@ -166,7 +166,7 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
         AugmentedImages(run.folder),
     ]
     if not validates:
-        callbacks.append(Pictures(run.folder))
+        callbacks.append(PictureFiles(run.folder))
     if record is not None:
         callbacks.append(record)
     if stops:

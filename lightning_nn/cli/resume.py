@@ -37,9 +37,14 @@ def resume_command(path: Path, model: str, request: Request) -> str:
 
 def predict_command(path: Path, model: str, request: Request) -> str:
     """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
-    raw = '--data.text "……"' if "text" in catalog.MODELS[model].batch_types else "--data.file PICTURE"
-    if "style" in catalog.MODELS[model].batch_types:
-        raw = "--out picture.png"
+    run, raw = Run.of(path), "--data.file PICTURE"
+    for kind in catalog.MODELS[model].batch_types:
+        if kind == "text":
+            raw = '--data.text "……"'
+        elif kind == "content":
+            raw += " --out picture.png"
+        elif kind == "style":
+            raw = f"--out {'pictures.csv' if run is not None and len(run.pictures) > 1 else 'picture.png'}"
     return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
 
 

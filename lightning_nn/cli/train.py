@@ -37,6 +37,7 @@ from lightning_nn.cli.saved import (
     say_left_out,
     say_paths,
 )
+from lightning_nn.data.learner import measure_samples
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -46,6 +47,7 @@ from lightning_nn.runs.saved_settings import names
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.stylization import Stylization
 
 
 def train(request: Request) -> int:
@@ -67,6 +69,9 @@ def _fit(setup: TrainingSetup) -> int:
     path = None if checkpoint is None else str(checkpoint.path.absolute())
     del setup, checkpoint  # frees its tensors before training
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
+    if isinstance(model, Stylization):  # so that photographs are refused before anything is written
+        model.trainer = trainer
+        measure_samples(model, data.sources["train"])
     if trainer.is_global_zero:
         if rows := model.summary():
             print()
@@ -83,8 +88,9 @@ def _fit(setup: TrainingSetup) -> int:
         if not trainer.interrupted:
             raise
     except UserError as error:
-        kept = f"\nThe last good checkpoint is {run.last}" if run.last.is_file() else ""
-        raise UserError(f"{error}{kept}") from error
+        kept = [f"The last good checkpoint is {run.last}"] * run.last.is_file()
+        kept += [f"The picture is {file}" for file in run.pictures[:1]]
+        raise UserError("\n".join([str(error), *[". ".join(kept)] * bool(kept)])) from error
     except Exception as error:
         if "conditioned on metric" in str(error):
             raise UserError(f"--trainer.callbacks: {error}") from None

@@ -28,16 +28,16 @@ def with_colours(image: Tensor, colours: Tensor) -> Tensor:
 
 
 def matched(image: Tensor, to: Tensor) -> Tensor:
-    """Return an image whose colours have the mean and covariance of another's, (B, 3, H, W), 0 to 255 (section 3.1).
+    """Return an image whose colours have the mean and covariance of others', (B, 3, H, W), 0 to 255 (section 3.1).
 
     Args:
-        image: float (B, 3, H, W), 0 to 255: the style's.
-        to: likewise, of any size: the content's.
+        image: float (1, 3, H, W), 0 to 255: the style's.
+        to: float (B, 3, h, w): the contents'.
     """
     (mean, root), (goal, wanted) = _statistics(image), _statistics(to)
     by = wanted @ torch.linalg.pinv(root)
     pixels = by @ (image.double().flatten(2) - mean) + goal
-    return pixels.view(image.shape).clamp(0, 255).to(image.dtype)
+    return pixels.unflatten(2, image.shape[2:]).clamp(0, 255).to(image.dtype)
 
 
 def _statistics(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ the first ReLU after the second halving, as in the literature on VGG (Simonyan a
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
@@ -18,7 +19,7 @@ from lightning_nn.errors import UserError, nearest
 
 Pooling = Literal["average", "trained"]
 
-_MEASURED = 64  # pixels of a side of the image that memory is measured on
+PROBE = 64  # pixels of a side of an image that every network takes
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 
 
@@ -53,18 +54,27 @@ class Features(nn.Module):
         Args:
             image: float (B, C, H, W), as the network takes it.
         """
-        found = {}
+        return dict(self.each(image))
+
+    def each(self, image: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield name and activation, one after another: what the caller drops takes no memory any longer."""
         x = image.contiguous(memory_format=torch.channels_last)
         for place, layer in enumerate(self.layers):
             x = layer(x)
             if place in self.names:
-                found[self.names[place]] = x
-        return found
+                yield self.names[place], x
 
-    def bytes_per_pixel(self) -> float:
-        """Measure the memory that a forward and a backward pass take for each pixel of an image, in bytes."""
+    def smallest_side(self) -> int:
+        """Find the fewest pixels of a side of an image that has all activations."""
+        for side in range(1, PROBE):
+            with contextlib.suppress(RuntimeError):  # a kernel is larger than its input, or an output is empty
+                self._probe(side)
+                return side
+        return PROBE
+
+    def values_per_pixel(self) -> tuple[float, float]:
+        """Measure the values held for each pixel of an image: in a forward and backward pass, and in a forward pass."""
         weights = [*self.parameters(), *self.buffers()]
-        image = torch.zeros(1, 3, _MEASURED, _MEASURED, dtype=weights[0].dtype if weights else torch.float32)
         held: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
@@ -73,11 +83,17 @@ class Features(nn.Module):
             return tensor
 
         with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
-            found = self(image.to(weights[0].device if weights else "cpu").requires_grad_())
+            outputs = self._probe(PROBE)
         for weight in weights:
             held.pop(weight.untyped_storage().data_ptr(), None)
-        largest = max(tensor.nbytes for tensor in found.values())
-        return (sum(held.values()) + 3 * largest) / _MEASURED**2  # gradients of two layers, and of a loss
+        largest = 3 * max(map(Tensor.numel, outputs))  # input and output of a layer, and what a loss makes of it
+        return (sum(held.values()) / outputs[0].element_size() + largest) / PROBE**2, largest / PROBE**2
+
+    def _probe(self, side: int) -> list[Tensor]:
+        """Return the outputs of all layers for a black image."""
+        like = next(iter((*self.parameters(), *self.buffers())), torch.zeros(()))
+        x = torch.zeros(1, 3, side, side, dtype=like.dtype, device=like.device, requires_grad=True)
+        return [x := layer(x) for layer in self.layers]
 
 
 def activations(network: nn.Sequential) -> dict[str, tuple[int, int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_nn.layers.ragged import at_least_float32
+
 Size = tuple[int, int]
 
 
@@ -16,7 +18,9 @@ def with_longer_side(size: Size, longer: float) -> Size:
 
 def resize(image: Tensor, size: Size) -> Tensor:
     """Resize images, (B, C, H, W), by bilinear interpolation, with antialiasing where they shrink."""
-    return image if image.shape[2:] == size else F.interpolate(image, size, mode="bilinear", antialias=True)
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(at_least_float32(image), size, mode="bilinear", antialias=True).to(image.dtype)
 
 
 def cover(image: Tensor, size: Size) -> Tensor:

@@ -65,7 +65,7 @@ def style_loss(features: Tensor, target: Tensor) -> Tensor:
 
     Args:
         features: F, (B, C, H, W).
-        target: A, the Gram matrix of the style's picture, (B, C, C) or (1, C, C).
+        target: A, the Gram matrix of the style's picture, (1, C, C); (B, C, C) if each picture has its own.
     """
     return (gram(features) - target).square().sum((1, 2)) / (target.square().sum((1, 2)) + TINY)
 

@@ -9,12 +9,15 @@ that no picture has to be optimised any more:
 f halves the picture twice, changes it in residual blocks, and doubles it twice. Instance normalisation takes contrast
 out of each picture by itself (Ulyanov, Vedaldi and Lempitsky 2016, arXiv:1607.08022).
 
-Departures: a quarter of the channels and fewer blocks, for minutes on a CPU; doubling by nearest neighbours and a
-convolution, which leaves no checkerboards (Odena et al. 2016); losses relative to their targets; the features of the
-network that is part of this package, unless `features` says otherwise.
+Departures: a quarter of the channels and fewer blocks, for minutes on a CPU; borders replicated, not reflected, which a
+picture of a few pixels has too; doubling by nearest neighbours and a convolution, which leaves no checkerboards (Odena
+et al. 2016); losses relative to their targets; the features of the network that is part of this package, unless
+`features` says otherwise.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -27,21 +30,15 @@ from lightning_nn.layers.normalize import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.base import Means
-from lightning_nn.tasks.stylization import (
-    LayerWeights,
-    LossOptions,
-    StyledImage,
-    Stylization,
-    Targets,
-    pixels,
-)
+from lightning_nn.tasks.loss_options import LayerWeights, LossOptions
+from lightning_nn.tasks.stylization import StyledImage, Stylization, Targets, pixels
 
 _STRIDE = 4  # of the blocks
 _SMALLEST = 2 * _STRIDE  # pixels to which smaller pictures are padded, so that a norm has several values
 
 
 class Convolution(nn.Sequential):
-    """Convolution between reflected borders, instance normalisation and ReLU.
+    """Convolution between replicated borders, instance normalisation and ReLU.
 
     Args:
         inputs: channels of the input.
@@ -134,9 +131,28 @@ class FastStyleTransfer(Stylization):
         self._styles: tuple[tuple[Tensor, ...], list[dict[str, Tensor]]] | None = None
         self._seen: StyleBatch | None = None
 
+    def measure(self, batches: Iterable[StyleBatch]) -> None:
+        """Look at the photographs before the first step.
+
+        Args:
+            batches: the first one is looked at.
+
+        Raises:
+            UserError: content or style is missing; see also `look_at`.
+        """
+        batch = next(iter(batches))
+        self.check_batch(batch)
+        content, _ = self.pair(batch)
+        self.look_at(batch, (content.shape[2], content.shape[3]))
+
     def forward(self, batch: StyleBatch) -> Tensor:
-        """Compute pictures y = f(x), (B, 3, H, W), 0 to 255."""
-        assert batch.content is not None
+        """Compute pictures y = f(x), (B, 3, H, W), 0 to 255.
+
+        Raises:
+            UserError: there is no content.
+        """
+        if batch.content is None:
+            raise UserError("a batch lacks content: there is no picture to stylise")
         x = normalize(batch.content, self.last.weight.dtype)
         height, width = x.shape[2:]
         right, below = (max(_SMALLEST, (side + _STRIDE - 1) // _STRIDE * _STRIDE) - side for side in (width, height))
@@ -145,9 +161,8 @@ class FastStyleTransfer(Stylization):
 
     def training_means(self, batch: StyleBatch) -> Means:
         """Sum the losses over pictures, their style loss, and that of the contents themselves."""
-        if batch.content is None or not batch.style:
-            raise UserError("a batch lacks content or style: training a network to stylise needs both")
-        content, grams = levels(batch.content, self.last.weight), self.style_grams(batch)
+        images, _ = self.pair(batch)
+        content, grams = levels(images, self.last.weight), self.style_grams(batch)
         of_content, of_style = self.layer_weights()
         with torch.no_grad():
             seen = self.network(content)(content)
@@ -161,15 +176,24 @@ class FastStyleTransfer(Stylization):
             sums["style_before"] = sums.get("style_before", 0) + weight * before[layer].sum()
         return Means(sums, batch.size)
 
+    def pair(self, batch: StyleBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return contents and styles, both of which a training needs.
+
+        Raises:
+            UserError: one of them is missing.
+        """
+        if batch.content is None or not batch.style:
+            raise UserError("a batch lacks content or style: training a network to stylise needs both")
+        return batch.content, batch.style
+
     def style_grams(self, batch: StyleBatch) -> list[dict[str, Tensor]]:
         """Return the Gram matrices of the styles, computed once for the same pictures."""
-        assert batch.content is not None
-        kept = self._styles
-        if kept is None or len(kept[0]) != len(batch.style) or not all(map(torch.equal, kept[0], batch.style)):
-            size = (batch.content.shape[2], batch.content.shape[3])
+        content, styles = self.pair(batch)
+        if self._styles is None or not StyleBatch(None, self._styles[0]).shows_the_same_as(StyleBatch(None, styles)):
+            size = (content.shape[2], content.shape[3])
             like = self.last.weight.new_zeros(())
-            kept = self._styles = batch.style, self.targets(None, self.style_images(batch, size, like)).style
-        return kept[1]
+            self._styles = styles, self.targets(None, self.style_images(batch, size, like)).style
+        return self._styles[1]
 
     def begin_training(self) -> None:
         """Also forget the styles of an earlier run."""

@@ -13,29 +13,32 @@ The gradient with respect to x (eq. 2 and 6) is autograd's. Content alone shows 
 style alone makes a texture (Gatys et al. 2015).
 
 Departures: each loss is relative to its target, so that the same weights do for every network and size; the small
-network that is part of this package instead of VGG-19, unless `features` says otherwise; the picture starts as the
-content, not as noise; total variation, several scales and the content's colours (Gatys et al. 2016, arXiv:1606.05897;
-2017, arXiv:1611.07865) are options.
+network that is part of this package instead of VGG-19, unless `features` says otherwise; with both, the picture starts
+as the content, not as noise; noise is weak, as that network hardly sees it and would leave it; total variation, several
+scales and the content's colours (Gatys et al. 2016, arXiv:1606.05897; 2017, arXiv:1611.07865) are options.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.colours import luminance, matched, with_colours
 from lightning_nn.layers.features import Pooling
+from lightning_nn.layers.normalize import levels
 from lightning_nn.layers.resizing import cover, resize
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.picture import PictureTask, floats
-from lightning_nn.tasks.stylization import LayerWeights, LossOptions, Targets
+from lightning_nn.tasks.loss_options import LayerWeights, LossOptions
+from lightning_nn.tasks.picture import PictureTask, not_yet
+from lightning_nn.tasks.stylization import Targets
 
 Colours = Literal["style", "luminance", "histogram"]
 Init = Literal["content", "style", "noise"]
+
+_NOISE = 2.0  # deviation of the first picture's pixels around gray, of 0 to 255
 
 
 class StyleTransfer(PictureTask):
@@ -50,7 +53,7 @@ class StyleTransfer(PictureTask):
         size: longer side of the picture, in pixels.
         scales: number of sizes, each twice the one before, at which the picture is made in turn; the finest gets the
             last 40% of the steps.
-        init: first picture: content, style or noise.
+        init: first picture: content, style or noise; null: the content if a style changes it, else noise.
         content_weight: alpha, weight of the content; 0: style alone.
         style_weight: beta, weight of the style; 0: content alone.
         variation_weight: gamma, weight of the total variation, which smooths.
@@ -79,7 +82,7 @@ class StyleTransfer(PictureTask):
         features: str = "embedded",
         size: int = 256,
         scales: int = 1,
-        init: Init = "content",
+        init: Init | None = None,
         content_weight: float = 0.03,
         style_weight: float = 1.0,
         variation_weight: float = 0.0,
@@ -107,37 +110,40 @@ class StyleTransfer(PictureTask):
             ),
         )
         self.save_hyperparameters(logger=False)
-        choose("init", init, Init)
+        choose("init", init or "noise", Init)
         choose("colours", colours, Colours)
         self.init, self.colours = init, colours
-        kept = pictures if colours == "luminance" else 0
-        self.register_buffer("original", torch.zeros(kept, 3, *self.sizes[-1]))
+        self.versions = pictures if colours == "histogram" else 1
+        self.register_buffer("original", not_yet(pictures if colours == "luminance" else 0, self.sizes[-1]))
 
     def first_picture(self, batch: StyleBatch) -> Tensor:
         """Return a photograph or noise at the coarsest scale.
 
         Raises:
-            UserError: colours are to be kept, and there is no content.
+            UserError: the photograph for `init` or `colours` is missing.
         """
-        if self.colours != "style" and batch.content is None:
+        content = None if batch.content is None else levels(batch.content, self.picture)
+        init = self.init or ("content" if all(self.layer_weights()) else "noise")
+        if self.colours != "style" and content is None:
             raise UserError(f"colours {self.colours!r} keeps those of a content, and there is none")
-        if len(self.original):
-            self.original.copy_(resize(floats(batch.content, self.original), self.sizes[-1]))
-        if self.init == "content" and batch.content is not None:
-            return resize(floats(batch.content, self.picture), self.sizes[0])
-        if self.init == "style" and batch.style:
-            return cover(floats(batch.style[0][None], self.picture), self.sizes[0])
-        return 127.5 + 40 * torch.randn_like(self.picture)
+        if content is not None and len(self.original):
+            self.original = resize(content, self.sizes[-1])
+        if init == "content" and content is not None:
+            return resize(content, self.sizes[0])
+        if init == "style" and batch.style:
+            return cover(levels(batch.style[0][None], self.picture), self.sizes[0])
+        if init != "noise":
+            raise UserError(f"init is {init!r}, and there is no {init}: leave it out")
+        return 127.5 + _NOISE * self.picture.new_empty(self.picture.shape).normal_()
 
     def make_targets(self, batch: StyleBatch) -> Targets:
         """Compute P and A at the picture's present size."""
-        size = (self.picture.shape[2], self.picture.shape[3])
-        content = None if batch.content is None else resize(floats(batch.content, self.picture), size)
-        styles = self.style_images(batch, size, self.picture)
+        content = None if batch.content is None else resize(levels(batch.content, self.picture), self.size)
+        styles = self.style_images(batch, self.size, self.picture)
         if self.colours == "luminance":
             content, *styles = (luminance(image) for image in (content, *styles) if image is not None)
         elif self.colours == "histogram" and content is not None:
-            styles = [matched(image, content[:1]) for image in styles]
+            styles = [matched(image, content) for image in styles]
         return self.targets(content, styles)
 
     def forward(self, batch: StyleBatch) -> dict[str, Tensor]:

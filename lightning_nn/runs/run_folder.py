@@ -50,8 +50,8 @@ class Run:
 
     @property
     def pictures(self) -> list[Path]:
-        """Pictures that the run has made, if its model makes any."""
-        return sorted(self.folder.glob("picture*.png"))
+        """Pictures that the run has made, if its model makes any: picture.png, picture-2.png, ..., picture-10.png."""
+        return sorted(self.folder.glob("picture*.png"), key=lambda file: (len(file.name), file.name))
 
     @property
     def results(self) -> Path:

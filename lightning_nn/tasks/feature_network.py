@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_nn import catalog
 from lightning_nn.errors import UserError
-from lightning_nn.layers.features import vgg
+from lightning_nn.layers.features import PROBE, Features, activations, vgg
 from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, download_weights, embedded_weights, open_weights
@@ -23,7 +24,7 @@ def feature_network(name: str) -> nn.Sequential:
             checkpoint of a convnet, or the weights of a VGG without batch normalisation, or of its first layers.
 
     Raises:
-        UserError: there is no such file, it can't be downloaded, or it holds another network.
+        UserError: there is no such file, it can't be downloaded, or it holds another network, or one of gray images.
     """
     if name == "embedded":
         return _own(embedded_weights("convnet"))
@@ -32,9 +33,16 @@ def feature_network(name: str) -> nn.Sequential:
 
         name = str(download_weights(models.get_model_weights(name).DEFAULT.url))
     weights = open_weights(Path(name).expanduser())
-    if isinstance(weights, Checkpoint):
-        return _own(weights)
-    return _of_imagenet(weights)
+    network = _own(weights) if isinstance(weights, Checkpoint) else _of_imagenet(weights)
+    if not (named := activations(network)):
+        raise UserError(f"{weights.path}: no activation comes before its first fully connected layer")
+    try:
+        with torch.no_grad():
+            Features(network, named)(torch.zeros(1, 3, PROBE, PROBE))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{weights.path}: its layers take no picture of 3 channels ({reason})") from None
+    return network
 
 
 def _own(checkpoint: Checkpoint) -> nn.Sequential:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from lightning_nn.errors import UserError
 
@@ -48,6 +51,23 @@ def require_memory(need: int, size: int, device: torch.device) -> str:
         largest = int(size * (_SPARE * free / need) ** 0.5) // 8 * 8
         raise UserError(f"{line}; the largest size that fits is --model.size {largest}")
     return line
+
+
+def destination(
+    model: pl.LightningModule, trainer: pl.Trainer | None, images: Sequence[Tensor]
+) -> tuple[torch.device, int]:
+    """Return the device of a run and the bytes of a value there, before the model is moved and converted.
+
+    Args:
+        model: the model.
+        trainer: of the run; None if the model is moved to its images.
+        images: what it is trained on, if that is known.
+    """
+    assert isinstance(model.dtype, torch.dtype)
+    if trainer is None:
+        return next((image.device for image in images), model.device), model.dtype.itemsize
+    widths = {"64-true": 8, "16-true": 2, "bf16-true": 2}
+    return trainer.strategy.root_device, widths.get(str(trainer.precision), 4)
 
 
 def in_words(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -12,17 +13,15 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.in_range import in_range
-from lightning_nn.layers.normalize import levels
-from lightning_nn.layers.resizing import resize, with_longer_side
+from lightning_nn.layers.resizing import Size, resize, with_longer_side
 from lightning_nn.settings import HISTORY, Optimizer
 from lightning_nn.tasks.base import Means
-from lightning_nn.tasks.memory import free_memory
-from lightning_nn.tasks.picture_steps import Step, is_image, optimise, renewed, shorten
-from lightning_nn.tasks.stylization import LossOptions, StyledImage, Stylization, Targets, pixels
+from lightning_nn.tasks.loss_options import LossOptions
+from lightning_nn.tasks.memory import destination, require_memory
+from lightning_nn.tasks.picture_steps import Step, Watch, is_image, optimise, renewed, shorten
+from lightning_nn.tasks.stylization import StyledImage, Stylization, Targets, pixels
 
 SMALLEST = 16  # pixels of the longer side at the coarsest scale
-EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
-PATIENCE = 10  # steps in which it does not
 COARSE = 0.6  # share of the steps at the scales before the finest, which take a quarter of its time, a sixteenth, ...
 WHOLE = 8  # copies of a picture that any use of it makes
 
@@ -40,7 +39,7 @@ class PictureTask(Stylization):
         options: see `Stylization`.
 
     Attributes:
-        picture: float (B, 3, H, W); values beyond 0 to 255 count as these.
+        picture: float (B, 3, H, W); values beyond 0 to 255 count as these. Until it is begun it takes no memory.
         sizes: height and width at each scale, the coarsest first.
         begun: bool (B,), whether the first picture is set.
 
@@ -49,8 +48,8 @@ class PictureTask(Stylization):
     """
 
     exportable = False
-    first_samples = 1  # the data module hands over the photographs before the first step
     begun: Tensor
+    versions = 1  # of each style
 
     def __init__(self, shape: tuple[int, int, int], size: int, scales: int, options: LossOptions) -> None:
         super().__init__(options)
@@ -62,11 +61,10 @@ class PictureTask(Stylization):
         fine_to_coarse = [with_longer_side((sides[0], sides[1]), size / 2**halvings) for halvings in range(scales)]
         self.sizes = fine_to_coarse[::-1]
         self.pictures = pictures
-        self._refuse_beyond_memory()
-        self.picture = nn.Parameter(torch.zeros(pictures, 3, *self.sizes[0]))
+        self.picture = nn.Parameter(not_yet(pictures, self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Targets] | None = None
-        self._first_loss, self._least, self._best, self._lost = 0.0, float("inf"), torch.empty(0), 0
+        self._watch = Watch()
 
     @abstractmethod
     def first_picture(self, batch: StyleBatch) -> Tensor:
@@ -85,7 +83,7 @@ class PictureTask(Stylization):
     def begin_training(self) -> None:
         """Also refuse several processes, which would each make a picture of their own."""
         super().begin_training()
-        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
+        self._targets, self._watch = None, Watch()
         if self.trainer.world_size > 1:
             raise UserError(f"{self.trainer.world_size} processes: a picture is made by one; use --trainer.devices 1")
         if len(self.sizes) > 1 and self.optimizer_steps() == float("inf"):
@@ -93,29 +91,34 @@ class PictureTask(Stylization):
 
     @torch.no_grad()
     def measure(self, batches: Iterable[StyleBatch]) -> None:
-        """Set the first picture, unless there is one.
-
-        Args:
-            batches: a single one.
+        """Look at the photographs, a single batch, and set the first picture, unless there is one.
 
         Raises:
-            UserError: the picture needs more memory than there is.
+            UserError: see `look_at`; also if there is less memory than the pictures need.
         """
         (batch,) = batches
         self.check_batch(batch)
+        self.look_at(batch, self.sizes[0])
         self.memory()
-        if self.begun.all():
-            return
-        self.picture.copy_(self.first_picture(batch)).clamp_(0, 255)
-        self.begun.fill_(True)
+        if not self.begun.all():
+            first = self.first_picture(batch).clamp(0, 255)
+            self.picture.data = first.expand(self.pictures, -1, -1, -1).contiguous()
+            self.begun.fill_(True)
 
     def targets_of(self, batch: StyleBatch) -> Targets:
         """Return what is to be reproduced, computed once for the same photographs and size."""
         if self._targets is None or not self._targets[0].shows_the_same_as(batch):
-            if not self.begun.all():
+            if self.begun.all():
+                self.look_at(batch, self.sizes[0])
+            else:
                 self.measure([batch])
             self._targets = batch, self.make_targets(batch)
         return self._targets[1]
+
+    @property
+    def size(self) -> Size:
+        """Present height and width."""
+        return self.picture.shape[2], self.picture.shape[3]
 
     def current(self) -> Tensor:
         """Return the pictures, within their range."""
@@ -126,7 +129,7 @@ class PictureTask(Stylization):
     def training_means(self, batch: StyleBatch) -> Means:
         """Sum the losses over pictures."""
         losses = self(batch)
-        self._watch(losses["loss"])
+        self._watch.judge(losses["loss"], self.picture, self.optimizer)
         sums = {name: each.sum() if name == "loss" else each.detach().sum() for name, each in losses.items()}
         return Means(sums, len(self.picture))
 
@@ -137,32 +140,27 @@ class PictureTask(Stylization):
             self.picture.grad.mul_(255 * self.picture[0].numel())
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Also shorten a step that is too long."""
+        """Also check the step."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-        shorten(self.picture, optimizer)
+        self.settle(self.trainer.global_step, self.optimizer_steps(), optimizer)
 
     @torch.no_grad()
-    def _watch(self, loss: Tensor) -> None:
-        """Remember the picture with the least loss, and go back to it when the loss explodes.
+    def settle(self, step: int, total: float, optimizer: Any) -> None:
+        """Shorten a step that is too long, and refuse one, or the result of the last, that is no good.
+
+        Args:
+            step: number of steps before it.
+            total: number of all steps.
+            optimizer: after the step.
 
         Raises:
-            UserError: the loss has risen far above the first one.
+            UserError: a pixel is not finite, or the last loss is far above the first one.
         """
-        value = float(loss.sum())
-        self._first_loss = self._first_loss or value
-        if value < self._least:
-            self._least, self._best = value, self.picture.detach().clone()
-        finite = value < float("inf")
-        self._lost = self._lost + 1 if not value <= EXPLODED * self._first_loss else 0
-        if not finite or self._lost > PATIENCE:
-            if self._best.shape == self.picture.shape:
-                self.picture.copy_(self._best)
-            if finite:
-                raise UserError(
-                    f"the loss has risen from {self._first_loss:.3g} to {value:.3g}: the run stopped with the picture "
-                    f"of the least loss, {self._least:.3g}.\nLower --optimizer.lr (now {self.optimizer.lr:g}), or take "
-                    "--optimizer.name adam"
-                )
+        shorten(self.picture, optimizer)
+        if not self.picture.isfinite().all():
+            self._watch.stop("the picture is no longer of finite numbers", self.picture, self.optimizer)
+        if step + 1 >= total and self._targets is not None:
+            self._watch.judge(self(self._targets[0])["loss"], self.picture, self.optimizer, last=True)
 
     # ------------------------------------------------------------------ from coarse to fine
 
@@ -180,7 +178,8 @@ class PictureTask(Stylization):
             return False
         self.picture.data = resize(self.current(), size)
         self.picture.grad = None
-        self._targets, self._first_loss, self._least, self._lost = None, 0.0, float("inf"), 0
+        self._targets = None
+        self._watch.begin_scale()
         return True
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -194,17 +193,28 @@ class PictureTask(Stylization):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also take the size that the picture had."""
         super().on_load_checkpoint(checkpoint)
-        self._resize_as(checkpoint["state_dict"])
+        self._make_room(checkpoint["state_dict"])
 
     def load_state(self, checkpoint: Any, *, strict: bool = True) -> None:
         """Load the picture of a checkpoint, of whatever scale."""
-        self._resize_as(checkpoint.state_dict)
+        self._make_room(checkpoint.state_dict)
         super().load_state(checkpoint, strict=strict)
 
-    def _resize_as(self, weights: dict[str, Any]) -> None:
+    def load_weights(self, checkpoint: Any, processor: Any = None) -> tuple[dict[str, str], dict[str, str]]:
+        """Start from the picture of a checkpoint, if it fits, for fine-tuning."""
+        self._make_room(checkpoint.state_dict)
+        loaded, kept = super().load_weights(checkpoint, processor)
+        self.begun.fill_("picture" in loaded)
+        return loaded, kept
+
+    def _make_room(self, weights: dict[str, Any]) -> None:
+        """Allocate what the weights of a checkpoint are to be copied to."""
         saved = weights.get("picture")
         if is_image(saved) and tuple(saved.shape[2:]) in self.sizes:
             self.picture.data = self.picture.new_empty(len(self.picture), 3, *saved.shape[2:])
+        for name, buffer in self.named_buffers():
+            if is_image(saved := weights.get(name)) and saved.shape == buffer.shape:
+                buffer.data = torch.empty_like(saved, dtype=buffer.dtype, device=buffer.device)
 
     # ------------------------------------------------------------------ the result
 
@@ -223,27 +233,25 @@ class PictureTask(Stylization):
         """Return the pictures as they are now."""
         return [StyledImage(pixels(image), self.described()) for image in self.result()]
 
+    # ------------------------------------------------------------------ memory
+
     def memory(self) -> str:
         """Return a line on the memory that the finest scale takes.
 
         Raises:
-            UserError: there is less.
+            UserError: there is less; the message has the largest size that fits.
         """
+        device, width = destination(self, self.runner(), self.photographs())
+        return require_memory(self.need() * width, max(self.sizes[-1]), device)
+
+    def need(self) -> int:
+        """Return the values that a step at the finest scale takes, or the look at a style before it."""
+        size = self.sizes[-1]
         vectors = 2 * HISTORY + WHOLE if self.optimizer.name == "lbfgs" else WHOLE
-        assert isinstance(self.dtype, torch.dtype)
-        bytes_a_value = self.dtype.itemsize * vectors
-        return self.require_memory(self.need(self.pictures, self.sizes[-1], bytes_a_value), self.sizes[-1])
-
-    def _refuse_beyond_memory(self) -> None:
-        """Refuse a size, before anything is allocated, of which not even a few copies fit.
-
-        Raises:
-            UserError: the message has the largest size at which a step fits.
-        """
-        free = free_memory(torch.device("cpu"))
-        copies = WHOLE * 3 * self.pictures * self.sizes[-1][0] * self.sizes[-1][1] * torch.get_default_dtype().itemsize
-        if free is not None and copies > free:
-            self.memory()
+        styles = [self.versions * math.prod(self.style_size(image, size)) for image in self.photographs("style")]
+        step, look = self.network(self.picture).values_per_pixel()
+        step, own = (each * self.pictures * size[0] * size[1] for each in (step, 3 * vectors))
+        return round(own + max(step, 3 * WHOLE * sum(styles) + look * max(styles, default=0)))
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers, and the memory that the run takes."""
@@ -271,20 +279,21 @@ class PictureTask(Stylization):
             A `Step` after each one; its image is the picture so far.
 
         Raises:
-            UserError: see the constructor and `measure`; also if the loss explodes.
+            UserError: no steps; see also the constructor, `measure` and `settle`.
         """
+        if steps < 1:
+            raise UserError(f"steps is {steps}; it must be at least 1")
         styles = (style,) if isinstance(style, Tensor) else tuple(style)
         batch = StyleBatch(None if content is None else content[None], styles, torch.zeros(1, dtype=torch.int64))
         shown = next((each for each in (content, *styles) if each is not None), None)
         if shown is None:
             raise UserError("stylize needs a content, a style, or both")
-        model = cls(shown.shape[-2], shown.shape[-1], **arguments).to(shown.device)  # type: ignore[arg-type]
+        model = cls(shown.shape[-2], shown.shape[-1], **arguments)  # type: ignore[arg-type]
         model.optimizer = optimizer or model.optimizer
         model.measure([batch])
-        yield from optimise(model, batch, steps)
+        yield from optimise(model.to(shown.device), batch, steps)
 
 
-def floats(image: Tensor | None, like: Tensor) -> Tensor:
-    """Return images, which must be there, as floats of 0 to 255, on the device and in the precision of others."""
-    assert image is not None
-    return levels(image, like)
+def not_yet(pictures: int, size: Size) -> Tensor:
+    """Return zeros (B, 3, H, W) that take the memory of one."""
+    return torch.zeros(()).expand(pictures, 3, *size)

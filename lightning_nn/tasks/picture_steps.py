@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.base import Means
 
 LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
+EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
+PATIENCE = 10  # steps in which it does not
 
 
 class Step(NamedTuple):
@@ -33,6 +36,52 @@ class Step(NamedTuple):
     image: Tensor
 
 
+class Watch:
+    """Watch over the loss of pictures, which may explode."""
+
+    def __init__(self) -> None:
+        self._best: Tensor | None = None  # the pictures of the least loss
+        self.begin_scale()
+
+    def begin_scale(self) -> None:
+        """Forget the losses at another size, but keep the best pictures until there are some of this size."""
+        self._first, self._least, self._exploded = 0.0, math.inf, 0
+
+    @torch.no_grad()
+    def judge(self, loss: Tensor, picture: nn.Parameter, optimizer: Optimizer, *, last: bool = False) -> None:
+        """Stop a run whose loss is not finite, or has risen far above the first one and does not come back.
+
+        Args:
+            loss: of each picture, (B,).
+            picture: the pictures; if the run stops, the best are put back.
+            optimizer: settings, for the message.
+            last: whether no step follows, which could still come back.
+
+        Raises:
+            UserError: the run stops.
+        """
+        value = float(loss.sum())
+        if value < self._least:
+            self._least, self._best = value, picture.clone()
+        if not value < math.inf:
+            self.stop("the loss is no longer a finite number", picture, optimizer)
+        self._first = self._first or value
+        self._exploded = self._exploded + 1 if value > EXPLODED * self._first else 0
+        if self._exploded > PATIENCE * (not last):
+            self.stop(f"the loss has risen from {self._first:.3g} to {value:.3g}", picture, optimizer)
+
+    @torch.no_grad()
+    def stop(self, fault: str, picture: nn.Parameter, optimizer: Optimizer) -> NoReturn:
+        """Put the best pictures back, and stop the run."""
+        if self._best is not None:
+            picture.copy_(resize(self._best, (picture.shape[2], picture.shape[3])))
+        other = "" if optimizer.name == "adam" else ", or take --optimizer.name adam"
+        raise UserError(
+            f"{fault}: the run stopped, with the picture of the least loss.\n"
+            f"Lower --optimizer.lr (now {optimizer.lr:g}){other}"
+        )
+
+
 class Optimised(Protocol):
     """Interface of a model of one picture, for `optimise`."""
 
@@ -49,6 +98,10 @@ class Optimised(Protocol):
 
     def advance(self, step: int, total: float) -> bool:
         """Go on to the next scale when its time has come, and return whether it did."""
+        ...
+
+    def settle(self, step: int, total: float, optimizer: Any) -> None:
+        """Check the picture after a step."""
         ...
 
     def result(self) -> Tensor:
@@ -73,8 +126,6 @@ def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
     def closure() -> float:
         model.picture.grad = None
         loss = model.training_means(batch).sums["loss"]
-        if not loss.isfinite():
-            raise UserError(f"the loss is no longer a finite number: lower lr (now {model.optimizer.lr:g})")
         loss.backward()  # type: ignore[no-untyped-call]
         model.on_after_backward()
         losses.append(float(loss.detach()))
@@ -84,7 +135,7 @@ def optimise(model: Optimised, batch: StyleBatch, total: int) -> Iterator[Step]:
         if model.advance(step, total):
             optimizer = renewed(optimizer, model.picture, model.optimizer)
         optimizer.step(closure)
-        shorten(model.picture, optimizer)
+        model.settle(step, total, optimizer)
         yield Step(step + 1, total, losses[-1], model.result()[0])
 
 

@@ -5,11 +5,13 @@ There is no validation and no test: a picture is judged by looking at it.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import StyleBatch
-from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.features import Features, Pooling, deep_layer, first_of_stages
+from lightning_nn.errors import UserError
+from lightning_nn.layers.features import Features, deep_layer, first_of_stages
 from lightning_nn.layers.normalize import levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.resizing import Size, resize, with_longer_side
@@ -26,10 +28,7 @@ from lightning_nn.layers.style_losses import content_loss, gram, style_loss, tot
 from lightning_nn.tasks.artifacts import Artifact, Picture
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.feature_network import feature_network
-from lightning_nn.tasks.memory import require_memory
-
-LayerWeights = dict[str, float]
-LARGEST_SCALE = 8
+from lightning_nn.tasks.loss_options import LayerWeights, LossOptions
 
 
 class StyledImage(NamedTuple):
@@ -49,59 +48,11 @@ class Targets(NamedTuple):
 
     Attributes:
         content: activations P by layer, (B, C, H, W).
-        style: Gram matrices A by layer, (1, C, C), for each style.
+        style: Gram matrices A by layer, (1, C, C) or (B, C, C), for each style.
     """
 
     content: dict[str, Tensor]
     style: list[dict[str, Tensor]]
-
-
-class LossOptions(NamedTuple):
-    """Weights of the losses of a stylization, and the network behind them.
-
-    Attributes:
-        features: see `feature_network`.
-        content_weight: of the content loss, 0 or above.
-        style_weight: of the style loss, likewise.
-        variation_weight: of the total variation, likewise.
-        content_layers: weight of each layer of the content by name; None for the usual one.
-        style_layers: likewise for the style; None for the first layer of each stage, all equal.
-        style_weights: weight of each style; None if all weigh the same.
-        style_scale: size of the style's picture, relative to that of the result.
-        pooling: see `Features`.
-    """
-
-    features: str
-    content_weight: float
-    style_weight: float
-    variation_weight: float
-    content_layers: LayerWeights | None
-    style_layers: LayerWeights | None
-    style_weights: Sequence[float] | None
-    style_scale: float
-    pooling: Pooling
-
-    def check(self) -> None:
-        """Check the options.
-
-        Raises:
-            UserError: a value is out of its range, or nothing is left to reproduce.
-        """
-        choose("pooling", self.pooling, Pooling)
-        for name in ("content_weight", "style_weight", "variation_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if not self.content_weight and not self.style_weight:
-            raise UserError("content_weight and style_weight are both 0: nothing is left to reproduce")
-        if not 0 < self.style_scale <= LARGEST_SCALE:
-            raise UserError(f"style_scale is {self.style_scale}; it must be above 0 and at most {LARGEST_SCALE}")
-        for name in ("content_layers", "style_layers"):
-            layers = getattr(self, name)
-            if layers is not None and (not layers or any(not 0 < each < math.inf for each in layers.values())):
-                raise UserError(f"{name} is {layers}; it names layers, each with a weight above 0")
-        weights = self.style_weights
-        if weights is not None and (not any(weights) or any(not 0 <= each < math.inf for each in weights)):
-            raise UserError(f"style_weights is {list(weights)}; each must be 0 or above, one of them above 0")
 
 
 class Stylization(Task):
@@ -116,58 +67,110 @@ class Stylization(Task):
 
     batch_type = StyleBatch
     monitor = None
+    first_samples = 1  # the data module hands over photographs before the first step
 
     def __init__(self, options: LossOptions) -> None:
         super().__init__()
         options.check()
         self.options = options
+        self._seen: StyleBatch | None = None  # the photographs
         self._network: list[Features] = []  # in a list, so that its weights are no part of the model's
+        self._made: dict[str, Any] = {}  # how the model of a checkpoint was made
+
+    # ------------------------------------------------------------------ the photographs
+
+    @abstractmethod
+    def measure(self, batches: Iterable[StyleBatch]) -> None:
+        """Look at the photographs before the first step.
+
+        Args:
+            batches: the first one is looked at.
+
+        Raises:
+            UserError: nothing can be reproduced from them; see `look_at`.
+        """
+
+    def look_at(self, batch: StyleBatch, size: Size) -> None:
+        """Keep what photographs there are, and refuse those from which nothing can be reproduced.
+
+        Args:
+            batch: the photographs.
+            size: smallest height and width of the pictures.
+
+        Raises:
+            UserError: neither content nor style is to be reproduced, there are not as many styles as `style_weights`,
+                or something is too small for the network.
+        """
+        self._seen = batch
+        self._network.clear()
+        if not any(self.layer_weights()):
+            missing, weight = ("content", "style_weight") if batch.style else ("style", "content_weight")
+            raise UserError(f"there is no {missing}, and {weight} is 0: nothing is left to reproduce")
+        weights = self.options.style_weights
+        if batch.style and weights is not None and len(weights) != len(batch.style):
+            raise UserError(f"style_weights has {len(weights)} weights; there are {len(batch.style)} styles")
+        smallest = self.network(next(self.parameters())).smallest_side()
+        sizes = {"the picture": size}
+        sizes |= {f"style {n}": self.style_size(image, size) for n, image in enumerate(batch.style, 1)}
+        for what, (height, width) in sizes.items():
+            if min(height, width) < smallest:
+                raise UserError(
+                    f"{what} has only {width} x {height} pixels at this size; the network of the features needs "
+                    f"{smallest} on each side: take a larger size{' or style_scale' * (what != 'the picture')}, fewer "
+                    "scales, or a photograph that is less narrow"
+                )
+
+    def photographs(self, which: Literal["content", "style", "both"] = "both") -> list[Tensor]:
+        """Return the contents, (B, 3, H, W), and the styles, (3, H, W) each, that the model has looked at."""
+        batch = self._seen or StyleBatch(None)
+        content = [] if batch.content is None else [batch.content]
+        return {"content": content, "style": [*batch.style], "both": [*content, *batch.style]}[which]
 
     # ------------------------------------------------------------------ the network
 
     @cached_property
     def chain(self) -> nn.Sequential:
-        """Layers of the feature network, from images of 0 to 255 on, on the CPU."""
+        """Layers of the feature network, from images of 0 to 255 on, loaded when they are first needed."""
         return feature_network(self.options.features)
+
+    def _shows(self, which: Literal["content", "style"]) -> bool:
+        """Return whether there are such photographs; True if none have been seen yet."""
+        return self._seen is None or bool(self.photographs(which))
 
     def layer_weights(self) -> tuple[LayerWeights, LayerWeights]:
         """Return the weights of the layers of content and style, each summing to 1; empty where none is reproduced."""
         chosen = []
-        for total, layers, usual in (
-            (self.options.content_weight, self.options.content_layers, [deep_layer(self.chain)]),
-            (self.options.style_weight, self.options.style_layers, first_of_stages(self.chain)),
+        for given, total, layers, usual in (
+            (
+                self._shows("content"),
+                self.options.content_weight,
+                self.options.content_layers,
+                [deep_layer(self.chain)],
+            ),
+            (self._shows("style"), self.options.style_weight, self.options.style_layers, first_of_stages(self.chain)),
         ):
-            given = layers or dict.fromkeys(usual, 1.0)
-            chosen.append({name: each / sum(given.values()) for name, each in given.items()} if total else {})
+            weights = layers or dict.fromkeys(usual, 1.0)
+            whole = sum(weights.values())
+            chosen.append({name: each / whole for name, each in weights.items()} if given and total else {})
         return chosen[0], chosen[1]
 
     def network(self, like: Tensor) -> Features:
-        """Return the feature network on the device of a tensor and in its precision, cut after the last layer used."""
+        """Return the feature network, cut after the last layer used, on the device of a tensor and in its precision."""
         if not self._network:
             content, style = self.layer_weights()
             layers = dict.fromkeys([*content, *style])
-            self._network.append(Features(self.chain, list(layers), self.options.pooling).to(like.device, like.dtype))
-        return self._network[0]
-
-    def begin_training(self) -> None:
-        """Also place the network anew: this run may be on another device."""
-        super().begin_training()
-        self._network.clear()
+            self._network.append(Features(self.chain, list(layers), self.options.pooling))
+        return self._network[0].to(like.device, like.dtype)
 
     # ------------------------------------------------------------------ the losses
 
-    def style_images(self, batch: StyleBatch, size: Size, like: Tensor) -> list[Tensor]:
-        """Return the styles, (1, 3, h, w) each, at `style_scale` of a size of pictures.
+    def style_size(self, image: Tensor, size: Size) -> Size:
+        """Return height and width of a style, (3, H, W), at `style_scale` of a size of pictures."""
+        return with_longer_side((image.shape[1], image.shape[2]), max(size) * self.options.style_scale)
 
-        Raises:
-            UserError: there are not as many as `style_weights`.
-        """
-        weights = self.options.style_weights
-        if batch.style and weights is not None and len(weights) != len(batch.style):
-            raise UserError(f"style_weights has {len(weights)} weights; there are {len(batch.style)} styles")
-        longer = max(size) * self.options.style_scale
-        images = (levels(image[None], like) for image in batch.style)
-        return [resize(image, with_longer_side((image.shape[2], image.shape[3]), longer)) for image in images]
+    def style_images(self, batch: StyleBatch, size: Size, like: Tensor) -> list[Tensor]:
+        """Return the styles, (1, 3, h, w) each, at `style_scale` of a size of pictures."""
+        return [resize(levels(image[None], like), self.style_size(image, size)) for image in batch.style]
 
     @torch.no_grad()
     def targets(self, content: Tensor | None, styles: list[Tensor]) -> Targets:
@@ -175,7 +178,7 @@ class Stylization(Task):
 
         Args:
             content: float (B, 3, H, W), 0 to 255.
-            styles: float (1, 3, h, w) each.
+            styles: float (1, 3, h, w) each, or (B, 3, h, w) if each picture has a style of its own.
         """
         of_content, of_style = self.layer_weights()
         found: dict[str, Tensor] = {}
@@ -184,8 +187,8 @@ class Stylization(Task):
             found = {name: at_least_float32(activations[name]) for name in of_content}
         grams = []
         for image in styles if of_style else []:
-            activations = self.network(image)(image)
-            grams.append({name: gram(activations[name]) for name in of_style})
+            network = self.network(image)
+            grams.append({name: gram(seen) for name, seen in network.each(image) if name in of_style})
         return Targets(found, grams)
 
     def losses(self, image: Tensor, targets: Targets) -> dict[str, Tensor]:
@@ -221,32 +224,12 @@ class Stylization(Task):
 
     # ------------------------------------------------------------------ what is shown
 
-    def need(self, pictures: int, size: Size, extra: float = 0.0) -> int:
-        """Return the bytes that a step on pictures of a size takes, beside what the process holds already.
-
-        Args:
-            pictures: pictures in a step, B.
-            size: height and width.
-            extra: further bytes a value of a picture.
-        """
-        content, style = self.layer_weights()
-        network = Features(self.chain, [*content, *style], self.options.pooling)
-        return round(pictures * size[0] * size[1] * (network.bytes_per_pixel() + 3 * extra))
-
-    def require_memory(self, need: int, size: Size) -> str:
-        """Return a line on the memory that a step takes.
-
-        Raises:
-            UserError: there is less; the message has the largest size that fits.
-        """
-        return require_memory(need, max(size), self.device)
-
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers with what each is for."""
         content, style = self.layer_weights()
         rows: list[tuple[str, ...]] = [("layer", "content", "style")]
         for name in dict.fromkeys([*style, *content]):
-            shares = [f"{each[name]:.0%}" if name in each else "" for each in (content, style)]
+            shares = [f"{each[name]:.0%}" if name in each else "" if each else "none" for each in (content, style)]
             rows.append((name, *shares))
         return rows
 
@@ -259,10 +242,30 @@ class Stylization(Task):
         return []
 
     def described(self) -> str:
-        """Return the photographs' names and the arguments of this model as JSON."""
+        """Return the photographs' names, the arguments of this model and how it was trained, as JSON."""
         photographs: Mapping[str, Any] = self.processor.state_dict() if self.processor else {}
-        arguments: Mapping[str, Any] = self.hparams
-        return json.dumps({"model": self.name, **photographs, **arguments}, default=str, ensure_ascii=False)
+        made = {"model": self.name, **photographs, **self.hparams, **(self._training() or self._made)}
+        return json.dumps(made, default=str, ensure_ascii=False)
+
+    def _training(self) -> dict[str, Any]:
+        """Return optimizer, steps and seed of the run; nothing without a trainer."""
+        if (trainer := self.runner()) is None:
+            return {}
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return {**self.settings(), "steps": trainer.global_step, "seed": None if seed is None else int(seed)}
+
+    def runner(self) -> Any:
+        """Return the trainer; None if there is none."""
+        with contextlib.suppress(RuntimeError):
+            return self.trainer
+        return None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also keep how the model was trained."""
+        super().on_load_checkpoint(checkpoint)
+        mine = checkpoint["lightning_nn"]
+        seed = mine.get("run", {}).get("seed_everything")
+        self._made = {**mine["settings"], "steps": checkpoint.get("global_step"), "seed": seed}
 
 
 def pixels(image: Tensor) -> NDArray[np.uint8]:

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from lightning_nn import Optimizer, Photos, StyleTransfer
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
-from lightning_nn.tasks.memory import require_memory
+from lightning_nn.layers.resizing import resize
+from lightning_nn.models.style_transfer import Colours
+from lightning_nn.tasks.memory import destination, require_memory
+from lightning_nn.tasks.picture_steps import optimise
 from tests.cases import CASES
 from tests.commands import command
-from tests.contract import differing, trainer
+from tests.contract import differing, one_batch, trainer
 from tests.test_contract import SaveAt
 
 pytestmark = pytest.mark.filterwarnings(
@@ -88,6 +93,51 @@ def test_photographs_of_bytes_and_of_fractions_are_the_same() -> None:
         last(StyleTransfer.stylize(CONTENT.float(), STYLE, size=32))
 
 
+@pytest.mark.parametrize(("style", "weight"), [((), 1.0), (STYLE, 0.0)])
+def test_content_alone_is_found_from_noise(style: Any, weight: float) -> None:
+    batch = one_batch(Photos())._replace(style=(style,) if weight == 0 else ())
+    model = StyleTransfer(427, 640, size=64, style_weight=weight, content_layers={"gelu2_1": 1.0})
+    model.measure([batch])
+    small, start = resize(batch.content.float(), (43, 64)), model.result()
+    first, *_, step = optimise(model, batch, 60)
+    assert step.loss < 0.3 * first.loss
+    assert abs(likeness(start, small)) < 0.1 and likeness(step.image, small) > 0.6
+
+
+def likeness(image: Tensor, other: Tensor) -> float:
+    """Correlation of the details of two images, less the means around, which the network does not see."""
+    details = torch.stack([each[..., 4:-4, 4:-4] - avg_pool2d(each, 9, 1) for each in (image.view_as(other), other)])
+    return float(torch.corrcoef(details.flatten(1))[0, 1])
+
+
+def test_style_alone_is_a_texture_without_the_content() -> None:
+    step = last(StyleTransfer.stylize(CONTENT, STYLE, steps=30, size=32, content_weight=0.0))
+    small = resize(CONTENT[None].float(), (24, 32))
+    assert abs(float(torch.corrcoef(torch.stack([step.image.flatten(), small.flatten()]))[0, 1])) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "arguments", "message"),
+    [
+        (CONTENT, (), {"content_weight": 0.0}, "there is no style, and content_weight is 0: nothing is left"),
+        (None, STYLE, {"style_weight": 0.0}, "there is no content, and style_weight is 0: nothing is left"),
+        (CONTENT, (), {"init": "style"}, "init is 'style', and there is no style: leave it out"),
+        (None, STYLE, {"init": "content"}, "init is 'content', and there is no content: leave it out"),
+        (CONTENT, STYLE, {"style_weights": [1, 2]}, "style_weights has 2 weights; there are 1 styles"),
+        (CONTENT, STYLE, {"steps": 0}, "steps is 0"),
+        (CONTENT[:, :4], STYLE, {}, "the picture has only 32 x 4 pixels at this size; .* needs 10 on each side"),
+        (CONTENT, STYLE[:, :4], {}, "style 1 has only 32 x 6 pixels at this size"),
+        (CONTENT, (STYLE, STYLE), {"style_scale": 0.05}, "style 1 has only 2 x 2 pixels at this size"),
+        (CONTENT, STYLE[:, :9], {"scales": 2}, "style 1 has only 16 x 7 pixels .*: take a larger size or style_scale"),
+    ],
+)
+def test_what_gives_no_picture_is_refused_before_the_first_step(
+    content: Any, style: Any, arguments: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        next(StyleTransfer.stylize(content, style, **{"size": 32, **arguments}))
+
+
 def test_losses_of_layers_are_parts_of_the_total() -> None:
     model = StyleTransfer(
         24, 32, size=32, content_weight=0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3}
@@ -104,15 +154,13 @@ def test_losses_of_layers_are_parts_of_the_total() -> None:
 
 def test_weights_of_styles() -> None:
     def style(batch: StyleBatch, weights: Any) -> Tensor:
-        model = StyleTransfer(24, 32, size=32, style_weights=weights, content_weight=0.0)
+        model = StyleTransfer(24, 32, size=32, style_weights=weights, content_weight=0.0, init="content")
         return model(batch)["loss"].detach()
 
     one, other = STYLE, STYLE.flip(1) // 2
     alone = [style(StyleBatch(CONTENT[None], (each,)), None) for each in (one, other)]
     both = style(StyleBatch(CONTENT[None], (one, other)), [1.0, 3.0])
     torch.testing.assert_close(both, 0.25 * alone[0] + 0.75 * alone[1])
-    with pytest.raises(UserError, match="style_weights has 2 weights; there are 1 styles"):
-        style(StyleBatch(None, (one,)), [1.0, 2.0])
 
 
 def test_the_colours_of_the_content_are_kept() -> None:
@@ -125,10 +173,14 @@ def test_the_colours_of_the_content_are_kept() -> None:
         last(StyleTransfer.stylize(None, STYLE, colours="histogram", size=32))
 
 
-def test_a_loss_that_explodes_stops_with_the_best_picture() -> None:
-    steps = StyleTransfer.stylize(CONTENT, STYLE, steps=50, size=32, optimizer=Optimizer("sgd", lr=1e6), init="noise")
-    with pytest.raises(UserError, match=r"the loss has risen from .*\nLower --optimizer.lr"):
-        list(steps)
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "other"), [("sgd", 1e6, ", or take --optimizer.name adam"), ("adam", 1e5, "")]
+)
+@pytest.mark.parametrize("steps", [4, 50])
+def test_a_loss_that_explodes_stops_the_run(optimizer: Any, lr: float, other: str, steps: int) -> None:
+    remedy = re.escape(f"Lower --optimizer.lr (now {lr:g}){other}")
+    with pytest.raises(UserError, match=rf"the loss has risen from .*\n{remedy}$"):
+        list(StyleTransfer.stylize(CONTENT, STYLE, steps, Optimizer(optimizer, lr=lr), size=32))
 
 
 def test_a_loss_that_is_not_finite_keeps_the_picture_before(tmp_path: Path) -> None:
@@ -141,7 +193,10 @@ def test_a_loss_that_is_not_finite_keeps_the_picture_before(tmp_path: Path) -> N
     good = model.picture.detach().clone()
     with torch.no_grad():
         model.picture.fill_(float("nan"))
-    assert not model.training_means(batch).sums["loss"].isfinite()
+    with pytest.raises(
+        UserError, match="no longer a finite number: the run stopped, with the picture of the least loss"
+    ):
+        model.training_means(batch)
     torch.testing.assert_close(model.picture.detach(), good)
 
 
@@ -159,13 +214,16 @@ def test_what_lbfgs_cannot_do_is_refused(tmp_path: Path, arguments: Any, message
         trainer(tmp_path, **arguments).fit(StyleTransfer(**data.describe(), size=32), datamodule=data)
 
 
-def test_double_precision_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("64-true", torch.float64), ("bf16-true", torch.bfloat16)])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_other_precisions_train(tmp_path: Path, precision: Any, dtype: torch.dtype, optimizer: Any) -> None:
     data = CASES["style_transfer"].data(tmp_path)
     data.prepare_once()
-    model = StyleTransfer(**data.describe(), size=32)
-    run = trainer(tmp_path, max_epochs=2, precision="64-true")
+    model = StyleTransfer(**data.describe(), size=32, scales=2)
+    model.optimizer = Optimizer(optimizer, lr=1.0)
+    run = trainer(tmp_path, max_epochs=2, precision=precision)
     run.fit(model, datamodule=data)
-    assert model.picture.dtype == torch.float64 and model.picture.isfinite().all()
+    assert model.picture.dtype == dtype and model.picture.isfinite().all()
 
 
 def test_too_large_a_picture_is_refused_with_the_largest_size() -> None:
@@ -174,10 +232,14 @@ def test_too_large_a_picture_is_refused_with_the_largest_size() -> None:
 
 
 @pytest.mark.parametrize("size", [100_000, 10**9])
-@pytest.mark.parametrize("arguments", [{}, {"scales": 3}, {"colours": "luminance"}])
-def test_a_size_far_beyond_memory_is_refused_before_anything_is_allocated(size: int, arguments: Any) -> None:
+@pytest.mark.parametrize("arguments", [{}, {"scales": 3}, {"colours": "luminance"}, {"colours": "histogram"}])
+def test_a_size_beyond_memory_is_refused_before_anything_is_allocated(size: int, arguments: Any) -> None:
+    model = StyleTransfer(24, 32, size=size, features="no/such/file", **arguments)
+    assert "chain" not in vars(model), "the constructor read the network"
+    model = StyleTransfer(24, 32, size=size, **arguments)
+    assert sum(each.untyped_storage().nbytes() for each in model.state_dict().values()) < 100
     with pytest.raises(UserError, match=rf"GB at {size} pixels, .* are free; the largest size .* --model.size \d+$"):
-        StyleTransfer(427, 640, size=size, **arguments)
+        model.measure([StyleBatch(CONTENT[None], (STYLE,))])
 
 
 @pytest.mark.parametrize(("scales", "begins"), [(1, []), (2, [6]), (3, [3, 6]), (4, [2, 4, 6])])
@@ -187,11 +249,26 @@ def test_scales_share_the_steps(scales: int, begins: list[int]) -> None:
     assert [i for i in range(1, 10) if widths[i] > widths[i - 1]] == begins and widths[-1] == 128
 
 
-def test_memory_grows_with_the_picture_and_is_said_before_the_start() -> None:
-    model = StyleTransfer(24, 32, size=64)
-    small, large = (model.need(1, size) for size in ((48, 64), (96, 128)))
-    assert large == pytest.approx(4 * small, rel=1e-3)
-    assert model.summary()[-1][0].startswith("memory: about ")
+def test_memory_grows_with_picture_style_and_precision_and_is_said_before_the_start(tmp_path: Path) -> None:
+    def looked(size: int, **arguments: Any) -> StyleTransfer:
+        model = StyleTransfer(24, 32, size=size, **arguments)
+        model.measure([StyleBatch(CONTENT[None], (STYLE,))])
+        return model
+
+    small, large, other = looked(64), looked(128), looked(64, style_scale=8.0)
+    assert large.need() == pytest.approx(4 * small.need(), rel=1e-3)
+    pixels, (step, look) = 512 * 512, small.network(small.picture).values_per_pixel()
+    assert other.need() > look * pixels and look > 3 * 16 and step > look  # 16 channels at the least
+    assert small.summary()[-1][0].startswith("memory: about ")
+    assert destination(small, None, []) == (torch.device("cpu"), 4)
+    assert destination(small, trainer(tmp_path, precision="64-true"), []) == (torch.device("cpu"), 8)
+
+
+def test_the_table_of_layers_says_what_is_not_there() -> None:
+    model = StyleTransfer(24, 32, size=32)
+    assert [row[2] for row in model.summary()[1:-1]] == ["25%"] * 4 + [""]
+    model.measure([StyleBatch(CONTENT[None])])
+    assert model.summary()[1:-1] == [("gelu4_2", "100%", "none")]
 
 
 @pytest.mark.parametrize(
@@ -212,12 +289,13 @@ def test_wrong_arguments(arguments: Any, message: str) -> None:
         StyleTransfer(24, 32, **arguments)
 
 
-def test_several_pictures_at_once_are_those_made_alone() -> None:
-    contents = torch.stack([CONTENT, CONTENT.flip(2)])
-    model = StyleTransfer(24, 32, pictures=2, size=32)
+@pytest.mark.parametrize("colours", get_args(Colours))
+def test_several_pictures_at_once_are_those_made_alone(colours: Any) -> None:
+    contents = torch.stack([CONTENT, 255 - CONTENT.flip(2) // 3])
+    model = StyleTransfer(24, 32, pictures=2, size=32, colours=colours)
     losses = model(StyleBatch(contents, (STYLE,), torch.arange(2)))["loss"]
     for content, loss in zip(contents, losses, strict=True):
-        alone = StyleTransfer(24, 32, size=32)(StyleBatch(content[None], (STYLE,)))["loss"]
+        alone = StyleTransfer(24, 32, size=32, colours=colours)(StyleBatch(content[None], (STYLE,)))["loss"]
         torch.testing.assert_close(loss[None], alone)
 
 

@@ -23,13 +23,14 @@ class ContentProcessor:
     Args:
         styles: names of the styles that the model was trained on.
         longest: pixels to which the longer side of a larger picture is scaled.
+        scale: see `ImageProcessor`.
     """
 
     kind = "content"
 
-    def __init__(self, styles: list[str], longest: int = 1024) -> None:
+    def __init__(self, styles: list[str], longest: int = 1024, scale: int | None = None) -> None:
         self.styles, self.longest = styles, longest
-        self.images = ImageProcessor([], 3, 0, 0, "keep")
+        self.images = ImageProcessor([], 3, 0, 0, "keep", scale)
 
     def encode(self, raw: list[RawImage]) -> StyleBatch:
         """Encode raw pictures as a batch of contents.
@@ -38,7 +39,8 @@ class ContentProcessor:
             UserError: a picture can't be read, or they differ in size.
         """
         limit = PixelLimit(self.images.max_pixels)
-        images = [self._fitted(np.array(read_image(each, self.images.form, limit), order="C")) for each in raw]
+        pixels = (read_image(each, self.images.form, limit, self.images.scale) for each in raw)
+        images = [self._fitted(np.array(each, order="C")) for each in pixels]
         if len(sizes := {tuple(image.shape) for image in images}) > 1:
             raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
         return StyleBatch(torch.stack(images))
@@ -65,4 +67,5 @@ class ContentProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"styles": list(self.styles), "longest": self.longest}
+        scale = {} if self.images.scale is None else {"scale": self.images.scale}
+        return {"styles": list(self.styles), "longest": self.longest, **scale}

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_nn.data.batches import Index, StyleBatch
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, read_image
 from lightning_nn.data.images.source import image_files
+from lightning_nn.data.images.value_range import UnscaledImageError, note_on_scale
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
 from lightning_nn.data.photos.processor import PhotoProcessor
@@ -48,6 +49,7 @@ class Photos(DataModule):
         if steps < 1:
             raise UserError(f"steps is {steps}; it must be at least 1")
         self.content, self.style, self.steps, self.max_pixels = content, style, steps, max_pixels
+        self._moved: tuple[StyleBatch, torch.device, StyleBatch] | None = None
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
@@ -55,13 +57,13 @@ class Photos(DataModule):
         contents, styles = content_files(self.content), style_files(self.style)
         if not (contents or styles):
             contents, styles = ([bundled(name)] for name in BUNDLED)
-        limit = PixelLimit(self.max_pixels)
-        form = ImageForm(3, 0, 0, "keep")
-        images = [read_photograph(file, form, limit) for file in contents[:1]]
+        limit, keep = PixelLimit(self.max_pixels), ImageForm(3, 0, 0, "keep")
+        self.notes = list[str]()
+        images = [read_photograph(file, keep, limit, self.notes) for file in contents[:1]]
         if len(contents) > 1:
             form = ImageForm(3, *images[0].shape[1:])
-            images += [read_photograph(file, form, limit) for file in contents[1:]]
-        read = [read_photograph(file, ImageForm(3, 0, 0, "keep"), limit) for file in styles]
+            images += [read_photograph(file, form, limit, self.notes) for file in contents[1:]]
+        read = [read_photograph(file, keep, limit, self.notes) for file in styles]
         whole = StyleBatch(torch.stack(images) if images else None, tuple(read), torch.arange(max(1, len(images))))
         self.sources = {"train": RepeatedSource(whole, self.steps)}
         self.processor = PhotoProcessor(_names(contents or styles[:1]), _names(styles))
@@ -72,13 +74,20 @@ class Photos(DataModule):
                 (file.name, what, f"{image.shape[2]} x {image.shape[1]}")
                 for file, image in zip(files, found, strict=True)
             ]
-        self.notes = [] if contents else ["no content: a texture is made of the style alone"]
+        if not contents:
+            self.notes.append("no content: a texture is made of the style alone")
         if not styles:
-            self.notes = ["no style: the content is reconstructed from its activations"]
+            self.notes.append("no style: the content is reconstructed from its activations")
 
     def describe(self) -> dict[str, Any]:
         """Return the number of pictures, and the height and width of the first content, or else of the style."""
         return {"pictures": len(self.processor.state_dict()["names"]), "height": self._size[0], "width": self._size[1]}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move the photographs to the device once: every batch is the same."""
+        if self._moved is None or self._moved[0] is not batch or self._moved[1] != device:
+            self._moved = batch, device, super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return self._moved[2]
 
 
 class RepeatedSource:
@@ -110,13 +119,24 @@ class RepeatedSource:
         return np.uint64(int.from_bytes(whole.digest(), "little")) ^ np.arange(self.count, dtype=np.uint64)
 
 
-def read_photograph(file: Path, form: ImageForm, limit: PixelLimit) -> Tensor:
+def read_photograph(file: Path, form: ImageForm, limit: PixelLimit, notes: list[str]) -> Tensor:
     """Read a photograph, uint8 (3, H, W).
+
+    Args:
+        file: the photograph.
+        form: form to which it is converted.
+        limit: bound on decoded pixels.
+        notes: gets a remark on the scale of one with more than 8 bits a channel.
 
     Raises:
         UserError: it can't be read, or is too small.
     """
-    image = torch.from_numpy(np.array(read_image(file, form, limit), order="C"))
+    try:
+        pixels = read_image(file, form, limit, "unknown")
+    except UnscaledImageError as deep:
+        pixels, scale = read_image(file, form, limit), 1 if deep.values.floats else 65_535
+        notes.append(f"{file.name}: {note_on_scale({file: deep.values}, scale, 1, trained=False)}")
+    image = torch.from_numpy(np.array(pixels, order="C"))
     if min(image.shape[1:]) < SMALLEST:
         raise UserError(
             f"{file}: {image.shape[2]} x {image.shape[1]} pixels; a photograph has at least {SMALLEST} on each side"

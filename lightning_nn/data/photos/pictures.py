@@ -62,26 +62,27 @@ class Pictures(DataModule):
             raise UserError(f"size is {size} and longest {longest}; both must be at least {SMALLEST} pixels")
         self.content, self.style, self.size, self.longest = content, style, size, longest
         self.max_pixels = max_pixels
+        self._moved: tuple[tuple[Tensor, ...], torch.device, tuple[Tensor, ...]] | None = None
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
         """Read the pictures."""
         limit, keep = PixelLimit(self.max_pixels), ImageForm(3, 0, 0, "keep")
         styles = style_files(self.style) or [bundled(BUNDLED[1])]
-        self.notes = list[str]()
+        self.notes, scale = list[str](), None
         if self.content is None:
             contents = np.concatenate([draw_scenes(_SCENES, self.size, 0).image, *map(self._crops, BUNDLED)])
         else:
-            contents = self._decoded(content_files(self.content))
-        read = tuple(read_photograph(file, keep, limit) for file in styles)
+            contents, scale = self._decoded(content_files(self.content))
+        read = tuple(read_photograph(file, keep, limit, self.notes) for file in styles)
         self.sources = {"train": ContentSource(contents, read)}
-        self.processor = ContentProcessor([file.name for file in styles], self.longest)
+        self.processor = ContentProcessor([file.name for file in styles], self.longest, scale)
         names = ", ".join(file.name for file in styles)
         self.summary = [("split", "contents", "styles"), ("train", f"{len(contents):,}", names)]
 
     def _crops(self, name: str) -> Pixels:
         """Cut squares of many sizes out of a bundled photograph, always the same."""
-        image = read_photograph(bundled(name), ImageForm(3, 0, 0, "keep"), PixelLimit()).float()
+        image = read_photograph(bundled(name), ImageForm(3, 0, 0, "keep"), PixelLimit(), self.notes).float()
         random, crops = np.random.default_rng(0), []
         for _ in range(_CROPS):
             side = int(random.integers(self.size, max(self.size + 1, min(image.shape[1:]))))
@@ -91,22 +92,30 @@ class Pictures(DataModule):
             crops.append(crop[0].round().to(torch.uint8).numpy())
         return np.stack(crops)
 
-    def _decoded(self, files: list[Path]) -> Pixels:
+    def _decoded(self, files: list[Path]) -> tuple[Pixels, int | None]:
+        """Return the contents, and the scale of those with more than 8 bits a channel."""
         root = Path(str(self.content)).expanduser()
         form = ImageForm(3, self.size, self.size)
         found = decode(files, root if root.is_dir() else root.parent, form, self.max_pixels)
         kept = [i for i in range(len(files)) if i not in found.broken]
         if not kept:
-            raise UserError(f"{self.content}: none of {len(files):,} images can be read: {files[0]}{found.broken[0]}")
-        for i, reason in list(found.broken.items())[:3]:
-            self.notes.append(f"{files[i]}{reason}")
+            raise UserError(f"{self.content}: none of {len(files):,} images can be read: {found.broken[0]}")
+        self.notes += list(found.broken.values())[:3]
         if len(found.broken) > 3:
             self.notes.append(f"{len(found.broken):,} images can't be read")
-        return found.images if len(kept) == len(files) else np.asarray(found.images)[kept]
+        self.notes += [found.note] * bool(found.note)
+        return found.images if len(kept) == len(files) else np.asarray(found.images)[kept], found.scale
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: the network takes pictures of any size."""
         return {}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move the contents to the device, and the styles once: those of every batch are the same."""
+        contents = super().transfer_batch_to_device(batch._replace(style=()), device, dataloader_idx)
+        if self._moved is None or self._moved[0] is not batch.style or self._moved[1] != device:
+            self._moved = batch.style, device, tuple(style.to(device) for style in batch.style)
+        return contents._replace(style=self._moved[2])
 
 
 class ContentSource:
