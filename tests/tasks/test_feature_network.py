@@ -31,12 +31,12 @@ def vgg(folder: Path, *channels: int) -> str:
 
 def test_a_network_that_takes_no_colours_is_refused_in_a_line(tmp_path: Path) -> None:
     gray = checkpoint(tmp_path, channels=1, layers=["conv 4 3", "relu", "flatten"])
-    with pytest.raises(UserError, match="net.ckpt: its layers take no picture of 3 channels"):
+    with pytest.raises(UserError, match=r"net.ckpt: its layers take no picture of 3 channels"):
         feature_network(gray)
 
 
 def test_channels_that_contradict_each_other_are_refused_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="vgg.pt: its layers take no picture of 3 channels"):
+    with pytest.raises(UserError, match=r"vgg.pt: its layers take no picture of 3 channels"):
         feature_network(vgg(tmp_path, 4, 6))
 
 
