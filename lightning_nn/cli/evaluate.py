@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from lightning_nn.callbacks.tensorboard import TensorBoardCallback
@@ -76,7 +77,7 @@ def evaluate(request: Request) -> int:
     same = cli.views == "none" and request.data == checkpoint.data and not any(map(_decides_metrics, changes))
     same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
     own = run if split == "test" and run is not None and path.name == run.best.name and same else None
-    if own is not None:
+    if own is not None and os.access(own.folder, os.W_OK):  # if not, the metrics are shown all the same
         trainer.callbacks.append(TensorBoardCallback(own.folder))  # type: ignore[attr-defined]
     run_split = trainer.validate if split == "val" else trainer.test
     (metrics,) = run_split(model, datamodule=data, verbose=False)
