@@ -110,7 +110,7 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict
         about: texts for the file's metadata.
 
     Raises:
-        UserError: onnx or onnxscript is not installed.
+        UserError: onnx or onnxscript is not installed, or this torch can't convert the network.
     """
     try:
         import onnx
@@ -119,9 +119,15 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict
         raise UserError(f'--out FILE.onnx needs {error.name}: pip install -e ".[onnx]", or --out FILE.pt2') from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of onnxscript's own deprecations
-        converted = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=list(forward.inputs), output_names=["output"]
-        )
+        try:
+            converted = torch.onnx.export(
+                program, dynamo=True, verbose=False, input_names=list(forward.inputs), output_names=["output"]
+            )
+        except torch.onnx.OnnxExporterError:
+            raise UserError(
+                f"torch {torch.__version__} can't convert this network to ONNX: pip install -U torch onnxscript, or "
+                "--out FILE.pt2"
+            ) from None
     assert converted is not None
     model = converted.model_proto
     onnx.helper.set_model_props(model, about)

@@ -94,6 +94,9 @@ def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path
             Image.fromarray(random.integers(0, most, shape, np.uint8)).save(tmp_path / f"streets/{folder}/{i}.png")
     data = "--data segmentation --data.path streets --model.first_channels 2"
     command(*shlex.split(f"fit --model fcn {data} {QUICK}"), cwd=tmp_path).ok()
+    if torch.__version__.startswith("2.6."):
+        command("export", "--out", "m.onnx", cwd=tmp_path).refused("can't convert this network to ONNX", "FILE.pt2")
+        return
     for name in ("m.onnx", "m.pt2"):
         said = command("export", "--out", name, cwd=tmp_path).ok()
         assert f"{name}: input image, uint8 B x 3 x H x W; any number of B, H, W" in said.out
