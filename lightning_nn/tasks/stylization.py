@@ -25,6 +25,7 @@ from lightning_nn.layers.normalize import levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.resizing import Size, resize, with_longer_side
 from lightning_nn.layers.style_losses import content_loss, gram, style_loss, total_variation
+from lightning_nn.runs.plain_data import to_plain_data
 from lightning_nn.tasks.artifacts import Artifact, Picture
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.feature_network import feature_network
@@ -248,11 +249,16 @@ class Stylization(Task):
         return json.dumps(made, default=str, ensure_ascii=False)
 
     def _training(self) -> dict[str, Any]:
-        """Return optimizer, steps and seed of the run; nothing without a trainer."""
-        if (trainer := self.runner()) is None:
+        """Return optimizer, steps and seed of the run; nothing outside of one."""
+        if (trainer := self.runner()) is None or trainer.state.fn != "fit":
             return {}
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {**self.settings(), "steps": trainer.global_step, "seed": None if seed is None else int(seed)}
+
+    def on_train_end(self) -> None:
+        """Remember how the model was trained."""
+        super().on_train_end()
+        self._made = self._training()
 
     def runner(self) -> Any:
         """Return the trainer; None if there is none."""
@@ -260,12 +266,15 @@ class Stylization(Task):
             return self.trainer
         return None
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add how the model was trained."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["lightning_nn"]["made"] = to_plain_data(self._training() or self._made, "made")
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep how the model was trained."""
         super().on_load_checkpoint(checkpoint)
-        mine = checkpoint["lightning_nn"]
-        seed = mine.get("run", {}).get("seed_everything")
-        self._made = {**mine["settings"], "steps": checkpoint.get("global_step"), "seed": seed}
+        self._made = dict(checkpoint["lightning_nn"].get("made", {}))
 
 
 def pixels(image: Tensor) -> NDArray[np.uint8]:

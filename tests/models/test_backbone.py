@@ -104,7 +104,7 @@ def test_a_last_batch_of_one_small_image_is_trained_on(network: Network) -> None
 def test_a_batch_of_one_image_has_dropout() -> None:
     model = make("squeezenet1_1", 40)
     batch = ImageBatch(torch.randint(0, 256, (1, 3, 40, 40), dtype=torch.uint8), torch.tensor([1]))
-    assert len({float(model.training_means(batch).sums["loss"]) for _ in range(5)}) > 1
+    assert len({float(model.training_means(batch).sums["loss"].detach()) for _ in range(5)}) > 1
 
 
 WRONG: dict[str, dict[str, Any]] = {
