@@ -101,6 +101,7 @@ def evaluation(args: argparse.Namespace) -> Report:
         ["start over final loss", f"{starts[-1] / our_loss:.0f}", f"{starts[-1] / their_loss:.0f}", ""],
     ]
     title = f"Style transfer, {args.evaluations} evaluations of L-BFGS at {args.size} pixels"
+    title += f", content x {args.content_weight:g}"
     return Report(title, ["", "command", "plain script", "ratio"], rows, n=args.rounds, figures=figures)
 
 
