@@ -100,7 +100,7 @@ class FastStyleTransfer(Stylization):
         features: str = "embedded",
         first_channels: int = 8,
         blocks: int = 3,
-        content_weight: float = 0.2,
+        content_weight: float = 1.0,
         style_weight: float = 1.0,
         variation_weight: float = 0.0,
         content_layers: LayerWeights | None = None,
