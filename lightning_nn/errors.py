@@ -18,12 +18,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     Args:
         name: as given.
-        known: all valid names.
+        known: all valid names; one that comes twice is listed once.
 
     Returns:
         `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
     """
-    names = list(known)
+    names = list(dict.fromkeys(known))
     lower = {each.lower(): each for each in reversed(names)}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if near:

@@ -72,6 +72,7 @@ def test_names_that_are_not_there() -> None:
     with pytest.raises(UserError, match="unknown data set 'zzz'; there are: digits, cifar10, "):
         catalog.find(catalog.DATA, "zzz", "data set")
     assert nearest("x", []) == ""
+    assert nearest("x", ["a", "b", "a"]) == "; there are: a, b"
 
 
 @pytest.mark.parametrize(
