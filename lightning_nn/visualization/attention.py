@@ -96,9 +96,9 @@ def _is_wide(character: str) -> bool:
 
 _STYLE = """
 ol { list-style: none; margin: .75rem 0 0; padding: 0; }
-li { display: grid; grid-template-columns: 6.5rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
-.weight { display: grid; grid-template-columns: 1fr 2.75rem; column-gap: .4rem; align-items: center; height: 1.75rem;
-  color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; text-align: right; }
+li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
+.weight { display: grid; grid-template-columns: 1fr 3.25rem; column-gap: .4rem; align-items: center; height: 1.75rem;
+  color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
 .bar { height: .6rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) left / var(--s) 100%
   no-repeat, var(--line); }
 .text { overflow-wrap: anywhere; }
