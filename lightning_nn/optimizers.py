@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: steep at 0, so that small singular values grow fast
 _ROUNDS = 3
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.InstanceNorm2d)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
 
@@ -28,7 +29,7 @@ def normalised_kernels(model: nn.Module) -> list[Tensor]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for convolution kernels before a normalisation, SGD with Nesterov momentum for all other parameters.
+    """Muon for convolution kernels before a normalisation; for all other parameters SGD or AdamW.
 
     A step of a layer's kernels, a matrix with a row for each kernel, is the momentum of their gradients made nearly
     orthogonal: all of its singular values become about 1, so that rare directions are learned as fast as frequent ones
@@ -41,7 +42,7 @@ class Muon(torch.optim.Optimizer):
             on `lr` acts on it, too.
         lr: learning rate, above 0.
         kernel_lr: learning rate of the kernels, above 0.
-        momentum: share of the last step in the next one, 0 to 1.
+        momentum: share of the last step in the next one, 0 to 1, in SGD with Nesterov momentum; None for AdamW.
         kernel_momentum: the same of the kernels.
     """
 
@@ -50,7 +51,7 @@ class Muon(torch.optim.Optimizer):
         groups: list[dict[str, Any]],
         lr: float,
         kernel_lr: float,
-        momentum: float = 0.85,
+        momentum: float | None = 0.85,
         kernel_momentum: float = 0.6,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "kernels": False}
@@ -77,17 +78,37 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(gradient)
-        momentum = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-        update = gradient.add(momentum, alpha=group["momentum"])
+        state, rate = self.state[parameter], group["lr"]
         if group["kernels"]:
-            if group["lr"]:  # else they are frozen
+            if rate:  # else they are frozen
                 parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=1e-7))
-            update = orthogonal(update.flatten(1)).view(update.shape)
-        parameter.sub_(update, alpha=group["lr"])
+            step = orthogonal(_nesterov(state, gradient, group["momentum"]).flatten(1)).view(gradient.shape)
+        elif group["momentum"] is None:
+            parameter.mul_(1 - rate * group["weight_decay"])
+            step = _adam(state, gradient)
+        else:
+            gradient = gradient.add(parameter, alpha=group["weight_decay"])
+            step = _nesterov(state, gradient, group["momentum"])
+        parameter.sub_(step, alpha=rate)
+
+
+def _nesterov(state: dict[str, Any], gradient: Tensor, share: float) -> Tensor:
+    """Compute the step of SGD with Nesterov momentum (Sutskever et al. 2013), as torch.optim.SGD does."""
+    if not state:
+        state["momentum_buffer"] = torch.zeros_like(gradient)
+    momentum = state["momentum_buffer"].mul_(share).add_(gradient)
+    return gradient.add(momentum, alpha=share)
+
+
+def _adam(state: dict[str, Any], gradient: Tensor) -> Tensor:
+    """Compute the step of Adam (Kingma and Ba 2015, algorithm 1), as torch.optim.AdamW does."""
+    if not state:
+        state.update(step=0, exp_avg=torch.zeros_like(gradient), exp_avg_sq=torch.zeros_like(gradient))
+    state["step"] += 1
+    first, second = _BETAS
+    mean = state["exp_avg"].lerp_(gradient, 1 - first) / (1 - first ** state["step"])
+    square = state["exp_avg_sq"].lerp_(gradient.square(), 1 - second) / (1 - second ** state["step"])
+    return mean / (square.sqrt() + _EPSILON)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.optimizers import Muon
 
-OptimizerName = Literal["sgd", "adam", "adamw", "muon", "lbfgs"]
+OptimizerName = Literal["sgd", "adam", "adamw", "muon", "muon_adamw", "lbfgs"]
 LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
 
 # Settings that an optimizer does not have.
@@ -20,6 +20,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "sgd": ("kernel_lr",),
     **dict.fromkeys(("adam", "adamw"), ("kernel_lr", "momentum", "nesterov")),
     "muon": (),
+    "muon_adamw": ("momentum", "nesterov"),
     "lbfgs": ("kernel_lr", "momentum", "nesterov", "weight_decay", "norm_scale"),
 }
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
@@ -32,16 +33,16 @@ class Optimizer:
     Args:
         name: sgd (single samples, mini-batches or the whole set: --data.batch_size 1, N or all), adam (Kingma and Ba
             2015), adamw (Loshchilov and Hutter 2019: decoupled weight decay), muon (see `lightning_nn.optimizers`:
-            steps of convolution kernels before a normalisation are made orthogonal; sgd for all others) or
-            lbfgs (Liu and Nocedal 1989: curvature from the last steps; one evaluation of the loss a step, for problems
-            without mini-batches).
+            steps of convolution kernels before a normalisation are made orthogonal; sgd for all others), muon_adamw
+            (the same, adamw for all others) or lbfgs (Liu and Nocedal 1989: curvature from the last steps; one
+            evaluation of the loss a step, for problems without mini-batches).
         lr: learning rate, above 0.
         momentum: for sgd and muon, 0 or above and below 1: the share of the last step in the next one.
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013); muon always does.
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
-        kernel_lr: learning rate of convolution kernels before a normalisation, for muon, above 0: the angle of a step,
-            in radians.
+        kernel_lr: learning rate of convolution kernels before a normalisation, for muon and muon_adamw, above 0: the
+            angle of a step, in radians.
     """
 
     name: OptimizerName = "adam"
@@ -91,8 +92,8 @@ class Optimizer:
         groups = [{**group, "lr": self.lr * group.pop("scale", 1.0)} for group in map(dict, groups)]
         if self.name == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
-        if self.name == "muon":
-            return Muon(groups, self.lr, self.kernel_lr, self.momentum)
+        if self.name in ("muon", "muon_adamw"):
+            return Muon(groups, self.lr, self.kernel_lr, self.momentum if self.name == "muon" else None)
         return (torch.optim.Adam if self.name == "adam" else torch.optim.AdamW)(groups, lr=self.lr)
 
 

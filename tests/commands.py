@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import socket
@@ -16,8 +17,10 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from PIL import Image
 
 from lightning_nn.cli.entry import main
+from lightning_nn.data.images.cifar10 import CATEGORIES
 
 ROOT = Path(__file__).parent.parent
 
@@ -141,3 +144,32 @@ def write_reviews(file: Path, rows: int = 60) -> Path:
     lines = ["text,label", *(f"{text},{label}" for text, label in reviews(rows))]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
+
+
+def write_pictures(folder: Path) -> None:
+    """Write three training images and one test image of each class of CIFAR-10."""
+    for split, name, number in itertools.product(("train", "test"), CATEGORIES, range(3)):
+        if split == "train" or number == 0:
+            file = folder / split / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 50, 100)).save(file)
+
+
+def write_street(folder: Path) -> None:
+    """Write twelve images with masks of two classes."""
+    for number, part in itertools.product(range(12), ("images", "masks")):
+        image = Image.new("RGB" if part == "images" else "L", (48, 40), 1 if part == "masks" else (number, 50, 100))
+        image.paste(0, (0, 0, 24, 20 + number))
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        image.save(folder / part / f"{number}.png")
+
+
+def write_described(folder: Path) -> None:
+    """Write twenty images with a caption each."""
+    folder.mkdir()
+    lines = ["image,caption"]
+    for number in range(20):
+        name, colour = (("red", (200, 30, 30)), ("blue", (30, 30, 200)))[number % 2]
+        Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,a {name} square")
+    (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8")

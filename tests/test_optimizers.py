@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lightning_nn import FCN, BackboneClassifier, ConvNet, Optimizer
 from lightning_nn.optimizers import Muon, normalised_kernels, orthogonal
+from lightning_nn.settings import OptimizerName
 from lightning_nn.tasks.base import Task
 
 
@@ -33,21 +36,26 @@ def test_kernels_are_scaled_and_turned_by_an_orthogonal_step() -> None:
         torch.testing.assert_close(kernels.detach(), before)
 
 
-def test_other_parameters_take_the_steps_of_sgd_with_nesterov_momentum() -> None:
-    def descend(kind: type[torch.optim.Optimizer] | None) -> Tensor:
-        weight = nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
-        groups = [{"params": [weight], "weight_decay": 0.1}]
-        if kind is None:
-            optimizer = Optimizer("muon", lr=0.1, momentum=0.9).build(groups)
-        else:
-            optimizer = kind(groups, lr=0.1, momentum=0.9, nesterov=True)  # type: ignore[call-arg]
+@pytest.mark.parametrize(
+    ("name", "other", "own"),
+    [
+        ("muon", torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+        ("muon_adamw", torch.optim.AdamW, {"weight_decay": 0.1}),
+    ],
+)
+def test_other_parameters_take_the_steps_of(name: OptimizerName, other: Any, own: dict[str, Any]) -> None:
+    def descend(optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> Tensor:
         for _ in range(5):
             optimizer.zero_grad()
-            (weight**2).sum().backward()
+            (weight**4).sum().backward()
             optimizer.step()
         return weight.detach()
 
-    torch.testing.assert_close(descend(None), descend(torch.optim.SGD))
+    one, two = (nn.Parameter(torch.tensor([[1.0, -2.0], [0.5, 1.5]])) for _ in range(2))
+    settings = Optimizer(name, lr=0.01, momentum=own.get("momentum", 0.0))
+    found = descend(settings.build([{"params": [one], "weight_decay": 0.1}]), one)
+    torch.testing.assert_close(found, descend(other([two], lr=0.01, **own), two))
+    assert not torch.equal(found, torch.tensor([[1.0, -2.0], [0.5, 1.5]]))
 
 
 def test_a_factor_on_a_groups_rate_acts_on_its_kernels() -> None:

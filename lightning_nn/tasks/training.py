@@ -120,7 +120,7 @@ class Training(pl.LightningModule):
             norms = [p for m in self.modules() if isinstance(m, _NORMS) for p in m.parameters() if p.requires_grad]
             trained = [p for p in trained if all(p is not norm for norm in norms)]
         groups: list[dict[str, Any]] = []
-        if self.optimizer.name == "muon":
+        if self.optimizer.name in ("muon", "muon_adamw"):
             kernels = {id(p) for p in normalised_kernels(self)}
             groups = [{"params": [p for p in trained if id(p) in kernels], "kernels": True}]
             trained = [p for p in trained if id(p) not in kernels]

@@ -314,6 +314,7 @@ def test_settings_that_an_optimizer_lacks_come_from_no_recipe(tmp_path: Path) ->
     recipe, none = {"momentum": 0.85, "kernel_lr": 0.12, "weight_decay": 0.0013}, {"momentum": 0.0, "kernel_lr": 0.2}
     for name, expected in (
         ("muon", recipe),
+        ("muon_adamw", {**recipe, "momentum": 0.0}),
         ("sgd", {**recipe, "kernel_lr": 0.2}),
         ("adamw", {**recipe, **none}),
         ("lbfgs", {**none, "weight_decay": 0.0}),

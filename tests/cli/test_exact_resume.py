@@ -12,9 +12,19 @@ import torch
 import yaml
 
 from lightning_nn.data.loader import Loader
+from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 from tests.cli.test_resume import interrupt_at, scalars
-from tests.commands import command, process, results, same_bits, weights
+from tests.commands import (
+    command,
+    process,
+    results,
+    same_bits,
+    weights,
+    write_described,
+    write_pictures,
+    write_street,
+)
 
 RUN = Path("logs/softmax/r")
 LAST, BEST = RUN / "checkpoints/last.ckpt", RUN / "checkpoints/best.ckpt"
@@ -33,6 +43,35 @@ def options_of(text: str) -> list[str]:
     """Return options that are given with their group: `early_stopping.patience 1`."""
     words = shlex.split(text)
     return [f"--{word}" if i % 2 == 0 else word for i, word in enumerate(words)]
+
+
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        ("convnet", "data images data.path pictures data.size 32 data.balanced true data.augment.mixup 0.5"),
+        ("fcn", "data segmentation data.path street data.augment.window 32 data.augment.rotate 20"),
+        ("show_and_tell", "data captions data.path described data.min_count 1 data.augment.translate 2"),
+    ],
+)
+def test_pictures_of_ones_own_end_with_the_same_bits(
+    model: str, own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, whole = tmp_path / "first", tmp_path / "whole"
+    write_pictures(tmp_path / "pictures")
+    write_street(tmp_path / "street")
+    write_described(tmp_path / "described")
+    where = options_of(own.replace("data.path ", f"data.path {tmp_path}/"))
+    argv = ("fit", "--model", model, *where, "--data.batch_size", "4", "--name", "r", *options("max_epochs 2"))
+    for folder in (first, whole):
+        folder.mkdir()
+    command(*argv, cwd=whole).ok()
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "training_step", 2, Task)
+        assert command(*argv, cwd=first).code == 130
+    last = Path("logs", model, "r/checkpoints/last.ckpt")
+    assert torch.load(first / last, weights_only=True)["global_step"] == 2, "in the middle of an epoch"
+    command("fit", "--ckpt_path", "last", "--model", model, cwd=first).ok()
+    assert same_bits(first / last, whole / last)
 
 
 @pytest.mark.parametrize("more", ["", "limit_val_batches 0", "val_check_interval 4"])

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from lightning_nn import catalog
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.recipes import find_recipes
 from lightning_nn.cli.request import parse
-from lightning_nn.data.images.cifar10 import CATEGORIES
 from lightning_nn.layers.mobilenet import MobileNetV1
-from tests.commands import ROOT, command, write_reviews
+from tests.commands import ROOT, command, write_described, write_pictures, write_reviews, write_street
 
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
 TINY = {
@@ -30,35 +27,6 @@ TINY = {
         ("bulletins", "scenes"), ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50")
     ),
 }
-
-
-def write_pictures(folder: Path) -> None:
-    """Write three training images and one test image of each class of CIFAR-10."""
-    for split, name, number in itertools.product(("train", "test"), CATEGORIES, range(3)):
-        if split == "train" or number == 0:
-            file = folder / split / name / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (32, 32), (number, 50, 100)).save(file)
-
-
-def write_street(folder: Path) -> None:
-    """Write twelve images with masks of two classes."""
-    for number, part in itertools.product(range(12), ("images", "masks")):
-        image = Image.new("RGB" if part == "images" else "L", (48, 40), 1 if part == "masks" else (number, 50, 100))
-        image.paste(0, (0, 0, 24, 20 + number))
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        image.save(folder / part / f"{number}.png")
-
-
-def write_described(folder: Path) -> None:
-    """Write twenty images with a caption each."""
-    folder.mkdir()
-    lines = ["image,caption"]
-    for number in range(20):
-        name, colour = (("red", (200, 30, 30)), ("blue", (30, 30, 200)))[number % 2]
-        Image.new("RGB", (64, 64), colour).save(folder / f"{number}.png")
-        lines.append(f"{number}.png,a {name} square")
-    (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
 
 
 def pair(recipe: Path) -> tuple[str, str]:

@@ -20,6 +20,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
+from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
 from tests.commands import ROOT, Result, command, environment, process, results, same_bits, weights, write_reviews
 
@@ -51,19 +52,19 @@ def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int) -> None:
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, task: type[Task] = Classifier) -> None:
     """Press Ctrl-C at the given call of a hook of the model."""
     calls = 0
-    original = getattr(Classifier, hook)
+    original = getattr(task, hook)
 
-    def interrupted(self: Classifier, *args: Any) -> Any:
+    def interrupted(self: Task, *args: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, *args)
 
-    monkeypatch.setattr(Classifier, hook, interrupted)
+    monkeypatch.setattr(task, hook, interrupted)
 
 
 # ---------------------------------------------------------------------- Ctrl-C

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_lightning import Trainer, seed_everything
+from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from lightning_nn.layers.convolution import build, sequential
 from lightning_nn.layers.initialization import Init
 from lightning_nn.layers.normalize import Normalize
 from lightning_nn.models.convnet import EMBEDDED
-from lightning_nn.runs.weights_file import embedded_weights
+from lightning_nn.runs.weights_file import WEIGHTS, embedded_weights
 from lightning_nn.settings import LRScheduler, Optimizer
 from tests.commands import command
 from tests.contract import check_export, one_batch, trainer
@@ -316,6 +317,13 @@ def test_rows_of_the_head_follow_their_categories() -> None:
     assert torch.equal(one.head.weight, embedded.state_dict["head.weight"].flip(0)) and "head.bias" in loaded
     _, kept = other.load_weights(embedded, ImageProcessor([f"new {name}" for name in old], 3, 32, 32))
     assert kept == dict.fromkeys(("head.weight", "head.bias"), "no categories in common")
+
+
+def test_the_embedded_network_is_small_and_says_how_good_it_is() -> None:
+    file = WEIGHTS / "convnet.safetensors"
+    assert file.stat().st_size <= 4_000_000
+    with safe_open(file, "pt") as opened:
+        assert float(opened.metadata()["test/acc"]) >= 0.91
 
 
 def test_the_embedded_network_predicts() -> None:

@@ -81,7 +81,7 @@ def fit(
 
 
 OPTIMIZERS = [Optimizer("sgd", 0.1, 0.9, weight_decay=0.1), Optimizer("adamw", 0.01, weight_decay=0.1)]
-OPTIMIZERS += [Optimizer("muon", 0.1, momentum=0.9, weight_decay=0.1)]
+OPTIMIZERS += [Optimizer("muon", 0.1, momentum=0.9, weight_decay=0.1), Optimizer("muon_adamw", weight_decay=0.1)]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda each: each.name)
