@@ -34,10 +34,8 @@ from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 
 EncoderNetwork = Literal["convnet", Network]
-SMALL = ["conv 32 3 stride=2 padding=1", "batch_norm", "relu"]
-SMALL += ["conv 64 3 stride=2 padding=1", "batch_norm", "relu", "conv 64 3 padding=1", "batch_norm", "relu"]
-SMALL += ["conv 96 3 stride=2 padding=1", "batch_norm", "relu", "conv 96 3 padding=1", "batch_norm", "relu"]
-SMALL += ["conv 128 3 padding=1", "batch_norm", "relu", "conv 128 3 padding=1", "batch_norm", "relu"]
+_WIDTHS = ("16 3 stride=2", "32 3 stride=2", "32 3", "64 3 stride=2", "64 3", "128 3 stride=2", "128 3")
+SMALL = [entry for width in _WIDTHS for entry in (f"conv {width} padding=1", "batch_norm", "relu")]
 
 
 class Encoder(nn.Module):

@@ -1,9 +1,10 @@
 """Captions of scenes, written by a grammar in English and Chinese, and the truth of any caption of that grammar.
 
 A caption names the most visible object and, where there are more, a second one, from left to right, each with place,
-size, colour and kind. The second is one that stands alone at its place, if there is such a one: place tells it. Every
-such claim can be checked against the layout: a caption is wholly true if all its claims hold, each of a different
-object, and if it names at least two objects, or all where there are fewer.
+size, colour and kind. The second is that at the place farthest from the first, the left one before the right one and
+of several there the most visible, so that a picture leaves little doubt which one is meant. Every such claim can be
+checked against the layout: a caption is wholly true if all its claims hold, each of a different object, and if it names
+at least two objects, or all where there are fewer.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def describe(objects: Sequence[SceneObject], draws: Floats, language: Language) 
 
 
 def _named(objects: Sequence[SceneObject]) -> list[SceneObject]:
-    """Choose the first object and the first other one that is alone at its place, in their order from the left."""
-    places = [_place(each) for each in objects]
-    others = sorted(objects[1:], key=lambda each: places.count(_place(each)) > 1)
+    """Choose the first object and the other one whose place is farthest from its own, in their order from the left."""
+    own = _place(objects[0])
+    others = sorted(objects[1:], key=lambda each: (-abs(_place(each) - own), _place(each)))
     return sorted([objects[0], *others][:_NAMED], key=lambda each: each.x)
 
 
