@@ -367,7 +367,7 @@ def test_cached_features_are_timed_against_their_parts(
     ("options", "message"),
     [
         (["--model", "convnet", "--trainer.precision", "bf16-mixed"], "the plain loop has float32"),
-        ([*SCENES, "--model.scheduled_sampling", "0.5"], "the plain loop draws no words"),
+        ([*SCENES, "--model.layers", "[conv 8 3]", "--model.scheduled_sampling", "0.5"], "draws no words"),
         ([*SCENES, "--finetune", "embedded"], "the plain loop freezes nothing"),
     ],
 )

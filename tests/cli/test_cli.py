@@ -89,14 +89,15 @@ def test_help_of_a_model_is_its_own_and_its_datas(argv: tuple[str, ...], tmp_pat
 def test_help_shows_defaults_as_the_recipe_sets_them(model: str, tmp_path: Path) -> None:
     text = " ".join(command("--model", model, "--help", cwd=tmp_path).ok().out.split())
     recipes = [ROOT / "conf" / f"{name}.yaml" for name in (model, f"{model}-{catalog.MODELS[model].data}")]
+    said: dict[tuple[str, str], Any] = {}  # by the last recipe that says it
     for recipe in filter(Path.is_file, recipes):
         for group, values in yaml.safe_load(recipe.read_text(encoding="utf-8")).items():
-            if group == "trainer" or not isinstance(values, dict):
-                continue
-            for key, value in values.items():
-                shown = re.search(rf"--{group}\.{key},? .*?default: (.*?)\)( --|$| [A-Z])", text)
-                assert shown, f"--{group}.{key} is not in the help"
-                assert yaml.safe_load(shown[1]) == value, f"--{group}.{key}: {shown[1]} shown, the recipe says {value}"
+            if group != "trainer" and isinstance(values, dict):
+                said.update({(group, key): value for key, value in values.items()})
+    for (group, key), value in said.items():
+        shown = re.search(rf"--{group}\.{key},? .*?default: (.*?)\)( --|$| [A-Z])", text)
+        assert shown, f"--{group}.{key} is not in the help"
+        assert yaml.safe_load(shown[1]) == value, f"--{group}.{key}: {shown[1]} shown, the recipe says {value}"
 
 
 def test_help_of_the_trainer(tmp_path: Path) -> None:
