@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     options = data_options(args.data, rest)
     rows, figures = [], {}
     for units in args.units:
-        results = measure(args, options, units) | {"command": command}
+        results = measure(args, options, units) | {"commands": [command]}
         keep(Path(args.logs), results, options)
         figures[results["model"]] = results
         rows.append([results["model"], *(f"{100 * results[key]:.2f}" for key in ("test/acc", "test/f1", "val/acc"))])

@@ -71,28 +71,26 @@ class Run:
         return f"{name} ({column})" if column else name
 
     @property
-    def command(self) -> str:
-        """The command without paths of this machine."""
-        given = [self.settings.get(key) for key in ("data.path", "data.user_dict")]
-        words = shlex.split(str(self.results.get("command", "")))
-        words = words[1:] if words[:1] == ["python"] else words
-        return public_command(words, [str(path) for path in given if path]) if words else ""
+    def commands(self) -> list[str]:
+        """The commands without paths of this machine: the first one, and those that resumed the run."""
+        given = [str(path) for key in ("data.path", "data.user_dict") if (path := self.settings.get(key))]
+        each = [shlex.split(command) for command in self.results["commands"]]
+        return [public_command(words[words[0] == "python" :], given) for words in each]
 
     @property
     def variant(self) -> str:
-        """Differences from the recipe: options of the command except those of the data set, the run and the seed."""
+        """Differences from the recipe: options of the commands except those of the data set, the run and the seed."""
         if "variant" in self.results:
             return str(self.results["variant"])
-        words = [word.partition("=") for word in self.command.split()[2:]]
-        found, shown = [], False
-        for option, equals, value in words:
-            if option.startswith("-"):
-                shown = option.lstrip("-") not in _PLACE
-                found += [option.lstrip("-") + equals + value] if shown else []
-            elif shown:
-                found[-1] += f" {option}"
-        if any(option == "--ckpt_path" for option, _, _ in words):
-            return ", ".join(["resumed", *found])
+        found: list[str] = []
+        for command in self.commands:
+            shown = False
+            for option, equals, value in (word.partition("=") for word in command.split()[2:]):
+                if option.startswith("-"):
+                    shown = option.lstrip("-") not in _PLACE
+                    found += [option.lstrip("-") + equals + value] if shown else []
+                elif shown:
+                    found[-1] += f" {option}"
         return ", ".join(found) or "recipe"
 
     @property
@@ -104,7 +102,7 @@ class Run:
         """Return results and settings as plain data, without paths of this machine."""
         settings = {key: value for key, value in self.settings.items() if value is not None and key in _KEPT}
         settings |= {key: Path(str(settings[key])).name for key in settings if key == "data.path"}
-        return {"results": {**self.results, "command": self.command}, "settings": settings}
+        return {"results": {**self.results, "commands": self.commands}, "settings": settings}
 
     @property
     def key(self) -> str:
@@ -155,8 +153,8 @@ def load(folder: Path) -> Iterator[Run]:
     for file in sorted(folder.rglob("results.json")):
         results = read_json(file)
         config = file.with_name("config.yaml")
-        if not isinstance(results, dict) or not {"model", "data"} <= results.keys():
-            raise UserError(f"{file} has no model and data: it was not written by a run; remove it")
+        if not isinstance(results, dict) or not {"model", "data", "commands"} <= results.keys():
+            raise UserError(f"{file} has no model, data and commands: it was not written by a run; remove it")
         yield Run(results, dict(flat(read_yaml(config) or {})) if config.is_file() else {})
 
 
@@ -286,14 +284,15 @@ def spread(group: list[Run], key: str, form: Callable[[float], str]) -> str:
 
 
 def provenance(group: list[Run]) -> str:
-    """Describe command, hardware, versions and commit of a row; of several runs, those of the first."""
+    """Describe commands, hardware, versions and commit of a row; of several runs, those of the first."""
     results = group[0].results
     hardware = str(results.get("device", ""))
     if results.get("processes", 1) != 1:
         hardware += f", {results['processes']} processes"
     shown = [hardware, ", ".join(f"{name} {number}" for name, number in sorted(results.get("versions", {}).items()))]
     shown += [f"commit {results['commit']}"] if results.get("commit") else []
-    return f"`{group[0].command}`: {'; '.join(part for part in shown if part)}"
+    commands = ", then ".join(f"`{command}`" for command in group[0].commands)
+    return f"{commands}: {'; '.join(part for part in shown if part)}"
 
 
 def within(file: Path, text: str) -> str:

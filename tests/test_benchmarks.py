@@ -201,7 +201,7 @@ def keep_run(logs: Path, name: str, seed: int, accuracy: float, **options: Any) 
     extra = "".join(f" --model.{key} {value}" for key, value in options.items())
     command = f"train.py --model han --data text --data.path /home/me/news --seed_everything {seed}{extra}"
     results = {"model": "han", "data": "text", "test/acc": accuracy, "best_epoch": 2, "epochs": 3, "seed": seed}
-    results |= {"command": command, "device": "cpu", "sizes": {"test": 400}}
+    results |= {"commands": [command], "device": "cpu", "sizes": {"test": 400}}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 
@@ -235,6 +235,19 @@ def test_results_joins_seeds_and_tells_variants_apart(scripts: dict[str, ModuleT
     assert "/home/me" not in out.with_suffix(".json").read_text(encoding="utf-8")
 
 
+def test_results_of_a_resumed_run_show_what_it_was_started_with(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    keep_run(tmp_path, "a", 0, 0.9, hidden_size=8)
+    file = tmp_path / "han" / "a" / "results.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    kept["commands"].append("train.py --ckpt_path last --trainer.max_epochs 9")
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    out = tmp_path / "results.md"
+    scripts["results"].main([str(tmp_path), "--out", str(out)])
+    page = out.read_text(encoding="utf-8")
+    assert cells(page, "| 1 |")[2] == "model.hidden_size 8, trainer.max_epochs 9", page
+    assert "--model.hidden_size 8`, then `python train.py --ckpt_path PATH --trainer.max_epochs 9`: cpu" in page, page
+
+
 def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     for name, metrics in {
         "fcn": {"test/miou": 0.95, "test/ceiling": 0.97, "test/acc": 0.99},
@@ -244,7 +257,7 @@ def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleTyp
         results = {
             "model": name,
             "data": "scenes",
-            "command": f"train.py --model {name}",
+            "commands": [f"train.py --model {name}"],
             "sizes": {"test": 50},
             **metrics,
         }
@@ -262,7 +275,7 @@ def test_results_of_captions_show_bleu_without_its_penalty_and_the_truth_of_scen
     scores = {"test/cider": 0.4, **{f"test/bleu{n}": 0.6 / n for n in range(1, 5)}, "test/bp": 0.8, "val/cider": 0.5}
     for data, more in (("scenes", {"test/true": 0.9}), ("captions", {})):
         (tmp_path / data).mkdir()
-        results = {"model": "show_and_tell", "data": data, "command": f"train.py --data {data}", **scores, **more}
+        results = {"model": "show_and_tell", "data": data, "commands": [f"train.py --data {data}"], **scores, **more}
         (tmp_path / data / "results.json").write_text(json.dumps(results), encoding="utf-8")
     out = tmp_path / "results.md"
     scripts["results"].main([str(tmp_path), "--out", str(out)])

@@ -1,4 +1,4 @@
-"""Statistics of a run: seconds, samples, the best validation."""
+"""Statistics of a run: commands, seconds, samples, the best validation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from lightning_nn.runs.results import commit, versions
 class RunStatistics(pl.Callback):
     """Statistics of a run, for results.json.
 
+    Args:
+        command: the command line that trains now.
+
     Attributes:
+        commands: all command lines of the run, the first one and those that resumed it.
         seconds: time of training, validation included.
         samples: training samples that this process has used, repeats counted.
         best: the best validation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self.commands = [command]
         self.seconds = 0.0
         self.samples = 0
         self.best = BestValidation()
@@ -62,6 +67,7 @@ class RunStatistics(pl.Callback):
         """Return the statistics so far, for a resumed run."""
         elapsed = time.perf_counter() - self._start if self._start else 0.0
         return {
+            "commands": self.commands,
             "seconds": self.seconds + elapsed,
             "train_seconds": self._train_seconds,
             "samples": self.samples,
@@ -70,6 +76,7 @@ class RunStatistics(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the statistics so far."""
+        self.commands = [*map(str, state_dict["commands"]), *self.commands]
         self.seconds, self._train_seconds = float(state_dict["seconds"]), float(state_dict["train_seconds"])
         self.samples = int(state_dict["samples"])
         self.best.load_state_dict(state_dict["best"])
@@ -80,6 +87,7 @@ class RunStatistics(pl.Callback):
         logged = {} if "val" in sizes else trainer.callback_metrics
         trained = {k: float(v) for k, v in logged.items() if k.startswith("train/") and k.count("/") == 1}
         return {
+            "commands": self.commands,
             **trained,
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
             "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted from 1, as the bar does

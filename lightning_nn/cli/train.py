@@ -64,7 +64,7 @@ def _fit(setup: TrainingSetup) -> int:
         write_augmented(run.folder, data.augmented(next(iter(data.train_dataloader()))), data)
         print(f"\nwhat the network sees: {run.folder / 'augmented.png'}")
         return 0
-    record = RunStatistics()
+    record = RunStatistics(cli.request.command)
     trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())
     del setup, checkpoint  # frees its tensors before training
@@ -212,7 +212,7 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     """Test the best checkpoint, unless the verb is `fit`; save and show the results."""
     request = cli.request
     results = record.results(trainer, model, cli.config.seed_everything)
-    results = {"model": cli.model_name, "data": cli.data_name, "command": request.command, **results}
+    results = {"model": cli.model_name, "data": cli.data_name, **results}
     if trainer.is_global_zero:
         save_results(run.results, results, trained=True)
     tested = run.best if "val" in data.sources else run.last  # without validation, the last state is the result

@@ -347,7 +347,7 @@ def test_ways_to_train(options: str, tmp_path: Path) -> None:
 def test_a_run_and_its_results(trained: Trained) -> None:
     kept = results(trained.run)
     metrics = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "acc", "f1")}
-    facts = {"best_epoch", "epochs", "seconds", "samples_per_second", "peak_memory_mb", "parameters", "command", "seed"}
+    facts = {"best_epoch", "epochs", "seconds", "samples_per_second", "peak_memory_mb", "parameters", "commands", "seed"}
     missing = (metrics | facts | {"versions", "commit", "model", "data"}) - kept.keys()
     assert not missing, f"results.json lacks {missing}"
     assert (kept["model"], kept["data"], kept["seed"], kept["parameters"]) == ("softmax", "digits", 0, 64 * 10 + 10)
@@ -422,7 +422,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(trained: Trained
 def test_results_of_a_process_of_its_own(tmp_path: Path) -> None:
     result = process(*QUICK[:4], "--name", "mine", cwd=tmp_path).ok()
     kept = results(tmp_path / "logs/softmax/mine")
-    assert kept["command"] == "train.py --model softmax --trainer.max_epochs 2 --name mine"
+    assert kept["commands"] == ["train.py --model softmax --trainer.max_epochs 2 --name mine"]
     assert "Traceback" not in result.err
     noise = [line for line in result.err.splitlines() if re.search(r"weights_only|Tip:|GPU available|LeafSpec", line)]
     assert not noise, f"messages nobody can act on: {noise}"

@@ -289,6 +289,14 @@ def test_figures_of_a_test_go_when_the_model_changes(copy: Path) -> None:
     assert not [key for key in results(copy / "logs/softmax/r") if key.startswith("test/")]
 
 
+def test_results_name_the_command_that_started_and_the_one_that_resumed(copy: Path) -> None:
+    (first,) = results(copy / "logs/softmax/r")["commands"]
+    more = ("--ckpt_path", "last", "--trainer.max_epochs", "4")
+    command(*more, cwd=copy).ok()
+    assert first.startswith("train.py --model softmax")
+    assert results(copy / "logs/softmax/r")["commands"] == [first, f"train.py {' '.join(more)}"]
+
+
 def test_training_accuracy_of_an_epoch_is_whole_after_a_resume(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
