@@ -69,13 +69,15 @@ def main(argv: list[str] | None = None) -> None:
 
 
 class Setup(NamedTuple):
-    """The state from which both sides start."""
+    """The state from which both sides start, and how many batches an epoch has; None: all."""
 
     data: Any
     model: Any
     weights: dict[str, torch.Tensor]
     clip: float | None
     device: torch.device
+    train_batches: int | None
+    val_batches: int | None
 
 
 def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
@@ -85,7 +87,8 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
     setup = prepare(options)
     sides: dict[str, list[float]] = {"train.py": [], "plain loop": []}
     with tempfile.TemporaryDirectory() as logs:
-        run_plain(setup, 1, most=5)  # warm-up: first allocations and reads count for neither side
+        few = setup._replace(train_batches=3, val_batches=1)
+        run_plain(few, 1)  # warm-up: first allocations and reads count for neither side
         for number in range(rounds):
             for side in sorted(sides, reverse=number % 2 == 0):
                 if side == "train.py":
@@ -98,7 +101,8 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
     ratio = spreads["train.py"].median / spreads["plain loop"].median
     ratios = Spread.of([a / b for a, b in zip(sides["train.py"], sides["plain loop"], strict=True)])
     loader = setup.data.train_dataloader()
-    samples = len(setup.data.sources["train"])
+    steps = len(range(len(loader))[: setup.train_batches])
+    samples = len(setup.data.sources["train"]) * steps // len(loader)
     rows = [[side, spread.text(), f"{samples / spread.median:,.0f}"] for side, spread in spreads.items()]
     return Report(
         f"An epoch of {type(setup.model).__name__} with its validation: the command against a plain loop",
@@ -106,7 +110,7 @@ def measure_epochs(rounds: int, epochs: int, options: list[str]) -> Report:
         rows,
         notes=[
             f"Ratio of the medians {ratio:.3f}; of single rounds {ratios.text('.3f')}. {samples:,} training samples in "
-            f"{len(loader)} batches, {sum(p.numel() for p in setup.model.parameters()):,} parameters."
+            f"{steps} batches, {sum(p.numel() for p in setup.model.parameters()):,} parameters."
         ],
         n=rounds,
         figures={"seconds": sides, "ratio": ratio},
@@ -130,6 +134,9 @@ def prepare(options: list[str]) -> Setup:
     settings = line.config.trainer
     if settings.precision not in (None, 32, "32", "32-true") or settings.accumulate_grad_batches != 1:
         raise UserError("the plain loop has float32 and a step a batch: leave precision and accumulation out")
+    limits = settings.limit_train_batches, settings.limit_val_batches
+    if any(isinstance(limit, float) for limit in limits):
+        raise UserError("the plain loop counts batches: limit them by a whole number")
     if getattr(model, "scheduled_sampling", 0):
         raise UserError("the plain loop draws no words: leave scheduled sampling out")
     if request.finetune and getattr(data, "encoder", None) is None:
@@ -138,7 +145,7 @@ def prepare(options: list[str]) -> Setup:
     measure_samples(model, data.sources["train"])
     device = torch.device("cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     weights = {name: tensor.clone() for name, tensor in model.to(device).state_dict().items()}
-    return Setup(data, model, weights, settings.gradient_clip_val, device)
+    return Setup(data, model, weights, settings.gradient_clip_val, device, *limits)
 
 
 def run_command(options: list[str], logs: Path, name: str) -> float:
@@ -151,19 +158,19 @@ def run_command(options: list[str], logs: Path, name: str) -> float:
     return float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
 
 
-def run_plain(setup: Setup, epochs: int, most: int | None = None) -> float:
-    """Measure the seconds of the same training in a plain loop; with `most`, of so many batches of each epoch."""
-    data, model, weights, clip, device = setup
+def run_plain(setup: Setup, epochs: int) -> float:
+    """Measure the seconds of the same training in a plain loop."""
+    data, model, weights, clip, device, train_batches, val_batches = setup
     model.load_state_dict(weights)
     batches, checks = data.train_dataloader(), data.val_dataloader()
     optimizer = model.optimizer.build([group for group in model.parameter_groups() if group["params"]])
-    factor = model.lr_scheduler.factor(epochs * len(batches))
+    factor = model.lr_scheduler.factor(epochs * len(range(len(batches))[:train_batches]))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     start = time.perf_counter()
     for epoch in range(epochs):
         batches.batch_sampler.set_epoch(epoch)
         model.train()
-        for batch in itertools.islice(batches, most):
+        for batch in itertools.islice(batches, train_batches):
             batch = data.augmented(move_data_to_device(batch, device))
             loss = mean_loss(model, batch)
             optimizer.zero_grad()
@@ -174,7 +181,7 @@ def run_plain(setup: Setup, epochs: int, most: int | None = None) -> float:
             schedule.step()
         model.eval()
         with torch.inference_mode():
-            validate(model, checks, device)
+            validate(model, itertools.islice(checks, val_batches), device)
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start

@@ -333,16 +333,14 @@ def test_epoch(tmp_path: Path) -> None:
     assert "Ratio of the medians" in done.out and str(tmp_path) not in done.out, done.out
 
 
-def test_the_plain_loop_trains_as_the_command_does(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [[], ["--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]])
+def test_the_plain_loop_trains_as_the_command_does(
+    limit: list[str], scripts: dict[str, ModuleType], tmp_path: Path
+) -> None:
     """On the same augmented images, measured before the first step: the same weights after an epoch."""
-    options = [
-        "--model",
-        "convnet",
-        "--model.layers",
-        "[whitening 2, relu, batch_norm, flatten]",
-        "--trainer.max_epochs",
-    ]
-    options += ["1", "--data.augment.translate", "1", "--data.augment.rotate", "9", "--trainer.accelerator", "cpu"]
+    options = ["--model", "convnet", "--model.layers", "[whitening 2, relu, batch_norm, flatten]", *limit]
+    options += ["--data.augment.translate", "1", "--data.augment.rotate", "9", "--trainer.accelerator", "cpu"]
+    options += ["--trainer.max_epochs", "1"]
     setup = scripts["speed"].prepare(options)
     scripts["speed"].run_plain(setup, 1)
     scripts["speed"].run_command(options, tmp_path, "run")
@@ -380,6 +378,7 @@ def test_cached_features_are_timed_against_their_parts(
     ("options", "message"),
     [
         (["--model", "convnet", "--trainer.precision", "bf16-mixed"], "the plain loop has float32"),
+        (["--model", "convnet", "--trainer.limit_val_batches", "0.5"], "limit them by a whole number"),
         ([*SCENES, "--model.layers", "[conv 8 3]", "--model.scheduled_sampling", "0.5"], "draws no words"),
         ([*SCENES, "--finetune", "embedded"], "the plain loop freezes nothing"),
     ],

@@ -347,8 +347,8 @@ def test_ways_to_train(options: str, tmp_path: Path) -> None:
 def test_a_run_and_its_results(trained: Trained) -> None:
     kept = results(trained.run)
     metrics = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "acc", "f1")}
-    facts = {"best_epoch", "epochs", "seconds", "samples_per_second", "peak_memory_mb", "parameters", "commands", "seed"}
-    missing = (metrics | facts | {"versions", "commit", "model", "data"}) - kept.keys()
+    facts = {"best_epoch", "epochs", "seconds", "samples_per_second", "peak_memory_mb", "parameters", "seed"}
+    missing = (metrics | facts | {"versions", "commit", "commands", "model", "data"}) - kept.keys()
     assert not missing, f"results.json lacks {missing}"
     assert (kept["model"], kept["data"], kept["seed"], kept["parameters"]) == ("softmax", "digits", 0, 64 * 10 + 10)
     assert kept["test/acc"] > 0.8, kept
