@@ -318,10 +318,12 @@ def test_training_accuracy_of_the_epoch_after_a_resume_is_its_own(copy: Path, tm
 
 
 def scalars(run: Path, tag: str) -> list[float]:
-    """Return the values that TensorBoard has of a run under a name."""
+    """Return the values that TensorBoard has of a run under a name, by step: the names of files don't tell the order of
+    those that one process made in one second.
+    """
     events = EventAccumulator(str(run))
     events.Reload()
-    return [event.value for event in events.Scalars(tag)]
+    return [event.value for event in sorted(events.Scalars(tag), key=lambda event: event.step)]
 
 
 def test_a_test_on_another_file_reads_all_of_it(tmp_path: Path) -> None:
