@@ -35,10 +35,11 @@ class Way(NamedTuple):
 
 LOOP = {"foreach": False, "fused": False}
 WAYS = {
+    "channels_last, optimizer: its default": Way(),
     "channels_last, optimizer: loop": Way(optimizer=LOOP),
     "channels_last, optimizer: foreach": Way(optimizer={**LOOP, "foreach": True}),
     "channels_last, optimizer: fused": Way(optimizer={**LOOP, "fused": True}),
-    "contiguous, optimizer: torch's choice": Way(torch.contiguous_format),
+    "contiguous, optimizer: its default": Way(torch.contiguous_format),
 }
 COMPILED = {"channels_last, compiled": Way(compiled=True)}
 
@@ -63,7 +64,10 @@ def measure(args: argparse.Namespace, setup: Setup) -> Report:
     a, b = torch.rand(2, args.size, args.size, device=device)
     sides: dict[str, Callable[[], Any]] = {PRODUCT: lambda: a @ b}
     work = {PRODUCT: 2.0 * args.size**3}
+    chooses = "foreach" in setup.model.optimizer.build(setup.model.parameter_groups()).defaults
     for name, way in {**WAYS, **(COMPILED if args.compile else {})}.items():
+        if way.optimizer is not None and not chooses:
+            continue
         sides[name], work[name] = step(setup, way, batches), flop * samples
     first = {name: seconds(run, device) for name, run in sides.items()}  # allocations, and compilation
     rates: dict[str, list[float]] = {name: [] for name in sides}

@@ -390,11 +390,14 @@ def test_a_plain_loop_that_would_train_otherwise_is_refused(
         scripts["speed"].prepare(options)
 
 
-def test_flops(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "rows"), [("sgd", 6), ("muon", 3)])
+def test_flops(optimizer: str, rows: int, tmp_path: Path) -> None:
+    """An optimizer without torch's implementations is measured as it is."""
     argv = ["--rounds", "1", "--size", "64", "--batches", "1", "--json", "out.json", "--model", "convnet"]
+    argv += ["--optimizer.name", optimizer]
     process(*argv, cwd=tmp_path, script=FOLDER / "flops.py").ok()
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert len(written["rows"]) == 5 and min(written["figures"]["fractions"].values()) > 0, written
+    assert len(written["rows"]) == rows and min(written["figures"]["fractions"].values()) > 0, written
     # the default net on digits: a convolution of 16 x 5 x 5 on 8 x 8, one of 32 x 16 x 3 x 3 on 4 x 4, 128 to 64 to 10
     forward = 2 * (16 * 25 * 64 + 32 * 16 * 9 * 16 + 128 * 64 + 64 * 10)
     assert written["figures"]["flop_per_sample"] == 3 * forward - 2 * 16 * 25 * 64, "images need no gradient"
