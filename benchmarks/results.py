@@ -75,7 +75,7 @@ class Run:
         """The commands without paths of this machine: the first one, and those that resumed the run."""
         given = [str(path) for key in ("data.path", "data.user_dict") if (path := self.settings.get(key))]
         each = [shlex.split(command) for command in self.results["commands"]]
-        return [public_command(words[words[0] == "python" :], given) for words in each]
+        return [public_command(words[1:] if words[0] == "python" else words, given) for words in each]
 
     @property
     def variant(self) -> str:
