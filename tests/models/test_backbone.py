@@ -32,6 +32,12 @@ def test_every_network_has_its_form() -> None:
     assert FORMS.keys() == {*NETWORKS}
 
 
+def test_the_head_of_inception_starts_without_an_opinion() -> None:
+    torch.manual_seed(0)
+    model = make("inception_v3", classes=6)
+    assert float(model.net(torch.randn(8, 3, 64, 64)).detach().std()) < 1
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_its_layers_are_known_in_their_order(network: Network) -> None:
     with torch.device("meta"):
@@ -48,7 +54,7 @@ def test_its_layers_are_known_in_their_order(network: Network) -> None:
 
 def bare(network: Network) -> torch.nn.Module:
     with torch.device("meta"):
-        options = {"aux_logits": False, "init_weights": True} if FORMS[network].auxiliary else {}
+        options = {"aux_logits": False, "init_weights": False} if FORMS[network].auxiliary else {}
         return make(network).net if network == "mobilenet_v1" else models.get_model(network, **options)
 
 

@@ -186,7 +186,7 @@ def test_resumed_within_an_epoch_it_ends_with_the_same_bits(weights: WeightsFile
 def test_the_body_has_a_rate_of_its_own(weights: WeightsFile, tmp_path: Path) -> None:
     model = make("all", body_lr=0.1)
     model.load_weights(weights)
-    model.optimizer = Optimizer("sgd", 0.1, norm_scale=2)
+    model.optimizer, model.lr_scheduler = Optimizer("sgd", 0.1, norm_scale=2), LRScheduler()
     (optimizer,) = fit(model, tmp_path, 1).optimizers
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     found = {name: round(rates[id(p)], 6) for name, p in model.named_parameters()}
