@@ -76,7 +76,7 @@ class BackboneClassifier(FineTuning, Classifier):
 
     name = "backbone"
     optimizer = Optimizer(name="adamw", lr=1e-3, weight_decay=0.01)
-    lr_scheduler = LRScheduler(name="one_cycle")
+    lr_scheduler = LRScheduler(warmup=100)
     first_samples = 5_000
 
     def __init__(
