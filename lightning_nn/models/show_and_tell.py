@@ -15,8 +15,8 @@ Departures: the output is o_t * tanh(c_t), as torch computes it, where eq. 8 is 
 forget gates open at the start; a picture is encoded once for all of its captions; its features may keep a coarse grid
 of places and are normalised over the batch, so that pictures tell apart from the first step; dropout stands before and
 after the LSTM, none of it recurrent (Zaremba et al. 2014). A picture's vector may get a loss of its own in training
-(`guidance`): each word of a caption predicted from x_{-1} and its position alone. An encoder trained from scratch
-learns slowly through the LSTM; this gradient is direct.
+(`guidance`): each word of a caption predicted from x_{-1} alone, or from x_{-1} and its position. What stands before
+the LSTM learns slowly through it; this gradient is direct.
 """
 
 from __future__ import annotations
@@ -126,8 +126,9 @@ class ShowAndTell(Captioner):
         lstm_layers: LSTMs, each over the outputs of the one below.
         dropout: probability of dropping a value before and after the LSTM, 0 to 1.
         tied: use the table of words also as the matrix of the output; needs equal widths.
-        guidance: weight of a second loss in training, of each word predicted from the picture and its position alone;
-            0 for none. For captions with a fixed order and few words: it has E x longest x V weights.
+        guidance: weight of a second loss in training, of each word predicted from the picture alone, 0 to 100; 0: none.
+        guided_positions: positions of a caption that this prediction tells apart, the last of them also those beyond; 1
+            for captions in free order. The prediction has E x V weights for each.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
@@ -164,6 +165,7 @@ class ShowAndTell(Captioner):
         dropout: float = 0.3,
         tied: bool = False,
         guidance: float = 0.0,
+        guided_positions: int = 1,
         label_smoothing: float = 0.0,
         scheduled_sampling: float = 0.0,
         trainable: Trainable = "all",
@@ -196,17 +198,19 @@ class ShowAndTell(Captioner):
         )
         if not 0 <= guidance <= 100:
             raise UserError(f"guidance is {guidance}; it must be 0 to 100")
-        self.guidance = guidance
-        self.guide = nn.Linear(embedding_size, longest * vocabulary_size) if guidance else None
+        if guided_positions < 1:
+            raise UserError(f"guided_positions is {guided_positions}; it must be at least 1")
+        self.guidance, self.guided_positions = guidance, guided_positions
+        self.guide = nn.Linear(embedding_size, guided_positions * vocabulary_size) if guidance else None
         self.plan_training()
 
     def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
-        """Sum the losses of words predicted from x_{-1} and their position alone; see `Captioning`."""
+        """Sum the losses of words predicted from x_{-1}, and perhaps their position, alone; see `Captioning`."""
         if self.guide is None:
             return None
-        logits = self.guide(picture).unflatten(1, (self.longest, self.vocabulary_size))
+        logits = self.guide(picture).unflatten(1, (self.guided_positions, self.vocabulary_size))
         position = torch.arange(len(rows.targets), device=picture.device)
         position -= segment_starts(rows.lengths)[segment_ids(rows.lengths, len(position))]
         image = rows.image_index[segment_ids(rows.lengths, len(position))]
-        guess = logits[image, position.clamp(max=self.longest - 1)]  # (W, V)
+        guess = logits[image, position.clamp(max=self.guided_positions - 1)]  # (W, V)
         return self.guidance * F.cross_entropy(at_least_float32(guess), rows.targets, reduction="sum")

@@ -120,12 +120,13 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
     torch.testing.assert_close(means.sums["loss"] / means.weight, expected)
 
 
-def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position() -> None:
-    model, data = small("show_and_tell", guidance=0.5, longest=2)
+@pytest.mark.parametrize("positions", [1, 2])
+def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position(positions: int) -> None:
+    model, data = small("show_and_tell", guidance=0.5, guided_positions=positions)
     batch = one_batch(data)
     rows, picture = model.rows(batch), model.decoder.look(model.features(batch.image))
-    guesses = model.guide(picture).unflatten(1, (2, -1))
-    position = torch.cat([torch.arange(length).clamp(max=1) for length in rows.lengths.tolist()])
+    guesses = model.guide(picture).unflatten(1, (positions, -1))
+    position = torch.cat([torch.arange(length).clamp(max=positions - 1) for length in rows.lengths.tolist()])
     guess = guesses[rows.image_index.repeat_interleave(rows.lengths), position]
     more = 0.5 * F.cross_entropy(guess, rows.targets, reduction="sum")
     torch.testing.assert_close(model.picture_loss(picture, rows), more)
@@ -250,6 +251,7 @@ def test_cells_tell_where() -> None:
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be 0 or above and below 1"),
         ({"guidance": float("nan")}, "guidance is nan; it must be 0 to 100"),
         ({"guidance": float("inf")}, "guidance is inf"),
+        ({"guided_positions": 0}, "guided_positions is 0; it must be at least 1"),
         ({"scheduled_sampling": 1.5}, "scheduled_sampling is 1.5"),
         ({"vocabulary_size": 3}, "vocabulary_size is 3"),
     ],
