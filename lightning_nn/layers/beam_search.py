@@ -134,6 +134,7 @@ def beam_search(
 
 
 @torch.no_grad()
+@torch.no_grad()
 def sample(
     step: Step,
     state: State,
@@ -165,22 +166,45 @@ def sample(
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     first = state if isinstance(state, Tensor) else state[0]
-    ids = torch.full((len(first),), vocabulary.start, device=first.device)
-    ended, total, words = torch.zeros_like(ids, dtype=torch.bool), torch.zeros((), device=first.device), []
+    found = torch.full((len(first), longest + 1), vocabulary.end, device=first.device)
+    total = torch.zeros((), device=first.device)
+    going = torch.arange(len(first), device=first.device)  # (A,), pictures whose sentence has not ended
+    ids = torch.full_like(going, vocabulary.start)
     for t in range(longest + 1):
         logp, state = step(state, ids)
-        scores = vocabulary.allowed(logp, first=t == 0) / temperature
-        if top_k is not None and top_k < scores.shape[1]:
-            scores = scores.masked_fill(scores < scores.topk(top_k, dim=1).values[:, -1:], -torch.inf)
-        ids = torch.multinomial(scores.softmax(1), 1, generator=generator).flatten()
-        ids = ids.masked_fill(ended | (t == longest), vocabulary.end)
-        total = total + logp.gather(1, ids[:, None]).flatten().masked_fill(ended, 0)
-        words.append(ids)
-        ended = ended | (ids == vocabulary.end)
-        if bool(ended.all()):
+        if t == 0:
+            total = logp.new_zeros(len(first))
+        if t < longest:
+            scores = vocabulary.allowed(logp, first=t == 0) / temperature
+            if top_k is not None and top_k < scores.shape[1]:
+                scores = scores.masked_fill(scores < scores.topk(top_k, dim=1).values[:, -1:], -torch.inf)
+            ids = draw(scores, generator)
+        else:
+            ids = torch.full_like(ids, vocabulary.end)
+        found[going, t] = ids
+        total[going] += logp.gather(1, ids[:, None]).flatten()
+        rest = (ids != vocabulary.end).nonzero().flatten()
+        if not len(rest):
             break
-    words += [torch.full_like(ids, vocabulary.end)] * (longest + 1 - len(words))
-    return Sentences(torch.stack(words, 1), total)
+        going, ids, state = going[rest], ids[rest], select_state(state, rest)
+    return Sentences(found, total)
+
+
+def draw(scores: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw a word in each row, with a probability in proportion to the exponential of its score.
+
+    A single random number a row is looked up in the distribution function: much faster than `torch.multinomial`.
+
+    Args:
+        scores: (N, V), minus infinity for words that are not drawn.
+        generator: of the random numbers, on the device of the scores; None for torch's own.
+
+    Returns:
+        Ids, int64 (N,).
+    """
+    below = scores.softmax(1).cumsum(1)
+    place = torch.rand(len(scores), 1, dtype=below.dtype, device=below.device, generator=generator) * below[:, -1:]
+    return torch.searchsorted(below, place, right=True).flatten()
 
 
 def _check(**least: int) -> None:

@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric, Metric
 from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
 from lightning_nn.data.processor import CaptionWriter, Processor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
+from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
 from lightning_nn.metrics.caption_records import CaptionRecords
@@ -140,7 +140,7 @@ class Captioning(Task):
 
     def _partly_drawn(self, inputs: Tensor, logits: Tensor, lengths: Tensor) -> Tensor:
         """Replace a share of the input words by words drawn from the model's predictions of them."""
-        drawn = torch.multinomial(at_least_float32(logits).softmax(1), 1).flatten().roll(1)
+        drawn = draw(at_least_float32(logits)).roll(1)
         replaced = torch.rand(inputs.shape, device=inputs.device) < self._sampled
         replaced[segment_starts(lengths)] = False
         return drawn.where(replaced & (drawn != END), inputs)

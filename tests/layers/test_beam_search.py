@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
+from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
 from lightning_nn.layers.recurrent import State
 
 UNKNOWN, START, END = 0, 1, 2
@@ -165,8 +165,10 @@ def test_it_ends_as_soon_as_nothing_better_can_come() -> None:
 def test_drawn_sentences_are_sentences_with_the_log_probability_of_the_model(
     seed: int, top_k: int | None, temperature: float
 ) -> None:
-    model, draw = Chain(6, 6, seed), torch.Generator().manual_seed(seed)
-    drawn = sample(model.step, model.state(), WORDS, longest=5, temperature=temperature, top_k=top_k, generator=draw)
+    model, generator = Chain(6, 6, seed), torch.Generator().manual_seed(seed)
+    drawn = sample(
+        model.step, model.state(), WORDS, longest=5, temperature=temperature, top_k=top_k, generator=generator
+    )
     for picture, words in enumerate(drawn.lists(END)):
         assert 1 <= len(words) <= 5 and min(words) > END
         assert float(drawn.log_probability[picture]) == pytest.approx(model.log_probability(picture, tuple(words)))
@@ -180,17 +182,37 @@ def test_words_are_drawn_as_often_as_the_model_says() -> None:
         logp = torch.tensor([0.0, 0.0, 0.0, 0.6, 0.3, 0.1]).log().expand(len(ids), -1)
         return logp, state
 
-    draw = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     for temperature, top_k, expected in (
         (1.0, None, [0.6, 0.3, 0.1]),
         (0.5, None, [0.36 / 0.46, 0.09 / 0.46, 0.01 / 0.46]),
         (1.0, 2, [2 / 3, 1 / 3, 0.0]),
     ):
         drawn: Sentences = sample(
-            step, torch.zeros(20_000, 1), WORDS, longest=1, temperature=temperature, top_k=top_k, generator=draw
+            step, torch.zeros(20_000, 1), WORDS, longest=1, temperature=temperature, top_k=top_k, generator=generator
         )
         shares = torch.bincount(drawn.words[:, 0], minlength=6)[3:] / 20_000
         torch.testing.assert_close(shares, torch.tensor(expected), atol=0.015, rtol=0)
+
+
+def test_a_sentence_that_has_ended_costs_nothing() -> None:
+    def step(state: State, ids: Tensor) -> tuple[Tensor, State]:
+        assert isinstance(state, Tensor)
+        computed.append(len(ids))
+        logits = torch.full((len(ids), 6), -30.0)
+        logits[:, 3] = 0
+        logits[state[:, 0] <= len(computed), END] = 30
+        return logits.log_softmax(1), state
+
+    computed: list[int] = []
+    drawn = sample(step, torch.tensor([[2.0], [5.0], [3.0]]), WORDS, longest=4)
+    assert computed == [3, 3, 2, 1, 1]
+    assert drawn.lists(END) == [[3], [3, 3, 3, 3], [3, 3]], "the second is ended by the limit"
+
+
+def test_a_word_without_probability_is_never_drawn() -> None:
+    scores = torch.tensor([[-torch.inf, 0.0, -torch.inf, -200.0, 1.0, -torch.inf]]).expand(100_000, -1)
+    assert set(draw(scores, torch.Generator().manual_seed(0)).tolist()) == {1, 4}
 
 
 @pytest.mark.parametrize(
