@@ -113,6 +113,8 @@ class MultimodalRNN(Captioner):
         dropout: probability of dropping a value of a word and of the multimodal layer, 0 to 1.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
+        self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
+            those of the data; 0 for none, else 2 or more. For a trained model, given by --finetune, at a small rate.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
             last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
@@ -146,6 +148,7 @@ class MultimodalRNN(Captioner):
         dropout: float = 0.3,
         label_smoothing: float = 0.0,
         scheduled_sampling: float = 0.0,
+        self_critical: int = 0,
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
         body_lr: float = 1.0,
@@ -169,6 +172,7 @@ class MultimodalRNN(Captioner):
             length_norm=length_norm,
             label_smoothing=label_smoothing,
             scheduled_sampling=scheduled_sampling,
+            self_critical=self_critical,
         )
         self.save_hyperparameters(logger=False)
         features = self.encoder.features

@@ -131,6 +131,8 @@ class ShowAndTell(Captioner):
             for captions in free order. The prediction has E x V weights for each.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
+        self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
+            those of the data; 0 for none, else 2 or more. For a trained model, given by --finetune, at a small rate.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
             last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
@@ -168,6 +170,7 @@ class ShowAndTell(Captioner):
         guided_positions: int = 1,
         label_smoothing: float = 0.0,
         scheduled_sampling: float = 0.0,
+        self_critical: int = 0,
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
         body_lr: float = 1.0,
@@ -191,6 +194,7 @@ class ShowAndTell(Captioner):
             length_norm=length_norm,
             label_smoothing=label_smoothing,
             scheduled_sampling=scheduled_sampling,
+            self_critical=self_critical,
         )
         self.save_hyperparameters(logger=False)
         self.decoder = LSTMDecoder(
@@ -201,7 +205,8 @@ class ShowAndTell(Captioner):
         if guided_positions < 1:
             raise UserError(f"guided_positions is {guided_positions}; it must be at least 1")
         self.guidance, self.guided_positions = guidance, guided_positions
-        self.guide = nn.Linear(embedding_size, guided_positions * vocabulary_size) if guidance else None
+        guided = guidance > 0 and not self.self_critical
+        self.guide = nn.Linear(embedding_size, guided_positions * vocabulary_size) if guided else None
         self.plan_training()
 
     def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:

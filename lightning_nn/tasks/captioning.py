@@ -21,6 +21,7 @@ from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.base import Means, Task
 from lightning_nn.tasks.caption_artifacts import caption_artifacts
 from lightning_nn.tasks.decoder import Decoder, Rows, references
+from lightning_nn.tasks.self_critical import draw_captions
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
 
@@ -50,6 +51,7 @@ class Captioning(Task):
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1;
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
+        self_critical: captions that the model draws of each image in training, in place of those of the data; 0: none.
 
     Attributes:
         encoder: images, uint8 or float (B, C, H, W), to features (B, F), F being its attribute `features`.
@@ -57,7 +59,7 @@ class Captioning(Task):
     """
 
     batch_type = CaptionBatch
-    training_arguments = frozenset({"label_smoothing", "scheduled_sampling"})
+    training_arguments = frozenset({"label_smoothing", "scheduled_sampling", "self_critical"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
     headline = ("cider", "bleu4", "bleu1")
@@ -72,6 +74,7 @@ class Captioning(Task):
         length_norm: float,
         label_smoothing: float,
         scheduled_sampling: float,
+        self_critical: int,
     ) -> None:
         super().__init__()
         for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
@@ -84,6 +87,13 @@ class Captioning(Task):
             raise UserError(f"label_smoothing is {label_smoothing}; it must be 0 or above and below 1")
         self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
+        if self_critical < 0 or self_critical == 1:
+            raise UserError(f"self_critical is {self_critical}; it must be 0, or 2 or more, to compare them")
+        if self_critical and (label_smoothing or scheduled_sampling):
+            raise UserError(
+                "self_critical reads no words of the data: leave out label_smoothing and scheduled_sampling"
+            )
+        self.self_critical = self_critical
         self._sampled, self._greedy = 0.0, True
 
     def check_batch(self, batch: Any) -> None:
@@ -152,6 +162,8 @@ class Captioning(Task):
 
     def training_means(self, batch: CaptionBatch) -> Means:
         """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
+        if self.self_critical:
+            return self._self_critical_means(batch)
         picture, rows = self.decoder.look(self.features(batch.image)), self.rows(batch)
         logits, targets = self._decoded(picture, rows), rows.targets
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
@@ -159,6 +171,18 @@ class Captioning(Task):
             loss = loss + more
         correct = (logits.detach().argmax(1) == targets).sum()
         return Means({"loss": loss, "acc": correct}, len(targets))
+
+    def _self_critical_means(self, batch: CaptionBatch) -> Means:
+        """Sum the loss and the reward of captions that the model draws; see `tasks.self_critical`."""
+        picture = self.decoder.look(self.features(batch.image))
+        state = self.decoder.begin(picture.detach())
+        drawn = draw_captions(
+            self.step, state, VOCABULARY, references(batch), count=self.self_critical, longest=self.longest
+        )
+        rows = self.rows(batch._replace(words=drawn.words, length=drawn.length, image_index=drawn.image_index))
+        losses = F.cross_entropy(self._decoded(picture, rows), rows.targets, reduction="none")
+        loss = (drawn.advantage[segment_ids(rows.lengths, len(losses))] * losses).sum()
+        return Means({"loss": loss, "reward": drawn.reward.mean() * len(losses)}, len(losses))
 
     def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
         """Compute a further loss of training, from what the decoder sees of pictures, (B, P); None: there is none."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lightning_nn import ShowAndTell, UserError
+from lightning_nn.catalog import MODELS
+from lightning_nn.data.batches import END
+from lightning_nn.layers.recurrent import State
+from lightning_nn.metrics.captions import CaptionCorpus, cider_d
+from lightning_nn.tasks.captioning import VOCABULARY
+from lightning_nn.tasks.decoder import references
+from lightning_nn.tasks.self_critical import draw_captions
+from tests.cases import CASES
+from tests.contract import one_batch
+from tests.tiny.captioning import TinyPictures
+
+REFERENCES = [[[4, 5], [4, 4, 5]], [[5], [5, 4]], [[3, 5]]]
+
+
+def any_word(state: State, ids: Tensor) -> tuple[Tensor, State]:
+    """All words are equally probable."""
+    return torch.full((len(ids), 6), 1 / 6).log(), state
+
+
+def test_each_caption_is_compared_with_the_others_of_its_image() -> None:
+    torch.manual_seed(0)
+    drawn = draw_captions(any_word, torch.zeros(3, 1), VOCABULARY, REFERENCES, count=4, longest=5)
+    captions = [words.tolist() for words in drawn.words.split(drawn.length.tolist())]
+    assert drawn.image_index.tolist() == [0, 1, 2] * 4
+    ended = [[[*caption, END] for caption in some] for some in REFERENCES]
+    for i in range(4):
+        corpus = CaptionCorpus.of([[*caption, END] for caption in captions[3 * i : 3 * i + 3]], ended)
+        torch.testing.assert_close(
+            drawn.reward[3 * i : 3 * i + 3].double(), torch.from_numpy(cider_d(corpus)), rtol=1e-5, atol=1e-6
+        )
+    reward, advantage = drawn.reward.view(4, 3), drawn.advantage.view(4, 3)
+    torch.testing.assert_close(advantage[1], reward[1] - reward[[0, 2, 3]].mean(0))
+    assert reward.max() > 0
+
+
+def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
+    data = TinyPictures()
+    data.prepare_once()
+    case = CASES["show_and_tell"]
+    model = ShowAndTell(**data.describe(), **{**case.arguments, **case.quiet, "self_critical": 3})
+    batch = one_batch(data)
+    torch.manual_seed(1)
+    means = model.training_means(batch)
+    torch.manual_seed(1)
+    state = model.decoder.start(model.features(batch.image))
+    drawn = draw_captions(model.step, state, VOCABULARY, references(batch), count=3, longest=model.longest)
+    again = batch._replace(words=drawn.words, length=drawn.length, image_index=drawn.image_index)
+    losses = F.cross_entropy(model(again), model.rows(again).targets, reduction="none")
+    each = drawn.advantage.repeat_interleave(drawn.length + 1)
+    torch.testing.assert_close(means.sums["loss"], (each * losses).sum())
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_one_caption_has_none_to_be_compared_with(count: int) -> None:
+    with pytest.raises(UserError, match=f"self_critical is {count}; it must be 0, or 2 or more"):
+        ShowAndTell(3, 32, 32, 9, self_critical=count)
+
+
+def test_there_are_no_words_of_the_data_to_smooth_or_to_replace() -> None:
+    with pytest.raises(UserError, match="reads no words of the data: leave out label_smoothing"):
+        ShowAndTell(3, 32, 32, 9, self_critical=2, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("name", ["show_and_tell", "multimodal_rnn"])
+def test_every_parameter_has_a_gradient(name: str) -> None:
+    """As several processes need it."""
+    data = TinyPictures()
+    data.prepare_once()
+    more = {"guidance": 0.5} if name == "show_and_tell" else {}
+    model = MODELS[name].load()(**data.describe(), **{**CASES[name].arguments, "self_critical": 4, **more})
+    torch.manual_seed(0)
+    model.training_means(one_batch(data)).sums["loss"].backward()
+    assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
