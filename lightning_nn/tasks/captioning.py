@@ -91,7 +91,7 @@ class Captioning(Task):
             raise UserError(f"self_critical is {self_critical}; it must be 0, or 2 or more, to compare them")
         if self_critical and (label_smoothing or scheduled_sampling):
             raise UserError(
-                "self_critical reads no words of the data: leave out label_smoothing and scheduled_sampling"
+                "self_critical reads no words of the data: leave label_smoothing and scheduled_sampling out"
             )
         self.self_critical = self_critical
         self._sampled, self._greedy = 0.0, True

@@ -65,7 +65,7 @@ def test_one_caption_has_none_to_be_compared_with(count: int) -> None:
 
 
 def test_there_are_no_words_of_the_data_to_smooth_or_to_replace() -> None:
-    with pytest.raises(UserError, match="reads no words of the data: leave out label_smoothing"):
+    with pytest.raises(UserError, match="reads no words of the data: leave label_smoothing"):
         ShowAndTell(3, 32, 32, 9, self_critical=2, label_smoothing=0.1)
 
 
