@@ -285,6 +285,19 @@ def test_results_of_captions_show_bleu_without_its_penalty_and_the_truth_of_scen
     assert f"{shared} 90.00 | 50.00 |" in scenes and "| wholly true |" in scenes, scenes
 
 
+def test_results_of_a_language_stay_in_its_table(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    """Also when they are read again from the file beside the page, with those of other runs."""
+    out = tmp_path / "results.md"
+    for language in ("zh", "en"):
+        (run := tmp_path / language).mkdir()
+        results = {"model": "show_and_tell", "data": "scenes", "commands": [language], "test/cider": 0.4}
+        (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        (run / "config.yaml").write_text(f"data: {{language: {language}}}", encoding="utf-8")
+        scripts["results"].main([str(run), "--out", str(out)])
+    titles = [line for line in out.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    assert titles == ["## scenes, captions, en", "## scenes, captions, zh"]
+
+
 def test_results_has_the_baseline_and_reports(scripts: dict[str, ModuleType], baseline: Path, tmp_path: Path) -> None:
     report = scripts["report"].Report("Something fast", ["side", "s"], [["one", "1.0"]], command="python x.py")
     report.show(baseline / "benchmarks" / "x.json")
