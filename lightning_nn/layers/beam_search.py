@@ -134,7 +134,6 @@ def beam_search(
 
 
 @torch.no_grad()
-@torch.no_grad()
 def sample(
     step: Step,
     state: State,

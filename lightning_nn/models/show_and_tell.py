@@ -132,7 +132,7 @@ class ShowAndTell(Captioner):
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
         self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
-            those of the data; 0 for none, else 2 or more. For a trained model, given by --finetune, at a small rate.
+            those of the data; 0: none, else 2 or more. For trained models (--finetune); at a small rate, no dropout.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
             last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
