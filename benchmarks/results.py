@@ -40,7 +40,7 @@ _CAPTIONS = {  # those that no run of the table has are left out
     **{f"BLEU-{n}": f"test/bleu{n}" for n in range(1, 5)},
     "BLEU-1 / -2 / -3 without brevity penalty": " ".join(f"test/bleu{n}:test/bp" for n in range(1, 4)),
     "wholly true": "test/true",
-    "val CIDEr-D, greedy": "val/cider",
+    "val CIDEr-D": "val/cider",
 }
 _COLUMNS = ["best epoch / epochs", "seconds", "samples/s", "memory MB", "parameters", "seeds", "n"]
 

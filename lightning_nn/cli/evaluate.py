@@ -50,7 +50,9 @@ def evaluate(request: Request) -> int:
     say_left_out([name for name in settings.left_out if not cli.gives(name)], path)
     changes = cli.changes()
     decided = {f"data.{name}" for name in cli.data_module.reading}
+    own_arguments = {name for name in cli.task.prediction_arguments if f"model.{name}" in changes}
     contradicted = [k for k in changes if k.split(".")[0] in ("model", *TASK_SETTINGS)]
+    contradicted = [k for k in contradicted if k.removeprefix("model.") not in own_arguments]
     contradicted += [k for k in changes if k in decided]
     if contradicted:
         raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
@@ -70,7 +72,7 @@ def evaluate(request: Request) -> int:
         changes.pop("data.path", None)
     if is_first_process():
         show_data(data, sys.stderr)
-    model = cli.task.from_checkpoint(checkpoint)
+    model = cli.task.from_checkpoint(checkpoint, **{name: cli.config.model[name] for name in own_arguments})
     if isinstance(model, Classifier):
         model.views = cli.views
     trainer, run = make_trainer(cli, None), Run.of(path)
@@ -92,4 +94,4 @@ def evaluate(request: Request) -> int:
 def _decides_metrics(option: str) -> bool:
     """Return whether this option makes metrics that are not the run's own."""
     free = ("trainer.accelerator", "trainer.devices", "trainer.strategy", "trainer.enable_progress_bar")
-    return option.startswith(("data.", "trainer.")) and option not in free
+    return option.startswith(("model.", "data.", "trainer.")) and option not in free

@@ -239,17 +239,21 @@ class CommandLine:
     def help(self) -> str:
         """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.
 
-        `validate` and `test` load the options of model and training from the checkpoint, so only the data's are shown.
+        `validate` and `test` load the options of model and training from the checkpoint; the data's are shown, and the
+        model's that have a part in predictions alone.
         """
         verb, trainer = self.request.verb, self.request.help == "trainer"
         evaluates = verb in ("validate", "test")
         shown = {"data"} if evaluates else {"model", "data", *SETTINGS}
         decided = {f"data.{name}" for name in self.data_module.reading} if evaluates else set()
+        of_predictions = {f"model.{name}" for name in self.task.prediction_arguments} if evaluates else set()
 
         def heeded(option: str) -> bool:
             group, dot, _ = option.partition(".")
             if trainer:
                 return group == "trainer" and bool(dot)
+            if option in of_predictions:
+                return True
             # `--model FILE` and the like read a single group from a file: redundant beside -c
             return option not in decided and (group in shown if dot else group not in {*self.classes, *SETTINGS})
 

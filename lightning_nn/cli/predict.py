@@ -62,7 +62,12 @@ def predict(request: Request) -> int:
     name = saved_model(request, checkpoint)
     say_checkpoint(checkpoint, which, "predicted by")
     say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
-    model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
+    task: type[Task] = catalog.MODELS[name].load()
+    if foreign := options.arguments.keys() - task.prediction_arguments:
+        raise UserError(
+            f"--model.{min(foreign)} needs a model that writes captions, which {name} does not: leave it out"
+        )
+    model = task.from_checkpoint(checkpoint, **options.arguments)
     model.to(_device(options.accelerator))
     if options.all_classes:
         if not isinstance(model, Classifier):

@@ -10,6 +10,11 @@ from typing import NoReturn
 from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.errors import UserError, nearest
 
+ARGUMENTS: tuple[tuple[str, type, str], ...] = (
+    ("beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search"),
+    ("longest", int, "maximum number of words of a caption"),
+    ("length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
+)
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
 
 
@@ -77,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="put a ' before a text of the input that a spreadsheet would read as a formula, in CSV (default: true)",
     )
+    for name, kind, text in ARGUMENTS:
+        text = f"{text} (default: as in training)"
+        out.add_argument(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
     out.add_argument(
         "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
     )
@@ -93,7 +101,7 @@ def _flag(value: str) -> bool:
 
 
 def parse_options(rest: list[str]) -> argparse.Namespace:
-    """Parse the options of `predict`.
+    """Parse the options of `predict`; those of the model go into `arguments`.
 
     Raises:
         UserError: an unknown option or value.
@@ -103,4 +111,6 @@ def parse_options(rest: list[str]) -> argparse.Namespace:
     if unknown:
         names = re.findall(r"--[a-z._]+", known.format_help())
         raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
+    given = {name: vars(options).pop(name) for name, _, _ in ARGUMENTS}
+    options.arguments = {name: value for name, value in given.items() if value is not None}
     return options

@@ -133,7 +133,6 @@ def beam_search(
     return Sentences(found, found_logp)
 
 
-@torch.no_grad()
 def sample(
     step: Step,
     state: State,
@@ -156,7 +155,7 @@ def sample(
         generator: of the random numbers, on the device of the state; None for torch's own.
 
     Returns:
-        The sentences, with their log-probabilities by the model as it is.
+        The sentences, with their log-probabilities by the model as it is, which have the gradient of the steps.
 
     Raises:
         ValueError: a length or top_k below 1, or a temperature that is not above 0.
@@ -174,7 +173,7 @@ def sample(
         if t == 0:
             total = logp.new_zeros(len(first))
         if t < longest:
-            scores = vocabulary.allowed(logp, first=t == 0) / temperature
+            scores = vocabulary.allowed(logp.detach(), first=t == 0) / temperature
             if top_k is not None and top_k < scores.shape[1]:
                 scores = scores.masked_fill(scores < scores.topk(top_k, dim=1).values[:, -1:], -torch.inf)
             ids = draw(scores, generator)

@@ -10,7 +10,8 @@ to 1; CIDEr-D from 0 to 10, about 0.5 for a fair model of Flickr8k. All depend o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -85,31 +86,63 @@ class _Grams(NamedTuple):
         caption: (G,), index of the caption.
         gram: (G,), number of the n-gram, 0 to `distinct` - 1.
         times: (G,), how often it occurs there.
-        distinct: different n-grams in the corpus.
+        place: (`distinct`,), index of the first word of each n-gram where it occurs first.
     """
 
     caption: Ids
     gram: Ids
     times: Ids
-    distinct: int
+    place: Ids
+
+    @property
+    def distinct(self) -> int:
+        """Number of different n-grams in the corpus."""
+        return len(self.place)
 
 
 def _grams(corpus: CaptionCorpus) -> list[_Grams]:
     """Count the n-grams of each caption for n = 1 to 4."""
     caption = np.repeat(np.arange(len(corpus.length)), corpus.length)
-    words = np.unique(corpus.words, return_inverse=True)[1].reshape(-1)
-    vocabulary = int(words.max(initial=-1)) + 1
+    _, first, words = np.unique(corpus.words, return_index=True, return_inverse=True)
     start, gram, found = np.arange(len(words)), words, []
     for order in range(ORDERS):
         if order:
             inside = start + order < len(words)
             inside[inside] = caption[start[inside] + order] == caption[start[inside]]
             start, gram = start[inside], gram[inside]
-            gram = np.unique(gram * vocabulary + words[start + order], return_inverse=True)[1].reshape(-1)
-        distinct = int(gram.max(initial=-1)) + 1
-        keys, times = np.unique(caption[start] * max(distinct, 1) + gram, return_counts=True)
-        found.append(_Grams(keys // max(distinct, 1), keys % max(distinct, 1), times, distinct))
+            pair = gram * len(found[0].place) + words[start + order]
+            _, first, gram = np.unique(pair, return_index=True, return_inverse=True)
+        distinct = max(len(first), 1)
+        keys, times = np.unique(caption[start] * distinct + gram, return_counts=True)
+        found.append(_Grams(keys // distinct, keys % distinct, times, start[first]))
     return found
+
+
+class DocumentFrequencies:
+    """Number of images in whose references an n-gram occurs, for n = 1 to 4.
+
+    Args:
+        references: word ids of the references of each image.
+    """
+
+    def __init__(self, references: Iterable[Sequence[Sequence[int]]]) -> None:
+        self._documents: Counter[tuple[int, ...]] = Counter()
+        self.images = 0
+        for captions in references:
+            self.images += 1
+            self._documents.update(
+                {
+                    tuple(caption[i : i + order])
+                    for caption in captions
+                    for order in range(1, ORDERS + 1)
+                    for i in range(len(caption) + 1 - order)
+                }
+            )
+
+    def of(self, words: Ids, place: Ids, order: int) -> Ids:
+        """Look up the n-grams (G,) of `order` words that begin at each `place` of `words`."""
+        grams = map(tuple, words[place[:, None] + np.arange(order)].tolist())
+        return np.array([self._documents[gram] for gram in grams], np.int64)
 
 
 def brevity_penalty(corpus: CaptionCorpus) -> float:
@@ -172,18 +205,27 @@ def _common_lengths(one: list[int], others: list[list[int]]) -> list[int]:
     return lengths
 
 
-def cider_d(corpus: CaptionCorpus) -> Floats:
-    """Compute CIDEr-D of each image, (N,), 0 to 10; document frequencies are those of the references of the corpus."""
+def cider_d(corpus: CaptionCorpus, frequencies: DocumentFrequencies | None = None) -> Floats:
+    """Compute CIDEr-D of each image, (N,), 0 to 10.
+
+    Args:
+        corpus: the captions.
+        frequencies: document frequencies; None for those of the references of the corpus.
+    """
     image, generated = corpus.image, corpus.is_candidate
     images, bigrams = len(corpus.captions), np.maximum(corpus.length - 1, 0)
     of_candidate = np.flatnonzero(generated)[image]  # of the image of each caption
     penalty = np.exp(-np.square(bigrams - bigrams[of_candidate]) / (2 * _SIGMA**2))
     total = np.zeros(len(corpus.length))
-    for grams in _grams(corpus):
+    documents_in_all = images if frequencies is None else frequencies.images
+    for order, grams in enumerate(_grams(corpus), 1):
         own = generated[grams.caption]
         key = image[grams.caption] * grams.distinct + grams.gram
-        documents = np.bincount(np.unique(key[~own]) % max(grams.distinct, 1), minlength=grams.distinct)
-        weight = grams.times * (math.log(max(images, 1)) - np.log(np.maximum(documents, 1)))[grams.gram]
+        if frequencies is None:
+            documents = np.bincount(np.unique(key[~own]) % max(grams.distinct, 1), minlength=grams.distinct)
+        else:
+            documents = frequencies.of(corpus.words, grams.place, order)
+        weight = grams.times * (math.log(max(documents_in_all, 1)) - np.log(np.maximum(documents, 1)))[grams.gram]
         norm = np.sqrt(np.bincount(grams.caption, np.square(weight), len(total)))
         in_candidate = _look_up(key[own], weight[own], key)
         shared = np.bincount(grams.caption, np.minimum(in_candidate, weight) * weight, len(total))

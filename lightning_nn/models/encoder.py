@@ -127,7 +127,6 @@ class Captioner(FineTuning, Captioning):
     embedded_model = "convnet"
     training_arguments = FineTuning.training_arguments | Captioning.training_arguments
     encoder: Encoder
-    first_samples = 500
 
     def __init__(
         self,
@@ -153,6 +152,7 @@ class Captioner(FineTuning, Captioning):
 
     def measure(self, batches: Iterable[CaptionBatch]) -> None:
         """Set what the encoder measures on training images before the first step; see `measure_images`."""
+        super().measure(batches)
         if next(iter(batches)).image.dim() == 4:
             measure_images(self.encoder.normalize, self.encoder.net, batches)
 

@@ -47,6 +47,7 @@ class Task(Training, Evaluation):
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
         training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
+        prediction_arguments: arguments that have a part in predictions alone, which a command may change for itself.
     """
 
     name: ClassVar[str]
@@ -59,6 +60,7 @@ class Task(Training, Evaluation):
     embedded_model: ClassVar[str | None] = None
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
     training_arguments: ClassVar[frozenset[str]] = frozenset()
+    prediction_arguments: ClassVar[frozenset[str]] = frozenset()
 
     def setup(self, stage: str) -> None:
         """Make the metrics and begin training; Lightning calls this after the data module has set the processor."""

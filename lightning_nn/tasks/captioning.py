@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,11 +18,12 @@ from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, 
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
 from lightning_nn.metrics.caption_records import CaptionRecords
+from lightning_nn.metrics.captions import DocumentFrequencies
 from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.base import Means, Task
 from lightning_nn.tasks.caption_artifacts import caption_artifacts
 from lightning_nn.tasks.decoder import Decoder, Rows, references
-from lightning_nn.tasks.self_critical import draw_captions
+from lightning_nn.tasks.self_critical import draw_captions, with_end
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
 
@@ -45,7 +47,7 @@ class Captioning(Task):
 
     Args:
         vocabulary_size: number of words, V.
-        beam: beginnings that beam search keeps in test and prediction; 1 is greedy search, as in every validation.
+        beam: beginnings that beam search keeps; 1 is greedy search.
         longest: maximum number of words of a generated caption.
         length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
@@ -60,6 +62,7 @@ class Captioning(Task):
 
     batch_type = CaptionBatch
     training_arguments = frozenset({"label_smoothing", "scheduled_sampling", "self_critical"})
+    prediction_arguments = frozenset({"beam", "longest", "length_norm"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
     headline = ("cider", "bleu4", "bleu1")
@@ -94,7 +97,8 @@ class Captioning(Task):
                 "self_critical reads no words of the data: leave label_smoothing and scheduled_sampling out"
             )
         self.self_critical = self_critical
-        self._sampled, self._greedy = 0.0, True
+        self._sampled = 0.0
+        self._frequencies: DocumentFrequencies | None = None
 
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that the model can't read, also features of another encoder; see `Task`."""
@@ -114,6 +118,17 @@ class Captioning(Task):
     def frozen_encoder(self) -> FrozenEncoder | None:
         """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
         return None
+
+    @property
+    def first_samples(self) -> int:
+        """Training samples that are measured before the first step: all of them, if their n-grams are counted."""
+        return sys.maxsize if self.self_critical else 500
+
+    def measure(self, batches: Iterable[CaptionBatch]) -> None:
+        """Count the n-grams of the training captions, if captions are rewarded."""
+        if self.self_critical:
+            captions = (some for batch in batches for some in references(batch))
+            self._frequencies = DocumentFrequencies(map(with_end, captions))
 
     # ------------------------------------------------------------------ the loss
 
@@ -174,15 +189,18 @@ class Captioning(Task):
 
     def _self_critical_means(self, batch: CaptionBatch) -> Means:
         """Sum the loss and the reward of captions that the model draws; see `tasks.self_critical`."""
-        picture = self.decoder.look(self.features(batch.image))
-        state = self.decoder.begin(picture.detach())
         drawn = draw_captions(
-            self.step, state, VOCABULARY, references(batch), count=self.self_critical, longest=self.longest
+            self.step,
+            self.decoder.start(self.features(batch.image)),
+            VOCABULARY,
+            references(batch),
+            self._frequencies,
+            count=self.self_critical,
+            longest=self.longest,
         )
-        rows = self.rows(batch._replace(words=drawn.words, length=drawn.length, image_index=drawn.image_index))
-        losses = F.cross_entropy(self._decoded(picture, rows), rows.targets, reduction="none")
-        loss = (drawn.advantage[segment_ids(rows.lengths, len(losses))] * losses).sum()
-        return Means({"loss": loss, "reward": drawn.reward.mean() * len(losses)}, len(losses))
+        words = sum(len(caption) + 1 for caption in drawn.captions)
+        loss = -(drawn.advantage * drawn.log_probability).sum()
+        return Means({"loss": loss, "reward": drawn.reward.mean() * words}, words)
 
     def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
         """Compute a further loss of training, from what the decoder sees of pictures, (B, P); None: there is none."""
@@ -234,16 +252,6 @@ class Captioning(Task):
 
     # ------------------------------------------------------------------ metrics
 
-    def on_validation_epoch_start(self) -> None:
-        """Also write greedily: validation metrics, while training and of `validate`, are those of greedy captions."""
-        super().on_validation_epoch_start()
-        self._greedy = True
-
-    def on_test_epoch_start(self) -> None:
-        """Also write by beam search."""
-        super().on_test_epoch_start()
-        self._greedy = False
-
     def metrics(self) -> dict[str, Metric]:
         """Make the mean loss over true words, and the metrics of generated captions."""
         return {"loss": MeanMetric(nan_strategy=cast(Any, torch.inf)), "captions": CaptionRecords()}
@@ -253,7 +261,7 @@ class Captioning(Task):
         features = batch._replace(image=self.features(batch.image))
         losses = F.cross_entropy(self(features), self.rows(batch).targets, reduction="none")
         metrics["loss"].update(losses)
-        found = self.write(features.image, 1 if self._greedy else self.beam)
+        found = self.write(features.image, self.beam)
         metrics["captions"].update(found.lists(END), references(batch), found.log_probability, batch.index)
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:

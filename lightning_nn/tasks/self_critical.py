@@ -19,57 +19,61 @@ from torch import Tensor
 from lightning_nn.data.batches import END
 from lightning_nn.layers.beam_search import Step, Vocabulary, sample
 from lightning_nn.layers.recurrent import State, select_state
-from lightning_nn.metrics.captions import CaptionCorpus, cider_d
+from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
 
 
 class Draws(NamedTuple):
     """Captions drawn of B images, `count` of each, those of all images one after another.
 
     Attributes:
-        words: int64 (W,), ids of all words.
-        length: int64 (count B,), words of each caption.
-        image_index: int64 (count B,), index of its image.
+        captions: ids of the words of each, without the end.
+        log_probability: (count B,), of each by the model that drew it, with its gradient.
         reward: (count B,), CIDEr-D.
         advantage: (count B,), reward less the mean reward of the image's other captions.
     """
 
-    words: Tensor
-    length: Tensor
-    image_index: Tensor
+    captions: list[list[int]]
+    log_probability: Tensor
     reward: Tensor
     advantage: Tensor
 
 
 def draw_captions(
-    step: Step, state: State, vocabulary: Vocabulary, references: list[list[list[int]]], *, count: int, longest: int
+    step: Step,
+    state: State,
+    vocabulary: Vocabulary,
+    references: list[list[list[int]]],
+    frequencies: DocumentFrequencies | None = None,
+    *,
+    count: int,
+    longest: int,
 ) -> Draws:
     """Draw captions and reward them.
-
-    Document frequencies of CIDEr-D are those of these images, so there should be many.
 
     Args:
         step: the model.
         state: before the start of the sentence, of each image.
         vocabulary: of the model.
         references: word ids of the captions by people, of each image.
+        frequencies: of the n-grams of captions by people, with their end; None for those of these images, of which
+            there should be many.
         count: captions of each image, at least 2.
         longest: maximum number of words.
     """
     images = len(references)
     device = (state if isinstance(state, Tensor) else state[0]).device
     index = torch.arange(images, device=device).repeat(count)
-    captions = sample(step, select_state(state, index), vocabulary, longest=longest).lists(vocabulary.end)
-    ended = [[[*caption, END] for caption in some] for some in references]
-    corpora = [
-        CaptionCorpus.of([[*caption, END] for caption in captions[i : i + images]], ended)
-        for i in range(0, len(captions), images)
-    ]
-    reward = torch.stack([torch.from_numpy(cider_d(corpus)) for corpus in corpora]).float()  # (count, B)
+    found = sample(step, select_state(state, index), vocabulary, longest=longest)
+    captions = found.lists(vocabulary.end)
+    ended = list(map(with_end, references))
+    corpus = CaptionCorpus.of(with_end(captions), ended * count)
+    frequencies = DocumentFrequencies(ended) if frequencies is None else frequencies
+    reward = torch.from_numpy(cider_d(corpus, frequencies)).float().view(count, images)
     others = (reward.sum(0) - reward) / (count - 1)
-    return Draws(
-        torch.tensor([word for caption in captions for word in caption], device=device),
-        torch.tensor([len(caption) for caption in captions], device=device),
-        index,
-        reward.flatten().to(device),
-        (reward - others).flatten().to(device),
-    )
+    advantage = (reward - others).flatten().to(device)
+    return Draws(captions, found.log_probability, reward.flatten().to(device), advantage)
+
+
+def with_end(captions: list[list[int]]) -> list[list[int]]:
+    """Return captions with the end as their last word."""
+    return [[*caption, END] for caption in captions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +140,15 @@ def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position(pos
         small("show_and_tell", guidance=-1.0)
 
 
-def test_validation_is_greedy_and_the_test_searches_whatever_runs_them(tmp_path: Path) -> None:
-    model, data = small("show_and_tell")
+def test_the_best_epoch_is_chosen_by_the_search_that_is_tested(tmp_path: Path) -> None:
+    model, data = small("show_and_tell", beam=2)
     beams: set[int] = set()
     write = model.write
     model.write = lambda image, beam: beams.add(beam) or write(image, beam)
     run = trainer(tmp_path, max_epochs=1)
-    for verb, expected in ((run.fit, {1}), (run.validate, {1}), (run.test, {3})):
+    for verb in (run.fit, run.validate, run.test):
         verb(model, datamodule=data)
-        assert beams == expected, verb
+        assert beams == {2}, verb
         beams.clear()
 
 
@@ -210,6 +211,17 @@ def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -
         command("predict", "--ckpt_path", best, "--data.file", str(folder), "--out", out, cwd=tmp_path).ok()
     (row,) = csv.DictReader((tmp_path / "captions.csv").read_text(encoding="utf-8-sig").splitlines())
     page = (tmp_path / "captions.html").read_text(encoding="utf-8")
+    greedy = ("--model.beam", "1", "--model.longest", "2")
+    for verb in ("validate", "test"):
+        other = json.loads(command(verb, "--ckpt_path", best, *greedy, cwd=tmp_path).ok().out)
+        own = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        name = "val/bp" if verb == "validate" else "test/bp"
+        assert other[name] < own[name] and (run / "predictions.csv").read_text(encoding="utf-8-sig") == text
+        command(verb, "--ckpt_path", best, "--model.beam", "0", cwd=tmp_path).refused("beam is 0")
+        shown = command(verb, "--model", "show_and_tell", "--help", cwd=tmp_path).ok().out
+        assert "--model.length_norm" in shown and "--model.dropout" not in shown
+    predicted = command("predict", "--ckpt_path", best, "--data.file", str(folder), *greedy, cwd=tmp_path).ok().out
+    assert len(next(csv.DictReader(predicted.splitlines()))["caption"].rstrip(".").split()) <= 2
     assert row["caption"] and float(row["log_probability"]) < 0
     assert f"<h2>{row['caption']}</h2>" in page and page.count("<img") == 1 and "://" not in page
 

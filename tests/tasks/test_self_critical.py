@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,12 +8,12 @@ from torch.nn import functional as F
 
 from lightning_nn import ShowAndTell, UserError
 from lightning_nn.catalog import MODELS
-from lightning_nn.data.batches import END
+from lightning_nn.data.learner import measure_samples
 from lightning_nn.layers.recurrent import State
 from lightning_nn.metrics.captions import CaptionCorpus, cider_d
 from lightning_nn.tasks.captioning import VOCABULARY
 from lightning_nn.tasks.decoder import references
-from lightning_nn.tasks.self_critical import draw_captions
+from lightning_nn.tasks.self_critical import draw_captions, with_end
 from tests.cases import CASES
 from tests.contract import one_batch
 from tests.tiny.captioning import TinyPictures
@@ -28,11 +29,9 @@ def any_word(state: State, ids: Tensor) -> tuple[Tensor, State]:
 def test_each_caption_is_compared_with_the_others_of_its_image() -> None:
     torch.manual_seed(0)
     drawn = draw_captions(any_word, torch.zeros(3, 1), VOCABULARY, REFERENCES, count=4, longest=5)
-    captions = [words.tolist() for words in drawn.words.split(drawn.length.tolist())]
-    assert drawn.image_index.tolist() == [0, 1, 2] * 4
-    ended = [[[*caption, END] for caption in some] for some in REFERENCES]
+    ended = list(map(with_end, REFERENCES))
     for i in range(4):
-        corpus = CaptionCorpus.of([[*caption, END] for caption in captions[3 * i : 3 * i + 3]], ended)
+        corpus = CaptionCorpus.of(with_end(drawn.captions[3 * i : 3 * i + 3]), ended)
         torch.testing.assert_close(
             drawn.reward[3 * i : 3 * i + 3].double(), torch.from_numpy(cider_d(corpus)), rtol=1e-5, atol=1e-6
         )
@@ -52,10 +51,33 @@ def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
     torch.manual_seed(1)
     state = model.decoder.start(model.features(batch.image))
     drawn = draw_captions(model.step, state, VOCABULARY, references(batch), count=3, longest=model.longest)
-    again = batch._replace(words=drawn.words, length=drawn.length, image_index=drawn.image_index)
-    losses = F.cross_entropy(model(again), model.rows(again).targets, reduction="none")
-    each = drawn.advantage.repeat_interleave(drawn.length + 1)
-    torch.testing.assert_close(means.sums["loss"], (each * losses).sum())
+    again = batch._replace(
+        words=torch.tensor([word for caption in drawn.captions for word in caption]),
+        length=torch.tensor([len(caption) for caption in drawn.captions]),
+        image_index=torch.arange(batch.size).repeat(3),
+    )
+    rows = model.rows(again)
+    losses = F.cross_entropy(model(again), rows.targets, reduction="none")
+    expected = (drawn.advantage.repeat_interleave(rows.lengths) * losses).sum()
+    torch.testing.assert_close(means.sums["loss"], expected)
+    names, parameters = zip(*model.decoder.named_parameters(), strict=True)
+    given, wanted = (torch.autograd.grad(loss, parameters) for loss in (means.sums["loss"], expected))
+    for name, one, other in zip(names, given, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
+    assert means.weight == len(rows.targets)
+
+
+def test_rarity_is_counted_over_all_training_images() -> None:
+    data = TinyPictures()
+    data.prepare_once()
+    model = ShowAndTell(**data.describe(), **{**CASES["show_and_tell"].arguments, "self_critical": 3})
+    measure_samples(model, data.sources["train"])
+    train = data.sources["train"]
+    all_of_train = references(train[np.arange(len(train))])
+    counted = model._frequencies
+    assert counted is not None and counted.images == len(all_of_train)
+    corpus = CaptionCorpus.of([with_end(some)[0] for some in all_of_train], list(map(with_end, all_of_train)))
+    np.testing.assert_allclose(cider_d(corpus, counted), cider_d(corpus))
 
 
 @pytest.mark.parametrize("count", [-1, 1])
