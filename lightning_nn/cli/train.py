@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -244,7 +245,10 @@ def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModul
         )
     if is_first_process():
         print(f"from {checkpoint.path}: {len(loaded)} tensors loaded, {len(kept)} not")
+        for part, count in Counter(name.partition(".")[0] for name, what in loaded.items() if not what).items():
+            print(sanitize(f"  {part}: {count} tensor{'s' * (count != 1)}"))
         for name, what in loaded.items():
-            print(sanitize(f"  {name}{what and ': '}{what}"))
+            if what:
+                print(sanitize(f"  {name}: {what}"))
         for name, reason in kept.items():
             print(sanitize(f"  not {name}: {reason}"))
