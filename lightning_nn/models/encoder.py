@@ -46,6 +46,7 @@ class Encoder(nn.Module):
         network: "convnet" for a list of layers, or a network of `models.backbone`.
         layers: the list, as in `models.convnet`; global pooling at its end is left out.
         grid: rows and columns of the cells in which the last maps are pooled; fewer for smaller maps.
+        mirrored: give the mean features of an image and its mirror image.
 
     Attributes:
         features: number of features, F.
@@ -56,8 +57,16 @@ class Encoder(nn.Module):
         UserError: unknown network or layers, or images too small for them.
     """
 
-    def __init__(self, shape: tuple[int, int, int], network: EncoderNetwork, layers: list[str], grid: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        network: EncoderNetwork,
+        layers: list[str],
+        grid: int,
+        mirrored: bool = False,
+    ) -> None:
         super().__init__()
+        self.mirrored = mirrored
         choose("encoder", network, EncoderNetwork)
         if grid < 1:
             raise UserError(f"grid is {grid}; it must be at least 1 cell")
@@ -96,8 +105,16 @@ class Encoder(nn.Module):
         """Compute features (B, F) of images, uint8 or float (B, C, H, W)."""
         x = self.normalize(image.expand(-1, len(self.normalize.mean), -1, -1))
         x = x.contiguous(memory_format=torch.channels_last)
+        return (self._pooled(x) + self._pooled(x.flip(3))) / 2 if self.mirrored else self._pooled(x)
+
+    def _pooled(self, x: Tensor) -> Tensor:
         maps = self.net.maps(x) if isinstance(self.net, MobileNetV1) else self.net(x)
-        return self.pool(maps).flatten(1)
+        pooled: Tensor = self.pool(maps)
+        return pooled.flatten(1)
+
+    def extra_repr(self) -> str:
+        """Return what decides the features beside layers and weights."""
+        return "mirrored" if self.mirrored else ""
 
 
 def without_head(net: nn.Module) -> nn.Module:
@@ -117,6 +134,7 @@ class Captioner(FineTuning, Captioning):
         network: of the encoder; see `Encoder`.
         layers: likewise, of a convnet; None for a small network for small images.
         grid: likewise.
+        mirrored: likewise.
         trainable: see `FineTuning.plan`; the head is the decoder.
         unfreeze_at: likewise.
         body_lr: likewise.
@@ -134,6 +152,7 @@ class Captioner(FineTuning, Captioning):
         network: EncoderNetwork,
         layers: list[str] | None,
         grid: int,
+        mirrored: bool,
         trainable: Trainable,
         unfreeze_at: int | None,
         body_lr: float,
@@ -141,7 +160,7 @@ class Captioner(FineTuning, Captioning):
         **captioning: Any,
     ) -> None:
         super().__init__(**captioning)
-        self.encoder = Encoder(shape, network, SMALL if layers is None else layers, grid)
+        self.encoder = Encoder(shape, network, SMALL if layers is None else layers, grid, mirrored)
         self.network = network
         self._fine_tuning = (trainable, unfreeze_at, body_lr, freeze_statistics)
 

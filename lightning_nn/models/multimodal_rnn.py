@@ -107,6 +107,7 @@ class MultimodalRNN(Captioner):
             squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
         layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
         grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
+        mirrored: use the mean features of a picture and its mirror image, for which left and right are one.
         embedding_size: width of the first layer of a word.
         hidden_size: width of the second one and of the recurrent layer.
         multimodal_size: width of the multimodal layer.
@@ -142,6 +143,7 @@ class MultimodalRNN(Captioner):
         encoder: EncoderNetwork = "convnet",
         layers: list[str] | None = None,
         grid: int = 4,
+        mirrored: bool = False,
         embedding_size: int = 128,
         hidden_size: int = 256,
         multimodal_size: int = 512,
@@ -162,6 +164,7 @@ class MultimodalRNN(Captioner):
             encoder,
             layers,
             grid,
+            mirrored,
             trainable,
             unfreeze_at,
             body_lr,

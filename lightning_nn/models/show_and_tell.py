@@ -121,6 +121,7 @@ class ShowAndTell(Captioner):
             squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
         layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
         grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
+        mirrored: use the mean features of a picture and its mirror image, for which left and right are one.
         embedding_size: width of a word's vector, E.
         hidden_size: width of the LSTM, H.
         lstm_layers: LSTMs, each over the outputs of the one below.
@@ -161,6 +162,7 @@ class ShowAndTell(Captioner):
         encoder: EncoderNetwork = "convnet",
         layers: list[str] | None = None,
         grid: int = 4,
+        mirrored: bool = False,
         embedding_size: int = 256,
         hidden_size: int = 256,
         lstm_layers: int = 1,
@@ -184,6 +186,7 @@ class ShowAndTell(Captioner):
             encoder,
             layers,
             grid,
+            mirrored,
             trainable,
             unfreeze_at,
             body_lr,

@@ -248,6 +248,17 @@ def test_cells_tell_where() -> None:
     torch.testing.assert_close(features[0].mean((1, 2)), features[1].mean((1, 2)))
 
 
+@pytest.mark.parametrize("network", ["convnet", "mobilenet_v1"])
+def test_a_picture_and_its_mirror_image_have_the_same_mean_features(network: Any) -> None:
+    layers = ["conv 4 3 stride=2", "relu"]
+    mirrored, plain = (Encoder((3, 64, 64), network, layers, 2, mirrored).eval() for mirrored in (True, False))
+    plain.load_state_dict(mirrored.state_dict())
+    image = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    torch.testing.assert_close(mirrored(image), (plain(image) + plain(image.flip(3))) / 2)
+    torch.testing.assert_close(mirrored(image), mirrored(image.flip(3)))
+    assert str(mirrored) != str(plain), "features in the cache are told apart"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
