@@ -116,6 +116,7 @@ class MultimodalRNN(Captioner):
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
         self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
             those of the data; 0: none, else 2 or more. For trained models (--finetune); at a small rate, no dropout.
+        captions_each: captions of a picture that a training step reads, chosen at random; null: all.
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
             last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
@@ -151,6 +152,7 @@ class MultimodalRNN(Captioner):
         label_smoothing: float = 0.0,
         scheduled_sampling: float = 0.0,
         self_critical: int = 0,
+        captions_each: int | None = None,
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
         body_lr: float = 1.0,
@@ -176,6 +178,7 @@ class MultimodalRNN(Captioner):
             label_smoothing=label_smoothing,
             scheduled_sampling=scheduled_sampling,
             self_critical=self_critical,
+            captions_each=captions_each,
         )
         self.save_hyperparameters(logger=False)
         features = self.encoder.features

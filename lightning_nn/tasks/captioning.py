@@ -22,7 +22,7 @@ from lightning_nn.metrics.captions import DocumentFrequencies
 from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.base import Means, Task
 from lightning_nn.tasks.caption_artifacts import caption_artifacts
-from lightning_nn.tasks.decoder import Decoder, Rows, references
+from lightning_nn.tasks.decoder import Decoder, Rows, references, some_captions
 from lightning_nn.tasks.self_critical import draw_captions, with_end
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
@@ -54,6 +54,7 @@ class Captioning(Task):
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1;
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
         self_critical: captions that the model draws of each image in training, in place of those of the data; 0: none.
+        captions_each: captions of an image that a training step reads, chosen at random; None: all.
 
     Attributes:
         encoder: images, uint8 or float (B, C, H, W), to features (B, F), F being its attribute `features`.
@@ -61,7 +62,7 @@ class Captioning(Task):
     """
 
     batch_type = CaptionBatch
-    training_arguments = frozenset({"label_smoothing", "scheduled_sampling", "self_critical"})
+    training_arguments = frozenset({"label_smoothing", "scheduled_sampling", "self_critical", "captions_each"})
     prediction_arguments = frozenset({"beam", "longest", "length_norm"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
@@ -78,6 +79,7 @@ class Captioning(Task):
         label_smoothing: float,
         scheduled_sampling: float,
         self_critical: int,
+        captions_each: int | None,
     ) -> None:
         super().__init__()
         for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
@@ -92,11 +94,14 @@ class Captioning(Task):
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
         if self_critical < 0 or self_critical == 1:
             raise UserError(f"self_critical is {self_critical}; it must be 0, or 2 or more, to compare them")
-        if self_critical and (label_smoothing or scheduled_sampling):
+        if captions_each is not None and captions_each < 1:
+            raise UserError(f"captions_each is {captions_each}; it must be at least 1, or null for all")
+        if self_critical and (label_smoothing or scheduled_sampling or captions_each):
             raise UserError(
-                "self_critical reads no words of the data: leave label_smoothing and scheduled_sampling out"
+                "self_critical reads no words of the data: leave label_smoothing, scheduled_sampling and captions_each "
+                "out"
             )
-        self.self_critical = self_critical
+        self.self_critical, self.captions_each = self_critical, captions_each
         self._sampled = 0.0
         self._frequencies: DocumentFrequencies | None = None
 
@@ -179,6 +184,8 @@ class Captioning(Task):
         """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
         if self.self_critical:
             return self._self_critical_means(batch)
+        if self.captions_each is not None:
+            batch = some_captions(batch, self.captions_each)
         picture, rows = self.decoder.look(self.features(batch.image)), self.rows(batch)
         logits, targets = self._decoded(picture, rows), rows.targets
         loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)

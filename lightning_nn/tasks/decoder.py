@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import CaptionBatch
+from lightning_nn.layers.ragged import segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State
 
 
@@ -62,6 +63,19 @@ class Rows(NamedTuple):
     targets: Tensor
     lengths: Tensor
     image_index: Tensor
+
+
+def some_captions(batch: CaptionBatch, count: int) -> CaptionBatch:
+    """Choose `count` captions of each image at random, or all of an image that has fewer."""
+    assert batch.words is not None and batch.length is not None and batch.image_index is not None
+    image, length = batch.image_index, batch.length
+    order = torch.rand(len(image), device=image.device).argsort()
+    order = order[image[order].argsort(stable=True)]  # at random in each image
+    captions = image.bincount(minlength=batch.size)
+    place = torch.arange(len(image), device=image.device) - segment_starts(captions)[image]
+    kept = torch.zeros_like(image, dtype=torch.bool).index_copy(0, order, place < count)
+    words = batch.words[kept[segment_ids(length, len(batch.words))]]
+    return batch._replace(words=words, length=length[kept], image_index=image[kept])
 
 
 def references(batch: CaptionBatch) -> list[list[list[int]]]:

@@ -26,7 +26,7 @@ from lightning_nn.models.show_and_tell import LSTMDecoder, ShowAndTell
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.tasks.captioning import VOCABULARY
-from lightning_nn.tasks.decoder import Decoder
+from lightning_nn.tasks.decoder import Decoder, references, some_captions
 from tests.cases import CASES
 from tests.commands import command
 from tests.contract import one_batch, trainer
@@ -150,6 +150,41 @@ def test_the_best_epoch_is_chosen_by_the_search_that_is_tested(tmp_path: Path) -
         verb(model, datamodule=data)
         assert beams == {2}, verb
         beams.clear()
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_step_reads_some_captions_of_each_image(count: int) -> None:
+    length = torch.tensor([1, 2, 3, 1, 2, 2])
+    image_index = torch.tensor([0, 0, 0, 2, 3, 3])
+    words = torch.tensor([4, 5, 5, 6, 6, 6, 7, 8, 8, 9, 9])
+    batch = CaptionBatch(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), image_index, length, words)
+    whole = references(batch)
+    torch.manual_seed(0)
+    seen = set()
+    for _ in range(30):
+        chosen = references(some_captions(batch, count))
+        for some, all_of_it in zip(chosen, whole, strict=True):
+            assert len(some) == min(count, len(all_of_it)) and all(caption in all_of_it for caption in some)
+        seen.add(str(chosen))
+    assert len(seen) == {1: 6, 2: 3, 9: 1}[count], "each choice occurs"
+
+
+def test_the_loss_is_that_of_the_captions_that_are_read() -> None:
+    model, data = small("show_and_tell", captions_each=1)
+    batch = one_batch(data)
+    torch.manual_seed(0)
+    means = model.training_means(batch)
+    torch.manual_seed(0)
+    read = some_captions(batch, 1)
+    assert read.length is not None and len(read.length) < len(batch.length)
+    expected = F.cross_entropy(model(read), model.rows(read).targets, reduction="sum")
+    torch.testing.assert_close(means.sums["loss"], expected)
+    for wrong, said in (
+        ({"captions_each": 0}, "captions_each is 0"),
+        ({"captions_each": 1, "self_critical": 2}, "out"),
+    ):
+        with pytest.raises(UserError, match=said):
+            small("show_and_tell", **wrong)
 
 
 def test_scheduled_sampling_replaces_words_but_never_the_start(tmp_path: Path) -> None:
