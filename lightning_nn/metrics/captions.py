@@ -104,7 +104,8 @@ def _grams(corpus: CaptionCorpus) -> list[_Grams]:
     """Count the n-grams of each caption for n = 1 to 4."""
     caption = np.repeat(np.arange(len(corpus.length)), corpus.length)
     _, first, words = np.unique(corpus.words, return_index=True, return_inverse=True)
-    start, gram, found = np.arange(len(words)), words, []
+    start, gram = np.arange(len(words)), words
+    found: list[_Grams] = []
     for order in range(ORDERS):
         if order:
             inside = start + order < len(words)
