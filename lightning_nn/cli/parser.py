@@ -239,8 +239,7 @@ class CommandLine:
     def help(self) -> str:
         """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.
 
-        `validate` and `test` load the options of model and training from the checkpoint; the data's are shown, and the
-        model's that have a part in predictions alone.
+        `validate` and `test` load all others from the checkpoint: the data's are shown, and those of predictions alone.
         """
         verb, trainer = self.request.verb, self.request.help == "trainer"
         evaluates = verb in ("validate", "test")
@@ -252,10 +251,9 @@ class CommandLine:
             group, dot, _ = option.partition(".")
             if trainer:
                 return group == "trainer" and bool(dot)
-            if option in of_predictions:
-                return True
             # `--model FILE` and the like read a single group from a file: redundant beside -c
-            return option not in decided and (group in shown if dot else group not in {*self.classes, *SETTINGS})
+            known = group in shown or option in of_predictions if dot else group not in {*self.classes, *SETTINGS}
+            return option not in decided and known
 
         self.parser.formatter_class = _formatter(heeded)
         command = " ".join(filter(None, [short_program(), verb or "[command]"]))
