@@ -8,7 +8,7 @@ import sys
 
 from lightning_nn.callbacks.tensorboard import TensorBoardCallback
 from lightning_nn.cli.console import show_data
-from lightning_nn.cli.factory import check_processes, make_data, make_trainer
+from lightning_nn.cli.factory import check_processes, make_data, make_trainer, share_features
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import refuse_other_splits
@@ -73,6 +73,7 @@ def evaluate(request: Request) -> int:
     if is_first_process():
         show_data(data, sys.stderr)
     model = cli.task.from_checkpoint(checkpoint, **{name: cli.config.model[name] for name in own_arguments})
+    share_features(model, data, compute=False)  # an evaluation reads one split only
     if isinstance(model, Classifier):
         model.views = cli.views
     trainer, run = make_trainer(cli, None), Run.of(path)

@@ -70,10 +70,16 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     return model
 
 
-def share_features(model: Task, data: DataModule) -> None:
-    """Let the data give features in place of images, if the model's encoder is not trained and images don't change."""
+def share_features(model: Task, data: DataModule, *, compute: bool = True) -> None:
+    """Let the data give features in place of images, if the model's encoder is not trained and images don't change.
+
+    Args:
+        model: the model.
+        data: the data module.
+        compute: features of all splits that are not in the cache; if not, the images themselves are given.
+    """
     if isinstance(model, Captioning) and not data.augment.is_on and hasattr(data, "use_features"):
-        data.use_features(model.frozen_encoder())
+        data.use_features(model.frozen_encoder(), compute=compute)
 
 
 def check_training(cli: CommandLine) -> None:

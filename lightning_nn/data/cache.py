@@ -51,6 +51,11 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def is_cached(key: str) -> bool:
+    """Return whether the cache has a complete entry of this key."""
+    return _whole(cache_folder() / key)
+
+
 def fingerprint(paths: Iterable[Path], settings: dict[str, Any]) -> str:
     """Compute a key from the contents of the files, their names below their common folder, and the settings.
 

@@ -56,6 +56,7 @@ class CaptionedModule(DataModule):
     """
 
     encoder: FrozenEncoder | None = None
+    _compute = True
 
     def open_captions(self, data: CaptionSet, max_pixels: int = MAX_PIXELS) -> None:
         """Make sources, processor and table; the vocabulary is a trained model's if there is one, else that of train.
@@ -96,13 +97,14 @@ class CaptionedModule(DataModule):
         self.notes += many_unknown(unknown, remedy if trained is None else "the model was not trained on them")
         self._add_features()
 
-    def use_features(self, encoder: FrozenEncoder | None) -> None:
+    def use_features(self, encoder: FrozenEncoder | None, *, compute: bool = True) -> None:
         """Give features in place of images, computed once and kept in the cache.
 
         Args:
             encoder: computes them; None for the images themselves.
+            compute: False: give the images themselves if their features are not in the cache.
         """
-        self.encoder = encoder
+        self.encoder, self._compute = encoder, compute
         self.prepare_once()
         self._add_features()
 
@@ -112,7 +114,7 @@ class CaptionedModule(DataModule):
             features = None
         else:
             images, known = found[0].images, found[0].all_fingerprints()
-            features = cached_features(images, known, self.encoder)
+            features = cached_features(images, known, self.encoder, compute=self._compute)
         for source in found:
             source.features = features
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import FrozenEncoder
-from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.cache import entry, fingerprint, is_cached
 from lightning_nn.data.images.reading import Pixels
 from lightning_nn.data.images.source import progress
 from lightning_nn.data.loader import Fingerprints
@@ -20,21 +20,26 @@ _FORMAT = 1  # of the cache
 _CHUNK = 64  # images
 
 
-def cached_features(images: Pixels, fingerprints: Fingerprints, encoder: FrozenEncoder) -> NDArray[np.float32]:
+def cached_features(
+    images: Pixels, fingerprints: Fingerprints, encoder: FrozenEncoder, *, compute: bool = True
+) -> NDArray[np.float32] | None:
     """Return the features of images, memory-mapped; computed if they are not in the cache.
 
     Args:
         images: uint8 (N, C, H, W), at least one.
         fingerprints: uint64 (N,), hash of each image.
         encoder: computes features from images.
+        compute: False: only look into the cache.
 
     Returns:
-        float32 (N, F).
+        float32 (N, F); None if they are not in the cache and are not to be computed.
     """
     contents = hashlib.blake2b(fingerprints.astype("<u8").tobytes(), digest_size=16).hexdigest()
     settings = {"format": _FORMAT, "encoder": encoder.key, "images": contents, "shape": list(images.shape)}
-    build = partial(_build, images=images, encoder=encoder)
-    folder = entry(f"features-{fingerprint([], settings)}", build)
+    key = f"features-{fingerprint([], settings)}"
+    if not compute and not is_cached(key):
+        return None
+    folder = entry(key, partial(_build, images=images, encoder=encoder))
     features: NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
     return features
 

@@ -50,6 +50,16 @@ def test_features_are_computed_once_and_belong_to_their_images() -> None:
     assert encoder.computed == 160
 
 
+def test_features_that_are_not_in_the_cache_need_not_be_computed() -> None:
+    data, encoder = scenes(), Encoder()
+    data.use_features(FrozenEncoder("looked up", encoder), compute=False)
+    assert encoder.computed == 0 and data.sources["val"][np.array([0])].image.dtype == torch.uint8
+    scenes().use_features(FrozenEncoder("looked up", encoder))
+    data = scenes()
+    data.use_features(FrozenEncoder("looked up", encoder), compute=False)
+    assert encoder.computed == 80 and data.sources["val"][np.array([0])].image.shape == (1, 3)
+
+
 def test_features_stay_when_the_data_is_prepared_again() -> None:
     data, encoder = scenes(), Encoder()
     data.use_features(FrozenEncoder("again", encoder))
