@@ -365,3 +365,21 @@ def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
     assert again is not None and again.key != frozen.key
     model._fine_tuning = ("all", *model._fine_tuning[1:])
     assert model.frozen_encoder() is None
+
+
+def test_an_evaluation_reads_the_features_of_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = ["--data.train_size", "16", "--data.val_size", "8", "--data.test_size", "8", "--data.size", "32"]
+    tiny = ["--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
+    argv = ["--model", "show_and_tell", *sizes, *tiny]
+    command(*argv, "--name", "one", cwd=tmp_path).ok()
+    own = ["--finetune", "logs/show_and_tell/one/checkpoints/last.ckpt", "--model.trainable", "head", "--name", "two"]
+    command(*argv, *own, cwd=tmp_path).ok()
+
+    def fail(*_: Any) -> Tensor:
+        raise AssertionError("features were computed again")
+
+    monkeypatch.setattr(Encoder, "forward", fail)
+    run = tmp_path / "logs/show_and_tell/two"
+    for verb, split in (("test", "test"), ("validate", "val")):
+        said = json.loads(command(verb, "--ckpt_path", str(run / "checkpoints/best.ckpt"), cwd=tmp_path).ok().out)
+        assert said[f"{split}/cider"] == json.loads((run / "results.json").read_text())[f"{split}/cider"]
