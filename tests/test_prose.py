@@ -8,8 +8,6 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "lightning_nn"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
-LONGEST = 300
-WORD_LISTS = {PACKAGE / "data/bulletins/lexicon.py"}
 QUESTIONS = ("What", "Which", "Where", "How", "Whether")
 NOT_VERBS = frozenset((*QUESTIONS, "The", "A", "An", "All", "Its", "When", "Why"))
 EVERY_FILE = sorted({*FILES, *PACKAGE.parent.glob("tests/**/*.py"), *PACKAGE.parent.glob("benchmarks/*.py")})
@@ -33,7 +31,7 @@ def without_verb(source: str) -> Iterator[str]:
 
 
 def test_all_files_are_seen() -> None:
-    assert {PACKAGE / "__init__.py", PACKAGE / "runs/checkpoint.py", *WORD_LISTS} <= set(FILES)
+    assert {PACKAGE / "__init__.py", PACKAGE / "runs/checkpoint.py"} <= set(FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -49,12 +47,6 @@ def test_no_docstring_begins_as_a_question() -> None:
                 begins = (ast.get_docstring(node) or "").split(maxsplit=1)[:1]
                 found += [f"{path.name}: {node.body[0].lineno}" for word in begins if word in QUESTIONS]
     assert not found
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_file_has_no_more_lines_than_a_reader_holds(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert path in WORD_LISTS or lines <= LONGEST, f"{lines} lines, {LONGEST} at most"
 
 
 @pytest.mark.parametrize("word", sorted(NOT_VERBS))
