@@ -125,7 +125,7 @@ def lay_out(keys: Keys) -> Layout:
     draws = uniform(keys, 2 + 3 * OBJECTS, 1)
     places = uniform(keys, 2 * OBJECTS * _TRIES, 2).reshape(scenes, OBJECTS, _TRIES, 2)
     horizon = _between(draws[:, 0], *_HORIZON)
-    count = 1 + (OBJECTS * np.sqrt(draws[:, 1])).astype(np.int64)  # objects tried; most scenes have room for one to three
+    count = 1 + (OBJECTS * np.sqrt(draws[:, 1])).astype(np.int64)  # tried; few scenes have room for all four
     kind = (len(KINDS) * draws[:, 2::3]).astype(np.int64)
     colour = (len(COLOURS) * draws[:, 3::3]).astype(np.int64)
     size = _between(draws[:, 4::3], *_SMALL)
