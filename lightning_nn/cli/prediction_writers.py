@@ -8,6 +8,7 @@ also written into its file.
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from typing import Any, Literal, TextIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.cells import set_cell_size
 
 from lightning_nn.cli.prediction_tables import Rows, cell
+from lightning_nn.data.images.reading import ImageForm, PixelLimit, read_image
+from lightning_nn.data.images.value_range import UnscaledImageError
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, writing
@@ -249,7 +252,13 @@ def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
-    """Read an input image, upright and reduced to the size at which a page shows it."""
-    with Image.open(path) as picture:
-        picture.thumbnail((LONGEST, LONGEST))
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    """Read an input image, upright and reduced to the size at which a page shows it.
+
+    It has been read before, to predict on it, so there is no other bound on its pixels here.
+    """
+    form, limit = ImageForm(3, LONGEST, LONGEST, "inside"), PixelLimit(sys.maxsize)
+    try:
+        pixels = read_image(path, form, limit, "unknown")
+    except UnscaledImageError as deep:  # shown from black to white, whatever its values are
+        pixels = read_image(path, form, limit, max(1, math.ceil(deep.values.high)))
+    return pixels.transpose(1, 2, 0)

@@ -220,6 +220,13 @@ def test_a_large_image_is_shrunk_for_a_page(tmp_path: Path) -> None:
     assert 'width="512" height="205"' in article(tmp_path / "large.png", Captioned("night", 0.5, 1))
 
 
+def test_a_page_shows_every_picture_that_a_prediction_was_made_on(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "exif.png", exif=b"garbage garbage")
+    Image.fromarray(np.arange(0, 3000, 250, dtype=np.uint16).reshape(3, 4)).save(tmp_path / "deep.png")
+    for name in ("exif.png", "deep.png"):
+        assert 'src="data:image/' in article(tmp_path / name, Captioned("night", 0.5, 1)), name
+
+
 def test_without_predictions_a_table_has_its_header(tmp_path: Path) -> None:
     assert written(tmp_path / "out.csv").read_text(encoding="utf-8-sig") == "input\n"
 

@@ -19,12 +19,21 @@ from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
-Fit = Literal["crop", "squash", "keep"]
+Fit = Literal["crop", "squash", "keep", "inside"]
 ImageFile = Path | ZipMember
 RawImage = str | ImageFile | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
 _BAND = 1 << 20  # pixels held in memory as 64-bit values at once
+_TURNS = {  # what the values of EXIF's orientation tag demand
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageForm(NamedTuple):
@@ -35,7 +44,8 @@ class ImageForm(NamedTuple):
         height: height in pixels.
         width: width in pixels.
         fit: "crop" scales the image until it covers height x width and crops the rest equally on both sides; "squash"
-            stretches it; "keep" leaves it at its size, and height and width are 0.
+            stretches it; "keep" leaves it at its size, and height and width are 0; "inside" shrinks an image that is
+            larger until it fits into height x width, and keeps its shape.
     """
 
     channels: int
@@ -187,10 +197,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
     """Convert to upright, opaque, 8 bits a channel, and the colours and size of the form."""
-    with suppress(Exception):  # a damaged EXIF block; damaged pixels raise when they are loaded
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # Pillow would copy an upright image
-            image = ImageOps.exif_transpose(image)
-    image = _opaque(_eight_bits(image, scale))
+    image = _opaque(_eight_bits(_upright(image), scale))
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
@@ -200,8 +207,19 @@ def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
     return pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image by its orientation tag alone: Pillow's own function fails where any other EXIF tag is damaged."""
+    turn = None
+    with suppress(Exception):  # an EXIF block that can't be read at all
+        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    return image if turn is None else image.transpose(turn)
+
+
 def _resize(image: Image.Image, form: ImageForm) -> Image.Image:
     size = (form.width, form.height)
+    if form.fit == "inside":
+        image.thumbnail(size, Image.Resampling.BILINEAR)
+        return image
     if form.fit == "crop":
         return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
     return image.resize(size, Image.Resampling.BILINEAR)

@@ -1,9 +1,11 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lightning_nn.data.images.reading import ImageForm, read_image
 from lightning_nn.errors import UserError
@@ -129,6 +131,30 @@ def test_exif_turns_the_picture_upright(tmp_path):
     pixels = read_image(tmp_path / "a.png", ImageForm(1, 16, 32))[0]
     assert pixels[:, 16:].max() == 0, pixels
     assert pixels[:, :16].min() == 255, pixels
+
+
+DAMAGED_TAGS = [(0xA005, 1, 4), (0xA005, 2, 4), (0xA005, 7, 4), (0x02BC, 2, 4), (0x010F, 99, 4), (0x8825, 4, 1)]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize("tag", DAMAGED_TAGS, ids=str)
+def test_a_damaged_exif_tag_leaves_the_orientation_beside_it(tmp_path, tag, suffix):
+    entries = sorted([(0x0112, 3, 1, 6), (*tag, 90_000)])  # tag, type, count, value or offset
+    tags = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + tags + bytes(4)
+    file = tmp_path / f"a{suffix}"
+    flat("white", size=(60, 30)).save(file, exif=exif)
+    assert read_image(file, ImageForm(3, 0, 0, "keep")).shape == (3, 60, 30)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_orientation_is_that_of_pillow(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(read_image(tmp_path / "a.png", ImageForm(1, 0, 0, "keep"))[0], expected)
 
 
 def test_a_large_jpeg_is_decoded_small_and_looks_the_same(tmp_path):
