@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from torch import Tensor
 
+from lightning_nn.callbacks.best_validation import LOSS, rank
 from lightning_nn.callbacks.lightning_internals import validation_follows
 from lightning_nn.errors import UserError
 
@@ -19,7 +22,7 @@ ASK_EVERY = 8  # steps; processes wait for each other to agree
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Checkpoint of the epoch with the best validation, best.ckpt.
+    """Checkpoint of the epoch with the best validation, best.ckpt: of equal ones that with the lowest loss.
 
     Args:
         folder: folder of the file.
@@ -37,6 +40,25 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=False,  # right after validation, so that last.ckpt holds the best score
         )
+        self.best_loss = math.inf
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
+        """Return whether the validation is the best so far, and keep its loss if it is; Lightning saves it then."""
+        if current is None:
+            return False
+        loss = float(trainer.callback_metrics.get(LOSS, math.inf))
+        is_best = self.best_model_score is None
+        if self.best_model_score is not None:
+            best = rank(float(self.best_model_score), self.best_loss, self.mode)
+            is_best = rank(float(current), loss, self.mode) > best
+        is_best = trainer.strategy.reduce_boolean_decision(is_best)
+        if is_best:
+            self.best_loss = loss
+        return is_best
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return Lightning's state and the loss of the best validation."""
+        return {**super().state_dict(), "best_loss": self.best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score of the run, even if its folder was moved; Lightning would forget the score then."""
@@ -50,8 +72,10 @@ class BestCheckpoint(ModelCheckpoint):
                 "best_k_models": {},
                 "best_model_path": "",
                 "kth_best_model_path": "",
+                "best_loss": math.inf,
             }
             state_dict = {**state_dict, **none, "dirpath": self.dirpath, "kth_value": self.kth_value}
+        self.best_loss = float(state_dict["best_loss"])
         super().load_state_dict(state_dict)
 
 
