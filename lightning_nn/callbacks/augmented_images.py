@@ -51,6 +51,7 @@ def write_augmented(folder: Path, batch: Any, data: DataModule) -> Any:
     Returns:
         The picture, uint8 (height, width, 3).
     """
-    image = augmented_picture(batch, getattr(data.processor, "categories", []))
+    categories, colours = (getattr(data.processor, name, None) or [] for name in ("categories", "colours"))
+    image = augmented_picture(batch, categories, colours)
     write_atomically(folder / "augmented.png", lambda file: Image.fromarray(image).save(file, format="PNG"))
     return image

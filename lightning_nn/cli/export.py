@@ -69,6 +69,8 @@ def export(request: Request) -> int:
     example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
     about = {"model": name, "checkpoint": checkpoint.path.name}
     about |= {kind: json.dumps(rows, ensure_ascii=False) for kind, rows in processor.row_labels().items()}
+    if colours := getattr(processor, "colours", None):
+        about["colours"] = json.dumps(colours)
     model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
     forward = Forward(model, example).eval()
     program = export_program(forward, other)

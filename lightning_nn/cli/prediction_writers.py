@@ -2,8 +2,9 @@
 
 A field that is a uint8 array is an image: (H, W, 3) is RGB, (H, W) a mask with the class index of each pixel. Beside a
 CSV or JSONL file it becomes a PNG, and the field holds its path; a mask keeps its indices, with colours as a palette.
-A field `image` beside a `mask` is what the mask is of: the two become `overlay`. A field `settings` beside an image is
-also written into its file.
+A field `image` beside a `mask` is what the mask is of: the two become `overlay`. A field `legend` names the classes of
+masks with their colours, which also stand in `classes.csv` beside the masks. A field `settings` beside an image is also
+written into its file.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from lightning_nn.data.images.reading import ImageForm, PixelLimit, read_image
 from lightning_nn.data.images.value_range import UnscaledImageError
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
-from lightning_nn.runs.atomic_file import write_atomically, writing
+from lightning_nn.runs.atomic_file import write_atomically, write_text, writing
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.artifacts import Prediction
+from lightning_nn.tasks.artifacts import Legend, Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
 from lightning_nn.visualization.png import png
-from lightning_nn.visualization.segmentation import colour_table, overlay
+from lightning_nn.visualization.segmentation import colour_table, legend_csv, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html", "png"]
 Write = Callable[[Record, Prediction], None]
@@ -100,7 +101,7 @@ def _one_picture(out: Path) -> Iterator[Write]:
             raise UserError(
                 f"--out {out} holds one picture, and there are several: name a .csv file; they go beside it"
             )
-        found.append(_png(images[0], _settings(fields)))
+        found.append(_png(images[0], _settings(fields), _legend(prediction)))
 
     yield write
     if found:
@@ -124,7 +125,8 @@ def _written(
             fields = columns(prediction)
             if not record.error:
                 about = _settings(fields)
-                fields = [(name, _with_path(record.raw, name, value, images, about)) for name, value in fields]
+                legend = _legend(prediction)
+                fields = [(name, _with_path(record.raw, name, value, images, about, legend)) for name, value in fields]
             rows.write(record, fields)
         stream.flush()
 
@@ -145,8 +147,9 @@ def columns(prediction: Prediction) -> list[tuple[str, Any]]:
     A field that is a dictionary has a column for each of its keys. A mask and its image become the mask and an overlay.
     """
     fields = dict(prediction._asdict())
+    legend = fields.pop("legend", None)
     if "mask" in fields and "image" in fields:
-        fields["overlay"] = overlay(fields.pop("image"), fields["mask"])
+        fields["overlay"] = overlay(fields.pop("image"), fields["mask"], legend)
     named = [value if isinstance(value, dict) else {name: value} for name, value in fields.items()]
     return [column for field in named for column in field.items()]
 
@@ -185,7 +188,7 @@ class _ImageFiles:
         self.written: dict[str, set[str]] = {}  # names of files, by field
         self.last: dict[Path, int] = {}  # number of the last file with this name
 
-    def write(self, raw: Any, field: str, image: NDArray[np.uint8], settings: str) -> Path:
+    def write(self, raw: Any, field: str, image: NDArray[np.uint8], settings: str, legend: Legend | None) -> Path:
         names = self.written.setdefault(field, set())
         stem = sanitize(raw.stem if isinstance(raw, Path) else "") or f"{len(names) + 1:06}"
         stem = stem.encode("utf-8")[:_NAME].decode("utf-8", "ignore")
@@ -197,27 +200,35 @@ class _ImageFiles:
         names.add(name)
         self.last[folder / stem] = number
         file = folder / f"{name}.png"
-        write_atomically(file, lambda stream: stream.write(_png(image, settings)))
+        write_atomically(file, lambda stream: stream.write(_png(image, settings, legend)))
+        if legend and image.ndim == 2 and len(names) == 1:
+            write_text(folder / "classes.csv", legend_csv(legend))
         return file
 
 
-def _with_path(raw: Any, field: str, value: Any, images: _ImageFiles | None, settings: str) -> Any:
+def _with_path(
+    raw: Any, field: str, value: Any, images: _ImageFiles | None, settings: str, legend: Legend | None
+) -> Any:
     """Return a value of a prediction; for an image the path of its file, or its size if no file is written."""
     if not is_image(value):
         return value
-    return _size(value) if images is None else images.write(raw, field, value, settings)
+    return _size(value) if images is None else images.write(raw, field, value, settings, legend)
 
 
-def _png(image: NDArray[np.uint8], settings: str) -> bytes:
+def _png(image: NDArray[np.uint8], settings: str, legend: Legend | None) -> bytes:
     picture = Image.fromarray(image)
     if image.ndim == 2:
-        picture.putpalette(colour_table().tobytes())
+        picture.putpalette(colour_table(legend).tobytes())
     return png(picture, settings)
 
 
 def _settings(fields: list[tuple[str, Any]]) -> str:
     """Return the text that goes into the images of a prediction."""
     return str(dict(fields).get("settings", ""))
+
+
+def _legend(prediction: Prediction) -> Legend | None:
+    return getattr(prediction, "legend", None)
 
 
 def _size(image: NDArray[np.uint8]) -> str:
@@ -228,7 +239,9 @@ def article(raw: Any, prediction: Prediction) -> str:
     """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
     fields = dict(columns(prediction))
     images = [figure_tag(_read(raw), raw.name)] if isinstance(raw, Path) else []
-    images += [figure_tag(_coloured(value), name) for name, value in fields.items() if is_image(value)]
+    images += [
+        figure_tag(_coloured(value, _legend(prediction)), name) for name, value in fields.items() if is_image(value)
+    ]
     others = {name: value for name, value in fields.items() if not is_image(value)}
     heading = next((name for name, value in others.items() if isinstance(value, str)), None)
     title = html_text(str(others.pop(heading))) if heading else ""
@@ -247,8 +260,8 @@ def refusal(error: str) -> str:
     return f'<article>\n<p class="soft">{html_text(error)}</p>\n</article>\n'
 
 
-def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return colour_table()[image] if image.ndim == 2 else image
+def _coloured(image: NDArray[np.uint8], legend: Legend | None) -> NDArray[np.uint8]:
+    return colour_table(legend)[image] if image.ndim == 2 else image
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -66,6 +66,18 @@ class ImageGrid(NamedTuple):
     titles: list[str]
 
 
+class Legend(NamedTuple):
+    """Names and colours of the classes of masks.
+
+    Attributes:
+        categories: names of the K classes, in the order of their values.
+        colours: (red, green, blue) of each class, 0 to 255; an empty list for those of the palette.
+    """
+
+    categories: list[str]
+    colours: Sequence[Sequence[int]] = ()
+
+
 class Masks(NamedTuple):
     """Images with the predicted and the true class of each pixel.
 
@@ -73,7 +85,7 @@ class Masks(NamedTuple):
         images: uint8 (H, W, 3) each.
         predicted: uint8 (H, W) each; an empty list if unknown.
         true: likewise, 255 where a pixel is ignored.
-        categories: names of the classes.
+        legend: names and colours of the classes.
         name: name of the drawing.
         titles: one per image; if there are any, a page shows them too.
     """
@@ -81,7 +93,7 @@ class Masks(NamedTuple):
     images: list[NDArray[np.uint8]]
     predicted: list[NDArray[np.uint8]]
     true: list[NDArray[np.uint8]]
-    categories: list[str]
+    legend: Legend
     name: str = "masks"
     titles: Sequence[str] = ()
 

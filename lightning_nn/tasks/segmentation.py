@@ -22,7 +22,7 @@ from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.upsampling import best_masks
 from lightning_nn.metrics.confusion import accuracy, intersection_over_union
 from lightning_nn.metrics.worst import Worst
-from lightning_nn.tasks.artifacts import Artifact, Masks
+from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
 from lightning_nn.tasks.base import Means, Task
 
 ClassWeights = Literal["median_frequency"]
@@ -36,11 +36,13 @@ class MaskPrediction(NamedTuple):
         classes: the classes in it with their shares of the pixels, the largest first.
         mask: uint8 (H, W), the most probable class of each pixel.
         image: uint8 (H, W, 3), what the model saw; writers lay the mask over it.
+        legend: names and colours of the classes.
     """
 
     classes: str
     mask: NDArray[np.uint8]
     image: NDArray[np.uint8]
+    legend: Legend
 
 
 class Segmentation(Task):
@@ -171,6 +173,10 @@ class Segmentation(Task):
         """Return the names of the classes; numbers if no data module has named them."""
         return getattr(self.processor, "categories", None) or [str(k) for k in range(self.num_classes)]
 
+    def legend(self) -> Legend:
+        """Return names and colours of the classes."""
+        return Legend(self.categories(), getattr(self.processor, "colours", None) or [])
+
     # ------------------------------------------------------------------ predictions and artifacts
 
     def require_processor(self) -> LabeledProcessor:
@@ -179,26 +185,26 @@ class Segmentation(Task):
 
     def predictions(self, batch: MaskBatch) -> list[MaskPrediction]:
         """Predict the most probable class of each pixel."""
-        found, names = dict[int, MaskPrediction](), self.categories()
+        found, legend = dict[int, MaskPrediction](), self.legend()
         for index, some in of_one_size(batch):
             masks = self(some).argmax(1).to(torch.uint8).cpu().numpy()
             for i, mask, image in zip(index, masks, some.image, strict=True):
-                found[i] = MaskPrediction(shares(mask, names), mask, rgb(image))
+                found[i] = MaskPrediction(shares(mask, legend.categories), mask, rgb(image), legend)
         return [found[i] for i in range(batch.size)]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the masks of a few images, and of those with the lowest mean IoU, the worst first."""
-        metrics, names = self.split_metrics(split), self.categories()
+        metrics, legend = self.split_metrics(split), self.legend()
         if batches := self.shown.get(split):
             single = [some for batch in batches for _, some in of_one_size(batch)]
             with torch.inference_mode(), self.evaluating():
                 predicted = [self.predictions(batch)[0] for batch in single]
             true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in single]
-            yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, names)
+            yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, legend)
         if metrics["worst"].update_called:
             scores, items = zip(*metrics["worst"].compute(), strict=True)
             images, masks, true = map(list, zip(*items, strict=True))
-            yield Masks(images, masks, true, names, "worst", [f"mean IoU {score:.1%}" for score in scores])
+            yield Masks(images, masks, true, legend, "worst", [f"mean IoU {score:.1%}" for score in scores])
 
 
 def of_one_size(batch: MaskBatch) -> Iterator[tuple[list[int], MaskBatch]]:
@@ -226,10 +232,13 @@ def median_frequency_weights(counts: Tensor) -> Tensor:
 
 
 def shares(mask: NDArray[np.uint8], names: list[str]) -> str:
-    """Name the classes in a mask with their shares of its pixels, the largest first: "sky 61%, house 39%"."""
+    """Name the classes in a mask with their shares of its pixels, the largest first: "sky 61%, house 39%".
+
+    A class of less than half a percent is left out.
+    """
     counts = np.bincount(mask.ravel(), minlength=len(names))
     order = np.argsort(-counts, kind="stable")
-    return ", ".join(f"{names[k]} {counts[k] / mask.size:.0%}" for k in order if counts[k])
+    return ", ".join(f"{names[k]} {counts[k] / mask.size:.0%}" for k in order if counts[k] >= 0.005 * mask.size)
 
 
 def rgb(image: Tensor) -> NDArray[np.uint8]:

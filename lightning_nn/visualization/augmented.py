@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_nn.layers.normalize import whole_levels
-from lightning_nn.tasks.artifacts import Masks
+from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.visualization.image_grid import picture
 from lightning_nn.visualization.segmentation import masks_picture
 
@@ -18,12 +18,15 @@ SHOWN = 16  # images
 _LEAST = 0.05  # share of a class that a mixed image's title names
 
 
-def augmented_picture(batch: Any, categories: Sequence[str]) -> NDArray[np.uint8]:
+def augmented_picture(
+    batch: Any, categories: Sequence[str], colours: Sequence[Sequence[int]] = ()
+) -> NDArray[np.uint8]:
     """Draw the first images of a batch with their classes, or with their masks.
 
     Args:
         batch: ImageBatch or MaskBatch, at least one image of one or three channels.
         categories: names of the classes.
+        colours: of the classes in masks; none for those of the palette.
 
     Returns:
         uint8 (height, width, 3).
@@ -32,7 +35,7 @@ def augmented_picture(batch: Any, categories: Sequence[str]) -> NDArray[np.uint8
     images = whole_levels(few.image).cpu().permute(0, 2, 3, 1)
     shown = list(images.expand(*images.shape[:3], 3).numpy())
     if getattr(few, "mask", None) is not None:
-        return masks_picture(Masks(shown, [], list(few.mask.cpu().numpy()), list(categories)))
+        return masks_picture(Masks(shown, [], list(few.mask.cpu().numpy()), Legend(list(categories), colours)))
     label = getattr(few, "label", None)
     return picture(shown, [] if label is None else [_title(each, categories) for each in label.cpu()])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import colorsys
+import csv
+import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import IGNORED
-from lightning_nn.tasks.artifacts import Masks
+from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.visualization.figure import labels
 from lightning_nn.visualization.image_grid import picture
 from lightning_nn.visualization.markup import TAIL, figure_tag, head, html_text
@@ -30,23 +33,37 @@ def palette(classes: int) -> NDArray[np.uint8]:
     return np.round(255 * np.array(colours).reshape(-1, 3)).astype(np.uint8)
 
 
-def colour_table() -> NDArray[np.uint8]:
-    """Return the colour of every value of a mask, uint8 (256, 3)."""
-    return np.vstack([palette(IGNORED), np.array([IGNORED_COLOUR], np.uint8)])
+def colour_table(legend: Legend | None = None) -> NDArray[np.uint8]:
+    """Return the colour of every value of a mask, uint8 (256, 3): those of a legend that has some, or the palette."""
+    own = np.array(legend.colours if legend else [], np.uint8).reshape(-1, 3)
+    return np.vstack([own, palette(IGNORED)[len(own) :], np.array([IGNORED_COLOUR], np.uint8)])
 
 
-def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], opacity: float = OPACITY) -> NDArray[np.uint8]:
+def legend_csv(legend: Legend) -> str:
+    """Write value, name and colour of each class as a table, which `--data.classes` reads."""
+    text = io.StringIO()
+    rows = zip(legend.categories, colour_table(legend).tolist(), strict=False)
+    csv.writer(text, lineterminator="\n").writerows(
+        [("value", "name", "r", "g", "b"), *((value, name, *colour) for value, (name, colour) in enumerate(rows))]
+    )
+    return text.getvalue()
+
+
+def overlay(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], legend: Legend | None = None, opacity: float = OPACITY
+) -> NDArray[np.uint8]:
     """Lay the colours of a mask over its image; ignored pixels get grey stripes.
 
     Args:
         image: uint8 (H, W, 3).
         mask: uint8 (H, W), 255 where a pixel is ignored.
+        legend: with the colours of the classes; None for the palette.
         opacity: of the colours, 0 to 1; stripes are opaque.
 
     Returns:
         uint8 (H, W, 3).
     """
-    colours = colour_table()[mask]
+    colours = colour_table(legend)[mask]
     height, width = mask.shape
     period = max(4, min(mask.shape) // 16)
     stripes = np.add.outer(np.arange(height), np.arange(width)) % period < period // 2
@@ -66,10 +83,11 @@ def masks_picture(masks: Masks) -> NDArray[np.uint8]:
     sources = {name: found for name, found in (("predicted", masks.predicted), ("true", masks.true)) if found}
     cells, titles = [], []
     for i, image in enumerate(masks.images):
-        cells += [image, *(overlay(image, source[i]) for source in sources.values())]
+        cells += [image, *(overlay(image, source[i], masks.legend) for source in sources.values())]
         titles += [masks.titles[i] if masks.titles else "image", *sources]
-    names, _ = labels(masks.categories)
-    legend = [(names[k] if k < len(names) else "ignored", _fraction(tuple(colour_table()[k]))) for k in _present(masks)]
+    names, _ = labels(masks.legend.categories)
+    colours = colour_table(masks.legend)
+    legend = [(names[k] if k < len(names) else "ignored", _fraction(tuple(colours[k]))) for k in _present(masks)]
     return picture(cells, titles, columns=1 + len(sources), legend=legend)
 
 
@@ -80,21 +98,27 @@ def page(masks: Masks, title: str) -> str:
         masks: with a title and a true mask for each image.
         title: of the page.
     """
-    colours, names = colour_table(), [*masks.categories, *["ignored"] * (IGNORED + 1 - len(masks.categories))]
-    legend = "".join(
-        f'<span style="color: rgb({red} {green} {blue})">■</span> {html_text(names[k])} '
-        for k in _present(masks)
-        for red, green, blue in [colours[k].tolist()]
-    )
+    legend = legend_html(masks.legend, _present(masks))
     articles = "".join(
         f'<article>\n<h2>{html_text(heading)}</h2>\n<div class="images">'
         + figure_tag(image, "image")
-        + figure_tag(overlay(image, predicted), "predicted")
-        + figure_tag(overlay(image, true), "true")
+        + figure_tag(overlay(image, predicted, masks.legend), "predicted")
+        + figure_tag(overlay(image, true, masks.legend), "true")
         + "</div>\n</article>\n"
         for heading, image, predicted, true in zip(masks.titles, *masks[:3], strict=True)
     )
     return head(title, f'<p class="soft">{legend}</p>\n') + articles + TAIL
+
+
+def legend_html(legend: Legend, values: Sequence[int]) -> str:
+    """Name the classes of some values of masks, each after a square in its colour."""
+    colours = colour_table(legend)
+    names = [*legend.categories, *["ignored"] * (IGNORED + 1 - len(legend.categories))]
+    return "".join(
+        f'<span style="color: rgb({red} {green} {blue})">■</span> {html_text(names[k])} '
+        for k in values
+        for red, green, blue in [colours[k].tolist()]
+    )
 
 
 def _present(masks: Masks) -> list[int]:

@@ -21,6 +21,7 @@ from lightning_nn.cli.prediction_writers import article, choose_form, terminal_l
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import is_formula
+from lightning_nn.tasks.artifacts import Legend
 from lightning_nn.visualization.segmentation import overlay
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -122,6 +123,27 @@ def test_a_mask_is_laid_over_the_image_it_is_of(tmp_path: Path) -> None:
     assert row.keys() == {"input", "mask", "overlay"}
     with Image.open(row["overlay"]) as image:
         np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, MASK))
+
+
+class Named(NamedTuple):
+    mask: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+    legend: Legend
+
+
+def test_a_mask_has_the_colours_of_its_legend_which_lies_beside_it(tmp_path: Path) -> None:
+    legend = Legend(["sky", "stairs, steep"], [(128, 128, 128), (128, 0, 0)])
+    mask = (MASK > 0).astype(np.uint8)
+    file = written(tmp_path / "out.csv", *((tmp_path / name, Named(mask, PICTURE, legend)) for name in ("a", "b")))
+    row, _ = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
+    assert row.keys() == {"input", "mask", "overlay"}
+    with Image.open(row["mask"]) as image:
+        np.testing.assert_array_equal(np.asarray(image), mask)
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.array(legend.colours)[mask])
+    with Image.open(row["overlay"]) as image:
+        np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, mask, legend))
+    lines = (tmp_path / "out-mask/classes.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["value,name,r,g,b", "0,sky,128,128,128", '1,"stairs, steep",128,0,0']
 
 
 @pytest.mark.parametrize("sign", "=+-@＝＋－＠")

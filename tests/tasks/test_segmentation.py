@@ -13,7 +13,7 @@ from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.worst import Worst
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.tasks.artifacts import Masks
+from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, rgb, shares
 from lightning_nn.visualization.augmented import augmented_picture
 from lightning_nn.visualization.draw import draw
@@ -158,13 +158,15 @@ def test_the_masks_of_training_images_are_shown_as_true_ones() -> None:
     given = batch(([[0, 200], [100, 0]], [[0, 1], [2, IGNORED]]))
     image, mask = given.image[0].permute(1, 2, 0).numpy(), np.array([[0, 1], [2, IGNORED]], np.uint8)
     shown = augmented_picture(given, ["a", "b", "c"])
-    np.testing.assert_array_equal(shown, masks_picture(Masks([image], [], [mask], ["a", "b", "c"])))
-    assert not np.array_equal(shown, masks_picture(Masks([image], [mask], [], ["a", "b", "c"])))
+    np.testing.assert_array_equal(shown, masks_picture(Masks([image], [], [mask], Legend(["a", "b", "c"]))))
+    assert not np.array_equal(shown, masks_picture(Masks([image], [mask], [], Legend(["a", "b", "c"]))))
 
 
 def test_shares_name_the_largest_class_first() -> None:
     mask = np.array([[0, 2], [2, 2]], np.uint8)
     assert shares(mask, ["sky", "ground", "house"]) == "house 75%, sky 25%"
+    mask = (np.arange(1000) < 4).astype(np.uint8)
+    assert shares(mask, ["sky", "pole"]) == "sky 100%"
 
 
 def test_images_of_bytes_and_of_fractions_are_shown_alike() -> None:

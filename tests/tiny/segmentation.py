@@ -21,7 +21,7 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.layers.normalize import normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.artifacts import Artifact, Masks
+from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
 from lightning_nn.tasks.base import Means, Task
 from tests.tiny.shapes import SIDE, draw_shapes
 
@@ -103,7 +103,7 @@ class Segmenter(Task):
         with torch.inference_mode(), self.evaluating():
             predicted = [self.predictions(batch)[0].mask for batch in batches]
         images = [batch.image[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy() for batch in batches]
-        yield Masks(images, predicted, [batch.mask[0].cpu().numpy() for batch in batches], CATEGORIES)
+        yield Masks(images, predicted, [batch.mask[0].cpu().numpy() for batch in batches], Legend(CATEGORIES))
 
 
 class MaskProcessor(ImageProcessor):

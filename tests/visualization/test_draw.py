@@ -16,6 +16,7 @@ from lightning_nn.tasks.artifacts import (
     ConfusionMatrix,
     Explanation,
     ImageGrid,
+    Legend,
     Masks,
     Patches,
     Table,
@@ -58,9 +59,9 @@ class Tags(HTMLParser):
         (Attention([]), [], [], []),
         (ImageGrid("augmented", [IMAGE] * 5, [EVIL] * 5), ["augmented"], [], []),
         (ImageGrid("augmented", [], []), [], [], []),
-        (Masks([IMAGE] * 2, [MASK] * 2, [MASK] * 2, ["a", "b", EVIL]), ["masks"], [], []),
-        (Masks([IMAGE], [MASK], [], ["a"]), ["masks"], [], []),
-        (Masks([], [], [], ["a"]), [], [], []),
+        (Masks([IMAGE] * 2, [MASK] * 2, [MASK] * 2, Legend(["a", "b", EVIL])), ["masks"], [], []),
+        (Masks([IMAGE], [MASK], [], Legend(["a"])), ["masks"], [], []),
+        (Masks([], [], [], Legend(["a"])), [], [], []),
         (Captions([IMAGE] * 2, [EVIL, "b"], [[EVIL], []]), ["captions"], ["captions"], ["captions.html"]),
         (Captions([IMAGE], ["a"], []), ["captions"], ["captions"], ["captions.html"]),
         (Captions([], [], []), [], [], []),
@@ -122,10 +123,21 @@ def test_a_class_has_its_colour_whatever_the_number_of_classes() -> None:
     assert near > 100, f"neighbouring classes are {near} apart"
 
 
+def test_colours_of_a_legend_are_kept_everywhere() -> None:
+    legend = Legend(["a", "b", "c"], [(1, 2, 3), (0, 250, 0), (128, 0, 0)])
+    assert colour_table(legend)[:3].tolist() == [[1, 2, 3], [0, 250, 0], [128, 0, 0]]
+    np.testing.assert_array_equal(colour_table(legend)[3:], colour_table()[3:])
+    assert (overlay(IMAGE, MASK, legend, opacity=1.0)[0, 0] == (128, 0, 0)).all()
+    page = draw(Masks([IMAGE], [MASK], [MASK], legend, "worst", ["one"])).pages["worst.html"]
+    assert "rgb(128 0 0)" in page and "rgb(1 2 3)" in page
+    shown = draw(Masks([IMAGE], [MASK], [], legend)).images["masks"]
+    assert (shown == (128, 0, 0)).all(2).any(), "the square of the legend"
+
+
 def test_the_legend_names_only_classes_that_occur() -> None:
-    few = draw(Masks([IMAGE], [np.zeros_like(MASK)], [], [str(k) for k in range(200)])).images["masks"]
+    few = draw(Masks([IMAGE], [np.zeros_like(MASK)], [], Legend([str(k) for k in range(200)]))).images["masks"]
     all_of_them = np.arange(240, dtype=np.uint8).reshape(12, 20) % 200
-    many = draw(Masks([IMAGE], [all_of_them], [], [str(k) for k in range(200)])).images["masks"]
+    many = draw(Masks([IMAGE], [all_of_them], [], Legend([str(k) for k in range(200)]))).images["masks"]
     assert few.shape[0] < 250 < 1000 < many.shape[0]
 
 

@@ -26,6 +26,7 @@ class MaskProcessor:
         width: width in pixels; 0 with "keep".
         fit: how an image of another shape is resized, "crop" or "squash"; "keep" leaves each its size.
         scale: value that becomes 255 in an image with more than 8 bits a channel; None if all training images had 8.
+        colours: (red, green, blue) of each class, in the order of the categories; None for those of the palette.
         max_pixels: maximum number of pixels of a raw image.
     """
 
@@ -39,10 +40,13 @@ class MaskProcessor:
         width: int,
         fit: Fit = "crop",
         scale: int | None = None,
+        colours: list[list[int]] | None = None,
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.categories = categories
+        if colours is not None and np.shape(colours) != (len(categories), 3):
+            raise UserError(f"{len(categories)} classes need as many colours (red, green, blue), not {colours}")
+        self.categories, self.colours = categories, colours
         self.images = ImageProcessor(categories, channels, height, width, fit, scale, max_pixels=max_pixels)
 
     def encode(self, raw: list[RawImage]) -> MaskBatch:
@@ -76,4 +80,4 @@ class MaskProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
-        return self.images.state_dict()
+        return self.images.state_dict() | ({} if self.colours is None else {"colours": self.colours})
