@@ -7,7 +7,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +20,42 @@ from filelock import FileLock, Timeout
 
 from lightning_nn.errors import UserError
 
-_SIZES = "sizes.json"
+_MANIFEST = "checksums.json"  # size and CRC-32 of each file, below a line with the CRC-32 of this list itself
+_VERIFIED = "verified"  # times of change of the large files when they were last compared with their checksums
+_SMALL = 1 << 24  # bytes; a file up to this size is compared each time it is opened, at 1.3 GB/s
+_BLOCK = 1 << 20
+
+_thorough = ContextVar("thorough", default=False)
 
 
 def entry(key: str, build: Callable[[Path], None]) -> Path:
     """Return the folder of this key in the cache, built if it is not there.
 
     Of several processes one builds and the others wait. The folder gets its name only when all its contents are on
-    the disk, so a killed build leaves nothing that could be mistaken for a complete one. A damaged entry, with a file
-    missing or of another size, is rebuilt.
+    the disk, so a killed build leaves nothing that could be mistaken for a complete one. An entry with a file that is
+    missing, or of another size or checksum, is reported on standard error and rebuilt. The checksum of a large file is
+    computed at the first use, where the file system says that the file has changed, and within `thorough_checks`.
 
     Args:
         key: a file name; what goes into it determines when the entry is rebuilt (see `fingerprint`).
         build: fills the empty folder that it is passed.
 
     Returns:
-        The complete folder. Its contents are never written again.
+        The complete folder. What was built is never written again.
 
     Raises:
         UserError: the cache can't be written, or the disk is full.
     """
     root = cache_folder()
     folder = root / key
-    if _whole(folder):
+    if not _find_damage(folder):
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock(folder)):
-            if not _whole(folder):
+            if damage := _find_damage(folder):
+                if folder.exists():
+                    print(f"the cache {folder} is damaged ({damage}); it is built again", file=sys.stderr, flush=True)
                 _clean(root, folder)
                 _build(folder, build)
     except OSError as error:
@@ -53,7 +65,21 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
 
 def is_cached(key: str) -> bool:
     """Return whether the cache has a complete entry of this key."""
-    return _whole(cache_folder() / key)
+    return not _find_damage(cache_folder() / key)
+
+
+@contextmanager
+def thorough_checks(wanted: bool) -> Iterator[None]:
+    """Compare every file of the entries that are opened with its checksum, large ones too.
+
+    Args:
+        wanted: False changes nothing.
+    """
+    token = _thorough.set(wanted or _thorough.get())
+    try:
+        yield
+    finally:
+        _thorough.reset(token)
 
 
 def fingerprint(paths: Iterable[Path], settings: dict[str, Any]) -> str:
@@ -73,7 +99,7 @@ def fingerprint(paths: Iterable[Path], settings: dict[str, Any]) -> str:
         name = file.relative_to(common).as_posix().encode("utf-8", "surrogateescape")
         digest.update(b"%d:%b%d:" % (len(name), name, file.stat().st_size))
         with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
+            while block := stream.read(_BLOCK):
                 digest.update(block)
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()
@@ -87,13 +113,44 @@ def _partial(folder: Path) -> Path:
     return folder.with_name(folder.name + ".partial")
 
 
-def _whole(folder: Path) -> bool:
-    """Return whether all files are there with the sizes they were built with."""
+def _find_damage(folder: Path) -> str:
+    """Return what is wrong with an entry; "" if nothing is."""
     try:
-        sizes = json.loads((folder / _SIZES).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
+        checksum, _, listed = (folder / _MANIFEST).read_bytes().partition(b"\n")
+        if checksum != b"%08x" % zlib.crc32(listed):
+            return f"{_MANIFEST} has changed"
+        files = {folder / name: (size, crc) for name, (size, crc) in json.loads(listed).items()}
+        stats = {file: file.stat() for file in files}
+        large = [file for file, (size, _) in files.items() if size > _SMALL]
+        state = str([(stats[file].st_ino, stats[file].st_mtime_ns, stats[file].st_ctime_ns) for file in large])
+        verified = _read_or_nothing(folder / _VERIFIED) == state.encode()
+        for file, (size, crc) in files.items():
+            if stats[file].st_size != size:
+                return f"{file.name} has {stats[file].st_size:,} bytes, not {size:,}"
+            skipped = file in large and verified and not _thorough.get()
+            if not skipped and _checksum(file) != crc:
+                return f"the contents of {file.name} have changed"
+    except OSError as error:
+        return f"{Path(str(error.filename)).name}: {error.strerror}"
+    if large and not verified:
+        with suppress(OSError):  # another user's cache; the note only saves time
+            (folder / _VERIFIED).write_text(state, encoding="ascii")
+    return ""
+
+
+def _read_or_nothing(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _checksum(file: Path) -> int:
+    checksum = 0
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
 
 
 def _clean(root: Path, folder: Path) -> None:
@@ -115,8 +172,10 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
     partial.mkdir()
     try:
         build(partial)
-        sizes = {p.relative_to(partial).as_posix(): p.stat().st_size for p in partial.rglob("*") if p.is_file()}
-        (partial / _SIZES).write_text(json.dumps(sizes), encoding="utf-8")
+        files = [file for file in partial.rglob("*") if file.is_file()]
+        listed = {file.relative_to(partial).as_posix(): (file.stat().st_size, _checksum(file)) for file in files}
+        text = json.dumps(listed).encode()
+        (partial / _MANIFEST).write_bytes(b"%08x\n%b" % (zlib.crc32(text), text))
         for path in [*partial.rglob("*"), partial]:
             _sync(path)
         partial.replace(folder)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from lightning_nn.data.cache import cache_folder, fingerprint
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
 
+_KEY = re.compile("[0-9a-f]{32}")
 _LARGE = 1 << 26  # bytes; anything smaller is read in a tenth of a second
 _SETTLED = 2.0  # seconds since the last change; within a tick of the clock a file could change unnoticed
 _SAMPLES = 64  # blocks per file that are compared
@@ -47,8 +49,9 @@ def remembered_fingerprint(paths: list[Path], settings: dict[str, Any]) -> str:
     states = [_state(path) for path in paths]
     name = hashlib.blake2b(json.dumps([states, settings]).encode(), digest_size=16).hexdigest()
     memory = cache_folder() / "fingerprints" / name
-    with contextlib.suppress(OSError):
-        return memory.read_text(encoding="ascii")
+    with contextlib.suppress(OSError, UnicodeError):
+        if _KEY.fullmatch(known := memory.read_text(encoding="ascii")):
+            return known
     key = fingerprint(paths, settings)
     now = time.time()
     settled = all(max(state.modified, state.changed) / 1e9 < now - _SETTLED for state in states)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment, augmented
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
+from lightning_nn.data.cache import thorough_checks
 from lightning_nn.data.learner import Learner, measure_samples
 from lightning_nn.data.loader import Fingerprints, Loader, Source
 from lightning_nn.data.overlap import duplicates
@@ -101,7 +102,8 @@ class DataModule(pl.LightningDataModule):
         """
         if self._prepared:
             return
-        self.prepare()
+        with thorough_checks(self.fixed_processor is not None):  # a run goes on, or a trained model is evaluated
+            self.prepare()
         self.check_processor()
         self._digests, self._fingerprints = {}, {}
         self._prepared = True

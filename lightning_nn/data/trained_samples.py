@@ -5,6 +5,7 @@ A checkpoint holds only that digest. A later test finds the hashes by it, if it 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 
+_CHECKSUM = 8  # bytes at the end of a file
 _DIGEST = re.compile("[0-9a-f]{32}")
 
 
@@ -26,14 +28,14 @@ def keep(digest: str, fingerprints: Fingerprints) -> None:
         digest: digest of the split.
         fingerprints: uint64 (N,), hash of each sample.
     """
-    file = _file(digest)
-    if not file.is_file():
+    if recall(digest) is None:
+        hashes = np.unique(fingerprints).astype("<u8").tobytes()
         with suppress(UserError):
-            write_atomically(file, lambda stream: stream.write(np.unique(fingerprints).astype("<u8").tobytes()))
+            write_atomically(_file(digest), lambda stream: stream.write(hashes + _checksum(hashes)))
 
 
 def recall(digest: object) -> Fingerprints | None:
-    """Return the hashes of a train split, uint64, sorted; None if they are not in this cache.
+    """Return the hashes of a train split, uint64, sorted; None if they are not in this cache, or damaged.
 
     Args:
         digest: value from a checkpoint, not validated.
@@ -41,9 +43,15 @@ def recall(digest: object) -> Fingerprints | None:
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         return None
     try:
-        return np.fromfile(_file(digest), "<u8").astype(np.uint64)
+        content = _file(digest).read_bytes()
     except OSError:
         return None
+    hashes, checksum = content[:-_CHECKSUM], content[-_CHECKSUM:]
+    return np.frombuffer(hashes, "<u8").astype(np.uint64) if checksum == _checksum(hashes) else None
+
+
+def _checksum(hashes: bytes) -> bytes:
+    return hashlib.blake2b(hashes, digest_size=_CHECKSUM).digest()
 
 
 def _file(digest: str) -> Path:

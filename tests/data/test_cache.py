@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data import cache
+from lightning_nn.data.cache import entry, fingerprint, is_cached, thorough_checks
 from lightning_nn.errors import UserError
 
 
@@ -65,10 +66,41 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_repeated(root):
     assert read(entry("key", write("whole"))) == "whole"
 
 
-@pytest.mark.parametrize("damage", [lambda f: f.write_text("o", encoding="utf-8"), lambda f: f.unlink()])
-def test_a_damaged_entry_is_built_again(root, damage):
-    damage(entry("key", write("one")) / "inner" / "a.txt")
+@pytest.mark.parametrize("small", [1 << 24, 0], ids=["small", "large"])
+@pytest.mark.parametrize("file", ["inner/a.txt", "checksums.json"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"o"),
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(bytes(byte ^ 128 for byte in file.read_bytes())),
+        lambda file: file.write_bytes(b"[]"),
+    ],
+    ids=["shorter", "missing", "flipped", "other"],
+)
+def test_a_damaged_entry_is_named_and_built_again(root, monkeypatch, capsys, file, damage, small):
+    monkeypatch.setattr(cache, "_SMALL", small)
+    entry("key", write("one"))
+    damage(entry("key", never) / file)
+    assert not is_cached("key")
     assert read(entry("key", write("two"))) == "two"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(root / "key") in line and Path(file).name in line
+    assert read(entry("key", never)) == "two"
+
+
+def test_a_large_file_that_changed_behind_the_file_system_is_found_by_thorough_checks(root, monkeypatch):
+    monkeypatch.setattr(cache, "_SMALL", 0)
+    file = entry("key", write("one")) / "inner" / "a.txt"
+    file.write_text("eno", encoding="utf-8")
+    stat = file.stat()  # as if the medium had lost bits
+    times = [(stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns)]
+    (root / "key" / "verified").write_text(str(times), encoding="ascii")
+    assert read(entry("key", never)) == "eno"
+    with thorough_checks(False):
+        entry("key", never)
+    with thorough_checks(True):
+        assert read(entry("key", write("two"))) == "two"
 
 
 def test_of_two_processes_one_builds_and_the_other_waits(root):
@@ -115,7 +147,7 @@ entry("key", build)
 def test_a_build_starts_empty_whatever_was_left_of_its_key(root):
     (root / "key.partial" / "inner").mkdir(parents=True)
     (root / "key.partial" / "old.txt").touch()
-    assert sorted(p.name for p in entry("key", write("whole")).iterdir()) == ["inner", "sizes.json"]
+    assert sorted(p.name for p in entry("key", write("whole")).iterdir()) == ["checksums.json", "inner"]
 
 
 def test_a_full_disk_names_the_cache_and_the_remedy(root):

@@ -106,6 +106,15 @@ def test_a_cache_that_cannot_be_written_is_no_reason_not_to_train(tmp_path: Path
     trainer(tmp_path, max_epochs=1).fit(SoftmaxClassifier(64, 2), datamodule=Digits(classes=[0, 1]))
 
 
+def test_damaged_hashes_of_a_training_are_none_and_are_stored_again(tmp_path: Path) -> None:
+    keep("0" * 32, np.arange(3, dtype=np.uint64))
+    (file,) = (tmp_path / "cache/trained").iterdir()
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    assert recall("0" * 32) is None
+    keep("0" * 32, np.arange(3, dtype=np.uint64))
+    assert recall("0" * 32) is not None
+
+
 def test_what_a_checkpoint_calls_a_digest_reads_no_other_file(tmp_path: Path) -> None:
     keep("0" * 32, np.arange(3, dtype=np.uint64))
     assert recall("0" * 32) is not None

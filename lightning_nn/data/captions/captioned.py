@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import FrozenEncoder, Index
+from lightning_nn.data.cache import thorough_checks
 from lightning_nn.data.captions.features import cached_features
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.source import CaptionSource
@@ -114,7 +115,8 @@ class CaptionedModule(DataModule):
             features = None
         else:
             images, known = found[0].images, found[0].all_fingerprints()
-            features = cached_features(images, known, self.encoder, compute=self._compute)
+            with thorough_checks(self.fixed_processor is not None):
+                features = cached_features(images, known, self.encoder, compute=self._compute)
         for source in found:
             source.features = features
 
