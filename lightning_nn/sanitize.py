@@ -8,7 +8,7 @@ import unicodedata
 # Terminal sequences (CSI ... letter, OSC ... bell or ST), removed before their control characters are.
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?")
 
-_FORMULA = tuple("=+-@＝＋－＠")  # characters with which a formula starts in a spreadsheet
+_FORMULA = tuple("=+-@＝＋－＠\t\r")  # characters with which a formula starts in a spreadsheet
 _NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)?([eE][+-]?\d+)?%?")  # or a sign alone, which is no formula
 
 
@@ -35,5 +35,8 @@ def without_controls(text: str) -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet would read a text as a formula: numbers such as -1 are none."""
-    return text.lstrip("\t\r\n").startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    """Return whether a spreadsheet may read a text as a formula: numbers such as -1 are none.
+
+    Some programs drop a tab or a line end at the beginning and read what follows.
+    """
+    return text.lstrip("\n").startswith(_FORMULA) and not _NUMBER.fullmatch(text)

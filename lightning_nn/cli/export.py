@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightning_nn import catalog
+from lightning_nn.cli.overwriting import InputFiles, check_out
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.data.batches import Batch
@@ -58,6 +59,8 @@ def export(request: Request) -> int:
     which = request.ckpt_path or "best"
     checkpoint = open_checkpoint(request, which)
     name = saved_model(request, checkpoint)
+    inputs = InputFiles.of(checkpoint, request.imports)
+    check_out(out, inputs)
     say_checkpoint(checkpoint, which, "exporting")
     say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
     model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
@@ -144,6 +147,4 @@ def _out(rest: list[str]) -> Path:
         raise UserError(f"unknown option {unknown[0]} of export{nearest(unknown[0].partition('=')[0], ['--out'])}")
     if options.out is None or options.out.suffix not in FORMS:
         raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {options.out})")
-    if not options.out.parent.is_dir():
-        raise UserError(f"can't write --out {options.out}: no such folder: {options.out.parent}")
     return options.out

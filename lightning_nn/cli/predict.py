@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,15 +12,16 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from rich.console import Console
 
 from lightning_nn import catalog
+from lightning_nn.cli.overwriting import InputFiles, check_out
 from lightning_nn.cli.predict_options import parse_options
 from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.cli.streams import PromptInput
+from lightning_nn.data.images.source import named_images
 from lightning_nn.data.processor import NO_INPUT, Processor, Record
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.errors import UserError
@@ -56,7 +59,7 @@ def predict(request: Request) -> int:
     try:
         checkpoint = open_checkpoint(request, which)
     except UserError:
-        if options.text is None and options.file is None:
+        if options.text is None and not options.files:
             raise UserError(NO_INPUT) from None
         raise
     name = saved_model(request, checkpoint)
@@ -75,9 +78,20 @@ def predict(request: Request) -> int:
         model.all_classes = True
     processor = model.require_processor()
     records: Iterator[Record] = map(_record, processor.inputs(options))
-    if options.out:
-        _check_out(options.out, options.file)
     form = choose_form(options.out, options.format)
+    is_page = bool(form == "html" and options.out)
+    page_file = Path("attention.html") if options.explain and not is_page else None
+    files = [Path(name) for name in options.files]
+    for name in options.files:
+        with contextlib.suppress(UserError):  # each processor says by itself what it can't read
+            files += named_images([name])
+    inputs = InputFiles.of(checkpoint, request.imports, files)
+    if options.out:
+        check_out(options.out, inputs)
+    if page_file:
+        inputs.refuse(page_file, "--explain")
+        if options.out and os.path.realpath(options.out) == os.path.realpath(page_file):
+            raise UserError(f"--explain writes {page_file}, which is --out too; name another file")
     if isinstance(model, Stylization) and not options.out and form != "html":
         raise UserError(
             f"{name} makes pictures: name a file, --out picture.png for one, or --out pictures.csv for several, "
@@ -88,19 +102,19 @@ def predict(request: Request) -> int:
         if next(records, None) is not None:
             _say(f"only the first {CHUNK:,} texts are explained")
         records = iter(explained)
-        is_page = form == "html" and options.out
         texts = [record.raw for record in explained if not record.error]
         if explained and not texts:
             raise _unreadable(explained[0].error, len(explained))
-        _explain(model, texts, options.out if is_page else Path("attention.html"))
+        _explain(model, texts, page_file or options.out)
         if is_page or not options.out:
             _warns_of_unknown_words(processor, checkpoint)
             _say_unreadable([record.error for record in explained if record.error], len(explained))
             return 0
-    waits = options.stdin.waits if options.file == "-" else lambda: False
+    waits = options.stdin.waits if options.files == ["-"] else lambda: False
     count, warned = 0, False
     reasons: list[str] = []
-    with writer(options.out, form, f"Predictions: {type(model).__name__}", guard=options.guard, say=_say) as write:
+    title = f"Predictions: {type(model).__name__}"
+    with writer(options.out, form, title, guard=options.guard, say=_say, inputs=inputs) as write:
         for chunk in _chunks(records, waits):
             for record, prediction in _predicted(model, chunk):
                 write(record, prediction)
@@ -172,24 +186,6 @@ def _warns_of_unknown_words(processor: Processor, checkpoint: Checkpoint, least:
     return True
 
 
-def _check_out(out: Path, file: str | None) -> None:
-    """Refuse an output file that can't be written, before anything is predicted.
-
-    Raises:
-        UserError: it is a folder, its folder does not exist, or it is an input file.
-    """
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file")
-    if not out.parent.is_dir():
-        raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
-    read = Path(file or "-")
-    if not out.exists() or not read.exists():
-        return
-    is_image = read.is_dir() and out.suffix.lower() in Image.registered_extensions()
-    if out.samefile(read) or (is_image and out.resolve().is_relative_to(read.resolve())):
-        raise UserError(f"--out {out} is an input file; name another one")
-
-
 def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[list[Record]]:
     """Yield the records in chunks of bounded size; a chunk ends where reading on would wait."""
     chunk: list[Record] = []
@@ -217,8 +213,9 @@ def _explain(model: Task, texts: list[str], file: Path) -> None:
     for explanation in explanations:
         console.print(terminal(explanation, width=console.width))
         console.print()
+    replaced = ", which is replaced" * file.is_file()
     write_text(file, page(explanations, "Attention"))
-    print(f"written to {file}")
+    print(f"written to {file}{replaced}")
 
 
 def _device(accelerator: str) -> torch.device:

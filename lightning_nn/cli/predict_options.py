@@ -35,10 +35,12 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
     out.add_argument(
         "--data.file",
-        dest="file",
+        dest="files",
+        nargs="+",
+        action="extend",
+        default=[],
         help="a table (.csv, .tsv, .jsonl, .json, .gz of these, .parquet, .xlsx), a file with one text per line, or - "
-        "for standard input; for a picture "
-        "model, a picture or a folder of them",
+        "for standard input; for a model of pictures any number of pictures, folders and patterns (photos/*.jpg)",
     )
     out.add_argument(
         "--data.format",
@@ -80,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         type=_flag,
         metavar="true|false",
         default=True,
-        help="put a ' before a text of the input that a spreadsheet would read as a formula, in CSV (default: true)",
+        help="put a ' before a text that a spreadsheet would read as a formula, in CSV (default: true)",
     )
     for name, kind, text in ARGUMENTS:
         text = f"{text} (default: as in training)"

@@ -9,10 +9,14 @@ written into its file.
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -23,13 +27,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import set_cell_size
 
-from lightning_nn.cli.prediction_tables import Rows, cell
+from lightning_nn.cli.overwriting import InputFiles
 from lightning_nn.data.images.reading import ImageForm, PixelLimit, read_image
 from lightning_nn.data.images.value_range import UnscaledImageError
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, write_text, writing
-from lightning_nn.sanitize import sanitize
+from lightning_nn.sanitize import is_formula, sanitize, without_controls
 from lightning_nn.tasks.artifacts import Legend, Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
 from lightning_nn.visualization.png import png
@@ -58,7 +62,13 @@ def choose_form(out: Path | None, given: Form | None) -> Form:
 
 @contextmanager
 def writer(
-    out: Path | None, form: Form, title: str, *, guard: bool = True, say: Callable[[str], None] = lambda _: None
+    out: Path | None,
+    form: Form,
+    title: str,
+    *,
+    guard: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+    inputs: InputFiles | None = None,
 ) -> Iterator[Write]:
     """Open a function that writes an input and its prediction.
 
@@ -66,23 +76,30 @@ def writer(
         out: the file, which appears once it holds all predictions; None for standard output.
         form: see `choose_form`.
         title: title of a page.
-        guard: put a ' before texts of the input that a spreadsheet would read as a formula; only in CSV.
-        say: prints a remark for the user.
+        guard: put a ' before texts that a spreadsheet would read as a formula; only in CSV.
+        say: prints a remark for the user, such as which files were replaced.
+        inputs: files that no picture may replace.
 
     Raises:
-        UserError: the file can't be written.
+        UserError: a file can't be written, or is an input.
     """
-    if out is not None and form == "png":
-        with _one_picture(out) as write:
-            yield write
-    elif out is None:
+    if out is None:
         with _written(sys.stdout, form, title, None, guard, say) as write:
             yield write
         sys.stdout.flush()
+        return
+    replaced = [str(out)] * out.is_file()
+    if form == "png":
+        with _one_picture(out) as write:
+            yield write
     else:
-        images = _ImageFiles(out) if out.is_file() or not out.exists() else None  # no files beside a pipe or device
+        beside = out.is_file() or not out.exists()  # a pipe or a device has no files beside it
+        images = _ImageFiles(out, inputs or InputFiles()) if beside else None
         with writing(out) as stream, _written(stream, form, title, images, guard, say) as write:
             yield write
+        replaced += images.replaced() if images else []
+    if replaced:
+        say(f"replaced: {', '.join(replaced)}")
 
 
 @contextmanager
@@ -125,6 +142,8 @@ def _written(
             fields = columns(prediction)
             if not record.error:
                 about = _settings(fields)
+                if images is not None:
+                    images.begin(name for name, value in fields if is_image(value))
                 legend = _legend(prediction)
                 fields = [(name, _with_path(record.raw, name, value, images, about, legend)) for name, value in fields]
             rows.write(record, fields)
@@ -181,18 +200,42 @@ def is_image(value: Any) -> TypeGuard[NDArray[np.uint8]]:
 
 
 class _ImageFiles:
-    """PNG files beside a table, in one folder per field, named after the inputs."""
+    """PNG files beside a table, in one folder per field, named after the inputs.
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    Args:
+        out: the table.
+        inputs: files that must not be replaced.
+    """
+
+    def __init__(self, out: Path, inputs: InputFiles) -> None:
+        self.out, self.inputs = out, inputs
         self.written: dict[str, set[str]] = {}  # names of files, by field
         self.last: dict[Path, int] = {}  # number of the last file with this name
+        self._replaced: Counter[Path] = Counter()  # files by folder
+
+    def begin(self, fields: Iterable[str]) -> None:
+        """Check the folder of each field before its first file is written.
+
+        Raises:
+            UserError: a folder holds an input.
+        """
+        new = [field for field in fields if field not in self.written]
+        for field in new:
+            self.inputs.refuse_folder(self._folder(field), f"--out {self.out}")
+        self.written.update((field, set()) for field in new)
+
+    def replaced(self) -> list[str]:
+        """Return how many files were replaced, by folder."""
+        return [f"{count:,} file{'s' * (count > 1)} in {folder}" for folder, count in self._replaced.items() if count]
+
+    def _folder(self, field: str) -> Path:
+        return self.out.with_name(f"{self.out.stem}-{field}")
 
     def write(self, raw: Any, field: str, image: NDArray[np.uint8], settings: str, legend: Legend | None) -> Path:
-        names = self.written.setdefault(field, set())
+        names = self.written[field]
         stem = sanitize(raw.stem if isinstance(raw, Path) else "") or f"{len(names) + 1:06}"
         stem = stem.encode("utf-8")[:_NAME].decode("utf-8", "ignore")
-        folder = self.out.with_name(f"{self.out.stem}-{field}")
+        folder = self._folder(field)
         name, number = stem, self.last.get(folder / stem, 1)
         while name in names:  # inputs in several folders may share a name
             number += 1
@@ -200,6 +243,7 @@ class _ImageFiles:
         names.add(name)
         self.last[folder / stem] = number
         file = folder / f"{name}.png"
+        self._replaced[folder] += file.exists()
         write_atomically(file, lambda stream: stream.write(_png(image, settings, legend)))
         if legend and image.ndim == 2 and len(names) == 1:
             write_text(folder / "classes.csv", legend_csv(legend))
@@ -275,3 +319,143 @@ def _read(path: Path) -> NDArray[np.uint8]:
     except UnscaledImageError as deep:  # shown from black to white, whatever its values are
         pixels = read_image(path, form, limit, max(1, math.ceil(deep.values.high)))
     return pixels.transpose(1, 2, 0)
+
+
+class Rows:
+    """Rows of a table: the columns of the input by their names, then the prediction's, then `error`.
+
+    A column of the prediction whose name the input has already is called predicted_NAME.
+
+    Args:
+        stream: where they are written.
+        form: "csv" or "jsonl".
+        guard: put a ' before texts that a spreadsheet would read as a formula; only in CSV.
+        say: prints a remark for the user.
+    """
+
+    def __init__(self, stream: TextIO, form: str, guard: bool, say: Callable[[str], None]) -> None:
+        self._stream, self._guard, self._say = stream, guard, say
+        self._own: list[str] | None = None  # None before the first row
+        self._names: list[str] = []
+        self._write = self._json if form == "jsonl" else self._csv
+        self._csv_rows = csv.writer(_Lines(stream), lineterminator="\r\n")
+        self._guarded = 0
+        self._left_out: dict[str, None] = {}
+        self._is_csv = form == "csv"
+
+    def write(self, record: Record, prediction: Sequence[tuple[str, Any]]) -> None:
+        """Write a row.
+
+        Args:
+            record: the input.
+            prediction: name and value of each column of the prediction; no value is written if the record has an error.
+        """
+        can_fail = record.error is not None
+        if self._own is None:
+            self._begin(record, [*(name for name, _ in prediction), *["error"] * can_fail])
+        values = [None if record.error else value for _, value in prediction] + [record.error or None] * can_fail
+        self._write(record, dict(zip(self._names, values, strict=True)))
+
+    def end(self) -> None:
+        """Write the header of a table without rows, and say what is not written as it was."""
+        if self._own is None and self._is_csv:
+            self._csv_rows.writerow(["input"])
+        if self._guarded:
+            texts = "text begins" if self._guarded == 1 else "texts begin"
+            self._say(
+                f"{self._guarded:,} {texts} like a formula and got a ' "
+                "before, for spreadsheets; as they are: --guard_formulas false, or --format jsonl"
+            )
+        if self._left_out:
+            self._say(f"not in the header, so left out: {', '.join(self._left_out)}; --format jsonl keeps them")
+
+    def _begin(self, record: Record, predicted: list[str]) -> None:
+        self._own = list(record.columns or record.cells)
+        taken = set(self._own)
+        for name in predicted:
+            free = name
+            while free in taken:
+                free = f"predicted_{free}"
+            if free != name:
+                self._say(f"there is a column {name!r} already; the prediction's is called {free!r}")
+            taken.add(free)
+            self._names.append(free)
+        if self._is_csv:  # with the first row, so never before an error
+            self._csv_rows.writerow(map(self._text, [*self._own, *self._names]))
+
+    def _csv(self, record: Record, predicted: dict[str, Any]) -> None:
+        assert self._own is not None
+        self._left_out |= dict.fromkeys(name for name in record.cells if name not in self._own)
+        own = [self._input(record.cells.get(name)) for name in self._own]
+        self._csv_rows.writerow([*own, *(self._predicted(value) for value in predicted.values())])
+
+    def _json(self, record: Record, predicted: dict[str, Any]) -> None:
+        own = {f"input_{name}" if name in predicted else name: value for name, value in record.cells.items()}
+        print(json_text({**own, **predicted}), file=self._stream)
+
+    def _input(self, value: Any) -> str:
+        """Return a value of the input as it is."""
+        if isinstance(value, bool | list | dict):
+            return json_text(value)
+        return str(value) if isinstance(value, Real) else self._text("" if value is None else str(value))
+
+    def _predicted(self, value: Any) -> str:
+        return self._text(str(value)) if isinstance(value, str | Path) else cell(value)
+
+    def _text(self, text: str) -> str:
+        """Return a text as a cell that no terminal obeys and, if asked for, no spreadsheet reads as a formula."""
+        text = without_controls(text)
+        if self._guard and is_formula(text):
+            self._guarded += 1
+            return f"'{text}"
+        return text
+
+
+class _Lines:
+    """Stream that ends lines in LF; csv quotes a lone CR only where it ends lines in CR LF."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> None:
+        self._stream.write(row.removesuffix("\r\n") + "\n")
+
+
+def cell(value: Any) -> str:
+    """Return a value of a prediction as the text of a table cell that no terminal obeys.
+
+    Args:
+        value: fractions get four decimals, None becomes empty, and lists become JSON.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str | Path):
+        return without_controls(str(value))
+    if isinstance(value, Real):
+        return str(value) if isinstance(value, Integral) else f"{value:.4f}"
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """Return a value as one line of JSON.
+
+    Characters that a terminal would obey are escaped, so nothing is lost; numbers that are not finite become null.
+    """
+    text = json.dumps(_finite(value), ensure_ascii=False, default=_listed)
+    if text.isprintable():
+        return text
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(json.dumps(c)[1:-1] if unicodedata.category(c) in unsafe else c for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _listed(value: Any) -> Any:
+    """Convert arrays, tensors and their numbers to Python's, anything else to text."""
+    return _finite(value.tolist()) if hasattr(value, "tolist") else str(value)

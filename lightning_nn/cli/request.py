@@ -125,7 +125,7 @@ def config_files(argv: list[str]) -> list[str]:
 def repeated(argv: list[str]) -> list[str]:
     """Return notes on options that are given several times, of which the last one counts."""
     names = Counter(token.partition("=")[0] for token in argv if token.startswith("--"))
-    several = {"--data.text", "--config", "--import"}
+    several = {"--data.text", "--data.file", "--config", "--import"}
     notes = []
     for name, count in names.items():
         if count > 1 and name not in several and not name.endswith("+"):

@@ -18,7 +18,7 @@ class InputOptions(Protocol):
 
     Attributes:
         text: texts given one by one; None for none.
-        file: a file or folder, "-" for standard input; None for none.
+        files: files and folders, "-" for standard input; empty for none.
         encoding: encoding of a text file.
         form: "text" for a text a line, or the suffix of a kind of table, such as "csv"; None to choose by the name.
         text_column: column of a table that holds the texts; None for that of training.
@@ -28,7 +28,7 @@ class InputOptions(Protocol):
     """
 
     text: list[str] | None
-    file: str | None
+    files: list[str]
     encoding: str
     form: str | None
     text_column: str | None

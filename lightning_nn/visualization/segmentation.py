@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import IGNORED
+from lightning_nn.sanitize import is_formula, without_controls
 from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.visualization.figure import labels
 from lightning_nn.visualization.image_grid import picture
@@ -40,9 +41,13 @@ def colour_table(legend: Legend | None = None) -> NDArray[np.uint8]:
 
 
 def legend_csv(legend: Legend) -> str:
-    """Write value, name and colour of each class as a table, which `--data.classes` reads."""
+    """Write value, name and colour of each class as a table, which `--data.classes` reads.
+
+    A name that a spreadsheet would read as a formula has a ' before it.
+    """
     text = io.StringIO()
-    rows = zip(legend.categories, colour_table(legend).tolist(), strict=False)
+    names = ["'" * is_formula(name) + without_controls(name) for name in legend.categories]
+    rows = zip(names, colour_table(legend).tolist(), strict=False)
     csv.writer(text, lineterminator="\n").writerows(
         [("value", "name", "r", "g", "b"), *((value, name, *colour) for value, (name, colour) in enumerate(rows))]
     )

@@ -19,8 +19,7 @@ def csv_text(table: Table) -> str:
     """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(table.columns)
-    rows.writerows([_cell(value) for value in row] for row in table.rows)
+    rows.writerows([_cell(value) for value in row] for row in [table.columns, *table.rows])
     return "\ufeff" + out.getvalue()
 
 

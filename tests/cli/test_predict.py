@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.cli.predict import _check_out
-from lightning_nn.errors import UserError
 from tests.commands import Result, command, write_reviews
 
 HAN = shlex.split(
@@ -106,7 +104,7 @@ def test_a_spreadsheet_takes_no_input_for_a_formula(han: Path) -> None:
     done = ask(han, "--data.file", "-", stdin="\n".join(texts).encode()).ok()
     rows = table(done.out, "error")
     assert [row[0] for row in rows] == ["'=1+1", "+1", "-1", "'@SUM(A1)", 'a,"b"', '\'=HYPERLINK("http://x")']
-    assert "3 texts of the input begin like a formula" in done.err
+    assert "3 texts begin like a formula" in done.err
     done = ask(han, "--data.file", "-", "--guard_formulas", "false", stdin="\n".join(texts).encode()).ok()
     assert [row[0] for row in table(done.out, "error")] == texts and "formula" not in done.err
     ask(han, "--data.text", GOOD, "--guard_formulas", "no").refused("--guard_formulas", "true or false")
@@ -233,13 +231,19 @@ def test_standard_input_and_a_file_that_is_there(han: Path, tmp_path: Path) -> N
     assert (tmp_path / "old.csv").read_text(encoding="utf-8-sig").startswith("input,")
 
 
-def test_an_image_of_the_folder_that_is_read_is_not_written(tmp_path: Path) -> None:
-    (tmp_path / "cats").mkdir()
-    for name in ("cat.png", "list.csv"):
-        (tmp_path / "cats" / name).write_bytes(b"kept")
-    with pytest.raises(UserError, match="another"):
-        _check_out(tmp_path / "cats" / "cat.png", str(tmp_path / "cats"))
-    _check_out(tmp_path / "cats" / "list.csv", str(tmp_path / "cats"))
+def test_a_page_of_attention_replaces_no_input_and_tells_what_it_replaces(han: Path, tmp_path: Path) -> None:
+    (tmp_path / "attention.html").write_text(f"{GOOD}\n", encoding="utf-8")
+    ckpt = str(han / "logs/han/r/checkpoints/best.ckpt")
+    explain = ("predict", "--ckpt_path", ckpt, "--explain")
+    command(*explain, "--data.file", "attention.html", cwd=tmp_path).refused("--explain writes attention.html", "input")
+    command(*explain, "--data.text", GOOD, "--out", "attention.html", "--format", "csv", cwd=tmp_path).refused("--out")
+    assert (tmp_path / "attention.html").read_text(encoding="utf-8") == f"{GOOD}\n"
+    done = command(*explain, "--data.text", GOOD, cwd=tmp_path).ok()
+    assert "attention.html, which is replaced" in done.out
+
+
+def test_texts_come_from_one_file(han: Path) -> None:
+    ask(han, "--data.file", "a.txt", "b.txt").refused("2 files", "one after the other")
 
 
 def test_a_recurrent_network_with_attention_explains_itself_and_one_without_says_what_would(tmp_path: Path) -> None:

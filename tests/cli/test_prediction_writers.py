@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len
 
-from lightning_nn.cli.prediction_tables import cell, json_text
-from lightning_nn.cli.prediction_writers import article, choose_form, terminal_line, writer
+from lightning_nn.cli.prediction_writers import article, cell, choose_form, json_text, terminal_line, writer
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import is_formula
 from lightning_nn.tasks.artifacts import Legend
-from lightning_nn.visualization.segmentation import overlay
+from lightning_nn.visualization.segmentation import legend_csv, overlay
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
 MASK[0, 0] = 255
@@ -59,7 +58,7 @@ def test_a_table_has_the_fields_of_whatever_was_predicted(tmp_path: Path) -> Non
     assert file.read_text(encoding="utf-8-sig").splitlines() == [
         "input,caption,score,words",
         "a.png,a dog,-0.5000,3",
-        "b.png,=x,nan,1",
+        "b.png,'=x,nan,1",
     ]
 
 
@@ -144,12 +143,25 @@ def test_a_mask_has_the_colours_of_its_legend_which_lies_beside_it(tmp_path: Pat
         np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, mask, legend))
     lines = (tmp_path / "out-mask/classes.csv").read_text(encoding="utf-8").splitlines()
     assert lines == ["value,name,r,g,b", "0,sky,128,128,128", '1,"stairs, steep",128,0,0']
+    assert ",'=x\x09," in legend_csv(Legend(["=x\t\x07"], []))
 
 
-@pytest.mark.parametrize("sign", "=+-@＝＋－＠")
-def test_a_spreadsheet_takes_no_text_for_a_formula_and_numbers_stay_numbers(sign: str) -> None:
-    assert is_formula(f"{sign}1+1") and is_formula(f"\r\n{sign}A1") and not is_formula(f"a{sign}")
-    assert cell(f"{sign}1+1") == f"{sign}1+1", "a prediction is written as it is"
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠\t\r")
+def test_a_spreadsheet_takes_no_text_for_a_formula_and_numbers_stay_numbers(sign: str, tmp_path: Path) -> None:
+    class Shared(NamedTuple):
+        category: str
+        shares: dict[str, float]
+
+    text = f"{sign}1+A1"
+    assert is_formula(text) and is_formula(f"\n{text}") and not is_formula(f"a{sign}")
+    file = written(tmp_path / "a.csv", (Record(text, {text: text}, text), Shared(text, {f"{sign}cmd": -0.5})))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        header, row = csv.reader(stream)
+    assert header == [f"'{text}", "category", f"'{sign}cmd", "error"]
+    assert row == [f"'{text}", "", "", f"'{text}"]
+    file = written(tmp_path / "b.csv", ("a", Shared(text, {"b": -0.5})))
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        assert list(csv.reader(stream))[1] == ["a", f"'{text}", "-0.5000"]
     assert cell(-0.5) == "-0.5000" and cell(-3) == "-3"
 
 
@@ -158,11 +170,11 @@ def test_a_number_and_a_sign_alone_are_no_formula(number: str) -> None:
     assert not is_formula(number)
 
 
-def test_only_texts_of_the_input_are_guarded_in_csv_which_is_said_and_can_be_switched_off(tmp_path: Path) -> None:
+def test_all_texts_are_guarded_in_csv_which_is_said_and_can_be_switched_off(tmp_path: Path) -> None:
     row = Record("=a", {"id": "-1", "n": -2, "=b": "=a", "t": "\x1b=c"}, "")
     said: list[str] = []
     rows = {
-        "on.csv": ["id,n,'=b,t,caption,score,words,error", "-1,-2,'=a,'=c,=x,0.5000,1,"],
+        "on.csv": ["id,n,'=b,t,caption,score,words,error", "-1,-2,'=a,'=c,'=x,0.5000,1,"],
         "off.csv": ["id,n,=b,t,caption,score,words,error", "-1,-2,=a,=c,=x,0.5000,1,"],
     }
     for name, expected in rows.items():
@@ -170,7 +182,7 @@ def test_only_texts_of_the_input_are_guarded_in_csv_which_is_said_and_can_be_swi
             write(row, Captioned("=x", 0.5, 1))
         assert (tmp_path / name).read_text(encoding="utf-8-sig").splitlines() == expected
     (remark,) = said
-    assert "3 texts" in remark and "--guard_formulas false" in remark
+    assert "4 texts" in remark and "--guard_formulas false" in remark
     line = written(tmp_path / "a.jsonl", (row, Captioned("=x", 0.5, 1))).read_text(encoding="utf-8")
     own = {"id": "-1", "n": -2, "=b": "=a", "t": "\x1b=c"}
     assert json.loads(line) == {**own, "caption": "=x", "score": 0.5, "words": 1, "error": None}

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, PixelLimit, RawImage, read_image
-from lightning_nn.data.images.source import image_files
+from lightning_nn.data.images.source import named_images
 from lightning_nn.data.processor import InputOptions, Record
 from lightning_nn.errors import UserError
 
@@ -80,24 +80,19 @@ class ImageProcessor:
             yield index, self.encode(raw[start : start + batch_size])
 
     def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
-        """Find image files, one or all below a folder in the order of their names, and set `max_pixels`.
+        """Find image files, and set `max_pixels`.
 
-        In a folder some may turn out not to be readable.
+        A single file must be readable; of several some may turn out not to be.
 
         Raises:
-            UserError: texts are given, nothing is there, or there is no image in the folder.
+            UserError: texts are given, nothing is there, or there is no image in a folder.
         """
-        if options.text is not None or options.file is None:
+        if options.text is not None or not options.files:
             raise UserError("this model reads images: give --data.file IMAGE or FOLDER")
         self.max_pixels = options.max_pixels
-        path = Path(options.file)
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder; see --data.file")
-        if not path.is_dir():
-            return iter([path])
-        files = sorted(image_files(path)[0])
-        if not files:
-            raise UserError(f"{path}: no images in this folder; see --data.file")
+        files = named_images(options.files)
+        if list(map(str, files)) == options.files[:1]:
+            return iter(files)
         empty = Image.new("L", (1, 1))
         return (Record(file, {"input": file}, "", empty=empty) for file in files)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -87,6 +88,28 @@ def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
         The images, by their suffix, and the other files.
     """
     return files_below(folder, SUFFIXES)
+
+
+def named_images(names: Iterable[str]) -> list[Path]:
+    """List the image files that names on a command line stand for, in their order.
+
+    Args:
+        names: files, folders whose images are all taken, and patterns such as photos/*.jpg.
+
+    Raises:
+        UserError: nothing is there, or there is no image in a folder.
+    """
+    found: list[Path] = []
+    for name in names:
+        paths = [Path(name)] if os.path.lexists(name) else sorted(map(Path, glob.glob(name)))  # noqa: PTH207
+        if not paths:
+            raise UserError(f"{name}: no such file or folder; see --data.file")
+        for path in paths:
+            images = sorted(image_files(path)[0]) if path.is_dir() else [path]
+            if not images:
+                raise UserError(f"{path}: no images in this folder; see --data.file")
+            found += images
+    return list(dict.fromkeys(found))
 
 
 class Decoded(NamedTuple):

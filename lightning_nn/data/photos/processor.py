@@ -53,7 +53,7 @@ class PhotoProcessor:
         Raises:
             UserError: an input is given.
         """
-        if options.text is not None or options.file is not None:
+        if options.text is not None or options.files:
             raise UserError(
                 "this checkpoint holds a finished picture, and predict writes it to --out FILE.png: leave --data.text "
                 "and --data.file out; --model fast_style stylises other pictures"

@@ -33,11 +33,16 @@ def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
         UserError: here or while reading: no input, no such file, a binary file, or no column that is the text for
             certain.
     """
-    if options.text is None and options.file is None:
+    if options.text is None and not options.files:
         raise UserError(NO_INPUT)
+    if len(options.files) > 1:
+        raise UserError(
+            f"--data.file has {len(options.files)} files, {options.files[0]} and others; a model of texts reads one: "
+            "predict on them one after the other"
+        )
     check_encoding(options.encoding)
     texts = options.text or []
-    if options.file is None:
+    if not options.files:
         for option, value in (("format", options.form), ("text_column", options.text_column)):
             if value is not None:
                 raise UserError(f"--data.{option} {value} is for a table: give one with --data.file, or leave it out")
@@ -46,7 +51,7 @@ def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
 
 
 def _file(options: InputOptions, trained: str) -> Iterator[Record]:
-    path = None if options.file == "-" else Path(str(options.file))
+    path = None if options.files == ["-"] else Path(options.files[0])
     if path is not None and not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise UserError(f"{path} {what}; expected a table, a file with one text per line, or - for standard input")
