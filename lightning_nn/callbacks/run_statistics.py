@@ -11,12 +11,15 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 
-from lightning_nn.callbacks.best_validation import BestValidation
+from lightning_nn.callbacks.best_validation import LOSS, BestValidation
+from lightning_nn.callbacks.learning_note import learning_note
 from lightning_nn.runs.results import commit, versions
+from lightning_nn.sanitize import sanitize
+from lightning_nn.tasks.base import Task
 
 
 class RunStatistics(pl.Callback):
-    """Statistics of a run, for results.json.
+    """Statistics of a run, for results.json, and a line on standard error if the first epoch learned nothing.
 
     Args:
         command: the command line that trains now.
@@ -26,6 +29,7 @@ class RunStatistics(pl.Callback):
         seconds: time of training, validation included.
         samples: training samples that this process has used, repeats counted.
         best: the best validation.
+        monotony: what `Task.monotony` says of it.
     """
 
     def __init__(self, command: str) -> None:
@@ -33,6 +37,7 @@ class RunStatistics(pl.Callback):
         self.seconds = 0.0
         self.samples = 0
         self.best = BestValidation()
+        self.monotony: str | None = None
         self._start = 0.0
         self._train_seconds = 0.0
         self._mark = 0.0
@@ -42,8 +47,10 @@ class RunStatistics(pl.Callback):
         self._start = self._mark = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock of the steps."""
+        """Start the clock of the steps; after the first epoch, say if it learned nothing."""
         self._mark = time.perf_counter()
+        if trainer.current_epoch == 1 and (note := self._note(trainer, pl_module, first=True)):
+            pl_module.print(sanitize(note), file=sys.stderr)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -56,7 +63,8 @@ class RunStatistics(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the metrics of the best epoch."""
         self._mark = time.perf_counter()  # validation is not training
-        self.best.update(trainer, pl_module)
+        if self.best.update(trainer, pl_module):
+            self.monotony = cast(Task, pl_module).monotony("val")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
@@ -72,6 +80,7 @@ class RunStatistics(pl.Callback):
             "train_seconds": self._train_seconds,
             "samples": self.samples,
             "best": self.best.state_dict(),
+            "monotony": self.monotony,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -80,6 +89,12 @@ class RunStatistics(pl.Callback):
         self.seconds, self._train_seconds = float(state_dict["seconds"]), float(state_dict["train_seconds"])
         self.samples = int(state_dict["samples"])
         self.best.load_state_dict(state_dict["best"])
+        self.monotony = None if state_dict["monotony"] is None else str(state_dict["monotony"])
+
+    def _note(self, trainer: pl.Trainer, model: pl.LightningModule, *, first: bool = False) -> str | None:
+        train = [float(value) for name, value in trainer.callback_metrics.items() if name == "train/loss"]
+        val = self.best.metrics.get(LOSS)
+        return learning_note(cast(Task, model), val, train[0] if train else None, self.monotony, first=first)
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
         """Return all of results.json but the test metrics; without validation, the losses of the last epoch."""
@@ -90,6 +105,7 @@ class RunStatistics(pl.Callback):
             "commands": self.commands,
             **trained,
             **{name: value for name, value in self.best.metrics.items() if name.startswith("val/")},
+            "note": self._note(trainer, model),
             "best_epoch": None if self.best.epoch is None else self.best.epoch + 1,  # counted from 1, as the bar does
             "epochs": trainer.current_epoch,
             "seconds": round(self.seconds, 2),

@@ -110,6 +110,8 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
             table.add_row(key, text)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
     console.print(table)
+    if results.get("note"):
+        print(f"\n{sanitize(results['note'])}")
     if run.pictures:
         print("\nthere is no validation and no test: the result is what the last step left")
     print(f"\nrun          {run.folder}")

@@ -79,11 +79,13 @@ class LabeledDataModule(DataModule):
         return count_classes(labels, len(self.categories))
 
     def setup(self, stage: str) -> None:
-        """Also pass the class counts of train to the model."""
+        """Also pass the class counts of an epoch of train to the model."""
         super().setup(stage)
         model = getattr(self.trainer, "lightning_module", None)
         if isinstance(model, ClassLearner) and "train" in self.sources:
-            model.class_counts = self.class_counts
+            counts = self.class_counts
+            alike = self.balanced_labels("train") is not None
+            model.class_counts = [max(counts) * (count > 0) for count in counts] if alike else counts
 
     def check_processor(self) -> None:
         """Refuse a trained model with other classes.

@@ -31,10 +31,10 @@ class Learner(Protocol):
 
 @runtime_checkable
 class ClassLearner(Protocol):
-    """A model to which the data module passes the class counts of train.
+    """A model to which the data module passes the class counts of an epoch of train.
 
     Attributes:
-        class_counts: number of training samples, or pixels of masks, per class.
+        class_counts: number of training samples, or pixels of masks, per class; equal ones where they are balanced.
     """
 
     class_counts: list[int] | None

@@ -58,6 +58,17 @@ def intersection_over_union(matrix: Tensor) -> Tensor:
     return (hits / (matrix.sum(-1) + matrix.sum(-2) - hits)).float()
 
 
+def only_predicted(matrix: Tensor, categories: list[str]) -> str | None:
+    """Return the class that everything was predicted as, though labels differ; None if there is no such class.
+
+    Args:
+        matrix: int64 (K, K).
+        categories: names of the K classes.
+    """
+    labels, predictions = (matrix.sum(dim).nonzero().flatten().tolist() for dim in (1, 0))
+    return categories[predictions[0]] if len(predictions) == 1 < len(labels) else None
+
+
 def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
     """Compute precision, recall, F1 and support of each class.
 

@@ -85,3 +85,10 @@ class LogisticRegression(Classifier):
         if self.criterion == "mse":
             return (logits.sigmoid() - y) ** 2 * (second * second_share + first * (1 - second_share))
         return second * y * F.softplus(-logits) + first * (1 - y) * F.softplus(logits)  # -log p and -log(1 - p)
+
+    def guessing_loss(self) -> float:
+        """Compute the least loss of one answer to all samples: for mse the variance of the labels."""
+        if self.criterion == "bce":
+            return super().guessing_loss()
+        first, second = self.weighted_shares(0.0).tolist()
+        return float((1 - self.loss.label_smoothing) ** 2 * first * second / (first + second))

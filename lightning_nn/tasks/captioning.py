@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -274,6 +275,18 @@ class Captioning(Task):
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
         """Compute loss, BLEU-1 to -4, ROUGE-L and CIDEr-D."""
         return {"loss": metrics["loss"].compute(), **metrics["captions"].compute()}
+
+    def guessing_loss(self) -> float | None:
+        """Compute the loss of equal shares for all words; None if training minimises another one; see `Task`."""
+        return None if self.self_critical else math.log(self.vocabulary_size)
+
+    def monotony(self, split: str) -> str | None:
+        """Return a clause that shows the caption if all images get the same; see `Task`."""
+        records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
+        captions = {tuple(record.words) for record in records}
+        if len(records) < 2 or len(captions) > 1:
+            return None
+        return f"all images of {split} get the caption {self.require_processor().spell(records[0].words)!r}"
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield captions with their images, and a table of those of the test; see `caption_artifacts`."""

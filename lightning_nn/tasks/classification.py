@@ -18,7 +18,7 @@ from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.ragged import at_least_float32
-from lightning_nn.metrics.confusion import accuracy, macro_f1
+from lightning_nn.metrics.confusion import accuracy, macro_f1, only_predicted
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.artifacts import Artifact, ConfusionMatrix
@@ -81,6 +81,7 @@ class Classifier(Task):
         self.num_classes = num_classes
         self.loss = replace(self.loss)
         self.class_counts: list[int] | None = None
+        self._counts: list[int] | None = None  # `class_counts` of the current run
         self._balanced: list[float] | None = None
         self.all_classes = False
 
@@ -97,6 +98,7 @@ class Classifier(Task):
         super().setup(stage)
         self.loss.check(self.num_classes)
         counts, self.class_counts = self.class_counts, None
+        self._counts = counts
         if self.loss.class_weights == "balanced" and self._balanced is None:
             if counts is None:
                 raise UserError(
@@ -205,6 +207,29 @@ class Classifier(Task):
         matrix = metrics["confusion"].compute()  # summed over processes
         return {"loss": metrics["loss"].compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
 
+    def guessing_loss(self) -> float:
+        """Compute the least loss of one answer to all samples: the entropy of the class counts, weighted and smoothed.
+
+        Without class counts all classes count as equally frequent.
+        """
+        share = self.weighted_shares(self.loss.label_smoothing)
+        return -float(torch.xlogy(share, share / share.sum()).sum())
+
+    def weighted_shares(self, smoothing: float) -> Tensor:
+        """Return the share of each class in the training samples, smoothed, times its weight, float64 (K,)."""
+        counts = torch.tensor(self._counts or [1] * self.num_classes, dtype=torch.float64)
+        weights = torch.tensor(self.class_weights or [1.0] * self.num_classes, dtype=torch.float64)
+        return weights * ((1 - smoothing) * counts / counts.sum() + smoothing / self.num_classes)
+
+    def monotony(self, split: str) -> str | None:
+        """Return a clause that names the class if all samples are predicted as one; see `Task`."""
+        name = only_predicted(self.confusion(split), self.categories())
+        return None if name is None else f"all samples of {split} are predicted as {name!r}"
+
+    def categories(self) -> list[str]:
+        """Return the names of the classes; numbers if no data module has named them."""
+        return getattr(self.processor, "categories", None) or [str(k) for k in range(self.num_classes)]
+
     def confusion(self, split: str) -> Tensor:
         """Return the confusion matrix of a split, int64 (K, K), rows true, columns predicted.
 
@@ -216,8 +241,7 @@ class Classifier(Task):
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the confusion matrix."""
         if self.split_metrics(split)["confusion"].update_called:
-            categories = getattr(self.processor, "categories", None) or [str(k) for k in range(self.num_classes)]
-            yield ConfusionMatrix(self.confusion(split), categories)
+            yield ConfusionMatrix(self.confusion(split), self.categories())
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
         """Return class probabilities, (B, K)."""

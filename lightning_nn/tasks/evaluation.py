@@ -95,6 +95,18 @@ class Evaluation(pl.LightningModule):
         """
         return {name: metric.compute() for name, metric in metrics.items()}
 
+    def guessing_loss(self) -> float | None:
+        """Return the validation loss of a model that guesses without looking; None if this task has no such loss."""
+        return None
+
+    def monotony(self, split: str) -> str | None:
+        """Return a clause that says so if samples with different truths all get the same prediction, or else None.
+
+        Args:
+            split: "val" or "test", already evaluated.
+        """
+        return None
+
     @abstractmethod
     def predictions(self, batch: Any) -> list[Prediction]:
         """Return a prediction for each sample of a batch, a NamedTuple of plain values.

@@ -111,6 +111,15 @@ class FineTuning(Task):
                 module.eval()
         return self
 
+    def learning_remedy(self) -> str:
+        """Return what to change in a run that learns nothing; see `Training`."""
+        if not self.pretrained:
+            return f"{super().learning_remedy()}, or start from trained weights: --finetune"
+        return (
+            f"lower --model.body_lr (now {self._body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or train "
+            "the head alone: --model.trainable head"
+        )
+
     def batch_norms(self) -> list[str]:
         """List the names of the batch norms of all layers but the head."""
         body = tuple(f"{layer}." for layer in self.layers[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, cast
@@ -20,7 +21,7 @@ from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.normalize import whole_levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.upsampling import best_masks
-from lightning_nn.metrics.confusion import accuracy, intersection_over_union
+from lightning_nn.metrics.confusion import accuracy, intersection_over_union, only_predicted
 from lightning_nn.metrics.worst import Worst
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
 from lightning_nn.tasks.base import Means, Task
@@ -74,6 +75,7 @@ class Segmentation(Task):
             choose("class_weights", class_weights, ClassWeights)
         self.num_classes, self.stride = num_classes, stride
         self.class_counts: list[int] | None = None
+        self._mean_weight = 1.0  # of a training pixel in the loss
         self._weighting = class_weights
         self.register_buffer("class_weights", torch.ones(num_classes))
 
@@ -96,7 +98,9 @@ class Segmentation(Task):
             return
         if counts is None:
             raise UserError("class_weights 'median_frequency' needs the pixel counts of a data module of lightning_nn")
-        self.class_weights.copy_(median_frequency_weights(torch.tensor(counts)))
+        pixels = torch.tensor(counts)
+        self.class_weights.copy_(median_frequency_weights(pixels))
+        self._mean_weight = float((self.class_weights * pixels).sum() / pixels.sum())
 
     # ------------------------------------------------------------------ the loss
 
@@ -168,6 +172,15 @@ class Segmentation(Task):
         values = {"loss": metrics["loss"].compute(), "miou": each.nanmean(), "acc": accuracy(matrix)}
         values["ceiling"] = intersection_over_union(best).nanmean()
         return values | {f"iou/{names[k]}": each[k] for k in range(self.num_classes) if not each[k].isnan()}
+
+    def guessing_loss(self) -> float:
+        """Compute the loss of equal shares for all classes; see `Task`."""
+        return math.log(self.num_classes) * self._mean_weight
+
+    def monotony(self, split: str) -> str | None:
+        """Return a clause that names the class if all pixels are predicted as one; see `Task`."""
+        name = only_predicted(self.split_metrics(split)["confusion"].compute(), self.categories())
+        return None if name is None else f"all pixels of {split} are predicted as {name!r}"
 
     def categories(self) -> list[str]:
         """Return the names of the classes; numbers if no data module has named them."""

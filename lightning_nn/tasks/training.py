@@ -239,6 +239,12 @@ class Training(pl.LightningModule):
             f"Lower --optimizer.lr (now {self.optimizer.lr:g}), or clip gradients: --trainer.gradient_clip_val 1.0"
         )
 
+    def learning_remedy(self) -> str:
+        """Return what to change in a run that learns nothing."""
+        kernels = f" and --optimizer.kernel_lr (now {self.optimizer.kernel_lr:g})"
+        rates = f"--optimizer.lr (now {self.optimizer.lr:g}){kernels * self.optimizer.name.startswith('muon')}"
+        return f"lower {rates}, or train for more epochs"
+
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
