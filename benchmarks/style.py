@@ -41,7 +41,8 @@ from lightning_nn.callbacks.run_statistics import peak_memory
 from lightning_nn.cli import entry as cli
 from lightning_nn.layers.features import activations
 from lightning_nn.layers.resizing import resize
-from lightning_nn.layers.style_losses import gram
+from lightning_nn.layers.style import gram
+from lightning_nn.models.style_transfer import StyleLoss
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import open_weights
 from lightning_nn.tasks.feature_network import feature_network
@@ -165,8 +166,8 @@ def _peak(args: argparse.Namespace) -> float:
 
 def alone(args: argparse.Namespace) -> Report:
     """Measure what content alone and style alone reproduce, from noise."""
-    batch, network = _photographs(), feature_network(args.features)
-    first = next(iter(activations(network)))
+    batch, chain = _photographs(), feature_network(args.features)
+    first = next(iter(activations(chain)))
     content, style = batch.content[0], batch.style[0]
     common = {"size": args.size, "features": args.features, "init": "noise"}
     torch.manual_seed(0)
@@ -175,8 +176,10 @@ def alone(args: argparse.Namespace) -> Report:
     similarity = float(structural_similarity_index_measure(step.image[None], small, data_range=255.0))
     *_, step = StyleTransfer.stylize(None, style, args.evaluations, content_weight=0.0, scales=3, **common)
     model = StyleTransfer(*style.shape[1:], size=args.size, features=args.features, content_weight=0.0)
-    goal = model.targets(None, model.style_images(batch, model.sizes[0], step.image)).style[0]
-    found = model.network(step.image)(step.image[None])
+    network = model.network(step.image)
+    loss = StyleLoss(model.options, *model.layer_weights())
+    goal = loss.targets(network, None, model.style_images(batch, model.sizes[0], step.image)).style[0]
+    found = network(step.image[None])
     distance = {name: float((gram(found[name]) - a).norm() / a.norm()) for name, a in goal.items()}
     rows = [[f"content alone, {first}: structural similarity", f"{similarity:.3f}"]]
     rows += [[f"style alone, {name}: distance of Gram matrices", f"{each:.2%}"] for name, each in distance.items()]

@@ -20,7 +20,7 @@ from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.atomic_file import write_atomically
 from lightning_nn.tasks.base import Task
-from lightning_nn.tasks.picture import PictureTask
+from lightning_nn.tasks.stylization import ImageTask
 
 FORMS = (".onnx", ".pt2")
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
@@ -64,7 +64,7 @@ def export(request: Request) -> int:
     say_checkpoint(checkpoint, which, "exporting")
     say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
     model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
-    if isinstance(model, PictureTask):
+    if isinstance(model, ImageTask):
         raise UserError(f"{name} can't be exported: it is a finished picture, which predict --out FILE.png writes")
     if not model.exportable:
         raise UserError(f"{name} can't be exported: the number of its steps depends on the input")

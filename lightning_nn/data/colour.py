@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_nn.layers.colours import YIQ
 from lightning_nn.layers.normalize import fractions
+from lightning_nn.layers.style import YIQ
 
 LUMINANCE = YIQ[0]
 

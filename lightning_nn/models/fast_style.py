@@ -28,10 +28,10 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.features import Pooling
 from lightning_nn.layers.normalize import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
+from lightning_nn.models.style_transfer import StyleLoss, Targets
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.base import Means
-from lightning_nn.tasks.loss_options import LayerWeights, LossOptions
-from lightning_nn.tasks.stylization import StyledImage, Stylization, Targets, pixels
+from lightning_nn.tasks.stylization import LayerWeights, StyledImage, StyleOptions, Stylization, pixels
 
 _STRIDE = 4  # of the blocks
 _SMALLEST = 2 * _STRIDE  # pixels to which smaller pictures are padded, so that a norm has several values
@@ -109,9 +109,18 @@ class FastStyleTransfer(Stylization):
         style_scale: float = 1.0,
         pooling: Pooling = "average",
     ) -> None:
-        weights = (content_weight, style_weight, variation_weight)
-        layers = (content_layers, style_layers)
-        super().__init__(LossOptions(features, *weights, *layers, style_weights, style_scale, pooling))
+        options = StyleOptions(
+            features=features,
+            content_weight=content_weight,
+            style_weight=style_weight,
+            variation_weight=variation_weight,
+            content_layers=content_layers,
+            style_layers=style_layers,
+            style_weights=style_weights,
+            style_scale=style_scale,
+            pooling=pooling,
+        )
+        super().__init__(options)
         self.save_hyperparameters(logger=False)
         if min(first_channels, blocks) < 1:
             raise UserError(f"first_channels is {first_channels} and blocks {blocks}; both must be at least 1")
@@ -163,17 +172,18 @@ class FastStyleTransfer(Stylization):
         """Sum the losses over pictures, their style loss, and that of the contents themselves."""
         images, _ = self.pair(batch)
         content, grams = levels(images, self.last.weight), self.style_grams(batch)
-        of_content, of_style = self.layer_weights()
+        loss = StyleLoss(self.options, *self.layer_weights())
+        network = self.network(content)
         with torch.no_grad():
-            seen = self.network(content)(content)
-            targets = Targets({name: at_least_float32(seen[name]) for name in of_content}, grams)
-            before = self.style_parts(seen, targets)
-        losses = self.losses(self(batch), targets)
+            seen = network(content)
+            before = loss.parts(seen, Targets({}, grams))
+            targets = Targets({name: at_least_float32(seen[name]) for name in loss.content}, grams)
+        losses = loss(network, self(batch), targets)
         self._seen = batch.select(range(min(2, batch.size)))
-        sums = {name: each.sum() if name == "loss" else each.detach().sum() for name, each in losses.items()}
-        for layer, weight in of_style.items():
+        sums = {name: part.sum() if name == "loss" else part.detach().sum() for name, part in losses.items()}
+        for layer, weight in loss.style.items():
             sums["style"] = sums.get("style", 0) + weight * sums[f"style/{layer}"]
-            sums["style_before"] = sums.get("style_before", 0) + weight * before[layer].sum()
+            sums["style_before"] = sums.get("style_before", 0) + weight * before[f"style/{layer}"].sum()
         return Means(sums, batch.size)
 
     def pair(self, batch: StyleBatch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -191,12 +201,13 @@ class FastStyleTransfer(Stylization):
         content, styles = self.pair(batch)
         if self._styles is None or not StyleBatch(None, self._styles[0]).shows_the_same_as(StyleBatch(None, styles)):
             size = (content.shape[2], content.shape[3])
-            like = self.last.weight.new_zeros(())
-            self._styles = styles, self.targets(None, self.style_images(batch, size, like)).style
+            loss, like = StyleLoss(self.options, *self.layer_weights()), self.last.weight
+            images = self.style_images(batch, size, like)
+            self._styles = styles, loss.targets(self.network(like), None, images).style
         return self._styles[1]
 
     def begin_training(self) -> None:
-        """Also forget the styles of an earlier run."""
+        """Reset what an earlier run left, its styles included."""
         super().begin_training()
         self._styles = self._seen = None
 

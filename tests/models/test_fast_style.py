@@ -10,6 +10,7 @@ from PIL import Image
 from lightning_nn import FastStyleTransfer, Pictures
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
+from lightning_nn.models.style_transfer import StyleLoss
 from tests.cases import CASES
 from tests.contract import one_batch
 
@@ -42,10 +43,10 @@ def test_the_contents_own_style_loss_is_that_of_the_contents(model: FastStyleTra
     sums = model.training_means(batch).sums
     assert batch.content is not None
     contents = batch.content.float()
-    parts = model.style_parts(
-        model.network(contents)(contents), model.targets(None, model.style_images(batch, (16, 16), contents))
-    )
-    expected = sum(model.layer_weights()[1][name] * each.sum() for name, each in parts.items())
+    loss, network = StyleLoss(model.options, *model.layer_weights()), model.network(contents)
+    targets = loss.targets(network, None, model.style_images(batch, (16, 16), contents))
+    parts = loss.parts(network(contents), targets)
+    expected = sum(weight * parts[f"style/{name}"].sum() for name, weight in loss.style.items())
     torch.testing.assert_close(sums["style_before"], expected)
 
 

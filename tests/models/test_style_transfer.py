@@ -15,8 +15,7 @@ from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.resizing import resize
 from lightning_nn.models.style_transfer import Colours
-from lightning_nn.tasks.memory import destination, require_memory
-from lightning_nn.tasks.picture_steps import optimise
+from lightning_nn.tasks.stylization import require_memory
 from tests.cases import CASES
 from tests.commands import command
 from tests.contract import differing, one_batch, trainer
@@ -99,7 +98,7 @@ def test_content_alone_is_found_from_noise(style: Any, weight: float) -> None:
     model = StyleTransfer(427, 640, size=64, style_weight=weight, content_layers={"gelu2_1": 1.0})
     model.measure([batch])
     small, start = resize(batch.content.float(), (43, 64)), model.result()
-    first, *_, step = optimise(model, batch, 60)
+    first, *_, step = model.descend(batch, 60)
     assert step.loss < 0.3 * first.loss
     assert abs(likeness(start, small)) < 0.1 and likeness(step.image, small) > 0.6
 
@@ -260,8 +259,9 @@ def test_memory_grows_with_picture_style_and_precision_and_is_said_before_the_st
     pixels, (step, look) = 512 * 512, small.network(small.picture).values_per_pixel()
     assert other.need() > look * pixels and look > 3 * 16 and step > look  # 16 channels at the least
     assert small.summary()[-1][0].startswith("memory: about ")
-    assert destination(small, None, []) == (torch.device("cpu"), 4)
-    assert destination(small, trainer(tmp_path, precision="64-true"), []) == (torch.device("cpu"), 8)
+    assert small.destination() == (torch.device("cpu"), 4)
+    small.trainer = trainer(tmp_path, precision="64-true")
+    assert small.destination() == (torch.device("cpu"), 8)
 
 
 def test_the_table_of_layers_says_what_is_not_there() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_nn.layers.style_losses import content_loss, gram, style_loss, total_variation
+from lightning_nn.layers.style import content_loss, gram, style_loss, total_variation
 
 
 @pytest.fixture
