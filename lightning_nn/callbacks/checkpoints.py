@@ -18,6 +18,8 @@ from lightning_nn.callbacks.best_validation import LOSS, rank
 from lightning_nn.callbacks.lightning_internals import validation_follows
 from lightning_nn.errors import UserError
 
+HANGUP = int(getattr(signal, "SIGHUP", 0))  # 0 on Windows, which has none
+STOPPING = [number for number in (int(signal.SIGINT), int(signal.SIGTERM), HANGUP) if number]
 ASK_EVERY = 8  # steps; processes wait for each other to agree
 
 
@@ -82,8 +84,9 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """Checkpoint last.ckpt, saved after each validation and epoch, every few minutes within one, and on Ctrl-C.
 
-    The first Ctrl-C (or SIGTERM) ends the run after the current optimizer step and the validation that belongs to it,
-    so that the checkpoint is whole; a second one ends the run at once.
+    The first Ctrl-C (or SIGTERM, or SIGHUP of a terminal that is closed) ends the run after the current optimizer step
+    and the validation that belongs to it, so that the checkpoint is whole; a second one ends the run at once, unless it
+    is a SIGHUP, which may come twice.
 
     Args:
         path: the file.
@@ -107,7 +110,10 @@ class LastCheckpoint(Checkpoint):
         self._saved_at = time.monotonic()
         self.interrupted = False
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {number: signal.getsignal(number) for number in STOPPING}
+            if handlers.get(HANGUP) == signal.SIG_IGN:  # nohup
+                del handlers[HANGUP]
+            self._handlers = handlers
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Handle signals instead of Lightning, which would end a run at SIGTERM without saving it."""
@@ -174,6 +180,8 @@ class LastCheckpoint(Checkpoint):
         return trainer.strategy.reduce_boolean_decision(wish, all=False)
 
     def _on_signal(self, number: int, frame: Any) -> None:
+        if self.interrupted and number == HANGUP:
+            return
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True

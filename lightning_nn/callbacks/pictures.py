@@ -32,8 +32,8 @@ class PictureFiles(pl.Callback):
         """Write the pictures, and keep them as progress."""
         self._write(trainer, pl_module, keep=True)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the last pictures, if the run ended within an epoch."""
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the last pictures, if the run ended within an epoch, or earlier and without them."""
         if trainer.global_step != self._written:
             self._write(trainer, pl_module)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from pytorch_lightning.callbacks import Timer
@@ -17,7 +18,8 @@ from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.results import load_results
+from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.runs.saved_settings import names, overlap
 
 _ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # without effect on training
@@ -120,16 +122,33 @@ def refuse_other_splits(data: DataModule, checkpoint: Checkpoint) -> None:
 
 
 def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
-    """Refuse to resume a run that has nothing left to do.
+    """Refuse to resume a run that has nothing left to do, unless it ended before it wrote its results.
 
     Raises:
         UserError: names the option to set.
     """
+    message = _finished(cli, checkpoint)
+    if message is None:
+        return
+    run, path = Run.of(checkpoint.path), checkpoint.path
+    if run is not None and path.name == run.last.name and not cli.changes():
+        written = load_results(run.results).get("epochs")  # one more where the run ended within an epoch
+        if not isinstance(written, int) or written < checkpoint.progress.epochs:
+            if is_first_process():
+                print("this run has ended, but not written its results: they are made now", file=sys.stderr)
+            return
+        path = run.best if run.best.is_file() else path
+    test = f"{program()} test{_imports(cli.request)} --ckpt_path {shlex.quote(str(path))}"
+    raise UserError(f"{message}\nTo test it: {test}")
+
+
+def _finished(cli: CommandLine, checkpoint: Checkpoint) -> str | None:
+    """Return how a run has ended and what lets it go on; None if it has not ended."""
     epochs, steps = checkpoint.progress
     max_epochs, max_steps = cli.config.trainer.max_epochs, cli.config.trainer.max_steps
     go_on = resume_command(checkpoint.path, checkpoint.model, cli.request)
     if max_epochs not in (None, -1) and epochs >= max_epochs:
-        raise UserError(
+        return (
             f"this run is finished: it has done {epochs} of {max_epochs} epochs. To resume: {go_on} "
             f"--trainer.max_epochs {2 * epochs}"
         )
@@ -137,19 +156,20 @@ def refuse_finished(cli: CommandLine, checkpoint: Checkpoint) -> None:
     enough = epochs >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
     waited = ResumableEarlyStopping.impatience(checkpoint.content)
     if enough and 0 < early_stopping.patience <= waited:
-        raise UserError(
+        return (
             f"this run stopped early: {waited} validations without a better {early_stopping.monitor}. To resume: "
             f"{go_on} --early_stopping.patience {2 * waited}"
         )
     timer = Timer(trainer.max_time)
     timer.load_state_dict(checkpoint.callback_state(timer.state_key))
     if enough and (longer := longer_time(timer)):
-        raise UserError(f"this run has used up its --trainer.max_time. To resume: {go_on} --trainer.max_time {longer}")
+        return f"this run has used up its --trainer.max_time. To resume: {go_on} --trainer.max_time {longer}"
     if max_steps not in (None, -1) and steps >= max_steps:
-        raise UserError(
-            f"this run is finished: it has done {steps} of {max_steps} steps. To resume, set a larger "
-            "--trainer.max_steps"
+        return (
+            f"this run is finished: it has done {steps} of {max_steps} steps. To resume: {go_on} "
+            f"--trainer.max_steps {2 * steps}"
         )
+    return None
 
 
 def say_schedule(cli: CommandLine) -> None:

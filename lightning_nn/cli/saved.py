@@ -19,9 +19,12 @@ from lightning_nn.cli.usage import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.results import load_results
 from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.runs.saved_settings import PATHS, Saved, names, read_config, trusted
 from lightning_nn.sanitize import sanitize
+
+NEWEST = ("last", "best")  # names of checkpoints in the newest run
 
 
 def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
@@ -30,24 +33,37 @@ def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
     Args:
         logs: folder of all runs.
         model: search the runs of this model; None for all models.
-        which: last or best (of the newest run that has one), or a file.
+        which: last or best (of the newest run that has one), or a file. Of a run without validation, best is the last.
 
     Raises:
         UserError: there is no such run.
     """
-    if which not in ("last", "best"):
+    if which not in NEWEST:
         return Path(which)
     return Path(decided_once("LIGHTNING_NN_CKPT", lambda: str(_newest(logs, model, which))))
 
 
 def _newest(logs: str, model: str | None, which: str) -> Path:
-    found = list(Path(logs).glob(f"{model or '*'}/*/checkpoints/{which}.ckpt"))
-    if not found:
-        where = Path(logs) / (model or "")
-        raise UserError(
-            f"no run with a {which}.ckpt in {where}; train one first: {program()} --model {model or 'NAME'}"
-        )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    runs = [Run(path.parent) for path in Path(logs).glob(f"{model or '*'}/*/checkpoints")]
+    found = [run.best if which == "best" and run.best.is_file() else run.last for run in runs]
+    found = [path for path in found if path.is_file() and (path.stem == which or _is_unvalidated(Run.of(path)))]
+    if found:
+        return max(found, key=lambda path: path.stat().st_mtime)
+    where = Path(logs) / (model or "")
+    if which == "best" and any(run.last.is_file() for run in runs):
+        raise UserError(f"no run in {where} has a best.ckpt, as none was validated yet; take --ckpt_path last")
+    raise UserError(f"no run with a {which}.ckpt in {where}; train one first: {program()} --model {model or 'NAME'}")
+
+
+def _is_unvalidated(run: Run | None) -> bool:
+    """Return whether the last state of a run is its result: its model is not validated, or it ended unvalidated."""
+    if run is None:
+        return False
+    model = catalog.MODELS.get(run.folder.absolute().parent.name)
+    if model is not None and model.load().monitor is None:
+        return True
+    results = load_results(run.results)
+    return "best_epoch" in results and results["best_epoch"] is None
 
 
 def open_checkpoint(request: Request, which: str) -> Checkpoint:
@@ -69,8 +85,10 @@ def say_checkpoint(checkpoint: Checkpoint, which: str, doing: str) -> None:
     """
     if is_first_process():
         path, made = checkpoint.path, ""
-        if which in ("last", "best"):
-            made = f", {which} of the newest run, of {datetime.fromtimestamp(path.stat().st_mtime):%Y-%m-%d %H:%M}"
+        if which in NEWEST:
+            unlike = ", which was not validated" * (path.stem != which)
+            time = datetime.fromtimestamp(path.stat().st_mtime)
+            made = f", {path.stem} of the newest run{unlike}, of {time:%Y-%m-%d %H:%M}"
         print(sanitize(f"{doing} {path} ({checkpoint.model}{made})"), file=sys.stderr, flush=True)
 
 

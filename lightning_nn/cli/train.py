@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import threading
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -84,7 +87,8 @@ def _fit(setup: TrainingSetup) -> int:
         else:
             cli.save(run)
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=path)
+        with _full_disk_named(run):
+            trainer.fit(model, datamodule=data, ckpt_path=path)
     except (KeyboardInterrupt, SystemExit):
         if not trainer.interrupted:
             raise
@@ -108,8 +112,28 @@ def _fit(setup: TrainingSetup) -> int:
             print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
         return 130
     if not rehearsal:
-        _finish(cli, trainer, model, data, run, record)
+        with _full_disk_named(run):
+            _finish(cli, trainer, model, data, run, record)
     return 0
+
+
+@contextmanager
+def _full_disk_named(run: Run) -> Iterator[None]:
+    """Name the folder of a run where TensorBoard's writer, a thread of its own, finds no room on the disk."""
+    hook = threading.excepthook
+    threading.excepthook = lambda raised: None if _is_full(raised.exc_value) else hook(raised)
+    try:
+        yield
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        raise UserError(f"can't write to {run.folder}: {error.strerror}; free space, and resume the run") from error
+    finally:
+        threading.excepthook = hook
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class TrainingSetup(NamedTuple):
@@ -212,7 +236,8 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
 def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, run: Run, record: RunStatistics) -> None:
     """Test the best checkpoint, unless the verb is `fit`; save and show the results."""
     request = cli.request
-    results = record.results(trainer, model, cli.config.seed_everything)
+    resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"  # before the test, which
+    results = record.results(trainer, model, cli.config.seed_everything)  # loads the callbacks of the best epoch
     results = {"model": cli.model_name, "data": cli.data_name, **results}
     if trainer.is_global_zero:
         save_results(run.results, results, trained=True)
@@ -223,7 +248,6 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        resume = f"{resume_command(run.last, cli.model_name, request)} {option_to_go_on(trainer)}"
         predict = predict_command(tested, cli.model_name, request) if tested.is_file() else ""
         show_results(run, results, resume, predict)
         if tests and not tested.is_file():

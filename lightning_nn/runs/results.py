@@ -21,14 +21,20 @@ def save_results(path: Path, results: dict[str, Any], *, trained: bool = False) 
         results: values by name.
         trained: remove earlier test metrics, because the model has been trained further since.
     """
-    try:
-        old = dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-    except (ValueError, TypeError):
+    old = load_results(path)
+    if not old and path.is_file():
         print(f"{path} could not be read and is replaced", file=sys.stderr)
-        old = {}
     kept = {key: value for key, value in old.items() if not (trained and key.startswith("test/"))}
     text = json.dumps({**kept, **results}, indent=2, ensure_ascii=False) + "\n"
     write_text(path, text)
+
+
+def load_results(path: Path) -> dict[str, Any]:
+    """Load results.json; empty if there is none, or if it can't be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def versions() -> dict[str, str]:

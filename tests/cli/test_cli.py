@@ -675,6 +675,18 @@ def test_no_run_to_go_on_with(verb: str, which: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "it trained from scratch"
 
 
+def test_the_best_of_a_run_that_was_not_validated(trained: Trained, tmp_path: Path) -> None:
+    run = tmp_path / "logs/softmax/r"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(trained.last, run / "checkpoints/last.ckpt")
+    (run / "config.yaml").touch()
+    command("validate", "--ckpt_path", "best", cwd=tmp_path).refused("none was validated yet", "--ckpt_path last")
+    (run / "results.json").write_text('{"best_epoch": null}', encoding="utf-8")
+    assert "last of the newest run" in command("validate", "--ckpt_path", "best", cwd=tmp_path).ok().err
+    shutil.copy(trained.last, run / "checkpoints/best.ckpt")
+    assert "best of the newest run, of" in command("validate", "--ckpt_path", "best", cwd=tmp_path).ok().err
+
+
 def test_output_into_a_closed_pipe(trained: Trained) -> None:
     line = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'train.py'))} --help | head -1"
     done = subprocess.run(["bash", "-c", line], cwd=trained.cwd, env=environment(), capture_output=True, text=True)

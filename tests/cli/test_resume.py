@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
 from lightning_nn.tasks.base import Task
@@ -52,8 +54,14 @@ def copy(whole: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole["softmax"], tmp_path / "copy"))
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, task: type[Task] = Classifier) -> None:
-    """Press Ctrl-C at the given call of a hook of the model."""
+def interrupt_at(
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    call: int,
+    task: type[Task] = Classifier,
+    number: int = signal.SIGINT,
+) -> None:
+    """Press Ctrl-C, or send another signal, at the given call of a hook of the model."""
     calls = 0
     original = getattr(task, hook)
 
@@ -61,7 +69,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, hook: str, call: int, task: ty
         nonlocal calls
         calls += 1
         if calls == call:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return original(self, *args)
 
     monkeypatch.setattr(task, hook, interrupted)
@@ -147,6 +155,44 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert "before a checkpoint was written" in stopped.err
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is none on this platform")
+@pytest.mark.parametrize("ignored", [False, True])  # as under nohup
+def test_a_terminal_that_is_closed_saves_the_step_in_hand(
+    ignored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.SIG_IGN if ignored else signal.default_int_handler
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        for hook in ("training_step", "on_before_optimizer_step"):  # a shell and the kernel may both send it
+            interrupt_at(monkeypatch, hook, 14, number=signal.SIGHUP)
+        done = command(*SOFTMAX, *COMMON, cwd=tmp_path)
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    last = torch.load(tmp_path / "logs/softmax/r/checkpoints/last.ckpt", weights_only=True)
+    assert (done.code, last["global_step"]) == ((0, 27) if ignored else (130, 14)), done
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_disk_that_is_full_under_tensorboard_is_named_and_the_checkpoint_kept(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = RecordWriter.write, 0
+
+    def full(self: RecordWriter, data: bytes) -> None:
+        nonlocal written
+        written += len(data)
+        if written > 20_000:
+            raise OSError(number, os.strerror(number))
+        write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordWriter, "write", full)
+        refused = command(*SOFTMAX, *COMMON, cwd=tmp_path)
+        refused.refused("can't write to logs/softmax/r", os.strerror(number), "last.ckpt")
+    command("--ckpt_path", "last", cwd=tmp_path).ok()
+
+
 def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) -> None:
     argv = [*SOFTMAX, "--trainer.max_epochs", "100000", "--trainer.enable_progress_bar", "false", "--name", "r"]
     run = subprocess.Popen(
@@ -180,6 +226,30 @@ def test_a_finished_run_says_so_and_how_to_go_on(copy: Path) -> None:
     assert shown, refused.err
     command(*shlex.split(shown[1])[1:], cwd=copy).ok()
     assert results(copy / "logs/softmax/r")["epochs"] > 3
+
+
+@pytest.mark.parametrize(
+    "end", ["--trainer.max_epochs 2", "--trainer.max_steps 13", "--early_stopping.patience 1 --optimizer.lr 9"]
+)
+def test_a_run_that_was_killed_before_its_results_gets_them(end: str, tmp_path: Path) -> None:
+    command(*SOFTMAX, *COMMON, *end.split(), cwd=tmp_path).ok()
+    run = tmp_path / "logs/softmax/r"
+    before = results(run)
+    (run / "results.json").unlink()
+    again = command("--ckpt_path", "last", cwd=tmp_path).ok()
+    assert "not written its results" in again.err
+    same = [key for key in before if "/" in key or key in ("best_epoch", "parameters", "sizes")]
+    assert {key: results(run).get(key) for key in same} == {key: before[key] for key in same}
+    refused = command("--ckpt_path", "last", cwd=tmp_path).refused("To resume: ")
+    shown = re.search(r"To test it: .*train\.py (test .*)", refused.err)
+    assert shown, refused.err
+    command(*shlex.split(shown[1]), cwd=tmp_path).ok()
+
+
+def test_the_option_to_go_on_is_that_of_the_last_epoch_not_of_the_best(tmp_path: Path) -> None:
+    options = ("--trainer.max_epochs", "9", "--early_stopping.patience", "1", "--optimizer.lr", "9", "--name", "r")
+    done = command(*SOFTMAX, *options, cwd=tmp_path).ok()
+    assert "--early_stopping.patience 2" in done.out, done.out
 
 
 def test_the_last_checkpoint_knows_the_best(whole: dict[str, Path]) -> None:

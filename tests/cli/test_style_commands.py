@@ -117,6 +117,20 @@ def test_ctrl_c_keeps_the_picture_and_it_says_how_it_was_made(folder: Path, monk
         assert (about["steps"], about["seed"]) == (8, 3), file
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_best_of_a_run_without_validation_is_its_last_state(folder: Path, finished: bool) -> None:
+    command(*RUN, *CONTENT, *STYLE, *STEPS, "2", cwd=folder).ok()
+    picture = folder / FOLDER / "picture.png"
+    for file in (folder / FOLDER / "results.json", picture):
+        file.unlink()
+    if finished:
+        command("--ckpt_path", "best", cwd=folder).ok()
+        assert picture.is_file() and results(folder / FOLDER)["epochs"] == 0
+    done = command("predict", "--ckpt_path", "best", "--out", "again.png", cwd=folder).ok()
+    assert "last of the newest run, which was not validated" in done.err
+    assert (folder / "again.png").is_file()
+
+
 def test_pictures_of_a_folder_are_predicted_into_a_table_and_listed_in_order(folder: Path) -> None:
     (folder / "contents").mkdir()
     for number in range(2):
