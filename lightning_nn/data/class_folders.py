@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lightning_nn.data.normalization import normalize_text
-from lightning_nn.data.split_names import find_named_splits
+from lightning_nn.data.split_names import distinct_name, find_named_splits, is_neutral
+from lightning_nn.data.text.encodings import suggest_encoding
 from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
 
+_UNREAD = (".heic", ".heif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
+_REMEDY = "HEIC, raw and vector images are not read; convert them to JPEG or PNG"
 
-def find_splits(root: Path, suffixes: Collection[str], what: str, notes: list[str]) -> dict[str, Path]:
+
+def find_splits(
+    root: Path, suffixes: Collection[str], what: str, notes: list[str], unlabelled: dict[str, Path] | None = None
+) -> dict[str, Path]:
     """Find the folder of each split; without split folders, the root itself is train.
 
     A folder that holds nothing but one other folder of folders is looked through, as archives are often packed.
@@ -23,11 +30,13 @@ def find_splits(root: Path, suffixes: Collection[str], what: str, notes: list[st
         suffixes: of the files to find, in lower case.
         what: noun for such a file, for the notes.
         notes: receives the names of what is not read.
+        unlabelled: receives the folder of each split beside train whose files are not in class folders; None to leave
+            these out with a note.
 
     Raises:
         UserError: a split without train, two folders for one split, or folders that could be classes beside train.
     """
-    root = _look_through(root)
+    root = look_through(root)
     places = find_named_splits(root, _subfolders(root))
     passed = [place for place in _subfolders(root) if place not in places.values()]
     train = places.pop("train", None)
@@ -39,15 +48,20 @@ def find_splits(root: Path, suffixes: Collection[str], what: str, notes: list[st
             )
         if passed:
             notes.append(f"not read, because the classes are in {train.name}: {', '.join(p.name for p in passed)}")
-        train = _look_through(train)
+        train = look_through(train)
         classes = {place.name for place in _subfolders(train)}
         found = {"train": train}
         for split, outer in places.items():
-            place = _look_through(outer, classes)
+            place = look_through(outer, classes)
+            inside = sole_folder(place)
+            if inside and is_neutral(inside.name) and inside.name not in classes and not any(_subfolders(inside)):
+                place = inside  # val/images, as Tiny ImageNet has it
             if any(_subfolders(place)) or not _own_files(place, suffixes):
                 found[split] = place
+            elif unlabelled is not None:
+                unlabelled[split] = place
             else:
-                notes.append(f"left out, unlabelled: the {what}s of {place} are not in class folders")
+                notes.append(note_on_unlabelled(place, what))
         return found
     if places:  # a `train` folder without subfolders is a class named train (locomotives), not the training split
         place = next(iter(places.values()))
@@ -56,6 +70,25 @@ def find_splits(root: Path, suffixes: Collection[str], what: str, notes: list[st
             f"to train on into train/, or rename {place.name} if it is a class"
         )
     return {"train": root}
+
+
+def note_on_unlabelled(place: Path, what: str) -> str:
+    """Say that a split is left out, because its files are not in class folders."""
+    return f"left out, unlabelled: the {what}s of {place} are not in class folders"
+
+
+def has_classes(root: Path, suffixes: Collection[str]) -> bool:
+    """Return whether a folder, or its train folder, certainly holds class folders.
+
+    Folders that are alike but for their numbers and for words that say nothing of a class, such as images_part_1 and
+    images_part_2, are none.
+    """
+    root = look_through(root)
+    splits = find_named_splits(root, _subfolders(root))
+    if splits and "train" not in splits:
+        return False
+    train = look_through(splits.get("train", root))
+    return len({distinct_name(place.name) for place in _subfolders(train) if files_below(place, suffixes)[0]}) > 1
 
 
 def find_classes(
@@ -71,8 +104,9 @@ def find_classes(
         notes: receives the names of what is not read.
 
     Raises:
-        UserError: two folders with one class name, a folder whose name is empty once cleaned, or one that holds several
-            folders of files but no file of its own.
+        UserError: two folders with one class name, a folder whose name is not UTF-8 or empty once cleaned, one that
+            holds several folders of files but no file of its own, or one whose files are all images of a kind that is
+            not read.
     """
     folders = {split: list(_subfolders(place)) for split, place in places.items()}
     outside = {_identity(each) for place in (root, *places.values()) for each in (place, *place.resolve().parents)}
@@ -80,6 +114,7 @@ def find_classes(
     found: dict[str, Classes] = {}
     for split, place in places.items():
         others = [each for each in _visible(place) if not each.is_dir()]
+        check_names(folders[split])
         found[split] = {}
         for folder in folders[split]:
             files, rest = files_below(folder, suffixes, outside)
@@ -90,17 +125,67 @@ def find_classes(
             if files:
                 _check_class(folder, files, what)
                 found[split][name] = files
+            elif what == "image" and (photos := [file for file in rest if file.suffix.lower() in _UNREAD]):
+                raise UserError(
+                    f"{folder}: {_count(photos)}, and no image of a kind that is read: {_REMEDY}, or move the folder "
+                    "away"
+                )
             else:
-                notes.append(f"not a class, because it holds no {what}: {folder}")
+                notes.append(
+                    f"not a class, because it holds no {what}: {folder}{' (empty)' * (not any(_visible(folder)))}"
+                )
         if others:
-            notes.append(f"skipped, not {what}s in a class by location and suffix: {_count(others)}")
+            remedy = (
+                f"; {_REMEDY}" if what == "image" and any(each.suffix.lower() in _UNREAD for each in others) else ""
+            )
+            notes.append(f"skipped, not {what}s in a class by location and suffix: {_count(others)}{remedy}")
     return found
+
+
+def look_through(folder: Path, classes: Collection[str] = ()) -> Path:
+    """Follow folders that hold a single folder of folders, or one of their own name; never into a class or a split."""
+    seen = {_identity(folder)}
+    while (inside := sole_folder(folder)) is not None:
+        packed = any(_subfolders(inside)) or inside.name == folder.name
+        other = set(find_named_splits(folder, [inside])) - set(find_named_splits(folder, [folder])) - {"train"}
+        if not packed or other or inside.name in classes or _identity(inside) in seen:
+            break
+        seen.add(_identity(inside))
+        folder = inside
+    return folder
 
 
 def sole_folder(folder: Path) -> Path | None:
     """Return the only folder in a folder, hidden ones apart; None if there are none or several."""
     inside = list(_subfolders(folder))
     return inside[0] if len(inside) == 1 else None
+
+
+def check_names(paths: Collection[Path]) -> None:
+    """Refuse names that are not UTF-8, as archives of another system leave them.
+
+    Raises:
+        UserError: says in which encoding they make sense, and how to rename them.
+    """
+    names = [os.fsencode(path.name) for path in paths if not path.name.isascii()]
+    undecoded = [name for name in names if "\ufffd" in name.decode("utf-8", "replace")]
+    if undecoded:
+        encoding = suggest_encoding(b"".join(undecoded))
+        read = f", in {encoding} it is {undecoded[0].decode(encoding, 'replace')!r}" if encoding else ""
+        folder = next(iter(paths)).parent
+        raise UserError(
+            f"{folder}: the name {ascii(undecoded[0])[1:]} is not UTF-8{read}; rename such folders, as by: "
+            f"convmv -f {'gbk' if encoding in (None, 'gb18030') else encoding} -t utf-8 -r --notest {folder}"
+        )
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is a pipe, a socket or a device, whose reading may never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a broken link; reading reports it
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def clean_label(label: str) -> str:
@@ -138,21 +223,8 @@ def files_below(
         folders[:] = inside
         for name in sorted(name for name in names if not _hidden(name)):
             path = Path(place, name)
-            (wanted if path.suffix.lower() in suffixes else others).append(path)
+            (wanted if path.suffix.lower() in suffixes and not is_special(path) else others).append(path)
     return wanted, others
-
-
-def _look_through(folder: Path, classes: Collection[str] = ()) -> Path:
-    """Follow folders that hold a single folder of folders, or one of their own name; never into a class or a split."""
-    seen = {_identity(folder)}
-    while (inside := sole_folder(folder)) is not None:
-        packed = any(_subfolders(inside)) or inside.name == folder.name
-        other = set(find_named_splits(folder, [inside])) - set(find_named_splits(folder, [folder])) - {"train"}
-        if not packed or other or inside.name in classes or _identity(inside) in seen:
-            break
-        seen.add(_identity(inside))
-        folder = inside
-    return folder
 
 
 def _check_class(folder: Path, files: list[Path], what: str) -> None:
@@ -170,7 +242,7 @@ def _check_class(folder: Path, files: list[Path], what: str) -> None:
 
 
 def _own_files(folder: Path, suffixes: Collection[str]) -> bool:
-    return any(each.suffix.lower() in suffixes and not each.is_dir() for each in _visible(folder))
+    return any(each.suffix.lower() in suffixes and each.is_file() for each in _visible(folder))
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -191,5 +263,10 @@ def _subfolders(folder: Path) -> Iterator[Path]:
 
 
 def _count(files: list[Path]) -> str:
-    kinds = {"folder read elsewhere" if file.is_dir() else file.suffix.lower() or "no suffix" for file in files}
-    return f"{len(files):,} ({', '.join(sorted(kinds))}), such as {files[0]}"
+    return f"{len(files):,} ({', '.join(sorted(set(map(_kind, files))))}), such as {files[0]}"
+
+
+def _kind(file: Path) -> str:
+    if file.is_dir():
+        return "folder read elsewhere"
+    return "pipe, socket or device" if is_special(file) else file.suffix.lower() or "no suffix"

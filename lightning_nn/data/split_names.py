@@ -44,8 +44,7 @@ def find_named_splits(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
     groups: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     for path in paths:
         words = list(_words(path.name))
-        splits = {SPLIT_OF[word] for word in words if word in SPLIT_OF}
-        if len(splits) == 1:
+        if len(splits := splits_in(path.name)) == 1:
             rest = tuple(word for word in words if word not in SPLIT_OF and not _neutral(word))
             groups.setdefault(rest, {}).setdefault(splits.pop(), []).append(path)
     found = groups.pop((), {})
@@ -60,6 +59,21 @@ def find_named_splits(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
 def is_exact(path: Path) -> bool:
     """Return whether a folder or file is called by a split word alone."""
     return path.name.lower() in SPLIT_OF or path.stem.lower() in SPLIT_OF
+
+
+def splits_in(name: str) -> set[str]:
+    """Return the splits that the words of a name speak of."""
+    return {SPLIT_OF[word] for word in _words(name) if word in SPLIT_OF}
+
+
+def is_neutral(name: str) -> bool:
+    """Return whether a name says nothing of a class, such as `images`, `data_2` or `test_images`."""
+    return all(word in SPLIT_OF or _neutral(word) for word in _words(name))
+
+
+def distinct_name(name: str) -> tuple[str, ...]:
+    """Return the words of a name that tell it from others: not those that are neutral, unless it is a number."""
+    return tuple(word for word in _words(name) if name.isdecimal() or not _neutral(word))
 
 
 def _only(root: Path, split: str, paths: list[Path]) -> Path:

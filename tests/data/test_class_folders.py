@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,31 @@ def test_a_test_split_without_class_folders_is_left_out_and_noted(tmp_path: Path
         f"left out, unlabelled: the images of {tmp_path / place} are not in class folders"
         for place in ("test1/test1", "val")
     ]
+
+
+def test_a_folder_of_an_unlabelled_split_is_no_class(tmp_path: Path) -> None:
+    found, notes = read(tmp_path, *both("train"), "test/images/1.png", "val/pictures/pictures/1.png")
+    assert found == {"train": BOTH}
+    assert [note.partition(": ")[0] for note in notes] == ["left out, unlabelled"] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    os.mkfifo(tmp_path / "cats" / "0.png")
+    found, notes = read(tmp_path, *both("."))
+    assert found == {"train": BOTH}
+    assert notes == [
+        "skipped, not images in a class by location and suffix: 1 (pipe, socket or device), such as "
+        f"{tmp_path / 'cats' / '0.png'}"
+    ]
+
+
+def test_images_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
+    (note,) = read(tmp_path, *both("."), "cats/2.HEIC")[1]
+    assert "1 (.heic)" in note and "convert them to JPEG or PNG" in note
+    with pytest.raises(UserError, match=r"birds: 1 \(\.heic\), such as .*3.heic, and no image of a kind that is read"):
+        read(tmp_path, "birds/3.heic")
 
 
 def test_classes_called_like_splits_are_classes(tmp_path: Path) -> None:

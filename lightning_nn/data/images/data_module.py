@@ -1,4 +1,4 @@
-"""Data module of the user's own images, in one folder per class."""
+"""Data module of the user's own images, in one folder per class or named by a table of files and labels."""
 
 from __future__ import annotations
 
@@ -9,19 +9,41 @@ import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
-from lightning_nn.data.class_folders import Classes, find_classes, find_splits
+from lightning_nn.data.class_folders import (
+    Classes,
+    find_classes,
+    find_splits,
+    has_classes,
+    look_through,
+    note_on_unlabelled,
+)
+from lightning_nn.data.images.label_tables import (
+    NO_OPTIONS,
+    ImageIndex,
+    TableOptions,
+    find_table_beside,
+    find_tables,
+    open_table,
+    possible_tables,
+    read_labels,
+    wrapped,
+)
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import check_fractions, stratified_split
+from lightning_nn.data.text.lines import check_encoding
 from lightning_nn.errors import UserError
 
 _SHOWN = 5  # number of broken files that a note names
 
 
 class Images(LabeledImages):
-    """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`.
+    """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`, or a table.
+
+    A table has a row for each image: its file, below the folder of the table and with or without its suffix, and its
+    class. It is PATH itself, or lies in PATH, as `train.csv` or `labels.csv` of Kaggle do.
 
     A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A single folder
     around all is looked through. A missing split is split off from train, stratified by class and always the same for
@@ -29,7 +51,10 @@ class Images(LabeledImages):
     reported. All images are decoded once and kept in the cache.
 
     Args:
-        path: the folder.
+        path: the folder, or a table of files and labels (.csv, .tsv, .txt, .jsonl, .xlsx, ...).
+        file_column: name of the table's column of files, or its number from 1; null finds it by its contents.
+        label_column: name of the table's column of classes, or its number from 1; null finds it.
+        encoding: encoding of the table.
         size: height and width in pixels to which images are resized.
         fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
         color: "rgb" or "gray".
@@ -57,13 +82,17 @@ class Images(LabeledImages):
         balanced: bool = False,
         augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
+        file_column: str | None = None,
+        label_column: str | None = None,
+        encoding: str = "utf-8",
     ) -> None:
         if max_pixels < 1:
             raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
         if size < 1:
             raise UserError(f"size is {size}; it must be at least 1 pixel")
         check_fractions(val_fraction, test_fraction)
-        self.path = path
+        check_encoding(encoding)
+        self.path, self.table_options = path, TableOptions(file_column, label_column, encoding)
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
         self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
         self.max_pixels = max_pixels
@@ -71,9 +100,11 @@ class Images(LabeledImages):
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
-        """List the folders, decode what is not in the cache, and split off missing splits."""
+        """List the folders or read the tables, decode what is not in the cache, and split off missing splits."""
         if self.path is None:
-            raise UserError("say where your images are: --data.path FOLDER, with one folder per class in it")
+            raise UserError(
+                "say where your images are: --data.path FOLDER, with a folder per class in it, or --data.path TABLE"
+            )
         root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
         data = read_class_folders(
             root,
@@ -83,6 +114,7 @@ class Images(LabeledImages):
             max_pixels=self.max_pixels,
             scale=self.trained_scale,
             only=self.evaluation_split,
+            options=self.table_options,
         )
         self.open(data, self.max_pixels)
 
@@ -97,11 +129,12 @@ def read_class_folders(
     max_pixels: int = MAX_PIXELS,
     scale: int | None = None,
     only: str | None = None,
+    options: TableOptions = NO_OPTIONS,
 ) -> ImageSet:
-    """Read class folders, or splits of class folders, and split off missing splits from train.
+    """Read class folders or tables of labels, of all images or of each split, and split off missing splits from train.
 
     Args:
-        root: the folder.
+        root: the folder, or a table.
         form: form to which images are converted.
         val_fraction: fraction of the images in train, before splitting, to split off for validation.
         test_fraction: likewise for testing.
@@ -109,19 +142,20 @@ def read_class_folders(
         max_pixels: maximum number of pixels of an image.
         scale: of a trained model's images with more than 8 bits a channel; see `decode`.
         only: the only split to return, all images if it has no folder; None for all splits.
+        options: how tables are read.
 
     Raises:
-        UserError: there is no such folder, there are fewer than two classes, no image can be read, or a split has a
-            class that train lacks.
+        UserError: there is no such folder or table, there are fewer than two classes, no image can be read, or a split
+            has a class that train lacks.
     """
-    if not root.is_dir():
+    if not root.is_dir() and not root.is_file():
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     notes: list[str] = []
     try:
-        places = find_splits(root, SUFFIXES, "image", notes)
-        found = find_classes(root, places, SUFFIXES, "image", notes)
+        places, found = _find_images(root, options, notes)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read it; change its permissions") from error
+    root = root if root.is_dir() else root.parent
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, provided = _number(found, categories)
@@ -142,6 +176,49 @@ def read_class_folders(
     return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
 
 
+def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
+    """Return the folder or table of each split, and the images of its classes."""
+    if root.is_file():
+        return _read_tables({"train": root}, ImageIndex(root.parent), options, notes)
+    asked = options.file_column is not None or options.label_column is not None
+    if asked or not has_classes(root, SUFFIXES):
+        for folder in wrapped(root):
+            index = ImageIndex(folder) if possible_tables(folder) else None
+            if index and "train" in (tables := find_tables(index, options, notes)):
+                return _read_tables(tables, index, options, notes)
+    unlabelled: dict[str, Path] = {}
+    places = find_splits(root, SUFFIXES, "image", notes, unlabelled)
+    found = find_classes(root, places, SUFFIXES, "image", notes)
+    for split, place in unlabelled.items():
+        table = find_table_beside(split, place, look_through(root), options)
+        classes = read_labels(table, ImageIndex(place), options, notes, split, found["train"]) if table else {}
+        if table and classes:
+            places[split], found[split] = table.file, classes[split]
+        else:
+            notes.append(note_on_unlabelled(place, "image"))
+    return places, found
+
+
+def _read_tables(
+    tables: dict[str, Path], index: ImageIndex, options: TableOptions, notes: list[str]
+) -> tuple[dict[str, Path], dict[str, Classes]]:
+    """Read the table of each split, train first; a column of the first may name the splits."""
+    found: dict[str, Classes] = {}
+    for split in sorted(tables, key=SPLITS.index):
+        table = open_table(tables[split], index, options, split)
+        known = {} if split == "train" else found["train"]
+        for part, classes in read_labels(table, index, options, notes, split, known).items():
+            if part in found:
+                raise UserError(f"{tables[split]}: a second {part} split; keep one table of it")
+            found[part] = classes
+    if "train" not in found:
+        raise UserError(f"{tables['train']}: no row of it has a label and is of train")
+    listed = {image for classes in found.values() for images in classes.values() for image in images}
+    if rest := [file for file in index.files if file not in listed]:
+        notes.append(f"left out, {len(rest):,} images below {index.root} are not in the tables, such as {rest[0]}")
+    return {split: tables.get(split, tables["train"]) for split in found}, found
+
+
 def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
     where = places["train"]
     if not categories:
@@ -149,12 +226,31 @@ def _check_classes(places: dict[str, Path], found: dict[str, Classes], categorie
         raise UserError(f"{where}: no folder in it holds an image{seen}; expected CLASS/*.jpg (or .png, .webp, ...)")
     if len(categories) == 1:
         raise UserError(f"{where}: only one class, {categories[0]!r}; at least two are needed")
+    alike: dict[str, str] = {}
+    for name in categories:
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            notes.append(
+                f"warning: the classes {other!r} and {name!r} differ in upper and lower case alone; are they one?"
+            )
     for split, classes in found.items():
-        for name in classes:
-            if name not in categories:
-                raise UserError(
-                    f"{places[split] / name}: a class that {where} does not have; remove it, or train on it"
-                )
+        if unknown := [name for name in classes if name not in categories]:
+            raise UserError(_unknown_class(unknown, places[split], where, {*classes}, categories))
+
+
+def _unknown_class(unknown: list[str], place: Path, train: Path, classes: set[str], categories: list[str]) -> str:
+    """Say why a split has a class that train lacks."""
+    name = unknown[0]
+    here = f"{place / name}" if place.is_dir() else f"{place}: {name!r}"
+    if same := [known for known in categories if known.casefold() == name.casefold()]:
+        return f"{here}: train writes this class {same[0]!r}; write it alike in both"
+    if train.is_dir() and (train / name).is_dir():
+        return f"{here}: a class that {train} does not have, as {train / name} holds no image; add some, or remove it"
+    if classes.isdisjoint(categories):
+        return (
+            f"{here}: no class of {place} is one of {train} ({', '.join(categories[:3])}, ...); if its images are "
+            "unlabelled, move the folder away, or add a table of their files and labels"
+        )
+    return f"{here}: a class that {train} does not have; remove it, or train on it"
 
 
 def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
@@ -177,7 +273,8 @@ def _check_readable(
     for label, name in enumerate(categories):
         if not np.any(labels[indices["train"]] == label):
             reasons = [reason for number, reason in broken.items() if labels[number] == label]
-            raise UserError(f"{places['train'] / name}: none of its images can be read, the first one: {reasons[0]}")
+            where = places["train"] / name if places["train"].is_dir() else f"{places['train']}: {name!r}"
+            raise UserError(f"{where}: none of its {len(reasons):,} images can be read, the first one: {reasons[0]}")
     for split, place in places.items():
         if not len(indices[split]):
             raise UserError(f"{place}: no image in it can be read; without the folder, {split} is split off from train")

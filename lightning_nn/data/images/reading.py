@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from lightning_nn.data.class_folders import is_special
 from lightning_nn.data.images.archive import ZipMember
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
 from lightning_nn.errors import UserError
@@ -25,6 +26,7 @@ RawImage = str | ImageFile | Image.Image | NDArray[Any]
 
 MAX_PIXELS = 1 << 26  # 67 megapixels: cameras make up to 61; decoding takes up to 16 bytes a pixel, so 1 GB
 _BAND = 1 << 20  # pixels held in memory as 64-bit values at once
+_HEAD = 32  # bytes that tell the kind of a file
 _TURNS = {  # what the values of EXIF's orientation tag demand
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -138,6 +140,8 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
 
 
 def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels:
+    if isinstance(path, Path) and is_special(path):
+        raise UserError(f"{path}: a pipe, socket or device; an image is read from a file")
     with path.open("rb") as file:
         image = _open(file, str(path))
         limit.check(*image.size)
@@ -155,7 +159,7 @@ def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
     """Do what `Image.open` does, without its process-wide bound, which would be checked before that of this image."""
-    prefix = file.read(16)
+    prefix = file.read(_HEAD)
     for known in _formats():
         factory, accepts = Image.OPEN[known]
         accepted = accepts is None or accepts(prefix)
@@ -163,7 +167,21 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
             file.seek(0)
             with suppress(SyntaxError, IndexError, TypeError, struct.error):  # raised by a decoder that refuses
                 return factory(file, name)
-    raise UnidentifiedImageError
+    raise UnidentifiedImageError(_unread_kind(prefix))
+
+
+def _unread_kind(head: bytes) -> str:
+    """Say what a file is that begins with these bytes and is no image of a kind that is read."""
+    if not head:
+        return "the file is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the image itself; run: git lfs pull"
+    if head[4:8] == b"ftyp":
+        return "a HEIC image or a video; convert it to JPEG or PNG"
+    text = head.lstrip(b"\xef\xbb\xbf\0\t\r\n ").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page, not an image; download it again"
+    return "SVG; convert it to PNG" if text.startswith((b"<?xml", b"<svg")) else "unknown format"
 
 
 def _tile_size(image: Image.Image) -> tuple[int, int]:
@@ -181,8 +199,6 @@ def _formats() -> tuple[str, ...]:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "unknown format"
     return str(error).split("\n")[0] or type(error).__name__
 
 

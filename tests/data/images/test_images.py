@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -218,6 +219,36 @@ def other_formats(root):
     (root / "a" / "IMG_1.HEIC").touch()
 
 
+def other_case(root):
+    for split, name in (("train", "Cat"), ("val", "cat")):
+        put(root / split / name, 3)
+        put(root / split / "dog", 3)
+
+
+def empty_in_train(root):
+    for split in ("train", "val"):
+        for name in ("a", "b", "c"):
+            put(root / split / name, 0 if (split, name) == ("train", "c") else 3)
+
+
+def no_class_of_train(root):
+    for split, names in (("train", "ab"), ("val", "xy")):
+        for name in names:
+            put(root / split / name, 3)
+
+
+def pointers(root):
+    put(root / "a", 3)
+    put(root / "b", 3)
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+
+
+def names_in_gbk(root):
+    put(root / "a", 3)
+    put(root / os.fsdecode("狗".encode("gbk")), 3)
+
+
 def too_few(root):
     put(root / "a", 1)
     put(root / "b", 1)
@@ -238,16 +269,21 @@ def two_for_one_part(root):
     ("build", "message"),
     [
         (lambda root: None, "there is no such folder"),
-        (lambda root: root.touch(), "not a folder"),
+        (lambda root: root.touch(), "neither a folder of images nor a table of files and labels"),
         (lambda root: root.mkdir(), "no folder in it holds an image"),
         (only_pictures, "no folder in it holds an image"),
-        (other_formats, r"holds an image .*1 \(\.heic\)"),
+        (other_formats, r"1 \(\.heic\), such as .*IMG_1.HEIC, and no image of a kind that is read: .*convert them"),
         (one_class, "only one class, 'a'"),
-        (all_broken, "a: none of its images can be read, the first one: .*000.png"),
-        (one_class_broken, "b: none of its images can be read"),
+        (all_broken, "a: none of its 3 images can be read, the first one: .*000.png"),
+        (one_class_broken, "b: none of its 3 images can be read"),
         (broken_test, "test: no image in it can be read"),
         (empty_test, "test: no image in it can be read"),
         (class_only_in_test, "zebra: a class that .*train does not have"),
+        (other_case, "val/cat: train writes this class 'Cat'"),
+        (empty_in_train, "val/c: a class that .*train does not have, as .*train/c holds no image"),
+        (no_class_of_train, "val/x: no class of .*val is one of .*train .*unlabelled.*table"),
+        (pointers, "a: none of its 3 images can be read, the first one: .*Git LFS pointer"),
+        (names_in_gbk, r"the name '\\xb9\\xb7' is not UTF-8.*convmv -f gbk"),
         (too_few, "too few images"),
         (
             parts_without_train,

@@ -1,3 +1,4 @@
+import os
 import struct
 
 import numpy as np
@@ -175,7 +176,15 @@ def test_a_picture_that_is_given_opened_stays_as_it_was(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "unknown format"), (b"no picture", "unknown format"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unknown format")],
+    [
+        (b"", "the file is empty"),
+        (b"no picture", "unknown format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unknown format"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        (b"\0\0\0\x18ftypheic", "a HEIC image or a video; convert"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"<svg xmlns=", "SVG; convert"),
+    ],
 )
 def test_what_is_no_picture_is_named(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
@@ -207,3 +216,10 @@ def test_what_is_cut_off_is_named(tmp_path, suffix):
 def test_wrong_input_is_named(picture, message):
     with pytest.raises(UserError, match=message):
         read_image(picture, RGB)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_a_pipe_is_refused_where_reading_would_wait_for_ever(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: a pipe, socket or device"):
+        read_image(tmp_path / "a.png", RGB)
