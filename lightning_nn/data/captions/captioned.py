@@ -90,7 +90,9 @@ class CaptionedModule(DataModule):
             source = CaptionSource(data.images, table, data.indices[split], data.fingerprints)
             self.sources[split], processor.pictures[split] = source, source.picture
             mean, unknown[split] = f"{np.mean(table.length):.1f}", unknown_share(table, words)
-            counts = f"{len(captions):,}", f"{len(table.length):,}"
+            least, most = table.captions.min(), table.captions.max()
+            each = f"{least}" if least == most else f"{least} to {most}"
+            counts = f"{len(captions):,}", f"{len(table.length):,} ({each} each)"
             self.summary.append((split, *counts, mean, f"{unknown[split]:.2%}"))
         remedy = "lower --data.min_count"
         if data.language == "zh" and data.tokens == "words":

@@ -12,16 +12,15 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry
 from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
-from lightning_nn.data.captions.files import read_captions
-from lightning_nn.data.captions.finding import find_caption_files
-from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering
-from lightning_nn.data.captions.pictures import Pictures
+from lightning_nn.data.captions.files import find_caption_files, read_captions
+from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering, Pictures
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.tokenizer import Tokenizer
 from lightning_nn.data.fingerprints import remembered_fingerprint
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import decode
 from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.split_names import find_named_splits
 from lightning_nn.data.splits import check_fractions, split_off
 from lightning_nn.data.text.lines import check_encoding
 from lightning_nn.data.text.reading_report import BAD_PICTURES
@@ -30,18 +29,19 @@ from lightning_nn.data.text.table_records import BadRows
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, choose
 
-_FORMAT = 2  # of the cache
+_FORMAT = 3  # of the cache
 _SAMPLE = 200  # pictures whose captions tell the language
 
 
 class CaptionData(CaptionedModule):
     """Your images with captions: Flickr8k, Flickr30k, COCO, Flickr8k-CN, or a table of images and captions.
 
-    The file of captions is a table with columns such as image and caption, and perhaps split (train, val, test, or none
-    to leave it out), language (en, zh) and kind (human; others are left out); lines of PICTURE#NUMBER CAPTION; or JSON
-    of COCO or Karpathy, also one for each split. Lists such as Flickr_8k.trainImages.txt beside it say which image is
-    in which split; a missing split is split off from train. Images may be in zip archives, text packed with gzip. All
-    images are decoded once and kept in the cache.
+    The file of captions is a table with columns such as image and caption, or caption_1 to caption_5, and perhaps split
+    (train, val, test, or none to leave it out), language (en, zh) and kind (human; others are left out); lines of
+    PICTURE#NUMBER CAPTION; or JSON of COCO, Karpathy or BLIP. A cell may hold a list of captions. There may be one file
+    for each split, also in its folder, such as train/metadata.csv. Lists such as Flickr_8k.trainImages.txt beside it
+    say which image is in which split; a missing split is split off from train. Images may be in zip archives, text
+    packed with gzip. All images are decoded once and kept in the cache.
 
     Args:
         path: the file of captions, or the folder that holds it.
@@ -49,9 +49,10 @@ class CaptionData(CaptionedModule):
         language: "en", or "zh" for Chinese.
         tokens: "words", or "chars" for each Chinese character as a word; metrics count the same.
         min_count: words that occur less often in train are unknown to the model.
+        max_words: maximum number of words of a caption, also of those that metrics compare with; the rest is dropped.
         size: height and width in pixels to which images are resized.
         fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
-        encoding: encoding of the captions, such as utf-8 or gb18030.
+        encoding: encoding of the captions and lists, such as utf-8 or gb18030.
         bad_rows: "error" to stop at the first line that can't be used: without words, of a missing or damaged image,
             or an image without captions; "skip" to count them and leave out up to a fifth.
         val_fraction: fraction of all images to split off for validation if there is no such split.
@@ -71,6 +72,7 @@ class CaptionData(CaptionedModule):
         language: Language = "en",
         tokens: TokenName = "words",
         min_count: int = 5,
+        max_words: int = 100,
         size: int = 192,
         fit: Literal["crop", "squash"] = "crop",
         encoding: str = "utf-8",
@@ -87,12 +89,17 @@ class CaptionData(CaptionedModule):
         choose("--data.bad_rows", bad_rows, BadRows)
         check_encoding(encoding)
         check_fractions(val_fraction, test_fraction)
-        for name, value in (("min_count", min_count), ("size", size), ("max_pixels", max_pixels)):
+        for name, value in (
+            ("min_count", min_count),
+            ("max_words", max_words),
+            ("size", size),
+            ("max_pixels", max_pixels),
+        ):
             if value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
         super().__init__(batch_size)
         self.path, self.images, self.encoding, self.bad_rows = path, images, encoding, bad_rows
-        self.language, self.tokens, self.min_count = language, tokens, min_count
+        self.language, self.tokens, self.min_count, self.max_words = language, tokens, min_count, max_words
         self.form, self.augment, self.max_pixels = ImageForm(3, size, size, fit), Augment.of(augment), max_pixels
         self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
         self.tokenize = Tokenizer(language, tokens)
@@ -103,11 +110,12 @@ class CaptionData(CaptionedModule):
         if self.path is None:
             raise UserError("say where your captions are: --data.path FILE or FOLDER; see --data captions --help")
         path = Path(self.path).expanduser()
-        files, lists = find_caption_files(path)
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder; see --data.path")
         root = Path(self.images).expanduser() if self.images else path if path.is_dir() else path.parent
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; see --data.images")
-        gathering = self._gather(files, lists, Pictures(root))
+        gathering = self._gather(path, Pictures(root))
         found = [*gathering.found.values()]
         self._check_language(found, path, gathering.outside)
         scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
@@ -116,13 +124,13 @@ class CaptionData(CaptionedModule):
             gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES), "images")
         bad, total = len(gathering.bad), gathering.total + len(decoded.broken)
         gathering.skipping.check(str(path), bad, total, gathering.bad[0] if gathering.bad else "")
-        self.notes = [*gathering.report.notes(), *([decoded.note] if decoded.note else [])]
+        self.notes = [*gathering.notes, *gathering.report.notes(), *([decoded.note] if decoded.note else [])]
         if gathering.outside:
             self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
         if unused := len(gathering.pictures.files) - len(found):
             self.notes.append(f"left out: {unused:,} images without captions in a split")
         readable = np.setdiff1d(np.arange(len(found)), np.array([*decoded.broken], np.int64))
-        indices = self._splits(found, readable)
+        indices = self._splits(found, readable, gathering)
         self._files = {split: [str(found[i].file) for i in index] for split, index in indices.items()}
         self.open_captions(
             CaptionSet(
@@ -151,13 +159,23 @@ class CaptionData(CaptionedModule):
             remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
             raise UserError(f"{found[0].place}: captions are written {remedy}")
 
-    def _gather(self, files: dict[str, Path], lists: dict[str, Path], pictures: Pictures) -> Gathering:
+    def _gather(self, path: Path, pictures: Pictures) -> Gathering:
         """Read the captions, or what the cache has of them."""
-        gathering = Gathering(pictures, self.tokenize, self.bad_rows)
+        files, lists, notes = find_caption_files(path, self.encoding, pictures.holds)
+        gathering = Gathering(pictures, self.tokenize, self.max_words, self.bad_rows)
 
         def build(folder: Path) -> None:
-            lines = {split: read_captions(file, self.language, self.encoding) for split, file in files.items()}
-            gathering.add(lines, lists)
+            gathering.notes += notes
+            if lists:
+                gathering.notes.append(f"splits: by {', '.join(file.name for file in lists.values())}")
+            gathering.add_lists(lists, self.encoding)
+            for split, file in files.items():
+                skips = self.bad_rows == "skip"
+                lines = read_captions(
+                    file, self.language, self.encoding, pictures.holds, gathering.notes, lenient=skips
+                )
+                gathering.add(split, file, lines)
+            gathering.check_lists()
             gathering.save(folder / "captions.json")
 
         settings = {
@@ -166,20 +184,29 @@ class CaptionData(CaptionedModule):
             "pictures": hashlib.blake2b(
                 "\n".join(map(str, pictures.files)).encode("utf-8", "surrogateescape")
             ).hexdigest(),
-            "options": [self.language, self.tokens, self.encoding, self.bad_rows],
+            "options": [self.language, self.tokens, self.encoding, self.bad_rows, self.max_words, *notes],
         }
         key = remembered_fingerprint([*files.values(), *lists.values()], settings)
         gathering.restore(entry(f"captions-{key}", build) / "captions.json")
         return gathering
 
-    def _splits(self, found: list[CaptionedPicture], readable: Index) -> dict[str, Index]:
+    def _splits(self, found: list[CaptionedPicture], readable: Index, gathering: Gathering) -> dict[str, Index]:
         """Return the numbers of the pictures in each split; missing splits are split off from train."""
         named = {split: [i for i in readable if found[i].split == split] for split in (*SPLITS, "")}
         if named[""] and any(named[split] for split in SPLITS):
             place = found[named[""][0]].place
             raise UserError(f"{place}: a picture without a split, but others have one; name train, val or test")
+        if named[""] and (places := self._split_folders(found)):
+            by_folder = {folder: split for split, folder in places.items()}
+            named = {split: [i for i in named[""] if by_folder[_folder(found[i])] == split] for split in (*SPLITS, "")}
+            self.notes.append(f"splits: by the folders of the images, {', '.join(map(str, places.values()))}")
         named["train"] = named["train"] or named[""]
         indices = {split: np.array(named[split], np.int64) for split in SPLITS if named[split]}
+        if lost := [split for split in gathering.given if split not in indices]:
+            raise UserError(
+                f"{self.path}: nothing is left of {lost[0]}: {len(gathering.bad):,} faults, the last one: "
+                f"{gathering.bad[-1]}; mend them, or take {lost[0]} out of the data to split it off from train"
+            )
         self.provided_splits = [*indices]
         if (only := self.evaluation_split) is not None:
             return {only: indices.get(only, readable)}
@@ -191,6 +218,18 @@ class CaptionData(CaptionedModule):
         self.notes += [f"{s} is split off from train: {len(indices[s]):,} of {whole:,} images" for s in missing]
         return {split: indices[split] for split in SPLITS}
 
+    def _split_folders(self, found: list[CaptionedPicture]) -> dict[str, Path]:
+        """Return the folder of each split if all pictures lie in such folders, such as train and val; else {}."""
+        folders = {*map(_folder, found)}
+        if not 2 <= len(folders) <= len(SPLITS):
+            return {}
+        places = find_named_splits(Path(str(self.path)), sorted(folders))
+        return places if "train" in places and len(places) == len(folders) else {}
+
     def place(self, split: str, number: int) -> str:
         """Return the file of an image."""
         return self._files[split][number]
+
+
+def _folder(picture: CaptionedPicture) -> Path:
+    return Path(str(picture.file)).parent

@@ -1,41 +1,54 @@
-"""Files of captions in the forms that they are published in.
+"""Files of captions in the forms that they are published in, found in a folder and read caption by caption.
 
-Flickr8k and Flickr8k-CN: `PICTURE#NUMBER CAPTION` or `PICTURE#zhc#NUMBER CAPTION` a line. Flickr30k: so or a table.
-COCO: JSON with images and annotations. Any table with a column of pictures and one of captions. Text may be packed with
-gzip.
+Lines of `PICTURE#NUMBER CAPTION` (Flickr8k, Flickr30k) or `PICTURE#zhc#NUMBER CAPTION` (Flickr8k-CN). Tables with a
+column of pictures and one or several of captions (Hugging Face, Kaggle); a cell may hold a list of captions. JSON of
+COCO; JSON with a list of images (Karpathy), of objects (BLIP) or of captions for each picture.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.split_names import SPLIT_OF
-from lightning_nn.data.text.lines import decode, read_lines
-from lightning_nn.data.text.rows import BINARY, form_of, read_rows
+from lightning_nn.data.class_folders import files_below
+from lightning_nn.data.images.archive import zip_members
+from lightning_nn.data.images.source import SUFFIXES as PICTURES
+from lightning_nn.data.module import SPLITS
+from lightning_nn.data.split_names import SPLIT_OF, find_named_splits
+from lightning_nn.data.text.headers import named_so
+from lightning_nn.data.text.json_tables import parse
+from lightning_nn.data.text.lines import UNDECODED, decode, read_lines
+from lightning_nn.data.text.rows import BINARY, SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.table_records import plain_text
 from lightning_nn.data.text.tables import BadRowError, Row
 from lightning_nn.data.text.unpacking import opened
 from lightning_nn.errors import UserError, nearest
 
 _TOKEN = re.compile(r"([^\s,|{}][^\t,|{}]*?)#(?:[A-Za-z]\w*#)?\d+\s+(.*)", re.DOTALL)
-_PICTURE = ("image", "images", "file", "filename", "file_name", "image_name", "img", "picture", "path", "图片", "文件")
-_CAPTION = ("caption", "captions", "caption_text", "text", "sentence", "comment", "raw", "description", "描述", "标题")
-_COLUMNS = {
-    "image": _PICTURE,
-    "caption": _CAPTION,
-    "split": ("split", "set", "subset", "划分"),
-    "language": ("language",),
-    "kind": ("kind",),
-}
-_KNOWN = frozenset(chain.from_iterable(_COLUMNS.values()))
+_IMAGE = (
+    *("image", "images", "file_name", "filename", "image_name", "image_path", "img_path", "image_file", "img_name"),
+    *("file", "filepath", "file_path", "path", "img", "picture", "photo", "name", "image_id", "图片", "文件", "文件名"),
+)
+_CAPTION = (
+    *("caption", "captions", "caption_text", "raw", "sentence", "sentences", "sentences_raw", "comment", "text"),
+    *("texts", "description", "report", "描述", "标题", "句子", "文本"),
+)
+_SPLIT = ("split", "set", "subset", "划分")
+_WANTED = frozenset((*_IMAGE, *_CAPTION))
+_NUMBER = re.compile(r"[ _-]?\d+$")  # of caption_1
 _SPLIT_OF: dict[str, str | None] = {**SPLIT_OF, "restval": "train", "none": None}  # restval: of Karpathy's COCO
+_KEYS = (b'"caption', b'"raw"', b'"sentence')  # of JSON with captions
+_LARGE = 1 << 25  # bytes of JSON from which it is read only if it has such keys
+_STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_LISTED = re.compile(r"[^\t#,|]+\.[A-Za-z]{3,4}\s*|\d{4,}\s*")  # a picture alone on its line, or its number
+_LEMMAS = "lemma"  # Flickr8k.lemma.token.txt holds the base forms of the words
+_SHOWN = 3  # files named in an error or note
 
 
 class CaptionLine(NamedTuple):
@@ -54,18 +67,154 @@ class CaptionLine(NamedTuple):
     split: str | None = ""
 
 
-def holds_captions(file: Path) -> bool:
-    """Tell whether a file holds captions: JSON by its keys, which may come late, anything else by its beginning."""
-    with opened(file) as stream:
-        if form_of(file) in ("json", "jsonl"):
+class NoCaptionsError(UserError):
+    """A file that can be read, but holds no captions."""
+
+
+# ---------------------------------------------------------------------- search
+
+
+class CaptionFiles(NamedTuple):
+    """The files of captions in a folder.
+
+    Attributes:
+        captions: by split, "" for one that holds all.
+        lists: files that name the pictures of each split.
+        notes: remarks on what is not read, for the user.
+    """
+
+    captions: dict[str, Path]
+    lists: dict[str, Path]
+    notes: list[str]
+
+
+def find_caption_files(
+    path: Path, encoding: str = "utf-8", is_picture: Callable[[str], bool] = lambda name: False
+) -> CaptionFiles:
+    """Find the file of captions, or one for each split, and the lists of splits.
+
+    Of several files with captions, those called so are meant, and never those of lemmas.
+
+    Args:
+        path: the file, or the folder that holds it, to any depth.
+        encoding: of the files.
+        is_picture: tells whether a name is that of a picture which is there.
+
+    Raises:
+        UserError: there is none, and what the files that were looked at lack; or it is not clear which.
+    """
+    root = path if path.is_dir() else path.parent
+    beside = [file for file in files_below(root, (".txt", ".lst"))[0] if file != path and _is_list(file, encoding)]
+    lists = find_named_splits(root, beside)
+    if path.is_file():
+        return CaptionFiles({"": path}, lists, [])
+    found: list[Path] = []
+    failed: dict[Path, UserError] = {}
+    for file in files_below(root, (*SUFFIXES, ".token", ".gz"))[0]:
+        if file not in beside and _LEMMAS not in file.name.lower():
+            try:
+                _check_captions(file, encoding, is_picture)
+                found.append(file)
+            except UserError as error:
+                failed[file] = error
+    if not found:
+        raise UserError(f"{path}: no file of captions; {_why_none(root, failed)}")
+    chosen = [file for file in found if "caption" in file.name.lower()] or found
+    if len(chosen) > 1:
+        splits = _one_per_split(root, chosen)
+        if "train" not in splits:
+            names = ", ".join(file.relative_to(root).as_posix() for file in chosen[:5])
+            raise UserError(f"{path}: several files of captions, {names}; give the file itself: --data.path FILE")
+        for file, fault in failed.items():  # a split that can't be read is no split that is missing
+            if not isinstance(fault, NoCaptionsError) and set(_one_per_split(root, [file])) - set(splits):
+                raise fault
+    else:
+        splits = {"": chosen[0]}
+    splits = {split: splits[split] for split in (*SPLITS, "") if split in splits}
+    return CaptionFiles(splits, {} if "train" in splits else lists, _notes(root, {*found} - {*splits.values()}, failed))
+
+
+def _one_per_split(root: Path, files: Sequence[Path]) -> dict[str, Path]:
+    """Return the file of each split by its name, or by that of its folder, as in train/metadata.csv."""
+    if splits := find_named_splits(root, files):
+        return splits
+    folders = {file.parent: file for file in files}
+    return {split: folders[place] for split, place in find_named_splits(root, folders).items()}
+
+
+def _notes(root: Path, others: set[Path], failed: Mapping[Path, UserError]) -> list[str]:
+    names = [file.relative_to(root).as_posix() for file in sorted({*others, *failed})]
+    more = ", ..." if len(names) > _SHOWN else ""
+    return [f"not read, beside the file of captions: {', '.join(names[:_SHOWN])}{more}"] if names else []
+
+
+def _why_none(root: Path, failed: Mapping[Path, UserError]) -> str:
+    """Say what the files in a folder lack, those first that may be meant."""
+    reasons = [str(error) for file, error in sorted(failed.items(), key=lambda each: each[0].suffix == ".txt")]
+    for archive in files_below(root, (".zip",))[0]:
+        if texts := [member.name for member in zip_members(archive, (*SUFFIXES, ".token"))]:
+            named = [name for name in texts if re.search("caption|token|metadata", name)] or texts
+            reasons.insert(0, f"{archive.name} holds {named[0]}: unpack it into this folder")
+    if not reasons:
+        return f"there is none of {', '.join(SUFFIXES[:7])} in this folder; write a table with columns image, caption"
+    pictures = {file.with_suffix("") for file in files_below(root, PICTURES)[0]}
+    if beside := [file for file in failed if file.with_suffix("") in pictures]:
+        name = beside[0].name
+        return f"texts beside the pictures, such as {name}, are not read: write them into a table, image,caption"
+    more = f"; and {len(reasons) - _SHOWN} more files" if len(reasons) > _SHOWN else ""
+    return f"looked at: {'; '.join(reasons[:_SHOWN])}{more}"
+
+
+def _is_list(file: Path, encoding: str) -> bool:
+    try:
+        with file.open("rb") as stream:
+            head = [line for (_, line), _ in zip(read_lines(stream, file.name, encoding), range(20), strict=False)]
+    except UserError:
+        return False
+    return len(head) > 0 and all(map(_LISTED.fullmatch, head))
+
+
+def read_list(file: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
+    """Yield the name of each picture in a list of a split, and its place.
+
+    Raises:
+        UserError: the file is not in this encoding.
+    """
+    with file.open("rb") as stream:
+        for number, line in read_lines(stream, file.name, encoding):
+            if line.strip():
+                yield line.strip(), f"{file.name}:{number}"
+
+
+def _check_captions(file: Path, encoding: str, is_picture: Callable[[str], bool]) -> None:
+    """Refuse a file without captions: JSON by its keys, which may come late, anything else by its beginning.
+
+    Raises:
+        NoCaptionsError: names what is missing.
+        UserError: it can't be read.
+    """
+    if form_of(file) == "json":
+        with opened(file) as stream:
             chunks = iter(partial(stream.read, 1 << 20), b"")
-            return any(b'"caption"' in chunk or b'"raw"' in chunk for chunk in chunks)
-        first = stream.readline(1 << 16).decode("utf-8", "replace")
-    names = {cell.strip(" \"'\r\n\ufeff").lower() for cell in re.split(r"[\t,;|]", first)}
-    return bool(_TOKEN.match(first)) or (not names.isdisjoint(_PICTURE) and not names.isdisjoint(_CAPTION))
+            if any(key in chunk for chunk in chunks for key in _KEYS):
+                return
+        if file.stat().st_size > _LARGE:
+            raise NoCaptionsError(f'{file.name}: no "caption" in it')
+    next(read_captions(file, "en", encoding, is_picture), None)
 
 
-def read_captions(file: Path, language: Language, encoding: str) -> Iterator[CaptionLine | BadRowError]:
+# ---------------------------------------------------------------------- reading
+
+
+def read_captions(
+    file: Path,
+    language: Language,
+    encoding: str,
+    is_picture: Callable[[str], bool] = lambda name: False,
+    notes: list[str] | None = None,
+    *,
+    lenient: bool = True,
+) -> Iterator[CaptionLine | BadRowError]:
     """Yield the captions of a file, and an error for each line that can't be read.
 
     Args:
@@ -73,35 +222,42 @@ def read_captions(file: Path, language: Language, encoding: str) -> Iterator[Cap
         language: rows of another language are left out where a table names it, and those that a column `kind` calls
             anything but human.
         encoding: of text.
+        is_picture: tells whether a name is that of a picture which is there. Then what follows in a line of CSV is its
+            caption, commas included.
+        notes: receives which columns are read.
+        lenient: go on after bytes that are not in this encoding.
 
     Raises:
         UserError: the file is in none of these forms.
     """
-    form = form_of(file)
-    if form == "json" and (whole := _whole(file, encoding)) is not None:
-        yield from _json_lines(whole, file.name)
-        return
-    first = "" if form in BINARY else _first_line(file, encoding)
-    if _TOKEN.match(first):
-        yield from _token_lines(file, encoding)
-    elif form is None:
-        raise UserError(f"{file}: neither a table nor lines of PICTURE#NUMBER CAPTION; see --data captions --help")
+    notes = [] if notes is None else notes
+    form, name = form_of(file), Path(file.parent.name, file.name).as_posix()
+    if form == "json":
+        rows = _json_rows(file, encoding, is_picture, lenient=lenient)
     else:
-        form = "csv" if form == "txt" and "\t" not in first else None
-        yield from _table_lines(language, read_rows(file, encoding, form, lenient=True))
+        first = "" if form in BINARY else _first_line(file, encoding)
+        if _TOKEN.match(first):
+            notes.append(f"captions: {name}, lines of PICTURE#NUMBER CAPTION")
+            yield from _token_lines(file, encoding, lenient=lenient)
+            return
+        if form is None:
+            raise NoCaptionsError(f"{file.name}: neither a table nor lines of PICTURE#NUMBER CAPTION")
+        form = "csv" if form == "txt" and "\t" not in first else form
+        rows = read_rows(file, encoding, form, wanted=_WANTED, lenient=lenient)
+    yield from _table_lines(rows, name, language, is_picture, notes, commas=form == "csv")
 
 
 def _first_line(file: Path, encoding: str) -> str:
     with opened(file) as stream:
         first = next((line for _, line in read_lines(stream, file.name, encoding, lenient=True) if line.strip()), "")
     if not first:
-        raise UserError(f"{file} is empty: no captions")
+        raise NoCaptionsError(f"{file.name} is empty")
     return first
 
 
-def _token_lines(file: Path, encoding: str) -> Iterator[CaptionLine | BadRowError]:
+def _token_lines(file: Path, encoding: str, *, lenient: bool) -> Iterator[CaptionLine | BadRowError]:
     with opened(file) as stream:
-        for number, line in read_lines(stream, file.name, encoding, lenient=True):
+        for number, line in read_lines(stream, file.name, encoding, lenient=lenient):
             place = f"{file.name}:{number}"
             if match := _TOKEN.fullmatch(line.strip("\r\n")):
                 yield CaptionLine(match[1], _decoded(match[2]), place)
@@ -111,66 +267,180 @@ def _token_lines(file: Path, encoding: str) -> Iterator[CaptionLine | BadRowErro
 
 def _decoded(text: str) -> str:
     """Return a text without what could not be decoded; its caption counts as one without words."""
-    return "" if re.search("[\udc80-\udcff]", text) else text
+    return "" if UNDECODED.search(text) else text
 
 
 # ---------------------------------------------------------------------- tables
 
 
-def _table_lines(language: Language, rows: Iterable[Row]) -> Iterator[CaptionLine | BadRowError]:
-    first: dict[str, str] = {}  # names of the columns in the first row; each object of JSON has its own
-    for place, cells, fault in _by_name(rows):
+class _Columns(NamedTuple):
+    """Names of the columns: one of pictures, one or several of captions, and others if they are there."""
+
+    image: str
+    captions: tuple[str, ...]
+    split: str | None
+    language: str | None
+    kind: str | None
+
+    def __str__(self) -> str:
+        several = f" to {self.captions[-1]}" if len(self.captions) > 1 else ""
+        split = f", split = {self.split}" if self.split else ""
+        return f"image = {self.image}, caption = {self.captions[0]}{several}{split}"
+
+
+def _table_lines(
+    rows: Iterator[Row],
+    file: str,
+    language: Language,
+    is_picture: Callable[[str], bool],
+    notes: list[str],
+    *,
+    commas: bool,
+) -> Iterator[CaptionLine | BadRowError]:
+    """Yield the captions in the rows of a table; `commas`: a caption without quotation marks may have some.
+
+    Raises:
+        NoCaptionsError: the first row has no such columns.
+        UserError: two columns of one name.
+    """
+    expected: _Columns | None = None  # those of the first row; each object of JSON has its own
+    header: list[str] = []
+    row = None
+    for row in rows:
+        place, cells = row.place, row.cells
         try:
-            if fault is not None:
-                raise fault
-            columns = _columns(cells, place)
-            if columns != (first := first or columns):
-                names, expected = (", ".join(each.values()) for each in (columns, first))
-                raise BadRowError(f"{place}: columns {names}; the first row has {expected}")
-            said = {what: plain_text(cells, name, place).strip() for what, name in columns.items()}
-            if said.get("language", language) == language and said.get("kind", "human") == "human":
-                split = _split(said["split"], place) if "split" in said else ""
-                yield CaptionLine(said["image"], said["caption"], place, split)
+            if row.error and isinstance(cells, list) and not header:
+                raise UserError(str(row.error))
+            if row.error:
+                raise row.error
+            if isinstance(cells, list) and not header:
+                header, is_first_caption = _header(cells, place, is_picture)
+                if not is_first_caption:
+                    continue
+            named = _by_name(cells, header, place, is_picture if commas else None)
+            columns = _find_columns(named, place)
+            if expected is None:
+                expected = columns
+                notes.append(f"captions: {file}, {columns}")
+            elif columns != expected:
+                raise BadRowError(f"{place}: columns {columns}; the first row has {expected}")
+            yield from _row_lines(named, columns, language, place)
+        except NoCaptionsError as error:
+            if expected is None:
+                raise
+            yield BadRowError(str(error))
         except BadRowError as error:
             yield error
+    if row is None or (header and expected is None):
+        raise NoCaptionsError(f"{file.rpartition('/')[2]}: no captions in it")
 
 
-def _by_name(rows: Iterable[Row]) -> Iterator[tuple[str, dict[str, Any], BadRowError | None]]:
-    """Yield the cells of each row by the names of their columns, in lower case; two without names are the usual ones.
+def _header(cells: list[str], place: str, is_picture: Callable[[str], bool]) -> tuple[list[str], bool]:
+    """Return the names of the columns in lower case, and whether the first row holds a caption already.
 
     Raises:
-        UserError: the header has no such columns, or two of one name.
+        UserError: two columns that are read have one name.
     """
-    header: list[str] = []
-    for place, cells, fault in rows:
-        if fault is not None:
-            yield place, {}, fault
-        elif isinstance(cells, dict):
-            yield place, {name.strip().lower(): value for name, value in cells.items()}, None
-        elif not header:
-            header = [cell.strip().lower() for cell in cells]
-            if len(header) == 2 and _KNOWN.isdisjoint(header):
-                header = [_PICTURE[0], _CAPTION[0]]
-                yield place, dict(zip(header, cells, strict=True)), None
-            elif twice := [name for name in _columns(header, place).values() if header.count(name) > 1]:
-                raise UserError(f"{place}: several columns are called {twice[0]!r}; rename all but one")
-        elif len(cells) != len(header):
-            yield place, {}, BadRowError(f"{place}: {len(cells)} columns, expected {len(header)}")
+    names = [cell.strip().lower() for cell in cells]
+    if len(cells) == 2 and _WANTED.isdisjoint(names) and (is_picture(cells[0]) or Path(names[0]).suffix in PICTURES):
+        return [_IMAGE[0], _CAPTION[0]], True
+    columns = _find_columns(names, place)
+    for name in (columns.image, *columns.captions, columns.split):
+        if names.count(name or "") > 1:
+            raise UserError(f"{place}: several columns are called {name!r}; rename all but one")
+    return names, False
+
+
+def _by_name(
+    cells: dict[str, Any] | list[str], header: list[str], place: str, is_picture: Callable[[str], bool] | None
+) -> dict[str, Any]:
+    """Return the cells of a row by the names of their columns, in lower case."""
+    if isinstance(cells, dict):
+        return {name.strip().lower(): value for name, value in cells.items()}
+    if len(cells) > len(header) and is_picture is not None:
+        columns = _find_columns(header, place)
+        if columns.captions == (header[-1],) and is_picture(cells[header.index(columns.image)]):
+            cells = [*cells[: len(header) - 1], ", ".join(cells[len(header) - 1 :])]
         else:
-            yield place, dict(zip(header, cells, strict=True)), None
+            raise BadRowError(
+                f"{place}: {len(cells)} columns, expected {len(header)}; put captions with commas into quotation "
+                "marks, or tabs between the columns"
+            )
+    if len(cells) != len(header):
+        raise BadRowError(f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(header)}")
+    return dict(zip(header, cells, strict=True))
 
 
-def _columns(names: Collection[str], place: str) -> dict[str, str]:
-    """Find the names of the columns, by what they hold.
+def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Columns:
+    """Find the names of the columns by what they hold.
 
     Raises:
-        BadRowError: none holds pictures, or none captions.
+        NoCaptionsError: none holds pictures, or none captions.
     """
-    found = {what: name for what, some in _COLUMNS.items() for name in some[::-1] if name in names}
-    if missing := [what for what in ("image", "caption") if what not in found]:
-        there = ", ".join(names)[:80]
-        raise BadRowError(f"{place}: no column of {missing[0]}s in {there}; call them image and caption")
-    return found
+    base = {name: _NUMBER.sub("", name) for name in names}
+    kinds = named_so([*base.values()], _CAPTION)
+    captions = tuple(name for name in names if kinds and kinds[0] in (name, base[name]))
+    image = named_so([name for name in names if name not in captions], _IMAGE)
+    for found, what, known in ((image, "pictures", _IMAGE), (captions, "captions", _CAPTION)):
+        if not found:
+            there = ", ".join(names)[:80]
+            raise NoCaptionsError(
+                f"{place}: no column of {what} in {there}; call it {known[0]} ({', '.join(known[1:6])})"
+            )
+    others = (next((name for name in some if name in names), None) for some in (_SPLIT, ("language",), ("kind",)))
+    return _Columns(image[0], captions, *others)
+
+
+def _row_lines(cells: dict[str, Any], columns: _Columns, language: str, place: str) -> Iterator[CaptionLine]:
+    """Yield the captions of a row, none if it is in another language or not by people."""
+    for column, wanted in ((columns.language, language), (columns.kind, "human")):
+        if column is not None and plain_text(cells, column, place).strip() != wanted:
+            return
+    if isinstance(cells[columns.image], bytes | dict):
+        raise UserError(
+            f"{place}: {columns.image!r} holds the picture itself; save pictures as files and name them here"
+        )
+    picture = plain_text(cells, columns.image, place).strip()
+    split = "" if columns.split is None else _split(plain_text(cells, columns.split, place).strip(), place)
+    found = [text for name in columns.captions for text in _captions(cells, name, place)]
+    if len(columns.captions) > 1:
+        found = [text for text in found if text] or found[:1]
+    yield from (CaptionLine(picture, text, place, split) for text in found)
+    if not found:
+        yield CaptionLine(picture, None, place, split)
+
+
+def _captions(cells: dict[str, Any], name: str, place: str) -> list[str]:
+    """Return the captions in a cell: a text, or a list of them, of JSON or as JSON, Python or NumPy writes it."""
+    value = cells[name]
+    if isinstance(value, str) and value.lstrip().startswith(("['", '["')):
+        value = _listed(value.strip(), place)
+    if not isinstance(value, list):
+        return [plain_text(cells, name, place).strip()]
+    texts = []
+    for each in value:
+        if isinstance(each, dict):  # of Karpathy
+            each = each.get(next((key for key in _CAPTION if key in each), ""), each)
+        texts.append(plain_text({name: each}, name, place).strip())
+    return texts
+
+
+def _listed(text: str, place: str) -> list[str]:
+    """Return the texts of a list that is written as text, with commas or, by NumPy, spaces between them.
+
+    Raises:
+        BadRowError: it is no such list.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, list):
+        rest = _STRING.sub("", text)
+        if rest[:1] != "[" or rest[-1:] != "]" or rest[1:-1].strip(", \r\n\t"):
+            raise BadRowError(f"{place}: {text[:40]!r} begins like a list of captions, but is none")
+        value = [ast.literal_eval(found) for found in _STRING.findall(text)]
+    return value
 
 
 def _split(name: str, place: str) -> str | None:
@@ -188,70 +458,72 @@ def _split(name: str, place: str) -> str | None:
 # ---------------------------------------------------------------------- JSON
 
 
-def _whole(file: Path, encoding: str) -> dict[str, Any] | None:
-    """Return the object with a list of images that a JSON file holds; None if it holds a table."""
+def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool], *, lenient: bool) -> Iterator[Row]:
+    """Yield the rows of a JSON file: a picture with one or several captions each."""
     with opened(file) as stream:
-        text = decode(stream.read(), encoding, file.name)
+        text = decode(stream.read(), encoding, file.name, lenient=lenient)
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        return None  # perhaps an object on each line: the reader of tables says what is wrong
-    return whole if isinstance(whole, dict) and isinstance(whole.get("images"), list) else None
+        whole = parse(text, file.name)
+    except BadRowError as error:  # an object on each line is a table, too
+        if len(text.splitlines()) < 2 or not text.lstrip().startswith("{"):
+            raise UserError(str(error)) from None
+        whole = None
+    lists = {key: value for key, value in whole.items() if isinstance(value, list)} if isinstance(whole, dict) else {}
+    if "images" in lists and "annotations" in lists:
+        yield from _coco_rows(lists["images"], lists["annotations"], file.name)
+    elif lists and SPLIT_OF.keys() >= {key.lower() for key in lists}:
+        for split, some in lists.items():
+            yield from _objects(some, f"{file.name}: {split}", {"split": split})
+    elif isinstance(whole, dict) and whole and all(is_picture(key) or Path(key).suffix in PICTURES for key in whole):
+        for name, captions in whole.items():
+            yield Row(f"{file.name}: {name[:40]!r}", {_IMAGE[0]: name, _CAPTION[0]: captions})
+    elif "images" in lists or len(lists) == 1:
+        key = "images" if "images" in lists else next(iter(lists))
+        yield from _objects(lists[key], f"{file.name}: {key}", {})
+    elif lists and isinstance(whole, dict):
+        raise NoCaptionsError(f"{file.name}: no list of pictures with captions; it has: {', '.join(whole)[:80]}")
+    else:
+        yield from read_rows(file, encoding, lenient=lenient)
 
 
-def _json_lines(whole: dict[str, Any], name: str) -> Iterator[CaptionLine | BadRowError]:
-    """Yield the captions of an object in the form of COCO, or of Karpathy's splits."""
-    images = [(f"{name}: images[{number}]", image) for number, image in enumerate(whole["images"])]
-    if "annotations" not in whole:
-        for place, image in images:
-            yield from _karpathy_lines(image, place)
-        return
-    named: dict[int | str, CaptionLine] = {}
-    for place, image in images:
+def _objects(some: list[Any], name: str, more: dict[str, Any]) -> Iterator[Row]:
+    for number, cells in enumerate(some):
+        place = f"{name}[{number}]"
+        if isinstance(cells, dict):
+            yield Row(place, {**cells, **more})
+        else:
+            yield Row(place, {}, BadRowError(f"{place}: expected an object, got {cells!r:.40}"))
+
+
+def _coco_rows(some: list[Any], annotations: list[Any], name: str) -> Iterator[Row]:
+    """Yield a row for each annotation, and for each image without any."""
+    images: dict[int | str, tuple[str, dict[str, Any]]] = {}
+    for number, image in enumerate(some):
+        place = f"{name}: images[{number}]"
         try:
-            number, line = _value(image, "id", int | str, place), _picture(image, "file_name", place)
-            if named.setdefault(number, line).picture != line.picture:
-                raise BadRowError(f"{place}: id {number!r} is that of {named[number].picture!r} too")
+            key, cells = _value(image, "id", int | str, place), {"image": _value(image, "file_name", str, place)}
+            cells |= {"split": image["split"]} if "split" in image else {}
+            if images.setdefault(key, (place, cells))[1] != cells:
+                raise BadRowError(f"{place}: id {key!r} is that of {images[key][1]['image']!r} too")
         except BadRowError as error:
-            yield error
+            yield Row(place, {}, error)
     described = set()
-    for count, annotation in enumerate(_value(whole, "annotations", list, name)):
-        place = f"{name}: annotations[{count}]"
+    for number, annotation in enumerate(annotations):
+        place = f"{name}: annotations[{number}]"
         try:
-            number, caption = _value(annotation, "image_id", int | str, place), _caption(annotation, "caption", place)
-            if number not in named:
-                raise BadRowError(f"{place}: image_id {number!r} is of no image in this file")
-            described.add(number)
-            yield named[number]._replace(caption=caption, place=place)
+            key, caption = (
+                _value(annotation, "image_id", int | str, place),
+                _value(annotation, "caption", object, place),
+            )
+            if key not in images:
+                raise BadRowError(f"{place}: image_id {key!r} is of no image in this file")
+            described.add(key)
+            yield Row(place, {**images[key][1], "caption": caption})
         except BadRowError as error:
-            yield error
-    yield from (line for number, line in named.items() if number not in described)
-
-
-def _karpathy_lines(image: Any, place: str) -> Iterator[CaptionLine | BadRowError]:
-    try:
-        line, sentences = _picture(image, "filename", place), _value(image, "sentences", list, place)
-    except BadRowError as error:
-        yield error
-        return
-    if not sentences:
-        yield line
-    for sentence in sentences:
-        try:
-            yield line._replace(caption=_caption(sentence, "raw", place))
-        except BadRowError as error:
-            yield error
-
-
-def _picture(image: Any, key: str, place: str) -> CaptionLine:
-    """Return the line of a picture without a caption."""
-    picture = _value(image, key, str, place)
-    split = _split(_value(image, "split", str, place), place) if "split" in image else ""
-    return CaptionLine(picture, None, place, split)
-
-
-def _caption(entry: Any, key: str, place: str) -> str:
-    return _value(entry, key, str | None, place) or ""
+            yield Row(place, {}, error)
+    for key, (place, cells) in images.items():
+        if key not in described:
+            yield Row(place, {**cells, "caption": []})
 
 
 def _value(entry: Any, key: str, kind: Any, place: str) -> Any:
@@ -269,4 +541,4 @@ def _value(entry: Any, key: str, kind: Any, place: str) -> Any:
     return entry[key]
 
 
-_EXPECTED: dict[Any, str] = {str: "a text", str | None: "a text", int | str: "a number or a text", list: "a list"}
+_EXPECTED: dict[Any, str] = {str: "a text", int | str: "a number or a text"}

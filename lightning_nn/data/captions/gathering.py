@@ -3,20 +3,100 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lightning_nn.data.captions.files import CaptionLine
-from lightning_nn.data.captions.finding import read_list
-from lightning_nn.data.captions.pictures import Pictures
+from lightning_nn.data.captions.files import CaptionLine, read_list
+from lightning_nn.data.class_folders import files_below
+from lightning_nn.data.images.archive import zip_members
 from lightning_nn.data.images.reading import ImageFile
-from lightning_nn.data.text.reading_report import EMPTY_CAPTIONS, NO_CAPTION, NO_PICTURE, ReadingReport
-from lightning_nn.data.text.table_records import BadRows, Skipping
+from lightning_nn.data.images.source import SUFFIXES
+from lightning_nn.data.text.lines import DecodingError
+from lightning_nn.data.text.reading_report import (
+    EMPTY_CAPTIONS,
+    LONG_CAPTIONS,
+    NO_CAPTION,
+    NO_PICTURE,
+    ReadingReport,
+)
+from lightning_nn.data.text.table_records import BadRows, Skipping, with_remedy
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError
 
-_COUNTED = ("outside", "total", "bad")
+_STATE = ("notes", "given", "outside", "total", "bad")
+
+
+class Pictures:
+    """Pictures by name: files below a folder, and members of the zip archives there.
+
+    Args:
+        root: searched to any depth.
+
+    Raises:
+        UserError: there is no picture, or a zip archive is damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        found, others = files_below(root, SUFFIXES)
+        self.files: list[ImageFile] = list(found)
+        for archive in others:
+            if archive.suffix.lower() == ".zip":
+                self.files += zip_members(archive, SUFFIXES)
+        if not self.files:
+            raise UserError(f"{root}: no pictures in this folder or in zip archives there; name theirs: --data.images")
+        self._found: dict[tuple[str, Path | None], ImageFile | None] = {}
+        self._by_name: dict[str, list[ImageFile]] = {}
+        for file in self.files:
+            name = _key(file.name)
+            for each in (name, name.rpartition(".")[0]):
+                self._by_name.setdefault(each, []).append(file)
+
+    def find(self, name: str, folder: Path | None = None) -> ImageFile | None:
+        """Return the picture of a name, with or without folders and suffix; None if there is none.
+
+        Accents may be written as one character or two, letters in either case.
+
+        Args:
+            name: as a file of captions has it.
+            folder: of that file, from which the name may lead to the picture.
+
+        Raises:
+            UserError: several pictures have this name.
+        """
+        if (name, folder) not in self._found:  # asked for each of its captions
+            self._found[name, folder] = self._find(name, folder)
+        return self._found[name, folder]
+
+    def holds(self, name: str) -> bool:
+        """Return whether there is a picture of this name, or several."""
+        return bool(self._candidates(PurePosixPath(name.replace("\\", "/"))))
+
+    def _candidates(self, parts: PurePosixPath) -> list[ImageFile]:
+        stem = parts.stem if parts.suffix.lower() in SUFFIXES else parts.name
+        return self._by_name.get(_key(parts.name)) or self._by_name.get(_key(stem)) or []
+
+    def _find(self, name: str, folder: Path | None) -> ImageFile | None:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        found = self._candidates(parts)
+        if len(found) > 1:
+            near = os.path.normpath(folder / parts) if folder else ""
+            ending = "/" + str(parts).lstrip("/")
+            for is_closer in (
+                lambda file: os.path.normpath(str(file)) == near,
+                lambda file: f"/{Path(str(file)).as_posix()}".endswith(ending),
+                lambda file: file.name == parts.name,
+            ):
+                found = [file for file in found if is_closer(file)] or found
+        if len(found) > 1:
+            raise UserError(f"{found[0]} and {found[1]} are both called {name!r}; keep one, or name their folders too")
+        return found[0] if found else None
+
+
+def _key(name: str) -> str:
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 class CaptionedPicture(NamedTuple):
@@ -41,22 +121,30 @@ class Gathering:
     Args:
         pictures: all there are.
         tokenize: splits a caption into words.
+        max_words: number of words to which a caption is truncated.
         bad_rows: what to do about a line that can't be used.
 
     Attributes:
         report: of what was left out.
         found: the pictures in the order of their first captions.
+        notes: remarks on how the files are read, for the user.
+        given: the splits that lists, files or captions name.
         outside: captions of pictures that are in no split.
         total: lines that were read, without those.
-        bad: lines that can't be used, and the first of their faults.
+        bad: faults of lines that can't be used.
     """
 
-    def __init__(self, pictures: Pictures, tokenize: Callable[[str], list[str]], bad_rows: BadRows) -> None:
-        self.pictures, self.tokenize, self.report = pictures, tokenize, ReadingReport()
+    def __init__(
+        self, pictures: Pictures, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
+    ) -> None:
+        self.pictures, self.tokenize, self.max_words, self.report = pictures, tokenize, max_words, ReadingReport()
         self.skipping = Skipping(bad_rows, self.report)
         self.found: dict[ImageFile, CaptionedPicture] = {}
         self.outside = self.total = 0
+        self.notes: list[str] = []
+        self.given: list[str] = []
         self.bad: list[str] = []
+        self._listed: dict[ImageFile, tuple[str, str]] | None = None
 
     def refuse(self, error: BadRowError, what: str = "lines") -> None:
         """Raise an error, or count it and go on.
@@ -67,40 +155,74 @@ class Gathering:
         self.skipping.handle(error, str(error).partition(": ")[0], what)
         self.bad.append(str(error))
 
-    def add(self, lines: Mapping[str, Iterable[CaptionLine | BadRowError]], lists: Mapping[str, Path]) -> None:
-        """Read all captions.
+    def add_lists(self, lists: Mapping[str, Path], encoding: str) -> None:
+        """Read which picture is in which split, before any captions.
 
         Args:
-            lines: of the file of each split; "" for a file that holds all.
             lists: file that names the pictures of each split; empty if the captions say, or nobody does.
+            encoding: of the files.
 
         Raises:
-            UserError: a line can't be used and lines are not skipped, or a picture is in two splits.
+            UserError: a picture is in two splits, or unknown while lines are not skipped.
         """
-        listed = self._listed(lists)
-        for split, some in lines.items():
-            for line in some:
+        listed: dict[ImageFile, tuple[str, str]] = {}
+        for split, file in lists.items():
+            self._give(split)
+            for name, place in read_list(file, encoding):
+                picture = self.pictures.find(name, file.parent)
+                if picture is None:
+                    fault = f"{place}: the list of {split} names an unknown picture, {name!r}"
+                    self.refuse(BadRowError(fault, NO_PICTURE))
+                elif listed.setdefault(picture, (split, place))[0] != split:
+                    raise UserError(
+                        f"{place}: {name!r} of {split} is also named at {listed[picture][1]}; choose one split"
+                    )
+        self._listed = listed if lists else None
+
+    def add(self, split: str, file: Path, lines: Iterable[CaptionLine | BadRowError]) -> None:
+        """Read the captions of a file.
+
+        Args:
+            split: of the file; "" if it holds all.
+            file: named in errors; pictures beside it come first.
+            lines: read from it.
+
+        Raises:
+            UserError: a line can't be used and lines are not skipped, too many are, or a picture is in two splits.
+        """
+        self._give(split)
+        total, bad = self.total, len(self.bad)
+        try:
+            for line in lines:
                 try:
-                    self._add(line, split, listed)
+                    self._add(line, split, file.parent)
                 except BadRowError as error:
                     self.total += 1
                     self.refuse(error)
-        for file, (split, place) in (listed or {}).items():
+        except (BadRowError, DecodingError) as error:
+            raise with_remedy(error, "lines") from None
+        first = self.bad[bad] if len(self.bad) > bad else ""
+        self.skipping.check(str(file), len(self.bad) - bad, self.total - total, first)
+
+    def check_lists(self) -> None:
+        """Refuse or count pictures that a list names, but that have no captions."""
+        for file, (split, place) in (self._listed or {}).items():
             if file not in self.found:
                 self.refuse(BadRowError(f"{place}: {file} of {split} has no captions", NO_CAPTION))
 
-    def _add(
-        self, line: CaptionLine | BadRowError, split: str, listed: Mapping[ImageFile, tuple[str, str]] | None
-    ) -> None:
+    def _add(self, line: CaptionLine | BadRowError, split: str, folder: Path) -> None:
         if isinstance(line, BadRowError):
             raise line
         name, caption, place, said = line
-        file = self.pictures.find(name)
-        of_list = listed.get(file, (None, ""))[0] if listed is not None and file is not None else None
-        belongs = (split or said) if listed is None else of_list
+        file = self.pictures.find(name, folder)
+        if self._listed is not None:
+            belongs = self._listed[file][0] if file in self._listed else None
+        else:
+            belongs = split or said
         if belongs is None:
             self.outside += 1
             return
+        self._give(belongs)
         if file is None:
             raise BadRowError(f"{place}: there is no picture {name[:80]!r}", NO_PICTURE)
         if caption is None:
@@ -111,14 +233,20 @@ class Gathering:
         known = self.found.setdefault(file, CaptionedPicture(file, belongs, place, []))
         if known.split != belongs:
             raise UserError(f"{place}: {name!r} is in {belongs}, but at {known.place} in {known.split}; choose one")
-        known.captions.append(words)
+        if len(words) > self.max_words:
+            self.report.add(LONG_CAPTIONS, place)
+        known.captions.append(words[: self.max_words])
         self.total += 1
+
+    def _give(self, split: str) -> None:
+        if split and split not in self.given:
+            self.given.append(split)
 
     def save(self, file: Path) -> None:
         """Write what was gathered."""
         numbers = {picture: number for number, picture in enumerate(self.pictures.files)}
         found = [[numbers[each.file], *each[1:]] for each in self.found.values()]
-        state = {"found": found, "report": self.report.counts, **{name: getattr(self, name) for name in _COUNTED}}
+        state = {"found": found, "report": self.report.counts, **{name: getattr(self, name) for name in _STATE}}
         file.write_text(json.dumps(state), encoding="utf-8")
 
     def restore(self, file: Path) -> None:
@@ -127,22 +255,5 @@ class Gathering:
         pictures = (CaptionedPicture(self.pictures.files[number], *rest) for number, *rest in state["found"])
         self.found = {each.file: each for each in pictures}
         self.report.counts = ReadingReport(state["report"]).counts
-        for name in _COUNTED:
+        for name in _STATE:
             setattr(self, name, state[name])
-
-    def _listed(self, lists: Mapping[str, Path]) -> dict[ImageFile, tuple[str, str]] | None:
-        """Return split and place of each picture that a list names; None without lists."""
-        listed: dict[ImageFile, tuple[str, str]] = {}
-        for split, name, place in _named(lists):
-            file = self.pictures.find(name)
-            if file is None:
-                self.refuse(BadRowError(f"{place}: the list of {split} names an unknown picture, {name!r}", NO_PICTURE))
-            elif listed.setdefault(file, (split, place))[0] != split:
-                raise UserError(f"{place}: {name!r} of {split} is also named at {listed[file][1]}; choose one split")
-        return listed if lists else None
-
-
-def _named(lists: Mapping[str, Path]) -> Iterator[tuple[str, str, str]]:
-    for split, file in lists.items():
-        for name, place in read_list(file):
-            yield split, name, place

@@ -9,8 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from lightning_nn.data.text.encodings import suggest_encoding
 from lightning_nn.errors import UserError
 
+_UTF8 = 0x800  # flag of a name
 _LARGEST = 1 << 28  # bytes of one image, packed by any camera
 
 
@@ -49,6 +51,17 @@ class ZipMember:
         return io.BytesIO(self._archive.read(self._member))
 
 
+def _name(member: ZipInfo) -> str:
+    """Return the name of a member; without the flag that says UTF-8 it is that all the same, or Chinese, or DOS's."""
+    if member.filename.isascii() or member.flag_bits & _UTF8:
+        return member.filename
+    raw = member.filename.encode("cp437")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("gb18030") if suggest_encoding(raw) == "gb18030" else member.filename
+
+
 def zip_members(archive: Path, suffixes: Collection[str]) -> list[ZipMember]:
     """List the files of some suffixes in a zip archive; folders, hidden files and what macOS adds are left out.
 
@@ -65,6 +78,7 @@ def zip_members(archive: Path, suffixes: Collection[str]) -> list[ZipMember]:
         raise UserError(f"{archive}: can't be read as a zip archive ({error}); copy it again") from None
     found = []
     for member in opened.infolist():
+        member.filename = _name(member)
         path = PurePosixPath(member.filename)
         visible = not any(part.startswith((".", "__MACOSX")) for part in path.parts)
         if visible and not member.is_dir() and path.suffix.lower() in suffixes:

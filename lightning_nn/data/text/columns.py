@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lightning_nn.data.text.headers import LABEL_NAMES, TEXT_NAMES, find_header
+from lightning_nn.data.text.headers import LABEL_NAMES, TEXT_NAMES, find_header, named_so
 from lightning_nn.data.text.tables import Row
 from lightning_nn.errors import UserError, nearest
 
@@ -119,9 +119,10 @@ def _by_name(names: list[str], place: str, source: str, text: str | None, label:
                 )
     several = texts if len(texts) > 1 else []
     if not texts:
-        texts = _known(names, TEXT_NAMES, but=labels)
+        texts = named_so([name for name in names if name not in labels], TEXT_NAMES)
         _check_export(names, texts[:1], place, labelled=bool(labels))
-    labels = labels or _known(names, LABEL_NAMES, but=several or texts[:1] * (text is not None))
+    taken = several or texts[:1] * (text is not None)
+    labels = labels or named_so([name for name in names if name not in taken], LABEL_NAMES)
     if len(names) == 2 and not (texts and labels):
         texts = texts or [name for name in names if name not in labels]
         labels = labels or [name for name in names if name not in texts]
@@ -161,11 +162,6 @@ def _check_export(names: list[str], guess: list[str], place: str, *, labelled: b
                 f"{place}: {pair[0]} and {pair[1]} are a pair of texts, but a document is one text: join them with "
                 f"--data.text_column {','.join(pair)}, or name one of them"
             )
-
-
-def _known(names: list[str], known: Sequence[str], but: Sequence[str]) -> list[str]:
-    found = [name for name in names if name.lower() in known and name not in but]
-    return sorted(found, key=lambda name: known.index(name.lower()))
 
 
 def _by_number(sample: Sequence[Row], names: list[str], text: str | None, label: str | None, classes: bool) -> Columns:

@@ -21,7 +21,7 @@ def json_line_rows(lines: Lines, name: str, size: int = 0) -> Iterator[Row]:
         if line.strip():
             place = f"{name}:{number}"
             try:
-                yield _object(_json(line, place), place, "on each line")
+                yield _object(parse(line, place), place, "on each line")
             except BadRowError as error:
                 yield Row(place, {}, error)
 
@@ -38,7 +38,11 @@ def json_rows(lines: Lines, name: str, size: int = 0) -> Iterator[Row]:
     if not first or (len(first) == 2 and _is_object(first[0][1])):
         yield from json_line_rows(filled, name)
         return
-    for number, cells in enumerate(_records(_json("".join(line for _, line in filled), name), name), 1):
+    try:
+        whole = parse("".join(line for _, line in filled), name)
+    except BadRowError as error:  # no row of it can be read
+        raise UserError(str(error)) from None
+    for number, cells in enumerate(_records(whole, name), 1):
         place = f"{name}, element {number}"
         try:
             yield _object(cells, place, "as each element")
@@ -75,13 +79,34 @@ def _is_object(line: str) -> bool:
         return not line.lstrip().startswith(("[", "{\n", "{\r"))
 
 
-def _json(text: str, place: str) -> Any:
+def parse(text: str, place: str) -> Any:
+    """Return what a text of JSON means.
+
+    Raises:
+        BadRowError: it is no JSON; says where it is cut off, if it is.
+    """
     try:
         return json.loads(text)
     except RecursionError:
         raise BadRowError(f"{place}: JSON nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        text = text.rstrip()
+        if _is_cut_off(text, error):
+            line, column = text.count("\n") + 1, len(text) - text.rfind("\n") - 1
+            where = f"line {line}, column {column}" if line > 1 else f"column {column}"
+            raise BadRowError(
+                f"{place}: the JSON ends at {where} before it is complete: is the file cut off? (.jsonl has one object "
+                "on each line)"
+            ) from None
         raise BadRowError(f"{place}: not JSON ({error}); expected an object on each line, or in .json a list") from None
+
+
+def _is_cut_off(text: str, error: json.JSONDecodeError) -> bool:
+    """Return whether parsing failed because the text ends."""
+    if error.pos >= len(text):
+        return len(text) > 0
+    ended = error.msg.startswith("Unterminated") or len(text) - error.pos < len("false")
+    return ended and error.msg != "Extra data" and text[-1] not in "]}"
 
 
 def _object(cells: Any, place: str, where: str) -> Row:

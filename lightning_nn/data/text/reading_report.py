@@ -21,6 +21,7 @@ NO_CAPTION = "no_caption"
 NO_PICTURE = "no_picture"
 BAD_PICTURES = "bad_pictures"
 EMPTY_CAPTIONS = "empty_captions"
+LONG_CAPTIONS = "long_captions"
 
 # {s} is the "s" of the plural; in the order of the notes.
 SENTENCES = {
@@ -36,6 +37,7 @@ SENTENCES = {
     NO_CAPTION: "skipped: {count} picture{s} without captions",
     NO_PICTURE: "skipped: {count} line{s} with a picture that is not there",
     EMPTY_CAPTIONS: "skipped: {count} caption{s} without words",
+    LONG_CAPTIONS: "truncated: {count} caption{s} of more than --data.max_words words",
     BAD_PICTURES: "skipped: {count} picture{s} that can't be read",
     NO_WORDS: "skipped: {count} document{s} without words",
     EMPTY_CLASSES: "not a category, because no document of it has words: {count} label{s}",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -181,6 +182,71 @@ def test_chinese_captions_by_word_and_by_character(tmp_path: Path) -> None:
     assert words.processor.state_dict()["language"] == "zh" and chars.processor.state_dict()["tokens"] == "chars"
 
 
+def as_imagefolder(folder: Path) -> None:
+    """Hugging Face's: a table in the folder of each split, with the same names of files."""
+    for split in EXPECTED:
+        names = [name for name in NAMES if SPLIT[name] == split]
+        place = folder / {"val": "validation"}.get(split, split)
+        pictures(place, names)
+        rows = []
+        for number, name in enumerate(names):
+            (place / name).rename(place / f"000{number}.png")
+            rows += [json.dumps({"file_name": f"000{number}.png", "text": text}) for text in captions_of(name)]
+        (place / "metadata.jsonl").write_text("\n".join(rows), encoding="utf-8")
+
+
+def test_a_table_in_each_split_folder_names_the_pictures_beside_it(tmp_path: Path) -> None:
+    as_imagefolder(tmp_path)
+    data = made(tmp_path)
+    assert read(data) == EXPECTED and data.provided_splits == ["train", "val", "test"]
+    assert data.notes[0] == "captions: train/metadata.jsonl, image = file_name, caption = text"
+
+
+def test_folders_of_splits_are_theirs_if_the_table_says_nothing(tmp_path: Path) -> None:
+    for split in EXPECTED:
+        pictures(tmp_path / split, [name for name in NAMES if SPLIT[name] == split])
+    (tmp_path / "captions.csv").write_text(lines("{split}/{name},{text}", "image,caption"), encoding="utf-8")
+    assert read(made(tmp_path)) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
+def test_the_search_reads_in_the_given_encoding(encoding: str, tmp_path: Path) -> None:
+    pictures(tmp_path / "图")
+    text = "图片,描述\n" + "".join(f"图/{name},两只狗在草地上奔跑\n" for name in NAMES)
+    (tmp_path / "表.csv").write_bytes(text.encode(encoding))
+    assert len(read(made(tmp_path, language="zh", encoding=encoding))["train"]) == 8
+
+
+def test_names_are_the_same_in_either_case_and_with_accents_in_two_signs(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    for name in NAMES:
+        (tmp_path / name).rename(tmp_path / unicodedata.normalize("NFD", f"é{name[1]}.PNG"))
+    (tmp_path / "c.csv").write_text(lines("é{stem},{text}", "image,caption").replace("ép", "é"), encoding="utf-8")
+    assert sum(len(some) for some in read(made(tmp_path)).values()) == 10
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8"])
+def test_names_in_an_archive_may_be_chinese(encoding: str, tmp_path: Path) -> None:
+    """As Windows and older programs write them: without the flag that says UTF-8."""
+    chinese = "猫狗".encode(encoding)
+    with zipfile.ZipFile(tmp_path / "图片.zip", "w") as archive:
+        for name in NAMES:
+            archive.writestr("X" * len(chinese) + name, png(name))
+    whole = (tmp_path / "图片.zip").read_bytes()
+    (tmp_path / "图片.zip").write_bytes(whole.replace(b"X" * len(chinese), chinese))
+    (tmp_path / "c.csv").write_text(lines("猫狗{name},{text}", "image,caption"), encoding="utf-8")
+    assert sum(len(some) for some in read(made(tmp_path)).values()) == 10
+
+
+def test_a_caption_has_at_most_so_many_words(tmp_path: Path) -> None:
+    as_csv(tmp_path)
+    with (tmp_path / "mine.csv").open("a", encoding="utf-8") as stream:
+        stream.write("imgs/p0.png," + "dog " * 5000 + ",train\n")
+    data = made(tmp_path)
+    assert read(data)["train"][0][1][2] == " ".join(["dog"] * 100)
+    assert "truncated: 1 caption of more than --data.max_words words (mine.csv:22)" in data.notes
+
+
 # ---------------------------------------------------------------------- vocabulary and processor
 
 
@@ -191,8 +257,8 @@ def test_rare_words_are_unknown_to_the_model_and_known_to_the_metrics(tmp_path: 
     assert data.processor.others == [*"0123456789", "zebra"]
     assert read(data) == EXPECTED
     assert data.describe() == {"channels": 3, "height": 4, "width": 4, "vocabulary_size": 7}
-    assert data.summary[1] == ("train", "8", "16", "3.5", "14.29%")
-    assert data.summary[3] == ("test", "1", "2", "3.5", "28.57%")
+    assert data.summary[1] == ("train", "8", "16 (2 each)", "3.5", "14.29%")
+    assert data.summary[3] == ("test", "1", "2 (2 each)", "3.5", "28.57%")
     (warning,) = (note for note in data.notes if note.startswith("warning: many words are unknown"))
     assert warning.endswith("14.3% in train, 14.3% in val, 28.6% in test; lower --data.min_count"), warning
 
@@ -322,6 +388,27 @@ def test_too_many_faults_are_an_error_all_the_same(tmp_path: Path) -> None:
         made(tmp_path, bad_rows="skip")
 
 
+@pytest.mark.parametrize("form", ["files", "column", "damaged pictures"])
+def test_a_given_split_of_which_nothing_is_left_is_an_error(form: str, tmp_path: Path) -> None:
+    pictures(tmp_path)
+    if form == "files":
+        rows = TABLE.replace("\t", ",").replace("p8.png,a", "p8.png,").splitlines()
+        for split in EXPECTED:
+            text = "".join(f"{row[: -len(split) - 1]}\n" for row in rows[1:] if row.endswith(split))
+            text = text.replace("p8", "nobody") if split == "val" else text
+            (tmp_path / f"{split}.csv").write_text("image,caption\n" + text, encoding="utf-8")
+        message = r"val.csv: 2 of 2 can't be read, more than the 20%"
+    elif form == "column":
+        (tmp_path / "c.tsv").write_text(TABLE.replace("p8.png", "nobody.png"), encoding="utf-8")
+        message = r"nothing is left of val: .* there is no picture 'nobody.png'"
+    else:
+        (tmp_path / "c.tsv").write_text(TABLE, encoding="utf-8")
+        (tmp_path / "p8.png").write_bytes(b"no picture")
+        message = r"nothing is left of val: .*p8.png"
+    with pytest.raises(UserError, match=message):
+        made(tmp_path, bad_rows="skip")
+
+
 def test_a_picture_is_in_one_split(tmp_path: Path) -> None:
     pictures(tmp_path)
     (tmp_path / "c.tsv").write_text(TABLE + "p2.png\ta cat\ttest\n", encoding="utf-8")
@@ -381,10 +468,45 @@ def test_captions_in_another_language_are_refused(tmp_path: Path) -> None:
         made(tmp_path)
 
 
-def test_a_folder_without_captions_or_with_several_files_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (None, "", "there is none of .tsv, .txt, .csv, .jsonl, .json, .parquet, .xlsx"),
+        (
+            "c.csv",
+            "image,a,b\np0.png,x,y\n",
+            "looked at: c.csv:1: no column of captions in image, a, b; call it c",
+        ),
+        ("c.csv", "a,b\nx,y\n", "looked at: c.csv:1: no column of pictures in a, b; call it image (images, file_name"),
+        ("c.json", '{"version": 1, "shapes": []}', "looked at: c.json: "),
+        ("c.jsonl", '{"image": "p0.png"}', "looked at: c.jsonl:1: no column of captions in image; call it caption"),
+        ("c.csv", "图片,描述\np0.png,狗\n", "looked at: c.csv:1: bytes that are not utf-8; if this is an older"),
+        (
+            "p0.txt",
+            "a dog",
+            "texts beside the pictures, such as p0.txt, are not read: write them into a table",
+        ),
+        ("text.zip", "", "looked at: text.zip holds Flickr8k.token.txt: unpack it into this folder"),
+    ],
+    ids=str,
+)
+def test_a_folder_without_captions_says_what_is_missing(
+    name: str | None, text: str, message: str, tmp_path: Path
+) -> None:
     pictures(tmp_path)
-    with pytest.raises(UserError, match=r"no file of captions; give the file itself: --data.path FILE"):
+    if name == "text.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("Flickr8k.token.txt", lines("{name}#{i}\t{text}"))
+    elif name is not None:
+        (tmp_path / name).write_bytes(text.encode("gb18030"))
+    with pytest.raises(UserError) as error:
         made(tmp_path)
+    said = str(error.value)
+    assert said.startswith(f"{tmp_path}: no file of captions; {message}") and "\n" not in said, said
+
+
+def test_of_several_files_of_captions_one_is_to_be_named(tmp_path: Path) -> None:
+    pictures(tmp_path)
     for name in ("a.token", "b.token"):
         (tmp_path / name).write_text(lines("{name}#{i}\t{text}"), encoding="utf-8")
     with pytest.raises(UserError, match=r"several files of captions, a.token, b.token"):

@@ -371,7 +371,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二"}\n'}, r"^a\.jsonl:2: no 'label' as in the first line"),
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二", "label": null}\n'}, r"^a\.jsonl:2: no label"),
         ({"a.jsonl": '{"text": ["一"], "label": 1}\n'}, r"^a\.jsonl:1: 'text' is \['一'\]; expected a text"),
-        ({"a.jsonl": '{"text": "一", "label": 1}\n{"text":\n'}, r"^a\.jsonl:2: not JSON"),
+        ({"a.jsonl": '{"text": "一", "label": 1}\n{"text":\n'}, r"^a\.jsonl:2: the JSON ends at column"),
         ({"a.jsonl": '[{"text": "一", "label": 1}]\n'}, r"^a\.jsonl:1: expected an object on each line, got \["),
         ({"a.json": "[" * 100_000}, r"^a\.json: JSON nested too deeply|^a\.json: not JSON"),
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二", "label": NaN}\n'}, r"^a\.jsonl:2: no label"),
