@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import groupby, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from pytorch_lightning import Trainer
 
@@ -47,10 +47,11 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
 from lightning_nn.runs.run_folder import Run, is_first_process
-from lightning_nn.runs.saved_settings import names
+from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.fine_tuning import FineTuning
 from lightning_nn.tasks.stylization import Stylization
 
 
@@ -157,7 +158,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     if source == "embedded":
         tuned = embedded_weights(cli.task.embedded_model or request.model)
     elif source and source != "imagenet":
-        tuned = open_weights(find_checkpoint(request.folder, request.model, source))
+        tuned = _opened(find_checkpoint(request.folder, request.model, source), cli.task)
     if isinstance(tuned, Checkpoint):
         saved = saved_settings(tuned)
         if form := cli.task.form_of(tuned.model, saved.group("model")):
@@ -255,24 +256,60 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
 
 
 def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModule) -> None:
-    """Load the weights of a checkpoint that fit, and print which do not.
+    """Load the weights of a checkpoint that fit, and print what was loaded by parts of the model.
 
     Raises:
         UserError: none fits; the message says what differs.
     """
     loaded, kept = model.load_weights(checkpoint, data.processor)
     if not loaded:
-        shapes = [f"{name}: {reason}" for name, reason in kept.items() if reason.startswith("shape")]
-        there = names(sorted(checkpoint.state_dict))
+        raise UserError(f"{checkpoint.path} has no weights that fit this model: {_why_not(model, checkpoint, kept)}")
+    if not is_first_process():
+        return
+    print(f"from {sanitize(str(checkpoint.path))}: {len(loaded)} tensors loaded, {len(kept)} not")
+    for note in getattr(checkpoint, "notes", ()):
+        print(sanitize(f"  {note}"))
+    own = model.state_dict().keys()
+    rows: list[tuple[str, ...]] = [("part", "loaded", "not loaded")]
+    for part, several in groupby([name for name in own if name in {**loaded, **kept}], _part):
+        tensors = list(several)
+        there, lacking = [name for name in tensors if name in loaded], [name for name in tensors if name in kept]
+        remarks = [f"{len(there)}", *dict.fromkeys(loaded[name] for name in there if loaded[name])]
+        reason = f"{len(lacking)}: {lacking[0].removeprefix(f'{part}.')} {kept[lacking[0]]}" if lacking else ""
+        rows.append((part, "; ".join(remarks) if there else "", reason))
+    show_table(rows, sys.stdout)
+    if foreign := [name for name in kept if name not in own]:
+        print(sanitize(f"only in the file: {names(foreign)}"))
+    body = tuple(f"{layer}." for layer in model.layers[:-1]) if isinstance(model, FineTuning) else ()
+    if random := [name for name in own if name in kept and name.startswith(body)]:
+        print(sanitize(f"warning: before the head these start at random: {names(random)}"))
+
+
+def _part(name: str) -> str:
+    """Return the part of a model that a tensor belongs to: up to two names, such as net.layer1 or net.features."""
+    *modules, tensor = name.split(".")
+    return ".".join(takewhile(lambda each: not each.isdigit(), modules[:2])) or tensor
+
+
+def _opened(path: Path, task: type[Task]) -> Checkpoint | WeightsFile:
+    """Open a file of weights; for the name of a network in place of a file, name the options that download it."""
+    if len(path.parts) == 1 and not path.exists() and path.name in get_args(_networks().Network):
         raise UserError(
-            f"{checkpoint.path} has no weights that fit this model: {shapes[0] if shapes else f'it holds {there}'}"
+            f"--finetune {path}: no such file; torchvision's weights: {task.network_option} {path} --finetune imagenet"
         )
-    if is_first_process():
-        print(f"from {checkpoint.path}: {len(loaded)} tensors loaded, {len(kept)} not")
-        for part, count in Counter(name.partition(".")[0] for name, what in loaded.items() if not what).items():
-            print(sanitize(f"  {part}: {count} tensor{'s' * (count != 1)}"))
-        for name, what in loaded.items():
-            if what:
-                print(sanitize(f"  {name}: {what}"))
-        for name, reason in kept.items():
-            print(sanitize(f"  not {name}: {reason}"))
+    return open_weights(path)
+
+
+def _networks() -> Any:
+    """Import the classic networks, and with them torchvision, only where their names are needed."""
+    from lightning_nn.models import networks
+
+    return networks
+
+
+def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, kept: dict[str, str]) -> str:
+    """Return why no weights of a file fit a model, and for those of a known network the option that takes them."""
+    if network := _networks().recognise(checkpoint.state_dict).get("network"):
+        return f"it holds {network}, which {model.network_option} {network} takes"
+    shapes = [f"{shown(name)}: {reason}" for name, reason in kept.items() if reason.startswith("shape")]
+    return shapes[0] if shapes else f"it holds {names(sorted(checkpoint.state_dict))}"

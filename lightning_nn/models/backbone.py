@@ -75,6 +75,7 @@ class BackboneClassifier(FineTuning, Classifier):
     """
 
     name = "backbone"
+    network_option = "--model.network"
     optimizer = Optimizer(name="adamw", lr=1e-3, weight_decay=0.01)
     lr_scheduler = LRScheduler(warmup=100)
     first_samples = 5_000
@@ -152,7 +153,7 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network, "--model.network")
+        return imagenet_file(self.network, self.network_option)
 
     @classmethod
     def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
@@ -161,9 +162,7 @@ class BackboneClassifier(FineTuning, Classifier):
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights by the names of this model, with the scaling of the images that they were trained on."""
-        if isinstance(weights, Checkpoint):
-            return super().by_our_names(weights)
-        return network_weights(weights, self.network, "net.", self.state_dict())
+        return network_weights(weights, self.network, "net.", self.state_dict(), self.network_option)
 
 
 def scaled(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from copy import deepcopy
@@ -143,6 +144,7 @@ class Captioner(FineTuning, Captioning):
     """
 
     embedded_model = "convnet"
+    network_option = "--model.encoder"
     training_arguments = FineTuning.training_arguments | Captioning.training_arguments
     encoder: Encoder
 
@@ -181,7 +183,7 @@ class Captioner(FineTuning, Captioning):
         """Find torchvision's file, downloaded unless there."""
         if self.network == "convnet":
             raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
-        return imagenet_file(self.network, "--model.encoder")
+        return imagenet_file(self.network, self.network_option)
 
     @classmethod
     def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -192,14 +194,14 @@ class Captioner(FineTuning, Captioning):
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a captioner, or of an encoder alone, by the names of this model."""
-        given = weights.state_dict
-        if any(name.startswith("encoder.") for name in given):
+        given, ours = weights.state_dict, isinstance(weights, Checkpoint)
+        captioner = ours and any(name.startswith("encoder.net.") for name in given)
+        if self.network != "convnet":
+            found = network_weights(weights, self.network, "net.", self.encoder.state_dict(), self.network_option)
+            return {**(given if captioner else {}), **{f"encoder.{name}": weight for name, weight in found.items()}}
+        if captioner:
             return given
-        if isinstance(weights, Checkpoint):
-            given = {name.replace("body.", "net.", 1): weight for name, weight in given.items()}
-        elif self.network != "convnet":
-            given = network_weights(weights, self.network, "net.", self.encoder.state_dict())
-        return {f"encoder.{name}": weight for name, weight in given.items()}
+        return {f"encoder.{re.sub('^body[.]', 'net.', name)}": weight for name, weight in given.items()}
 
     # ------------------------------------------------------------------ frozen features
 

@@ -109,6 +109,7 @@ class FCN(FineTuning, Segmentation):
     """
 
     name = "fcn"
+    network_option = "--model.body"
     embedded_model = "convnet"
     training_arguments = FineTuning.training_arguments | {"class_weights"}
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
@@ -176,7 +177,7 @@ class FCN(FineTuning, Segmentation):
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
-        return imagenet_file(self.network, "--model.body") if self.network else super().imagenet_weights()
+        return imagenet_file(self.network, self.network_option) if self.network else super().imagenet_weights()
 
     @classmethod
     def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
@@ -185,10 +186,8 @@ class FCN(FineTuning, Segmentation):
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a network, a ConvNet or a BackboneClassifier by the names of this model."""
-        if isinstance(weights, WeightsFile):
-            own = self.state_dict()
-            return network_weights(weights, self.network, "body.", own) if self.network else weights.state_dict
         given = weights.state_dict
-        if weights.model == "backbone":
-            given = {name.replace("net.", "body.", 1): weight for name, weight in given.items()}
-        return given
+        if self.network is None:
+            return given
+        found = network_weights(weights, self.network, "body.", self.state_dict(), self.network_option)
+        return {**given, **found} if isinstance(weights, Checkpoint) and weights.model == self.name else found

@@ -5,10 +5,11 @@ All but mobilenet_v1 are torchvision's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -20,7 +21,10 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.batch_norm import with_batch_norms
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, download_weights
+from lightning_nn.tasks.weight_transfer import common_prefix
 
 Network = Literal[
     "alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50", "squeezenet1_1",
@@ -29,6 +33,13 @@ Network = Literal[
 
 
 HEADS = ("avgpool", "dropout", "classifier", "fc")  # what follows the last maps begins with
+_UNUSED = (*HEADS, "aux1.", "aux2.", "AuxLogits.")  # what is no part of the body of a network begins with
+_NAMES = {  # of weights of others, by a part that only theirs have
+    "Hugging Face's transformers": r"(^|\.)(embedder|encoder\.(layer|stages)|conv_1x1|conv_stem\.first_conv)\.",
+    "timm": r"(^|\.)(conv_stem|conv_head|patch_embed|stages\.\d+\.blocks|blocks\.\d+)\.",
+    "TensorFlow": r"/|:0$",
+    "detectron2": r"\bres[2-5]\.\d",
+}
 
 
 class Form(NamedTuple):
@@ -162,24 +173,119 @@ def imagenet_file(network: Network, option: str) -> Path:
 def form_of_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return the multiplier of a mobilenet_v1 by the width of its last convolution; nothing for another network."""
     last = next((each for name, each in weights.items() if name.endswith("pw.12.conv.weight")), None)
-    return {"multiplier": len(last) / 1024} if isinstance(last, Tensor) else {}
+    return {"multiplier": len(last) / 1024} if isinstance(last, Tensor) and last.dim() == 4 and len(last) else {}
 
 
-def network_weights(weights: WeightsFile, network: Network, prefix: str, own: Mapping[str, Any]) -> dict[str, Tensor]:
+@cache
+def _body(network: Network, multiplier: float) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a network's body by its name, without the counts of batches."""
+    with torch.device("meta"):
+        weights = make_network(network, 1, multiplier).state_dict()
+    return {name: tuple(each.shape) for name, each in weights.items() if _counts(name)}
+
+
+def _counts(name: str) -> bool:
+    """Return whether a tensor tells one network from another."""
+    return not name.startswith(_UNUSED) and not name.endswith("num_batches_tracked")
+
+
+class _Fit(NamedTuple):
+    """How the weights of a file fit the body of a network.
+
+    Attributes:
+        prefix: of the network's names in the file.
+        fitting: names with the network's shape.
+        others: names with another shape, or in a part of the network that does not have them.
+        lacking: names that the file does not have.
+    """
+
+    prefix: str
+    fitting: list[str]
+    others: list[str]
+    lacking: list[str]
+
+
+def _fit(weights: Mapping[str, Any], network: Network, multiplier: float) -> _Fit:
+    body = _body(network, multiplier)
+    prefix = common_prefix(weights, body)
+    given = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
+    shapes = {name: tuple(each.shape) for name, each in given.items() if isinstance(each, Tensor) and _counts(name)}
+    fitting = [name for name, shape in shapes.items() if body.get(name) == shape]
+    parts = {name.partition(".")[0] for name in body}
+    others = [name for name, shape in shapes.items() if name.partition(".")[0] in parts and body.get(name) != shape]
+    return _Fit(prefix, fitting, others, [name for name in body if name not in shapes])
+
+
+def recognise(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the network, and its multiplier, whose body a file holds, by names and shapes; {} for any other file."""
+    for network in get_args(Network):
+        form = form_of_weights(weights) if network == "mobilenet_v1" else {}
+        fit = _fit(unfolded(weights) if form else weights, network, form.get("multiplier", 1.0))
+        if fit.fitting and not fit.others and not fit.lacking:
+            return {"network": network, **form}
+    return {}
+
+
+def network_weights(
+    weights: Checkpoint | WeightsFile, network: Network, prefix: str, own: Mapping[str, Any], option: str
+) -> dict[str, Tensor]:
     """Return the weights of a network by the names of a model, with the scaling of the images they were trained on.
 
     Args:
-        weights: an open file.
+        weights: an open file; a checkpoint of ours may hold another kind of model with this network.
         network: the network.
         prefix: of its names in the model.
-        own: the model's state dict; if it has none of the names, there is no scaling either.
+        own: the model's state dict.
+        option: the option that chooses the network, for errors.
+
+    Raises:
+        UserError: the file holds another network, or none.
     """
     given = unfolded(weights.state_dict) if network == "mobilenet_v1" else dict(weights.state_dict)
-    for name in [name for name in given if name.endswith("running_mean")]:
-        given.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.zeros((), dtype=torch.int64))
-    given = {f"{prefix}{name}": weight for name, weight in given.items()}
-    if given.keys().isdisjoint(own):
-        return given
-    scaling, symmetric = Normalize(3), FORMS[network].symmetric or "2x - 1" in weights.about
-    scaling.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
-    return given | {f"normalize.{name}": value for name, value in scaling.state_dict().items()}
+    last = own.get(f"{prefix}pw.12.conv.weight")
+    multiplier = len(last) / 1024 if network == "mobilenet_v1" and last is not None else 1.0
+    fit = _checked(weights, given, network, multiplier, option)
+    found = {f"{prefix}{name.removeprefix(fit)}": each for name, each in given.items() if name.startswith(fit)}
+    if isinstance(weights, Checkpoint):
+        scaling = ((re.sub(r"^.*normalize\.", "normalize.", name), each) for name, each in given.items())
+        return found | {name: each for name, each in scaling if name.startswith("normalize.")}
+    if fit:
+        weights.notes.append(f"names without their prefix {shown(fit)!r}")
+    scale, symmetric = Normalize(3), FORMS[network].symmetric or "2x - 1" in weights.about
+    scale.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
+    return found | {f"normalize.{name}": value for name, value in scale.state_dict().items()}
+
+
+def _checked(
+    weights: Checkpoint | WeightsFile, given: Mapping[str, Any], network: Network, multiplier: float, option: str
+) -> str:
+    """Return the prefix of a network's names in a file; a file of which a part fits by chance is refused.
+
+    Raises:
+        UserError: the file holds another network, or none.
+    """
+    fit, path = _fit(given, network, multiplier), weights.path
+    there = recognise(weights.state_dict) if fit.others or fit.lacking else {}
+    if fit.fitting and not fit.others and not there:
+        one = fit.fitting[0]
+        prefixes = {name.removesuffix(one) for name in given if name.endswith(f".{one}")} - {fit.prefix}
+        if copies := [each for each in prefixes if all(f"{each}{name}" in given for name in fit.fitting)]:
+            raise UserError(
+                f"{path} holds {network} several times, under {names(sorted([fit.prefix, *copies]))}: save one alone"
+            )
+        return fit.prefix
+    if there:
+        options = f"{option} {there['network']}"
+        options += f" --model.multiplier {there['multiplier']:g}" if "multiplier" in there else ""
+        raise UserError(f"{path} holds {there['network']}, this model is made for {network}: {options}")
+    if not fit.fitting:
+        whose = next((whose for whose, part in _NAMES.items() if any(re.search(part, name) for name in given)), None)
+        raise UserError(
+            f"{path} has {f'the names of {whose}' if whose else 'other names'} ({names(list(given)[:3])}, ...), not "
+            f"those of {network} ({names(list(_body(network, 1.0))[:2])}, ...): give a file with these names"
+            f"{', or --finetune imagenet' if network != 'mobilenet_v1' else ''}"
+        )
+    raise UserError(
+        f"{path} holds another network than {network}, which has no such tensors or of another shape: "
+        f"{names(fit.others)}; it must be one of {', '.join(FORMS)}, which {option} chooses"
+    )

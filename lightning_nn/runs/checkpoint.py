@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +19,18 @@ from torch import Tensor
 from lightning_nn import catalog
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.saved_settings import names, shown
 
 FORMAT = 1  # of the value under the key "lightning_nn"
+FILES = (".ckpt", ".safetensors", ".pth", ".pt", ".bin", ".tar")  # suffixes of files of weights
+_FOREIGN = (".onnx", ".h5", ".hdf5", ".keras", ".pb", ".tflite", ".npz", ".npy", ".msgpack", ".gguf", ".json", ".index")
+_STARTS = {  # first bytes of other files
+    b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run git lfs pull, or download the file",
+    b"\x1f\x8b": "is a gzip archive: unpack it and name the file of weights in it",
+    b"\x89HDF": "is an HDF5 file, as Keras writes them, not a file of torch",
+}
+_DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool, torch.uint8})
+_DTYPES |= {torch.int8, torch.int16, torch.int32, torch.int64}
 _KEYS = ("state_dict", "hyper_parameters", "model", "processor", "settings")
 
 
@@ -103,6 +115,7 @@ class Checkpoint:
         if not whole:
             parts = "weights, model, settings or processor"
             raise UserError(f"{path} is damaged: {parts} are malformed; use another checkpoint")
+        check_tensors(content["state_dict"], path)
         return cls(
             path=path,
             model=mine["model"],
@@ -116,7 +129,7 @@ class Checkpoint:
 
     @property
     def state_dict(self) -> dict[str, Any]:
-        """The weights by name: tensors, unless the file is malformed."""
+        """The weights by name."""
         weights: dict[str, Any] = self.content["state_dict"]
         return weights
 
@@ -188,7 +201,7 @@ def migrate(content: Any, path: Path) -> dict[str, Any]:
     if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(
             f"{path} was not written by lightning_nn: it holds {len(content):,} tensors and does not say which "
-            "model they belong to; load them in Python with model.load_state_dict"
+            "model they belong to; --finetune FILE, or in Python model.load_state_dict, loads them"
         )
     mine = content.get("lightning_nn") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(mine, dict):
@@ -206,24 +219,86 @@ def read_plain(path: Path, map_location: Any = "cpu") -> Any:
     """Load a file of torch without executing anything in it.
 
     Raises:
-        UserError: the file is missing or damaged, or holds more than plain data.
+        UserError: the file is missing, damaged or of another kind, or holds more than plain data.
     """
-    if not path.is_file():
-        raise UserError(missing(path))
+    refuse_other_files(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
             return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # damaged bytes can make the unpickler raise anything
-        if "GLOBAL " in str(error):  # the name of a class or function that is not plain data
+        if found := re.search(r"GLOBAL ([\w.]*)", str(error)):  # a class or function that is not plain data
             raise UserError(
-                f"{path} holds more than plain data and could run code when loaded: refused, nothing in it was run.\n"
-                "Ask its author for a checkpoint of plain tensors."
+                f"{path} holds more than plain data ({shown(found[1])}) and could run code when loaded: refused, "
+                "nothing in it was run. Save its tensors alone: torch.save(model.state_dict(), FILE)"
             ) from None
         raise UserError(
             f"{path} is damaged or no checkpoint ({path.stat().st_size:,} bytes can't be read as one); "
             "use another one, such as last.ckpt or best.ckpt beside it"
         ) from None
+
+
+def refuse_other_files(path: Path) -> None:
+    """Refuse a file that is missing, cut off or of another kind, by its name and its first bytes.
+
+    Raises:
+        UserError: the message says what the file is, and what to do.
+    """
+    if not path.is_file():
+        raise UserError(missing(path))
+    with path.open("rb") as file:
+        head = file.read(64)
+    size = f"{path.stat().st_size:,} bytes"
+    if not head:
+        raise UserError(f"{path} is damaged: it is empty; copy or download it again, or use another one")
+    if what := next((what for start, what in _STARTS.items() if head.startswith(start)), None):
+        raise UserError(f"{path} {what}")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise UserError(f"{path} is a web page, not weights: the download saved a page in place of the file")
+    if path.suffix.lower() in _FOREIGN:
+        raise UserError(f"{path} is a file of another kind, {path.suffix}; {' and '.join(FILES[1:4])} are loaded")
+    if not head.startswith(b"PK\x03\x04"):
+        return
+    try:
+        inside = zipfile.ZipFile(path).namelist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        raise UserError(
+            f"{path} is damaged: it is cut off after {size}; copy or download it again, or use another one"
+        ) from None
+    if any(name.endswith("/constants.pkl") for name in inside):
+        raise UserError(
+            f"{path} is a program of TorchScript, which could run code: refused, nothing in it was run. "
+            "Save its tensors alone: torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
+        )
+    if not any(name.endswith("data.pkl") for name in inside):
+        raise UserError(f"{path} is a zip archive, not weights: unpack it and name the file of weights in it")
+
+
+def check_tensors(weights: Mapping[Any, Any], path: str | Path) -> None:
+    """Refuse weights that are not plain, finite tensors by name.
+
+    Raises:
+        UserError: the message names the first that is none.
+    """
+    for name, value in weights.items():
+        if fault := "has a name that is no text" if not isinstance(name, str) else _fault(value):
+            raise UserError(f"{path} can't be used: {shown(str(name))} {fault}; use another file")
+
+
+def _fault(value: Any) -> str:
+    """Return why a value can't be a weight; "" if it can."""
+    if not isinstance(value, Tensor):
+        return f"is a {type(value).__name__}, not a tensor"
+    if value.is_nested or value.layout != torch.strided:
+        return f"is {'nested' if value.is_nested else 'sparse'}, not a dense tensor"
+    if value.is_meta:
+        return "has no values (device meta)"
+    if value.dtype not in _DTYPES:
+        return f"is {value.dtype}; floats of 16, 32 or 64 bits are loaded"
+    once = value[tuple(slice(1) if stride == 0 else slice(None) for stride in value.stride())]  # of an expanded tensor
+    if value.is_floating_point() and not bool(once.isfinite().all()):
+        return "holds values that are not finite (NaN or infinity), as after a training that diverged"
+    return ""
 
 
 class PlainCheckpointIO(TorchCheckpointIO):
@@ -262,11 +337,14 @@ class PlainCheckpointIO(TorchCheckpointIO):
 
 def missing(path: Path) -> str:
     """Return the error for a file that isn't there, with those beside it."""
+    if re.match(r"[a-z][a-z0-9+-]+:/", str(path)):
+        address = str(path).replace(":/", "://", 1)
+        return f"{address} is an address, not a file: download it and give the file's path"
     if path.is_dir():
-        inside = sorted(path.rglob("*.ckpt"))
-        return f"{path} is a folder; " + (f"name a file, such as {inside[0]}" if inside else "there is no .ckpt in it")
-    beside = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
-    there = f"; there are: {', '.join(p.name for p in beside)}" if beside else ""
+        inside = sorted(each for each in path.rglob("*") if each.suffix in FILES)
+        return f"{path} is a folder; " + (f"name a file, such as {inside[0]}" if inside else "it holds no weights")
+    beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in FILES) if path.parent.is_dir() else []
+    there = f"; there are: {names(beside)}" if beside else ""
     return f"no checkpoint at {path}{there}"
 
 

@@ -124,7 +124,7 @@ def trusted(
         if name in checks and _fits(value, checks[name]):
             taken[name] = value
         elif not (name in built_in and _fits(value, bool | _NUMBER | str) and value == built_in[name]):
-            left_out.append(_shown(name))
+            left_out.append(shown(name))
     return Saved(taken, list(dict.fromkeys(left_out)))
 
 
@@ -148,9 +148,9 @@ def read_config(text: str, where: str) -> dict[Any, Any]:
 
 
 def names(options: list[str]) -> str:
-    """Join names of options to a line of bounded length."""
+    """Join names of options, tensors or files to a line of bounded length."""
     more = f" and {len(options) - _SHOWN:,} more" if len(options) > _SHOWN else ""
-    return ", ".join(options[:_SHOWN]) + more
+    return ", ".join(map(shown, options[:_SHOWN])) + more
 
 
 def overlap(option: str, other: str) -> bool:
@@ -174,7 +174,8 @@ def _text(key: object) -> str:
     return key if isinstance(key, str) else f"({type(key).__name__})"
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """Make the name of an option or tensor safe to show, and cut a long one."""
     name = sanitize(name[:200])
     return name if len(name) <= 60 else f"{name[:57]}..."
 

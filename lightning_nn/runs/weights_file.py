@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, missing, read_plain
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, check_tensors, read_plain, refuse_other_files
 from lightning_nn.runs.patience import patience
+from lightning_nn.runs.saved_settings import names, shown
 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # those that are part of the package, NAME.safetensors
 _HEADER = "lightning_nn"  # key of the header of our own files
+_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")  # of a state dict
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class WeightsFile:
         path: the file.
         state_dict: the tensors by name.
         about: what the header of a .safetensors file says of them.
+        notes: what was left out to read them, such as a prefix of all names; loading adds to them.
     """
 
     path: Path
     state_dict: dict[str, Tensor] = field(repr=False)
     about: str = ""
+    notes: list[str] = field(default_factory=list, compare=False)
 
     def processor(self) -> None:
         """Return None: it has no processor of raw input."""
@@ -43,15 +47,44 @@ class WeightsFile:
 def open_weights(path: Path) -> Checkpoint | WeightsFile:
     """Open a checkpoint of ours, a state dict (.pth, .pt) or a .safetensors file, without running code in it.
 
+    A state dict may stand in a dictionary of a training, under one of the usual keys.
+
     Raises:
         UserError: the file is missing or damaged, or holds anything else.
     """
-    if path.suffix == ".safetensors":
+    refuse_other_files(path)
+    with path.open("rb") as file:
+        head = file.read(9)
+    if path.suffix == ".safetensors" and head.startswith((b"PK", b"\x80")):
+        raise UserError(f"{path} is no .safetensors file but one that torch.save wrote: call it .pth")
+    if path.suffix == ".safetensors" or head[8:] == b"{":
         return _open_safetensors(path)
     content = read_plain(path)
-    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
-        return WeightsFile(path, dict(content))
-    return Checkpoint.of(content, path)
+    if not isinstance(content, dict) or "lightning_nn" in content:
+        return Checkpoint.of(content, path)
+    weights, key = _unwrapped(content, path)
+    check_tensors(weights, path)
+    return WeightsFile(path, weights, notes=[f"{shown(key)!r} of the file is read"] if key else [])
+
+
+def _unwrapped(content: dict[Any, Any], path: Path) -> tuple[dict[Any, Any], str]:
+    """Return the state dict that is a file's content or one of its values, and the key of that value or ""."""
+    inside = {key: value for key, value in content.items() if _is_state_dict(value)}
+    key = next((key for key in _KEYS if key in inside), None)
+    if key is None and len(inside) == 1 and not _is_state_dict(content):
+        (key,) = inside
+    found = content if key is None else inside[key]
+    if not _is_state_dict(found):
+        held = "several sets of tensors, of which one must be saved by itself" if inside else "no tensors by name"
+        raise UserError(
+            f"{path} was not written by lightning_nn and holds {held}: {names(list(map(str, inside or content)))}"
+        )
+    return {name: value for name, value in found.items() if isinstance(value, Tensor)}, str(key or "")
+
+
+def _is_state_dict(value: Any) -> bool:
+    """Return whether a value is a dictionary of which most values are tensors."""
+    return isinstance(value, dict) and sum(isinstance(each, Tensor) for each in value.values()) * 2 > len(value)
 
 
 def embedded_weights(model: str) -> Checkpoint:
@@ -94,17 +127,16 @@ def save_weights(checkpoint: Checkpoint, path: Path, about: dict[str, str]) -> N
 def _open_safetensors(path: Path) -> Checkpoint | WeightsFile:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise UserError(missing(path))
     try:
         with safe_open(path, framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
             about = file.metadata() or {}
         if _HEADER in about:
             return _own(weights, json.loads(about[_HEADER]), path)
-        return WeightsFile(path, weights, " ".join(about.values()))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged or no .safetensors file ({error}); use another one") from None
+    check_tensors(weights, path)
+    return WeightsFile(path, weights, " ".join(about.values()))
 
 
 def _own(weights: dict[str, Tensor], model: dict[str, Any], path: Path) -> Checkpoint:

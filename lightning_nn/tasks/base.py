@@ -16,16 +16,19 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
 from lightning_nn.runs.plain_data import to_plain_data
-from lightning_nn.runs.saved_settings import names, trusted
+from lightning_nn.runs.saved_settings import names, shown, trusted
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation
 from lightning_nn.tasks.training import Means as Means
 from lightning_nn.tasks.training import Training
-from lightning_nn.tasks.weight_transfer import Rows, transfer
+from lightning_nn.tasks.weight_transfer import Rows, common_prefix, misfit, transfer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+_LONGEST = 500  # characters of torch's own reason, which names every tensor
 
 
 class Task(Training, Evaluation):
@@ -45,6 +48,7 @@ class Task(Training, Evaluation):
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
+        network_option: option that chooses a classic network, which public weights are for.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
         training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
         prediction_arguments: arguments that have a part in predictions alone, which a command may change for itself.
@@ -58,6 +62,7 @@ class Task(Training, Evaluation):
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     embedded_model: ClassVar[str | None] = None
+    network_option: ClassVar[str] = "--model backbone --model.network"
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
     training_arguments: ClassVar[frozenset[str]] = frozenset()
     prediction_arguments: ClassVar[frozenset[str]] = frozenset()
@@ -167,6 +172,9 @@ class Task(Training, Evaluation):
             UserError: the processor in the checkpoint is damaged.
         """
         given, saved = checkpoint.state_dict, checkpoint.processor()
+        if isinstance(checkpoint, WeightsFile) and (prefix := common_prefix(given, self.state_dict().keys())):
+            given = {name.removeprefix(prefix): each for name, each in given.items() if name.startswith(prefix)}
+            checkpoint.notes.append(f"names without their prefix {shown(prefix)!r}")
         old = saved.row_labels() if saved is not None else {}
         new = processor.row_labels() if processor else {}
         rows = {
@@ -245,8 +253,12 @@ class Task(Training, Evaluation):
         Raises:
             UserError: the weights do not fit.
         """
+        given = checkpoint.state_dict
+        for name, tensor in self.state_dict().items():
+            if name in given and isinstance(tensor, Tensor) and (reason := misfit(tensor, given[name])):
+                raise UserError(f"{checkpoint.path} does not fit this {type(self).__name__}: {shown(name)} is {reason}")
         try:
-            self.load_state_dict(checkpoint.state_dict, strict=strict)
+            self.load_state_dict(given, strict=strict)
         except (TypeError, RuntimeError) as error:
             raise _misfit(checkpoint.path, type(self), error) from error
 
@@ -259,5 +271,6 @@ def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, A
 
 
 def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:
-    reason = sanitize(" ".join(str(error).split()))
-    return UserError(f"{path} does not fit this {cls.__name__}: {reason}")
+    reason = sanitize(" ".join(str(error).split())[:_LONGEST])
+    remedy = "; model.load_weights(open_weights(FILE)) loads what fits" * ("size mismatch" in str(error))
+    return UserError(f"{path} does not fit this {cls.__name__}: {reason}{remedy}")

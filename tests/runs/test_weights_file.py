@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pytorch_lightning import Trainer
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_nn import ConvNet, Digits
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.checkpoint import Checkpoint, check_tensors
 from lightning_nn.runs.weights_file import WeightsFile, download_weights, open_weights, save_weights
 
 
@@ -41,8 +45,122 @@ def test_a_file_that_is_missing_or_damaged(tmp_path: Path, name: str) -> None:
 
 def test_a_module_that_could_run_code_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Linear(3, 2), tmp_path / "a.pth")
-    with pytest.raises(UserError, match="could run code"):
+    with pytest.raises(UserError, match=r"torch.nn.modules.linear.Linear\) and could run code.*state_dict[^\n]*$"):
         open_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net", "module", "generator"])
+def test_a_state_dict_is_found_in_the_dictionary_of_a_training(tmp_path: Path, key: str) -> None:
+    weights = nn.Linear(3, 2).state_dict()
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({"epoch": 3, "best": torch.ones(1), "optimizer": optimizer, key: weights}, tmp_path / "a.pth")
+    opened = open_weights(tmp_path / "a.pth")
+    assert isinstance(opened, WeightsFile) and opened.state_dict.keys() == weights.keys()
+    assert opened.notes == [f"{key!r} of the file is read"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"generator": {"a": torch.ones(1)}, "critic": {"a": torch.ones(1)}}, "several sets .* generator, critic"),
+        ({"epoch": 3, "config": {"lr": 0.1}}, "no tensors by name: epoch, config"),
+        ({}, "no tensors by name"),
+        ([torch.ones(1)], "was not written by lightning_nn"),
+        ({1: torch.ones(1)}, "1 has a name that is no text"),
+        ({"x" * 1_000_000: torch.full((2,), torch.nan)}, r"x\.\.\. holds values that are not finite"),
+    ],
+)
+def test_content_that_is_no_state_dict_is_refused_in_a_line(tmp_path: Path, content: Any, message: str) -> None:
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=message) as error:
+        open_weights(tmp_path / "a.pth")
+    assert len(str(error.value)) < 500 and "\n" not in str(error.value)
+
+
+def zipped(*names: str) -> bytes:
+    """Return a zip archive of empty files."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    return stream.getvalue()
+
+
+OTHER_FILES = {
+    "empty.pth": (b"", "is empty; copy or download it again"),
+    "pointer.safetensors": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "Git LFS pointer.*git lfs pull",
+    ),
+    "page.pth": (b"\n<!DOCTYPE html><html>", "is a web page"),
+    "packed.bin": (b"\x1f\x8b\x08\x00", "gzip archive: unpack it"),
+    "keras.pth": (b"\x89HDF\r\n", "HDF5"),
+    "net.onnx": (b"\x08\x07\x12\x07pytorch", r"another kind, \.onnx"),
+    "model.safetensors.index.json": (b"{}", r"another kind, \.json"),
+    "cut.pth": (zipped("net/data.pkl")[:-30], "is cut off after .* copy or download it again"),
+    "script.pt": (zipped("net/data.pkl", "net/constants.pkl"), "TorchScript, .*refused.* torch.save"),
+    "other.zip.pt": (zipped("readme.txt"), "zip archive, not weights: unpack it"),
+    "saved.safetensors": (zipped("net/data.pkl"), "call it .pth"),
+    "cut.safetensors": (b"\xff\x00\x00\x00\x00\x00\x00\x00{", "damaged or no .safetensors file"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_a_file_that_holds_no_weights_is_named_by_its_cause(tmp_path: Path, name: str) -> None:
+    content, message = OTHER_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name} .*{message}") as error:
+        open_weights(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_and_an_address_are_named(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    with pytest.raises(UserError, match="is a folder; it holds no weights"):
+        open_weights(tmp_path / "net")
+    (tmp_path / "net/model.safetensors").touch()
+    with pytest.raises(UserError, match=r"is a folder; name a file, such as .*model\.safetensors"):
+        open_weights(tmp_path / "net")
+    with pytest.raises(UserError, match=r"^https://example.org/net.pth is an address, not a file: download it"):
+        open_weights(Path("https://example.org/net.pth"))
+
+
+def nested() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor([torch.ones(1), torch.ones(2)])
+
+
+def quantised() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)
+
+
+TENSORS: dict[str, Callable[[], Any]] = {
+    "sparse": lambda: torch.ones(2).to_sparse(),
+    "nested": nested,
+    "device meta": lambda: torch.ones(2, device="meta"),
+    "quint8": quantised,
+    "complex64": lambda: torch.ones(2, dtype=torch.complex64),
+    "float8": lambda: torch.ones(2).to(torch.float8_e4m3fn),
+    "not finite": lambda: torch.tensor([1, torch.inf], dtype=torch.float16),
+    "is a list, not a tensor": lambda: [1.0],
+}
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_tensors_that_are_no_weights_are_refused_where_the_file_is_opened(kind: str) -> None:
+    check_tensors({"a": torch.zeros(1).expand(10**12), "b": torch.ones(2, dtype=torch.int64)}, "a.pth")
+    with pytest.raises(UserError, match=f"a.pth can't be used: net.weight .*{kind}"):
+        check_tensors({"net.weight": TENSORS[kind]()}, "a.pth")
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "[" * 5000 + "]" * 5000, "3", "null", "{}", '{"model": []}', "\x00"])
+def test_a_header_of_ours_that_is_damaged(tmp_path: Path, header: str) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"lightning_nn": header})
+    with pytest.raises(UserError, match=r"a.safetensors is damaged"):
+        open_weights(tmp_path / "a.safetensors")
 
 
 @pytest.fixture

@@ -243,9 +243,9 @@ def test_freezing_layers_that_the_file_lacks_is_refused(weights: WeightsFile) ->
     assert kept["net.dw.3.conv.weight"] == "not in the checkpoint" and loaded
 
 
-def test_weights_of_another_size_do_not_count_as_loaded(weights: WeightsFile) -> None:
-    loaded, _ = BackboneClassifier(1, 8, 8, 3, "mobilenet_v1", 0.5).load_weights(weights)
-    assert not loaded
+def test_weights_of_another_size_are_refused_with_the_option(weights: WeightsFile) -> None:
+    with pytest.raises(UserError, match=r"mobilenet_v1 --model.multiplier 0.125$"):
+        BackboneClassifier(1, 8, 8, 3, "mobilenet_v1", 0.5).load_weights(weights)
 
 
 def test_norms_that_were_folded_into_biases_cannot_be_trained(weights: WeightsFile) -> None:

@@ -11,6 +11,7 @@ from lightning_nn import HAN, UserError
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.tasks.classification import Classifier
 
 
@@ -61,36 +62,64 @@ def test_statistics_of_a_batch_norm_arrive(trained: Normed) -> None:
     assert torch.equal(model.eval()(batch), trained.eval()(batch))
 
 
-def test_buffers_of_another_shape_are_named(trained: Normed) -> None:
+def test_a_module_is_loaded_as_a_whole_or_not_at_all(trained: Normed) -> None:
     model = Normed(width=5, steps=9)
     loaded, kept = model.load_weights(Checkpoint.of(saved(trained), "mine.ckpt"))
-    assert list(loaded) == ["output.bias"]
+    assert not loaded
     assert kept["steps"] == "shape [9] here, [2] in the checkpoint"
     assert kept["norm.running_var"] == "shape [5] here, [3] in the checkpoint"
-    assert kept["norm.num_batches_tracked"] == "counts for norm.running_mean"
+    assert kept["output.bias"] == "only with output.weight"
     assert int(model.norm.num_batches_tracked or 0) == 0 and not model.norm.running_mean.any()  # type: ignore[union-attr]
 
 
-def test_buffers_that_are_missing_or_only_there_are_named(trained: Normed) -> None:
+def test_statistics_are_not_loaded_without_the_layer_that_they_are_of(trained: Normed) -> None:
+    checkpoint, model = saved(trained), Normed()
+    checkpoint["state_dict"]["first.weight"] = torch.ones(3, 9)
+    loaded, kept = model.load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
+    assert loaded.keys() == {"output.weight", "output.bias", "steps"}
+    assert kept["norm.running_mean"] == "its statistics are those of first, which is not loaded"
+    assert not model.norm.running_mean.any()  # type: ignore[union-attr]
+
+
+def test_tensors_that_are_missing_or_only_there_are_named(trained: Normed) -> None:
     checkpoint = saved(trained)
     for name in ("steps", *STATISTICS):
         del checkpoint["state_dict"][name]
     checkpoint["state_dict"]["norm.median"] = torch.zeros(3)
     loaded, kept = Normed().load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
-    assert {kept[name] for name in ("steps", *STATISTICS)} == {"not in the checkpoint"}
-    assert kept["norm.median"] == "only in the checkpoint"
+    assert {kept[name] for name in ("steps", *STATISTICS[:2])} == {"not in the checkpoint"}
+    assert kept["norm.weight"] == "only with norm.running_mean" and kept["norm.median"] == "only in the checkpoint"
     assert loaded.keys().isdisjoint(kept)
 
 
-def test_an_entry_that_is_no_tensor_is_named(trained: Normed) -> None:
+def test_a_count_of_batches_may_be_missing(trained: Normed) -> None:
     checkpoint = saved(trained)
-    checkpoint["state_dict"].update({"first.weight": [1.0, 2.0], "steps": None})
+    del checkpoint["state_dict"]["norm.num_batches_tracked"]
     loaded, kept = Normed().load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
-    assert kept == {
-        "first.weight": "a list in the checkpoint, not a tensor",
-        "steps": "a NoneType in the checkpoint, not a tensor",
-    }
-    assert "first.bias" in loaded
+    assert "norm.running_mean" in loaded and not kept
+
+
+def test_names_with_a_prefix_are_found(trained: Normed) -> None:
+    weights = {f"model.module.{name}": value for name, value in trained.state_dict().items()}
+    file = WeightsFile(Path("theirs.pth"), {**weights, "criterion.weight": torch.ones(2)})
+    loaded, kept = Normed().load_weights(file)
+    assert loaded.keys() == trained.state_dict().keys() and not kept
+    assert file.notes == ["names without their prefix 'model.module.'"]
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.uint8])
+def test_whole_numbers_are_no_weights(trained: Normed, dtype: torch.dtype) -> None:
+    checkpoint, model = saved(trained), Normed()
+    checkpoint["state_dict"]["first.bias"] = torch.ones(3, dtype=dtype)
+    _, kept = model.load_weights(Checkpoint.of(checkpoint, "mine.ckpt"))
+    assert kept["first.bias"] == f"torch.float32 here, {dtype} in the checkpoint"
+    with pytest.raises(UserError, match=f"mine.ckpt does not fit this Normed: first.bias is .*{dtype}"):
+        model.load_state(Checkpoint.of(checkpoint, "mine.ckpt"))
+
+
+def test_the_refusal_of_other_shapes_names_the_way_to_load_the_rest(trained: Normed) -> None:
+    with pytest.raises(UserError, match=r"size mismatch for first.weight.*model.load_weights\(open_weights"):
+        Normed.from_checkpoint(Checkpoint.of(saved(trained), "mine.ckpt"), strict=False, width=5)
 
 
 @pytest.mark.parametrize(
