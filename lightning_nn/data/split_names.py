@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from lightning_nn.data.normalization import normalize_text
@@ -43,7 +43,7 @@ def find_named_splits(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
     """
     groups: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     for path in paths:
-        words = list(_words(path.name))
+        words = list(split_words(path.name))
         if len(splits := splits_in(path.name)) == 1:
             rest = tuple(word for word in words if word not in SPLIT_OF and not _neutral(word))
             groups.setdefault(rest, {}).setdefault(splits.pop(), []).append(path)
@@ -63,17 +63,17 @@ def is_exact(path: Path) -> bool:
 
 def splits_in(name: str) -> set[str]:
     """Return the splits that the words of a name speak of."""
-    return {SPLIT_OF[word] for word in _words(name) if word in SPLIT_OF}
+    return {SPLIT_OF[word] for word in split_words(name) if word in SPLIT_OF}
 
 
 def is_neutral(name: str) -> bool:
     """Return whether a name says nothing of a class, such as `images`, `data_2` or `test_images`."""
-    return all(word in SPLIT_OF or _neutral(word) for word in _words(name))
+    return all(word in SPLIT_OF or _neutral(word) for word in split_words(name))
 
 
 def distinct_name(name: str) -> tuple[str, ...]:
     """Return the words of a name that tell it from others: not those that are neutral, unless it is a number."""
-    return tuple(word for word in _words(name) if name.isdecimal() or not _neutral(word))
+    return tuple(word for word in split_words(name) if name.isdecimal() or not _neutral(word))
 
 
 def _only(root: Path, split: str, paths: list[Path]) -> Path:
@@ -86,14 +86,20 @@ def _only(root: Path, split: str, paths: list[Path]) -> Path:
     return first
 
 
-def _words(name: str) -> Iterator[str]:
-    """Yield the words of a name in lower case, compounds such as `trainset` in two."""
+def split_words(name: str, also: Collection[str] = ()) -> Iterator[str]:
+    """Yield the words of a name in lower case, compounds such as `trainset` in two.
+
+    Args:
+        name: of a folder or file.
+        also: words that may be the second half of a compound, as `annot` in `trainannot`.
+    """
     name = normalize_text(name)
     if name.lower() in SPLIT_OF:
         yield name.lower()
         return
     for word in map(str.lower, _WORD.findall(name)):
-        first = next((split for split in SPLIT_OF if word.startswith(split) and word[len(split) :] in _NEUTRAL), None)
+        rests = {split: word[len(split) :] for split in SPLIT_OF if word.startswith(split)}
+        first = next((split for split, rest in rests.items() if rest in _NEUTRAL or rest in also), None)
         yield from (word,) if first is None else (first, word[len(first) :])
 
 

@@ -160,7 +160,7 @@ def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale
 def _open(file: BinaryIO, name: str) -> Image.Image:
     """Do what `Image.open` does, without its process-wide bound, which would be checked before that of this image."""
     prefix = file.read(_HEAD)
-    for known in _formats():
+    for known in image_formats():
         factory, accepts = Image.OPEN[known]
         accepted = accepts is None or accepts(prefix)
         if accepted and not isinstance(accepted, str):
@@ -191,7 +191,7 @@ def _tile_size(image: Image.Image) -> tuple[int, int]:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def image_formats() -> tuple[str, ...]:
     """List the image formats to open; Pillow would pass PostScript under any suffix to an interpreter."""
     Image.init()
     known = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -225,10 +225,15 @@ def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turn an image by its orientation tag alone: Pillow's own function fails where any other EXIF tag is damaged."""
-    turn = None
-    with suppress(Exception):  # an EXIF block that can't be read at all
-        turn = _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    turn = turn_of(image)
     return image if turn is None else image.transpose(turn)
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return the turn that makes an image upright, by its orientation tag; None if it is upright or has no such tag."""
+    with suppress(Exception):  # an EXIF block that can't be read at all
+        return _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    return None
 
 
 def _resize(image: Image.Image, form: ImageForm) -> Image.Image:

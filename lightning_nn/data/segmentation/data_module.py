@@ -14,8 +14,8 @@ from lightning_nn.data.batches import IGNORED
 from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
 from lightning_nn.data.module import SPLITS, BatchSize
-from lightning_nn.data.segmentation.decoding import KEEP, DecodedPairs, decode_pairs
-from lightning_nn.data.segmentation.mask_reading import TRIMAPS, ClassTable, read_class_table
+from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table
+from lightning_nn.data.segmentation.decoding import KEEP, TRIMAPS, DecodedPairs, decode_pairs
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs, has_trimaps
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
@@ -28,19 +28,23 @@ _LARGE = 8_000_000  # pixels of a batch
 
 
 class SegmentationData(LabeledDataModule):
-    """Your images with a mask each: `PATH/images/*` and `PATH/masks/*`, or the layout of CamVid, VOC or Oxford's pets.
+    """Your images with a mask each: `PATH/images/*` and `PATH/masks/*`, or the layout of a known data set.
 
-    Splits may be given as `train/images` and `train/masks`, likewise `val` and `test`; CamVid's are `train` and
-    `trainannot`; those of VOC and of the pets (as torchvision's OxfordIIITPet downloads them) are in lists. A missing
-    one is split off from train. A mask holds the class of each pixel as its value, 255 where it counts for nothing, or
-    as a colour that `classes` names; masks of 0 and 255 alone show background and object. Images keep their sizes; in
-    training a batch is padded to its largest image, and what is padded counts for nothing.
+    Splits may be folders, `train/images` and `train/masks`, `images/train` and `masks/train`, `train` and `trainannot`
+    (CamVid), likewise `val` and `test`, or lists, as those of VOC and of Oxford's pets. A missing one is split off from
+    train. A mask is called like its image, or all masks have the same addition, such as `_mask`; it may lie beside its
+    image. It holds the class of each pixel as its value, 255 where it counts for nothing, or as a colour that `classes`
+    names; masks of 0 and 255 alone show background and object. Images keep their sizes; in training a batch is padded
+    to its largest image, and padding counts for nothing.
 
     Args:
         path: the folder.
-        classes: a text file with a class a line: NAME, the first for the value 0, or NAME RED GREEN BLUE for masks in
-            colours; a gray is a colour too. One called "ignored" or "void" counts for nothing. Without a file all
-            values are classes; those of the pets are background and pet, the border between them counts for nothing.
+        classes: a text file that names the classes: a class a line, as NAME (the first has the value 0), VALUE NAME or
+            NAME RED GREEN BLUE, or a table with such columns and a header. One called void, ignore or unlabelled counts
+            for nothing. Without a file all values are classes; those of the pets are background and pet, the border
+            between them counts for nothing.
+        threshold: 1 to 255; for masks of one object, with soft edges or saved as JPEG: a pixel at least as bright shows
+            the object, a darker one background. Without it such masks are refused.
         val_fraction: fraction of all images to split off for validation if there is no such split.
         test_fraction: fraction of all images to split off for testing if there is no such split.
         split_seed: seed of the random split.
@@ -55,6 +59,7 @@ class SegmentationData(LabeledDataModule):
         self,
         path: str | None = None,
         classes: str | None = None,
+        threshold: int | None = None,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -64,7 +69,9 @@ class SegmentationData(LabeledDataModule):
     ) -> None:
         check_fractions(val_fraction, test_fraction)
         super().__init__(batch_size, balanced=False)
-        self.path, self.classes = path, classes
+        if threshold is not None and not 1 <= threshold <= 255:
+            raise UserError(f"threshold is {threshold}; expected 1 to 255")
+        self.path, self.classes, self.threshold = path, classes, threshold
         self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
         self.max_pixels, self.augment = max_pixels, Augment.of(augment)
         self.save_hyperparameters(logger=False)
@@ -74,14 +81,21 @@ class SegmentationData(LabeledDataModule):
         if self.path is None:
             raise UserError("say where your images and masks are: --data.path FOLDER; see --data segmentation --help")
         root = Path(self.path).expanduser()
-        found, self.notes = find_pairs(root), list[str]()
+        found, self.notes = find_pairs(root)
+        if "train" not in found and self.evaluation_split is None:
+            raise UserError(f"{root}: no images with masks to train on, only those of {' and '.join(found)}")
         pairs = [pair for split in found.values() for pair in split]
         table = TRIMAPS if has_trimaps(root) else None
         if self.classes:
             table = read_class_table(Path(self.classes).expanduser())
+            self.notes += [table.note] if table.note else []
+        elif lists := lists_beside(root):
+            self.notes.append(
+                f"{lists[0]} is not read; if it names the classes of the masks: --data.classes {lists[0]}"
+            )
         trained = self.fixed_processor.images.scale if isinstance(self.fixed_processor, MaskProcessor) else None
-        decoded = decode_pairs(pairs, root, table, self.max_pixels, trained)
-        self.notes += [decoded.note] if decoded.note else []
+        decoded = decode_pairs(pairs, root, table, self.max_pixels, trained, self.threshold)
+        self.notes += decoded.notes
         names = self._categories(root, pairs, table, decoded)
         indices, sizes, counts = self._splits(found), decoded.sizes, decoded.counts
         self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts
@@ -89,7 +103,11 @@ class SegmentationData(LabeledDataModule):
             split: SizedMaskSource(decoded.images, decoded.masks, sizes, index) for split, index in indices.items()
         }
         self.provided_splits = list(found)
-        self.processor = MaskProcessor(names, *KEEP, trained or decoded.scale, max_pixels=self.max_pixels)
+        if (ignored := counts[:, IGNORED].sum()) > 0:
+            remedy = "; if 255 is a class: --data.classes FILE with lines VALUE NAME" * (table is None)
+            self.notes.append(f"{ignored / counts.sum():.2%} of the pixels of the masks count for nothing{remedy}")
+        scale, colours = trained or decoded.scale, self._colours(table, decoded)
+        self.processor = MaskProcessor(names, *KEEP, scale, colours, max_pixels=self.max_pixels)
         self.summary = [("split", "images", "classes", "smallest", "largest")]
         for split, index in indices.items():
             by_area = sizes[index][np.argsort(sizes[index].prod(1), kind="stable")]
@@ -98,6 +116,15 @@ class SegmentationData(LabeledDataModule):
             self.summary.append((split, f"{len(index):,}", f"{present}", least, most))
         self._warn_of_large_batches({split: sizes[index] for split, index in indices.items()})
 
+    def _colours(self, table: ClassTable | None, decoded: DecodedPairs) -> list[list[int]] | None:
+        """Return the colours of the classes: a trained model's, those of the table, or those of the masks' palettes."""
+        if isinstance(self.fixed_processor, MaskProcessor):
+            return self.fixed_processor.colours
+        if table and table.colours:
+            of_class = {label: list(colour) for colour, label in table.colours.items() if label != IGNORED}
+            return [of_class[k] for k in range(len(of_class))]
+        return decoded.palette or None
+
     def _categories(self, root: Path, pairs: list[Pair], table: ClassTable | None, decoded: DecodedPairs) -> list[str]:
         """Name the classes, and refuse masks that show fewer or more than they can."""
         fixed, present = categories_of(self.fixed_processor), np.flatnonzero(decoded.counts.sum(0)[:IGNORED])
@@ -105,7 +132,8 @@ class SegmentationData(LabeledDataModule):
             shown = ", ".join(table.names[k] if table else str(k) for k in present) or "nothing"
             raise UserError(
                 f"{root}: the masks show {shown} alone; at least two classes are needed. {IGNORED} counts for nothing: "
-                "if it is one, name colours, --data.classes FILE with lines NAME RED GREEN BLUE (a gray three times)"
+                f"if it is one, {'list it in ' + table.file if table else 'write a list, --data.classes FILE'}, with "
+                "a line VALUE NAME for each class"
             )
         if table:
             return table.names
@@ -124,11 +152,12 @@ class SegmentationData(LabeledDataModule):
                 raise UserError(f"{file}: the value {most} is no class of the model, which has 0 to {len(fixed) - 1}")
             return fixed
         if len(present) > _MOST_VALUES or 4 * len(present) <= most:
-            listed = ", ".join(map(str, present[:4]))
+            listed = ", ".join(map(str, [*present[:4], *(["..."] if len(present) > 5 else []), *present[4:][-1:]]))
+            ignored = f", and {IGNORED}, which counts for nothing" if decoded.counts[:, IGNORED].any() else ""
             raise UserError(
-                f"{root}: the masks have {len(present)} values, {listed}, ..., {most}; without --data.classes they "
-                "must be 0, 1, 2 and so on. If soft edges made them, save masks without these; if each is a class, "
-                "name it: --data.classes FILE with lines NAME RED GREEN BLUE (a gray three times)"
+                f"{root}: the masks have {len(present)} values, {listed}{ignored}; without --data.classes they must be "
+                "0, 1, 2 and so on. If soft edges or JPEG made them and they show one object, --data.threshold 128 "
+                "reads them; if each is a class, name it: --data.classes FILE with lines VALUE NAME"
             )
         return [str(k) for k in range(most + 1)]
 

@@ -1,16 +1,52 @@
-"""Images and their masks in folders: which file belongs to which, and to which split."""
+"""Images and their masks in folders: which file belongs to which, and to which split.
+
+The folders that a file lies in say its role, image or mask, and its split; what they say besides, and the name of the
+file, tell which mask belongs to which image.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lightning_nn.data.images.source import image_files
 from lightning_nn.data.module import SPLITS
+from lightning_nn.data.segmentation.classes import decode_list
+from lightning_nn.data.split_names import SPLIT_OF, is_neutral, split_words
+from lightning_nn.data.text.encodings import suggest_encoding
 from lightning_nn.errors import UserError
 
-_VOC, _VOC_LISTS = ("JPEGImages", "SegmentationClass"), "ImageSets/Segmentation"
-_PETS, _PETS_LISTS = ("images", "annotations/trimaps"), "annotations"
+_IMAGE_WORDS = (
+    "image images img imgs pic pics picture pictures photo photos jpeg jpg frame frames original originals input "
+    "inputs rgb sat leftimg 图 图像 图片 圖片"
+)
+_MASK_WORDS = (
+    "mask masks label labels annotation annotations annot annots ann anno annos gt gts groundtruth truth target "
+    "targets seg segmentation segmentations trimap trimaps manual matte mattes"
+)
+_FILLER_WORDS = "class png raw fine coarse st nd full dir ground left bit"
+_SHOWN_WORDS = (  # of folders that show masks, or something else of them
+    "visualization visualizations viz vis overlay overlays preview object objects instance instances npy color colors "
+    "colored colour colours superpixels"
+)
+_IMAGE, _MASK, _FILLERS, _SHOWN = (
+    frozenset(words.split(" ")) for words in (_IMAGE_WORDS, _MASK_WORDS, _FILLER_WORDS, _SHOWN_WORDS)
+)
+_STEMS = _MASK | {"L", "labelIds", "labelTrainIds"}  # words of the names of masks beside their images
+_PREFERRED = ("labelTrainIds", "labelIds", "machine")  # of several masks of an image; the others show the same
+_LOSSY = frozenset((".jpg", ".jpeg", ".jpe", ".jfif"))
+_LISTS = ("ImageSets/Segmentation", "ImageSets", "annotations", ".")  # folders of lists of the splits
+_TOKENS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+_REMEDY = (
+    "expected images/ and masks/, train/images/ and train/masks/, images/train/ and masks/train/, train/ and "
+    "trainannot/, or JPEGImages/ and SegmentationClass/; a mask is called like its image, or all masks with the same "
+    "addition, such as _mask"
+)
+
+Role = Literal["image", "mask", "shown"]
 
 
 class Pair(NamedTuple):
@@ -20,90 +56,384 @@ class Pair(NamedTuple):
     mask: Path
 
 
-def find_pairs(root: Path) -> dict[str, list[Pair]]:
+class FoundPairs(NamedTuple):
+    """Images with their masks.
+
+    Attributes:
+        splits: pairs by the name of the split, in the order of their names.
+        notes: remarks for the user, such as folders that are passed over.
+    """
+
+    splits: dict[str, list[Pair]]
+    notes: list[str]
+
+
+class _File(NamedTuple):
+    """An image or a mask, and what its folders say of it.
+
+    Attributes:
+        parts: folders that say neither role nor split.
+        kind: the folder that says the role; "" for none.
+    """
+
+    path: Path
+    split: str | None
+    role: Role | None
+    parts: tuple[str, ...]
+    kind: str
+
+    @property
+    def stem(self) -> str:
+        return self.path.stem
+
+
+def find_pairs(root: Path) -> FoundPairs:
     """Find the images and masks of each split.
 
-    Four layouts are known: that of CamVid, `train` and `trainannot`, likewise `val` and `test`; that of PASCAL VOC,
-    `JPEGImages`, `SegmentationClass` and `ImageSets/Segmentation/train.txt`; that of Oxford's pets, `images`,
-    `annotations/trimaps` and `annotations/trainval.txt`; and `images` and `masks`, all of it train, or `train/images`
-    and `train/masks`, likewise `val` and `test`. A mask is named as its image, whatever the suffix.
+    Folders are known by the words of their names: `images`, `img_dir`, `JPEGImages`; `masks`, `annotations`,
+    `SegmentationClass`; `train`, `valid`, `Test`, in any order, as in `train/images`, `images/train` and `trainannot`.
+    Images and masks may also share a folder, if all masks have the same addition to their names, or images alone are
+    JPEG. Where no folder names a split, lists do: `train.txt`, `val.txt`, `test.txt` or `trainval.txt` in the folder
+    itself, in `annotations` or in `ImageSets/Segmentation`. Without them all is train.
 
     Args:
         root: the folder.
 
-    Returns:
-        Pairs by the name of the split, in the order of their names.
-
     Raises:
-        UserError: there is no such folder or layout, or an image without a mask, or a mask without an image.
+        UserError: there is no such folder, no mask belongs to an image, some images have none or several, or a list
+            names what is not there.
     """
     if not root.is_dir():
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
-    if all((root / name).is_dir() for name in _VOC):
-        return _listed(root, _VOC, {split: root / _VOC_LISTS / f"{split}.txt" for split in SPLITS})
-    if has_trimaps(root):
-        lists = {"train": "trainval.txt", "test": "test.txt"}
-        return _listed(root, _PETS, {split: root / _PETS_LISTS / name for split, name in lists.items()})
-    places = {
-        split: pair
-        for split in SPLITS
-        for pair in ((root / split, root / f"{split}annot"), (root / split / "images", root / split / "masks"))
-        if pair[0].is_dir() and pair[1].is_dir()
-    }
-    if not places and (root / "images").is_dir() and (root / "masks").is_dir():
-        places = {"train": (root / "images", root / "masks")}
-    if "train" not in places:
-        raise UserError(
-            f"{root}: no images with masks found; expected images/ and masks/, train/images/ and train/masks/, "
-            "train/ and trainannot/ (CamVid), JPEGImages/ and SegmentationClass/ (VOC), or "
-            "images/ and annotations/trimaps/ (Oxford pets)"
-        )
-    return {split: _matched(images, masks) for split, (images, masks) in places.items()}
+    paths, others = image_files(root)
+    files, passed = _with_roles(_files(root, paths))
+    images = [file for file in files if file.role == "image"]
+    masks = [file for file in files if file.role == "mask"]
+    if not images or not masks:
+        raise _nothing_found(root, paths, others)
+    pairs, matched, addition = _match(root, images, masks)
+    lists = {} if any(file.split for file in images) else _lists(root)
+    if lists:
+        splits = _listed(root, lists, pairs, masks)
+    else:
+        passed += _check_alone(pairs, matched, images, masks)
+        splits = _by_split(pairs, passed)
+    notes = [f"masks are called like their images, with {addition!r} added"] if addition else []
+    if lists and (unlisted := len(pairs) - len({pair.image for split in splits.values() for pair in split})) > 0:
+        notes.append(f"not read, as no list names them: {unlisted:,} images with masks")
+    if passed:
+        folders = Counter(str(file.path.parent.relative_to(root)) for file in passed)
+        named = ", ".join(f"{folder} ({count:,})" for folder, count in list(folders.items())[:4])
+        notes.append(f"not read, as no images with masks of a split: {named}{', ...' if len(folders) > 4 else ''}")
+    return FoundPairs(splits, notes)
 
 
 def has_trimaps(root: Path) -> bool:
     """Return whether a folder has the layout of Oxford's pets, whose masks are trimaps."""
-    return all((root / name).is_dir() for name in _PETS)
+    return (root / "images").is_dir() and (root / "annotations/trimaps").is_dir()
 
 
-def _matched(images: Path, masks: Path) -> list[Pair]:
-    """Match the files of two folders by their names without suffix."""
-    found, of_masks = _by_name(images), _by_name(masks)
-    for missing, files, other in (("mask", found, of_masks), ("image", of_masks, found)):
-        alone = [file for name, file in files.items() if name not in other]
-        if alone:
-            where = masks if missing == "mask" else images
-            more = f" (and {len(alone) - 1:,} more)" if len(alone) > 1 else ""
-            raise UserError(f"{alone[0]}{more}: its {missing} is not in {where}; add it, or remove the file")
-    if not found:
-        raise UserError(f"{images}: no images in this folder")
-    return [Pair(found[name], of_masks[name]) for name in sorted(found)]
+# ---------------------------------------------------------------------- roles and splits
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for file in image_files(folder)[0]:
-        name = str(file.relative_to(folder).with_suffix(""))
-        if name in files:
-            raise UserError(f"{file} and {files[name]}: two files of one name; remove one")
-        files[name] = file
+def _files(root: Path, paths: Sequence[Path]) -> list[_File]:
+    """Tell role and split of each file by its folders; those around all files say nothing."""
+    folders = {path: path.parent.relative_to(root).parts for path in paths}
+    around = 0
+    for parts in zip(*set(folders.values()), strict=False):
+        if len(set(parts)) > 1 or set(_words(parts[0])) & SPLIT_OF.keys():
+            break
+        around += 1
+    told: dict[tuple[str, ...], _File] = {}
+    files = []
+    for path, parts in folders.items():
+        if parts not in told:
+            told[parts] = _told(path, parts[around:])
+        files.append(told[parts]._replace(path=path))
     return files
 
 
-def _listed(root: Path, folders: tuple[str, str], lists: dict[str, Path]) -> dict[str, list[Pair]]:
-    """Match the files that lists name, one a line, the first word of it."""
-    images, masks = (_by_name(root / name) for name in folders)
+def _told(path: Path, folders: tuple[str, ...]) -> _File:
+    split, role, kind, rest = None, None, "", []
+    is_pure = False
+    for folder in folders:
+        words = _words(folder)
+        its_split = next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
+        its_role: Role | None = "mask" if _MASK & {*words} else "image" if _IMAGE & {*words} else None
+        if its_role and _SHOWN & {*words}:
+            its_role = "shown"
+        pure = all(w in _MASK or w in _IMAGE or w in _FILLERS or is_neutral(w) for w in words)
+        split = split or its_split
+        if its_role and (pure or not is_pure):  # the innermost folder that says nothing else, if there is one
+            role, kind, is_pure = its_role, folder, pure
+        if not its_role and not its_split:
+            rest.append(folder)
+    return _File(path, split, role, tuple(rest), kind)
+
+
+def _words(folder: str) -> list[str]:
+    return list(split_words(folder, also=_MASK | _IMAGE))
+
+
+def _with_roles(files: Sequence[_File]) -> tuple[list[_File], list[_File]]:
+    """Give each file its role, and set those apart that have none."""
+    roles = {file.role for file in files}
+    if "mask" not in roles and "shown" in roles and "image" in roles:
+        files = [file._replace(role="mask") if file.role == "shown" else file for file in files]
+    elif "mask" not in roles:
+        return _beside(files), []
+    if "image" not in roles:
+        files = [file._replace(role=file.role or "image") for file in files]
+    known = [file for file in files if file.role in ("image", "mask")]
+    return known, [file for file in files if file.role not in ("image", "mask")]
+
+
+def _beside(files: Sequence[_File]) -> list[_File]:
+    """Tell masks from the images beside them, by a word in their names or by the kind of their files."""
+    named = [file for file in files if _STEMS & {*_ends(file.stem)}]
+    if 0 < len(named) < len(files):
+        masks = set(named)
+    else:
+        stems = Counter((file.path.parent, file.stem) for file in files)
+        lossy = {(file.path.parent, file.stem) for file in files if file.path.suffix.lower() in _LOSSY}
+        masks = {
+            file
+            for file in files
+            if stems[key := (file.path.parent, file.stem)] == 2
+            and key in lossy
+            and file.path.suffix.lower() not in _LOSSY
+        }
+    return [file._replace(role="mask" if file in masks else "image") for file in files]
+
+
+def _ends(stem: str) -> tuple[str, str]:
+    """Return the first and the last word of a name."""
+    tokens = [token for token in _TOKENS.findall(stem) if token[0].isalnum()]
+    words = [token if token in _STEMS else token.lower() for token in tokens if not token.isdecimal()] or [""]
+    return words[0], words[-1]
+
+
+# ---------------------------------------------------------------------- pairs
+
+
+def _match(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[_File, Path], set[Path], str]:
+    """Find the mask of each image that has one, all masks that belong to an image, and the addition to their names."""
+    index: dict[tuple[str | None, tuple[str, ...], str], _File | None] = {}
+    for image in images:
+        if other := index.get(key := (image.split, image.parts, image.stem)):
+            raise UserError(f"{image.path} and {other.path}: two files of one name; remove one")
+        index[key] = image
+    for image in images:
+        if (core := _core(image.stem)) != image.stem:
+            key = image.split, image.parts, core
+            index[key] = None if key in index else image
+    found: dict[_File, dict[tuple[str, str], Path]] = defaultdict(dict)
+    splits = {image.split for image in images}
+    for mask in masks:
+        for core, addition in _shorter(mask.stem):
+            wanted = (index.get((split, mask.parts, core)) for split in ({mask.split} if mask.split else splits))
+            if its := [image for image in wanted if image is not None]:
+                for image in its:
+                    if twin := found[image].get(kind := (mask.kind, addition)):
+                        raise UserError(f"{mask.path} and {twin}: two files of one name; remove one")
+                    found[image][kind] = mask.path
+                break
+    if not found:
+        raise _unmatched(root, images, masks)
+    pairs, additions = {}, set()
+    for image, kinds in found.items():
+        chosen = _preferred(kinds)
+        if chosen is None:
+            raise _several(image, sorted(kinds.values()))
+        pairs[image] = kinds[chosen]
+        additions.add(chosen[1])
+    matched = {path for kinds in found.values() for path in kinds.values()}
+    return pairs, matched, additions.pop() if len(additions) == 1 else ""
+
+
+def _preferred(kinds: dict[tuple[str, str], Path]) -> tuple[str, str] | None:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    for word in _PREFERRED:
+        if chosen := [kind for kind in kinds if word in kind[1] or word in kind[0]]:
+            return chosen[0] if len(chosen) == 1 else None
+    return None
+
+
+def _shorter(stem: str) -> Iterator[tuple[str, str]]:
+    """Yield a name, and what remains of it without its last or first words, the longest first, with what is removed."""
+    yield stem, ""
+    tokens = _TOKENS.findall(stem)
+    for n in range(1, len(tokens)):
+        for core in ("".join(tokens[:-n]).rstrip(" _-."), "".join(tokens[n:]).lstrip(" _-.")):
+            yield core, stem[len(core) :] if stem.startswith(core) else stem[: -len(core)]
+
+
+def _core(stem: str) -> str:
+    """Remove words such as img, or the name of a split, from the ends of the name of an image."""
+    tokens = _TOKENS.findall(stem.removesuffix("8bit"))
+    while tokens and _says_nothing(tokens[-1]):
+        tokens.pop()
+    while tokens and _says_nothing(tokens[0]):
+        tokens.pop(0)
+    return "".join(tokens)
+
+
+def _says_nothing(token: str) -> bool:
+    word = token.lower()
+    return word in _IMAGE or word in SPLIT_OF or not word[0].isalnum()
+
+
+def _check_alone(
+    pairs: dict[_File, Path], matched: set[Path], images: Sequence[_File], masks: Sequence[_File]
+) -> list[_File]:
+    """Refuse images and masks without the other; return the files of folders that hold nothing else.
+
+    Raises:
+        UserError: names the first, and where the other is missing.
+    """
+    passed: list[_File] = []
+    for missing, files, others, done in (
+        ("mask", images, masks, {image.path for image in pairs}),
+        ("image", masks, images, matched),
+    ):
+        whole = {file.path.parent for file in files if file.path in done}
+        alone = [file for file in files if file.path not in done and file.path.parent in whole]
+        if alone:
+            more = f" (and {len(alone) - 1:,} more)" if len(alone) > 1 else ""
+            near = next((other for other in others if other.split == alone[0].split), others[0])
+            raise UserError(
+                f"{alone[0].path}{more}: its {missing} is not in {near.path.parent}; add it, or remove the file"
+            )
+        passed += [file for file in files if file.path.parent not in whole]
+    return passed
+
+
+def _by_split(pairs: dict[_File, Path], passed: list[_File]) -> dict[str, list[Pair]]:
+    has_splits = any(image.split for image in pairs)
     splits: dict[str, list[Pair]] = {}
-    for split, listed in lists.items():
-        if not listed.is_file():
-            continue
-        lines = enumerate(listed.read_text(encoding="utf-8").splitlines(), 1)
-        named = {number: line.split()[0] for number, line in lines if line.strip() and not line.startswith("#")}
-        for number, name in named.items():
-            for files, folder in zip((images, masks), folders, strict=True):
-                if name not in files:
-                    raise UserError(f"{listed}:{number}: {name} is not in {root / folder}")
-        splits[split] = [Pair(images[name], masks[name]) for name in named.values()]
+    for image in sorted(pairs, key=lambda image: (image.parts, image.stem)):
+        if has_splits and not image.split:
+            passed.append(image)
+        else:
+            splits.setdefault(image.split or "train", []).append(Pair(image.path, pairs[image]))
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _unmatched(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> UserError:
+    """Say how the names of images and masks differ."""
+    image = images[0]
+    several = [m.path for m in masks if m.stem == image.stem or (image.parts and m.parts == image.parts)]
+    if len(several) > 1:
+        return _several(image, several)
+    return UserError(
+        f"{root}: no mask belongs to an image, such as {image.path.relative_to(root)} and "
+        f"{masks[0].path.relative_to(root)}: a mask is called like its image, or all masks with the same addition, "
+        "such as _mask, in folders of the same names"
+    )
+
+
+def _several(image: _File, masks: Sequence[Path]) -> UserError:
+    return UserError(
+        f"{image.path}: {len(masks)} masks, {masks[0]} and {masks[1]}{', ...' * (len(masks) > 2)}; each image needs "
+        "one, with the number of the class of each pixel: join them, or move those of another kind out of the folder"
+    )
+
+
+def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) -> UserError:
+    """Say what a folder holds in the place of images with masks."""
+    kinds = Counter(file.suffix.lower() for file in others)
+    for suffix, what, remedy in (
+        (".json", "polygons", "labelme's labelme2voc.py draws them, as an export as masks does"),
+        (".xml", "polygons", "an export as masks draws them"),
+        (".npy", "arrays", "save them as PNG"),
+        (".mat", "arrays", "save them as PNG"),
+        (".txt", "YOLO's polygons", "an export as masks draws them"),
+    ):
+        if paths and kinds[suffix] * 4 >= len(paths):
+            return UserError(
+                f"{root}: {len(paths):,} images without masks, and {kinds[suffix]:,} files {suffix}, which may hold "
+                f"{what}: masks must be images, a value or a colour for each class; {remedy}"
+            )
+    found = f"{len(paths):,} images" if paths else "no images"
+    return UserError(f"{root}: no images with masks found among {found}; {_REMEDY}")
+
+
+# ---------------------------------------------------------------------- lists
+
+
+def _lists(root: Path) -> dict[str, Path]:
+    """Find the list of each split, and of both train and val as `trainval`."""
+    for folder in _LISTS:
+        lists = {
+            name: root / folder / f"{name}.txt"
+            for name in (*SPLITS, "trainval")
+            if (root / folder / f"{name}.txt").is_file()
+        }
+        if lists:
+            return lists
+    return {}
+
+
+def _listed(
+    root: Path, lists: dict[str, Path], pairs: dict[_File, Path], masks: Sequence[_File]
+) -> dict[str, list[Pair]]:
+    """Match the images that lists name, one in a line; a second path in it names the mask."""
+    names: dict[str, _File | None] = {}
+    for image in pairs:
+        for tail in _tails(image.path.relative_to(root)):
+            names[tail] = None if tail in names else image
+    of_masks = {tail: mask.path for mask in masks for tail in _tails(mask.path.relative_to(root))}
+    splits: dict[str, list[Pair]] = {}
+    for split, file in lists.items():
+        splits[split] = []
+        for number, line in enumerate(re.split("\r\n|\r|\n", _text(file)), 1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            named, rest = _named(names, line.strip())
+            if named is None:
+                folder = next(iter(pairs)).path.parent
+                raise UserError(
+                    f"{file}:{number}: {line.split()[0]} is not in {folder}, has no mask, or is there twice"
+                )
+            tails = _tails(Path(rest)) if "." in rest else iter(())
+            mask = next((of_masks[tail] for tail in tails if tail in of_masks), pairs[named])
+            splits[split].append(Pair(named.path, mask))
+    whole = splits.pop("trainval", [])
+    if "train" not in splits and whole:
+        val = {pair.image for pair in splits.get("val", [])}
+        splits["train"] = [pair for pair in whole if pair.image not in val]
     if not splits.get("train"):
-        raise UserError(f"{lists['train']}: no such file, or no names in it")
-    return splits
+        folder = next(iter(lists.values())).parent
+        raise UserError(f"{folder}: no list of train: write the names of its images into train.txt, one in each line")
+    return {split: splits[split] for split in SPLITS if splits.get(split)}
+
+
+def _text(file: Path) -> str:
+    """Read a list; its names may be in another encoding than UTF-8, as all of them are compared with files."""
+    raw = file.read_bytes()
+    try:
+        return decode_list(raw, file)
+    except UserError:
+        if (encoding := suggest_encoding(raw)) is None:
+            raise
+        return raw.decode(encoding)
+
+
+def _named(names: dict[str, _File | None], line: str) -> tuple[_File | None, str]:
+    """Return the image that a line names, with or without folders and suffix, and the second word of the line."""
+    first, _, rest = line.partition(" ") if " " in line else line.partition("\t")
+    for text, more in ((line, ""), (first, rest.strip())):
+        for tail in _tails(Path(text.replace("\\", "/"))):
+            if names.get(tail) is not None:
+                return names[tail], more.split(" ")[0]
+    return None, ""
+
+
+def _tails(path: Path) -> Iterator[str]:
+    """Yield a path without none, one, two and so on of its outer folders, each with and without its suffix."""
+    parts = path.parts
+    for start in range(len(parts)):
+        tail = Path(*parts[start:])
+        yield str(tail)
+        yield str(tail.with_suffix(""))

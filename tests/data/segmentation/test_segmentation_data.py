@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from PIL import Image
 from lightning_nn import FCN, SegmentationData, UserError
 from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batches import IGNORED, MaskBatch
-from lightning_nn.data.segmentation.mask_reading import read_class_table, read_mask
+from lightning_nn.data.segmentation.classes import read_class_table
+from lightning_nn.data.segmentation.decoding import MaskError, read_mask
+from lightning_nn.data.segmentation.pairs import find_pairs
 from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -73,9 +76,12 @@ def test_vocs_layout(tmp_path: Path) -> None:
     (lists / "val.txt").write_text("b\n", encoding="utf-8")
     data = SegmentationData(str(tmp_path))
     assert numbers(data) == {"train": 3, "val": 1, "test": 1}
-    assert data.notes[1:] == ["test is split off from train: 1 of 4 images"]
+    assert data.notes[1:] == [
+        "not read, as no list names them: 3 images with masks",
+        "test is split off from train: 1 of 4 images",
+    ]
     (lists / "val.txt").write_text("b\nz\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"val.txt:2: z is not in .*JPEGImages"):
+    with pytest.raises(UserError, match=r"val.txt:2: z is not in .*JPEGImages, has no mask"):
         numbers(SegmentationData(str(tmp_path)))
 
 
@@ -92,7 +98,7 @@ def test_the_layout_of_oxfords_pets(tmp_path: Path) -> None:
     assert isinstance(batch, MaskBatch) and batch.mask is not None
     np.testing.assert_array_equal(batch.mask[0], np.array([1, 0, IGNORED])[mask(2)])
     (tmp_path / "annotations/trainval.txt").unlink()
-    with pytest.raises(UserError, match=r"trainval.txt: no such file, or no names in it"):
+    with pytest.raises(UserError, match=r"annotations: no list of train: write the names of its images into train.txt"):
         numbers(SegmentationData(str(tmp_path)))
 
 
@@ -219,18 +225,17 @@ def test_masks_of_0_and_255_show_background_and_object(tmp_path: Path, shape: st
             expected = mask(ord(Path(data.place(split, i)).stem) - ord("a")) > 0
             np.testing.assert_array_equal(batch.mask[0], expected)  # type: ignore[attr-defined]
     assert sum(data.class_counts) == 2 * 8 * 12
-    names = tmp_path / "classes.txt"
-    names.write_text("wall\nbrick\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"the masks show wall alone; .* 255 counts for nothing: if it is one"):
-        numbers(SegmentationData(str(tmp_path), classes=str(names)))
-    names.write_text("wall 0 0 0\nbrick 255 255 255\n", encoding="utf-8")
+    names = tmp_path / "names.txt"
     file = tmp_path / "masks/a.png"
-    Image.fromarray(np.where(mask(0) > 0, 65_535, 0).astype(np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(UserError, match=r"deep\.png: the value 65535 in row"):
-        read_mask(tmp_path / "deep.png", read_class_table(names))
-    Image.fromarray(np.where(mask(0) > 0, 255, 0).astype(np.uint16)).save(file)
-    coloured = SegmentationData(str(tmp_path), classes=str(names))
-    assert coloured.categories == ["wall", "brick"] and coloured.class_counts == data.class_counts
+    for largest, lines in (
+        (255, "wall\nbrick\n"),
+        (65_535, "wall 0 0 0\nbrick 255 255 255\n"),
+        (65_535, "0 wall\n255 brick\n"),
+    ):
+        names.write_text(lines, encoding="utf-8")
+        Image.fromarray(np.where(mask(0) > 0, largest, 0).astype(np.uint16)).save(file)
+        coloured = SegmentationData(str(tmp_path), classes=str(names))
+        assert coloured.categories == ["wall", "brick"] and coloured.class_counts == data.class_counts
     other = SegmentationData(str(tmp_path))
     other.use_processor(coloured.processor)
     with pytest.raises(UserError, match="read as background and object, but the model's categories are wall, brick"):
@@ -242,19 +247,54 @@ def test_masks_of_more_than_8_bits_have_values_of_classes_too(tmp_path: Path, ki
     suffix = "png" if kind is np.uint16 else "tif"
     file, expected = tmp_path / f"a.{suffix}", mask(0)
     Image.fromarray(expected.astype(kind)).save(file)
-    np.testing.assert_array_equal(read_mask(file, None), expected)
+    np.testing.assert_array_equal(read_mask(file).pixels, expected)
     for wrong in (300, *([] if kind is np.uint16 else [-1]), *([0.5, np.nan] if kind is np.float32 else [])):
         values = expected.astype(kind)
         values[2, 3] = wrong
         Image.fromarray(values).save(file)
-        with pytest.raises(UserError, match=rf"a\.{suffix}: the value {values[2, 3]} in row 3, column 4; a mask has"):
-            read_mask(file, None)
+        with pytest.raises(MaskError, match=rf"the value {values[2, 3]} in row 3, column 4; a mask has"):
+            read_mask(file)
 
 
-def test_masks_that_were_compressed_with_loss_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(mask(0)).save(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg: JPEG changes the values of pixels, .* saved as PNG"):
-        read_mask(tmp_path / "a.jpg", None)
+def as_jpeg(root: Path, values: NDArray[np.uint8], name: str) -> None:
+    (root / f"masks/{name}.png").unlink()
+    Image.fromarray(np.where(values > 0, 255, 0).astype(np.uint8)).save(root / f"masks/{name}.jpg", quality=50)
+
+
+def as_alpha(root: Path, values: NDArray[np.uint8], name: str) -> None:
+    white = np.full((*values.shape, 4), 255, np.uint8)
+    white[..., 3] = np.where(values > 0, 255, 0)
+    Image.fromarray(white).save(root / f"masks/{name}.png")
+
+
+def as_soft(root: Path, values: NDArray[np.uint8], name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 60, values.shape)
+    Image.fromarray(np.where(values > 0, 255 - noise, noise).astype(np.uint8)).save(root / f"masks/{name}.png")
+
+
+@pytest.mark.parametrize(
+    ("save", "message"),
+    [
+        (as_jpeg, r"a\.jpg: JPEG changes .* \(and 3 more of 4 masks like it\); save .* as PNG; .*--data.threshold 128"),
+        (as_alpha, r"a\.png: of one colour, .* transparency \(and 3 more of 4 masks like it\); .*getchannel\('A'\)"),
+        (
+            as_soft,
+            r"the masks have \d+ values, 0, 1, .* 255, which counts for nothing; .*--data.threshold 128 reads them",
+        ),
+    ],
+)
+def test_masks_of_one_object_are_read_by_a_threshold_alone(tmp_path: Path, save: Any, message: str) -> None:
+    write(tmp_path / "images", tmp_path / "masks", "abcd")
+    for number, name in enumerate("abcd"):
+        save(tmp_path, mask(number), name)
+    with pytest.raises(UserError, match=message):
+        numbers(SegmentationData(str(tmp_path)))
+    data = SegmentationData(str(tmp_path), threshold=128)
+    assert data.categories == ["background", "object"]
+    batch = data.sources["test"][np.array([0])]
+    expected = mask(ord(Path(data.place("test", 0)).stem) - ord("a")) > 0
+    difference = (batch.mask[0].numpy() != expected).mean()  # type: ignore[attr-defined]
+    assert difference <= (0.2 if save is as_jpeg else 0)
 
 
 FAR_APART = r"the masks have \d+ values, 0, .*without --data.classes they must be 0, 1, 2"
@@ -265,9 +305,25 @@ def test_values_far_apart_need_a_table_which_may_name_grays(tmp_path: Path) -> N
     with pytest.raises(UserError, match=FAR_APART):
         numbers(SegmentationData(str(tmp_path)))
     table = tmp_path / "classes.txt"
-    table.write_text("sky 0 0 0\nroad 38 38 38\ncar 75 75 75\n", encoding="utf-8")
-    data = SegmentationData(str(tmp_path), classes=str(table))
-    assert data.categories == ["sky", "road", "car"] and min(data.class_counts) > 0
+    for lines in ("sky 0 0 0\nroad 38 38 38\ncar 75 75 75\n", "0 sky\n38 road\n75: car\n"):
+        table.write_text(lines, encoding="utf-8")
+        data = SegmentationData(str(tmp_path), classes=str(table))
+        assert data.categories == ["sky", "road", "car"] and min(data.class_counts) > 0
+
+
+def test_the_share_of_pixels_that_count_for_nothing_is_shown(tmp_path: Path) -> None:
+    write(tmp_path / "images", tmp_path / "masks", "abcd", (0, 1, 255))
+    data = SegmentationData(str(tmp_path))
+    data.prepare_once()
+    share = np.mean([mask(n) == 2 for n in range(4)])
+    assert any(note.startswith(f"{share:.2%} of the pixels of the masks count for nothing; if") for note in data.notes)
+    (tmp_path / "three.txt").write_text("0 ground\n1 leaf\n255 fruit\n", encoding="utf-8")
+    named = SegmentationData(str(tmp_path), classes=str(tmp_path / "three.txt"))
+    assert named.categories == ["ground", "leaf", "fruit"] and min(named.class_counts) > 0
+    assert any("fruit is 2, not 255" in note for note in named.notes)
+    write(tmp_path / "images", tmp_path / "masks", "abcd", (0, 128, 255))
+    with pytest.raises(UserError, match=r"2 values, 0, 128, and 255, which counts for nothing; .*lines VALUE NAME"):
+        numbers(SegmentationData(str(tmp_path)))
 
 
 def test_soft_edges_make_no_classes(tmp_path: Path) -> None:
@@ -320,11 +376,52 @@ def test_masks_in_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch.mask[0], expected)
     train = [int(Path(data.place("train", i)).stem, 36) - 10 for i in range(4)]
     assert data.class_counts == [sum(int((mask(n) == k).sum()) for n in train) for k in (0, 1)]
-    with pytest.raises(UserError, match=r"a\.png: a mask in colours; say which class each is: --data.classes FILE"):
+    with pytest.raises(
+        UserError, match=r"a\.png: a mask in colours \(and 5 more .*: --data.classes FILE, .*classes.txt may"
+    ):
         numbers(SegmentationData(str(tmp_path)))
     table.write_text("wall 0 0 0\nbrick 200 10 10\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"a\.png: the colour \(10, 10, 200\) in row \d+, column \d+ is no class"):
+    with pytest.raises(
+        UserError, match=r"a\.png: the colour \(10, 10, 200\) in row .* 'void 10 10 200' if such pixels"
+    ):
         numbers(SegmentationData(str(tmp_path), classes=str(table)))
+    table.write_text("wall\nbrick\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.png: a mask in colours \(and 5 more of 6 .*classes.txt names no colours"):
+        numbers(SegmentationData(str(tmp_path), classes=str(table)))
+
+
+def test_colours_of_a_table_are_those_of_the_model(tmp_path: Path) -> None:
+    write(tmp_path / "images", tmp_path / "masks", "abcdef")
+    table = tmp_path / "dict.csv"
+    table.write_text("name,r,g,b\nwall,1,2,3\nbrick,200,10,10\nroof,0,0,9\n", encoding="utf-8")
+    data = SegmentationData(str(tmp_path), classes=str(table))
+    colours = [[1, 2, 3], [200, 10, 10], [0, 0, 9]]
+    assert data.categories == ["wall", "brick", "roof"] and data.processor.state_dict()["colours"] == colours
+    assert any(note.startswith("the masks hold the numbers of the classes") for note in data.notes)
+    model = FCN(**data.describe(), first_channels=2)
+    model.processor = data.processor
+    (prediction,) = model.predict([tmp_path / "images/a.jpg"])
+    assert prediction.legend == (data.categories, colours)
+    other = SegmentationData(str(tmp_path))
+    other.use_processor(data.processor)
+    assert other.categories == data.categories and other.processor.state_dict()["colours"] == colours
+
+
+def test_palettes_that_agree_give_the_colours_of_the_classes(tmp_path: Path) -> None:
+    write(tmp_path / "images", tmp_path / "masks", "abcdef")
+    for number, name in enumerate("abcdef"):
+        image = Image.fromarray(mask(number)).convert("P")
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+        image.save(tmp_path / f"masks/{name}.png")
+    data = SegmentationData(str(tmp_path))
+    data.prepare_once()
+    assert data.processor.state_dict()["colours"] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    image.putpalette([0, 128, 0, 128, 0, 0, 0, 0, 0])
+    image.save(tmp_path / "masks/f.png")
+    with pytest.raises(
+        UserError, match=r"f\.png: the value 0 has the colour \(0, 128, 0\), but \(0, 0, 0\) in .*a\.png"
+    ):
+        numbers(SegmentationData(str(tmp_path)))
 
 
 def test_an_unknown_value_is_an_error_that_names_file_and_place(tmp_path: Path) -> None:
@@ -341,21 +438,265 @@ def test_an_unknown_value_is_an_error_that_names_file_and_place(tmp_path: Path) 
     assert data.categories == ["wall", "brick"] and len(data.class_counts) == 2
 
 
+THREE = (["ground", "cell", "dust"], {0: 0, 1: 1, 2: 2})
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ground\ncell\ndust\n",
+        "\ufeffground\r\ncell\r\ndust",
+        "ground,cell,dust",
+        "0: ground\n1: cell\n2: dust",
+        "0 ground\n1 cell\n2 dust",
+        "0. ground\n1. cell\n2. dust",
+        "2,dust\n1,cell\n0,ground",
+        "0:ground, 1:cell, 2:dust",
+        "ground: 0\ncell: 1\ndust: 2",
+        "ground\t0\ncell\t1\ndust\t2",
+        '{"ground": 0, "cell": 1, "dust": 2}',
+        "{0: 'ground',\n 1: 'cell',\n 2: 'dust'}",
+        "Pixel Value, Class\n0, ground\n1, cell\n2, dust",
+        "name;id\nground;0\ncell;1\ndust;2",
+        "__ignore__\nground\ncell\ndust",
+        "- ground\n- cell\n- dust",
+    ],
+)
+def test_a_list_of_classes_in_any_common_form(tmp_path: Path, lines: str) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_text(lines, encoding="utf-8")
+    assert read_class_table(file)[1:3] == THREE
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "red brick 200 10 10\nvoid 0 0 0\nroof 1 2 3",
+        "200 10 10 red brick\n0 0 0 Unlabelled\n1 2 3 roof",
+        "name,r,g,b\nred brick,200,10,10\nunlabeled,0,0,0\nroof,1,2,3",
+        "id,name,color\n0,red brick,#c80a0a\n1,void,#000000\n2,roof,#010203",
+        "# label:color_rgb:parts:actions\nred brick:200,10,10::\n__ignore__:0,0,0::\nroof:1,2,3:chimney:",
+        '"red brick",200,10,10\n"Ignore",0,0,0\n"roof",1,2,3',
+        "#c80a0a red brick\n#000000 void\n#010203 roof",
+        '{"red brick": [200, 10, 10], "void": [0, 0, 0], "roof": [1, 2, 3]}',
+    ],
+)
+def test_a_list_of_classes_and_colours_in_any_common_form(tmp_path: Path, lines: str) -> None:
+    file = tmp_path / "classes.csv"
+    file.write_text(lines, encoding="utf-8")
+    table = read_class_table(file)
+    assert table.names == ["red brick", "roof"]
+    assert table.colours == {(200, 10, 10): 0, (0, 0, 0): 255, (1, 2, 3): 1}
+
+
+def test_values_from_one_leave_0_to_the_background(tmp_path: Path) -> None:
+    file = tmp_path / "classes.txt"
+    for lines in ("1 cell\n2 dust", "Idx\tRatio\tTrain\tVal\tName\n1\t.15\t11\t12\tcell\n2\t.1\t6\t5\tdust"):
+        file.write_text(lines, encoding="utf-8")
+        table = read_class_table(file)
+        assert table[1:3] == (["background", "cell", "dust"], {0: 0, 1: 1, 2: 2})
+        assert "the values begin at 1, so 0 is read as background; add a line '0 void'" in table.note
+    file.write_text("0 void\n1 cell\n2 dust", encoding="utf-8")
+    table = read_class_table(file)
+    assert table[1:3] == (["cell", "dust"], {0: 255, 1: 0, 2: 1}) and "cell is 0, not 1" in table.note
+
+
+@pytest.mark.parametrize("lines", ["lane 1\nlane 2\nroad", "road\nlane, left 1\nlane 2"])
+def test_numbers_in_names_are_no_values(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "classes.txt").write_text(lines, encoding="utf-8")
+    assert read_class_table(tmp_path / "classes.txt").names == lines.split("\n")
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("wall\nbrick 1 2 3\n", r":2: 'brick 1 2 3': every line names a colour"),
-        ("wall\nwall\n", r":2: 'wall': this name or colour came before"),
+        ("wall\nbrick 1 2 3\n", r":2: 'brick 1 2 3': differs in form"),
+        ("wall\nwall\n", r":2: 'wall': this name, value or colour came before"),
         ("wall 1 1 1\nbrick 1 1 1\n", r":2: .* came before"),
-        ("void\nwall\nbrick\n", r":2: 'wall' comes after an ignored class"),
-        ("wall\n", r": 1 classes; masks have 2 to 255"),
+        ("0 wall\n0 brick\n", r":2: .* came before"),
+        ("wall\n", r": 1 classes; expected 2 to 255, a line for each: NAME, VALUE NAME"),
+        ("0, 0, 0\n128, 0, 0\n", r":1: '0, 0, 0': no name; expected a line for each class: NAME, VALUE NAME"),
+        ("wall 1 2 3 255\nroof 4 5 6 255\n", r":1: .*can't be told apart; expected a line for each class"),
+        ("wall 300\nroof 2\n", r":1: .* numbers from 0 to 255"),
+        ("name,shape\nwall,box\n", r": a table of name, shape; expected a name with its value or its colour"),
+        ("name,r,g,b\nwall,1,2\n", r":2: 'wall,1,2': does not fit the header"),
+        ('{"classes": [{"title": "wall"}]}', r": not a list of classes; expected a line for each class"),
+        (
+            "地面\n细胞\n".encode("gbk"),
+            r": byte 0xb5 at position 0 is not UTF-8, but probably gb18030; save it as UTF-8",
+        ),
+        (b"\0\1\2", r": not a text file"),
     ],
 )
-def test_a_table_that_can_not_be_read(tmp_path: Path, lines: str, message: str) -> None:
+def test_a_list_that_can_not_be_read(tmp_path: Path, lines: str | bytes, message: str) -> None:
     file = tmp_path / "classes.txt"
-    file.write_text(lines, encoding="utf-8")
+    file.write_bytes(lines if isinstance(lines, bytes) else lines.encode())
     with pytest.raises(UserError, match=message):
         read_class_table(file)
+
+
+# ---------------------------------------------------------------------- pairs and splits
+
+
+def touch(root: Path, names: Iterable[str]) -> None:
+    """Write empty files, of which names alone are read here."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def found(root: Path) -> dict[str, list[tuple[str, str]]]:
+    """Images and masks of each split, below the root."""
+    return {
+        split: [(str(pair.image.relative_to(root)), str(pair.mask.relative_to(root))) for pair in pairs]
+        for split, pairs in find_pairs(root).splits.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{split}/images/{i}.jpg", "{split}/masks/{i}.png"),
+        ("images/{split}/{i}.jpg", "masks/{split}/{i}.png"),
+        ("img_dir/{split}/{i}.jpg", "ann_dir/{split}/{i}.png"),
+        ("images/{split}ing/{i}.jpg", "annotations/{split}ing/{i}.png"),
+        ("images/{split}2017/{i}.jpg", "labels/{split}2017/{i}.png"),
+        ("data/{Split}/Images/{i}.jpg", "data/{Split}/GroundTruth/{i}.png"),
+        ("{split}/{i}.png", "{split}annot/{i}.png"),
+        ("{split}/{i}.png", "{split}_labels/{i}_L.png"),
+        ("{split}_imgs/{i}.png", "{split}_masks/{i}.png"),
+        ("{split}/{i}_jpg.rf.ab.jpg", "{split}/{i}_jpg.rf.ab_mask.png"),
+        ("{split}/{i}.jpg", "{split}/{i}.png"),
+        ("{split}/{i}_sat.jpg", "{split}/{i}_mask.png"),
+        ("{split}/images/{i}_{split}.tif", "{split}/1st_manual/{i}_manual1.gif"),
+        ("leftImg8bit/{split}/aachen/a_{i}_leftImg8bit.png", "gtFine/{split}/aachen/a_{i}_gtFine_labelIds.png"),
+        ("ISIC_{Split}_Input/ISIC_{i}.jpg", "ISIC_{Split}_GroundTruth/ISIC_{i}_segmentation.png"),
+        ("{split}/images/img_{i}.png", "{split}/masks/mask_{i}.png"),
+        ("{split}/imgs/{i}.png", "{split}/masks/{i}mask.png"),
+    ],
+)
+def test_masks_and_splits_are_told_by_the_names_of_folders_and_files(tmp_path: Path, image: str, mask: str) -> None:
+    expected: dict[str, list[tuple[str, str]]] = {}
+    for split in ("train", "test"):
+        for i in ("000001", "000002", "000010"):
+            pair = tuple(form.format(split=split, Split=split.capitalize(), i=i) for form in (image, mask))
+            touch(tmp_path, pair)
+            expected.setdefault(split, []).append((pair[0], pair[1]))
+    assert found(tmp_path) == expected
+
+
+def test_of_four_masks_of_an_image_the_numbers_of_classes_are_read(tmp_path: Path) -> None:
+    masks = ("color", "instanceIds", "labelIds", "labelTrainIds")
+    touch(tmp_path, [f"leftImg8bit/train/a/a_{i}_leftImg8bit.png" for i in "12"])
+    touch(tmp_path, [f"gtFine/train/a/a_{i}_gtFine_{kind}.png" for i in "12" for kind in masks])
+    touch(tmp_path, [f"gtFine/train/a/a_{i}_gtFine_polygons.json" for i in "12"])
+    assert [mask for _, mask in found(tmp_path)["train"]] == [
+        f"gtFine/train/a/a_{i}_gtFine_labelTrainIds.png" for i in "12"
+    ]
+
+
+def test_masks_beside_their_images_in_folders_of_patients(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        [f"kaggle_3m/{p}/{p}_{i}{end}.tif" for p in ("TCGA_1", "TCGA_2") for i in "12" for end in ("", "_mask")],
+    )
+    pairs = find_pairs(tmp_path)
+    assert [pair.mask.name for pair in pairs.splits["train"]] == [f"TCGA_{p}_{i}_mask.tif" for p in "12" for i in "12"]
+    assert pairs.notes == ["masks are called like their images, with '_mask' added"]
+
+
+def test_a_folder_that_is_passed_over_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{kind}/{i}.png" for kind in ("train", "train_masks", "test", "vis") for i in "12"])
+    touch(tmp_path, [f"train_masks/{i}_x.npy" for i in "12"])
+    pairs = find_pairs(tmp_path)
+    assert [*pairs.splits] == ["train"] and len(pairs.splits["train"]) == 2
+    assert pairs.notes == ["not read, as no images with masks of a split: test (2), vis (2)"]
+
+
+def test_vocs_folders_without_lists_are_all_train(tmp_path: Path) -> None:
+    touch(tmp_path, [f"JPEGImages/{i}.jpg" for i in "12"])
+    touch(tmp_path, [f"{folder}/{i}.png" for folder in ("SegmentationClassPNG", "SegmentationObject") for i in "12"])
+    touch(tmp_path, [f"SegmentationClass/{i}.npy" for i in "12"])
+    assert found(tmp_path) == {"train": [(f"JPEGImages/{i}.jpg", f"SegmentationClassPNG/{i}.png") for i in "12"]}
+
+
+@pytest.mark.parametrize("place", ["ImageSets/Segmentation", "."])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "照片1\n照片3\n",
+        "\ufeff照片1.jpg\r\n照片3.jpg",
+        "/JPEGImages/照片1.jpg /SegmentationClass/照片1.png\n/JPEGImages/照片3.jpg /SegmentationClass/照片3.png\n",
+        "JPEGImages\\照片1.jpg\nJPEGImages\\照片3.jpg\n",
+        "照片1\n照片3\n".encode("gbk"),
+    ],
+)
+def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | bytes, place: str) -> None:
+    touch(tmp_path, [f"JPEGImages/照片{i}.jpg" for i in "1234"] + [f"SegmentationClass/照片{i}.png" for i in "1234"])
+    folder = tmp_path / place
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("train", "trainval"):
+        (folder / f"{name}.txt").write_bytes(lines if isinstance(lines, bytes) else lines.encode())
+        (folder / "val.txt").write_bytes(b"" if isinstance(lines, bytes) else "照片2\n".encode())
+        splits = found(tmp_path)
+        assert [image for image, _ in splits["train"]] == ["JPEGImages/照片1.jpg", "JPEGImages/照片3.jpg"]
+        assert splits["train"][1][1] == "SegmentationClass/照片3.png"
+        (folder / f"{name}.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["images/p.jpg", "masks/0/p.png", "masks/1/p.png"],
+            r"p\.jpg: 2 masks, .* each image needs one, .*: join them",
+        ),
+        (["a/images/a.png", "a/masks/x.png", "a/masks/y.png", "b/images/b.png"], r"a\.png: 2 masks, .* join them"),
+        (
+            ["images/a.jpg", "masks/a.png", "labels/a.png"],
+            r"a\.jpg: 2 masks, .*labels.*masks.* move those of another kind",
+        ),
+        (
+            [
+                "training/images/21_training.tif",
+                "training/1st_manual/21_manual1.gif",
+                "training/mask/21_training_mask.gif",
+            ],
+            r"21_training\.tif: 2 masks, .*1st_manual",
+        ),
+        (
+            ["images/a.jpg", "masks/x.png"],
+            r"no mask belongs to an image, such as images/a.jpg and masks/x.png: a mask is",
+        ),
+        (
+            ["a.jpg", "a.json", "b.jpg", "b.json"],
+            r"2 images without masks, and 2 files \.json, .*polygons: .*labelme2voc",
+        ),
+        (["images/a.jpg", "labels/a.txt"], r"1 images without masks, and 1 files \.txt, .*YOLO"),
+        (["a.jpg", "b.jpg"], r"no images with masks found among 2 images; expected images/ and masks/"),
+        (["images/a.jpg", "masks/a.png", "images/b.jpg"], r"b\.jpg: its mask is not in .*masks; add it"),
+    ],
+)
+def test_what_can_not_be_paired_is_refused_with_the_reason(tmp_path: Path, names: list[str], message: str) -> None:
+    touch(tmp_path, names)
+    with pytest.raises(UserError, match=message):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_mask_is_turned_with_its_image_if_it_has_the_size_of_the_stored_pixels(tmp_path: Path, stored: bool) -> None:
+    write(tmp_path / "images", tmp_path / "masks", "abcd")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, name in enumerate("abcd"):
+        Image.fromarray(COLOURS[mask(number)]).save(tmp_path / f"images/{name}.jpg", exif=exif, quality=95)
+        Image.fromarray(mask(number) if stored else np.rot90(mask(number), -1)).save(tmp_path / f"masks/{name}.png")
+    data = SegmentationData(str(tmp_path))
+    data.prepare_once()
+    batch = data.sources["train"][np.array([0])]
+    number = ord(Path(data.place("train", 0)).stem) - ord("a")
+    np.testing.assert_array_equal(batch.mask[0], np.rot90(mask(number), -1))  # type: ignore[attr-defined]
+    assert stored == any(note.startswith("4 masks have the size of the stored pixels") for note in data.notes)
 
 
 # ---------------------------------------------------------------------- what is wrong with files
@@ -366,13 +707,13 @@ def test_a_table_that_can_not_be_read(tmp_path: Path, lines: str, message: str) 
     [
         (lambda root: (root / "masks/c.png").unlink(), r"c\.jpg: its mask is not in .*masks; add it"),
         (lambda root: (root / "images/c.jpg").unlink(), r"c\.png: its image is not in .*images; add it"),
-        (lambda root: Image.new("L", (12, 9)).save(root / "masks/c.png"), r"c\.png: 12 x 9 pixels, but its image .*12"),
+        (
+            lambda root: Image.new("L", (12, 9)).save(root / "masks/c.png"),
+            r"c\.png: 12 x 9 pixels, but its image .* has 12 x 8; .*nearest",
+        ),
         (lambda root: (root / "masks/c.png").write_bytes(b"no image"), r"c\.png: can't be read as a mask"),
         (lambda root: (root / "images/c.jpg").write_bytes(b"no image"), r"c\.jpg: can't be read as an image"),
-        (
-            lambda root: (root / "masks").rename(root / "mask"),
-            r"no images with masks found; expected images/ and",
-        ),
+        (lambda root: (root / "masks").rename(root / "other"), r"no images with masks found among 8 images; expected"),
         (lambda root: Image.new("L", (2, 2)).save(root / "masks/c.bmp"), r"two files of one name"),
     ],
 )
