@@ -124,7 +124,7 @@ class CaptionData(CaptionedModule):
             gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES), "images")
         bad, total = len(gathering.bad), gathering.total + len(decoded.broken)
         gathering.skipping.check(str(path), bad, total, gathering.bad[0] if gathering.bad else "")
-        self.notes = [*gathering.notes, *gathering.report.notes(), *([decoded.note] if decoded.note else [])]
+        self.notes = [*gathering.notes, *gathering.report.notes(), *decoded.notes]
         if gathering.outside:
             self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
         if unused := len(gathering.pictures.files) - len(found):

@@ -90,8 +90,16 @@ class CIFAR10(LabeledImages):
     def _read_folders(self, root: Path) -> ImageSet:
         if not self.val_fraction:
             raise UserError(f"{root}: folders of images need a val_fraction above 0; 0 is for the official batches")
-        scale, only = self.trained_scale, self.evaluation_split
-        folders = read_class_folders(root, self.form, self.val_fraction, 1 / 6, _SPLIT_SEED, scale=scale, only=only)
+        folders = read_class_folders(
+            root,
+            self.form,
+            self.val_fraction,
+            1 / 6,
+            _SPLIT_SEED,
+            scale=self.trained_scale,
+            ground=self.trained_ground,
+            only=self.evaluation_split,
+        )
         if len(folders.categories) != len(CATEGORIES):
             raise UserError(
                 f"{root}: {len(folders.categories)} class folders, but CIFAR-10 has 10; read other images with "

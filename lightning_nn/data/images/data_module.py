@@ -29,7 +29,7 @@ from lightning_nn.data.images.label_tables import (
     wrapped,
 )
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
+from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import check_fractions, stratified_split
@@ -113,6 +113,7 @@ class Images(LabeledImages):
             self.split_seed,
             max_pixels=self.max_pixels,
             scale=self.trained_scale,
+            ground=self.trained_ground,
             only=self.evaluation_split,
             options=self.table_options,
         )
@@ -128,6 +129,7 @@ def read_class_folders(
     *,
     max_pixels: int = MAX_PIXELS,
     scale: int | None = None,
+    ground: Ground | None = None,
     only: str | None = None,
     options: TableOptions = NO_OPTIONS,
 ) -> ImageSet:
@@ -141,6 +143,7 @@ def read_class_folders(
         seed: seed of the random split.
         max_pixels: maximum number of pixels of an image.
         scale: of a trained model's images with more than 8 bits a channel; see `decode`.
+        ground: of a trained model's transparent images; see `decode`.
         only: the only split to return, all images if it has no folder; None for all splits.
         options: how tables are read.
 
@@ -159,8 +162,8 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, provided = _number(found, categories)
-    images, broken, fingerprints, found_scale, note = decode(files, root, form, max_pixels, scale)
-    notes += [note] if note else []
+    images, broken, fingerprints, found_scale, remarks, ground = decode(files, root, form, max_pixels, scale, ground)
+    notes += remarks
     _report_broken(broken, files, notes)
     scale = scale or found_scale
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
@@ -168,12 +171,12 @@ def read_class_folders(
     _check_readable(indices, labels, categories, places, broken)
     if only is not None:
         indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
-        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
+        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale, ground)
     _split_off_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
     if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
         raise UserError(f"{root}: too few images to split off val and test; each class needs at least three")
     indices = {split: indices[split] for split in SPLITS}
-    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale)
+    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale, ground)
 
 
 def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:

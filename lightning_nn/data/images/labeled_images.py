@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
+from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm, Pixels
 from lightning_nn.data.images.source import ImageSource, summarize
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints
@@ -29,6 +29,7 @@ class ImageSet(NamedTuple):
         fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
         files: file of each image; empty if there are none.
         scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
+        ground: what shows where an image is transparent.
     """
 
     images: Pixels
@@ -40,6 +41,7 @@ class ImageSet(NamedTuple):
     fingerprints: Fingerprints | None = None
     files: Sequence[Path] = ()
     scale: int | None = None
+    ground: Ground = "white"
 
 
 class LabeledImages(LabeledDataModule):
@@ -61,6 +63,11 @@ class LabeledImages(LabeledDataModule):
         """Scale of the images that a trained model has seen, if it has one."""
         return getattr(self.fixed_processor, "scale", None)
 
+    @property
+    def trained_ground(self) -> Ground | None:
+        """Ground of the transparent images that a trained model has seen, if there is one."""
+        return getattr(self.fixed_processor, "ground", None)
+
     def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
         """Make sources, processor and table.
 
@@ -74,7 +81,7 @@ class LabeledImages(LabeledDataModule):
             for split, indices in data.indices.items()
         }
         self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
-        self.processor = ImageProcessor(data.categories, *self.form, data.scale, max_pixels=max_pixels)
+        self.processor = ImageProcessor(data.categories, *self.form, data.scale, data.ground, max_pixels=max_pixels)
         self.provided_splits, self.notes = data.provided_splits, data.notes
         self.summary = summarize(self.sources, self.form)
 

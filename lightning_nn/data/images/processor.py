@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, PixelLimit, RawImage, read_image
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Ground, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import named_images
 from lightning_nn.data.processor import InputOptions, Record
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, choose
 
 
 class ImageProcessor:
@@ -28,6 +28,7 @@ class ImageProcessor:
         fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
         scale: value that becomes 255 in an image with more than 8 bits a channel, as in training; None if all training
             images had 8 bits. An image that does not fit it is refused.
+        ground: what shows where an image is transparent, as in training.
         max_pixels: maximum number of pixels of a raw image; a larger one is refused before it is decoded. Not in the
             state, so that predict may raise it.
     """
@@ -42,12 +43,14 @@ class ImageProcessor:
         width: int,
         fit: Fit = "crop",
         scale: int | None = None,
+        ground: Ground = "white",
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
-        self.scale = scale
+        choose("ground", ground, Ground)
+        self.scale, self.ground = scale, ground
         self.max_pixels = max_pixels
 
     def encode(self, raw: list[RawImage]) -> ImageBatch:
@@ -55,7 +58,7 @@ class ImageProcessor:
 
         Args:
             raw: paths, PIL images, or uint8 arrays (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). The first frame of an
-                animation is used, transparent pixels become white, and EXIF orientation is applied.
+                animation is used, transparent pixels show the ground, and EXIF orientation is applied.
 
         Returns:
             uint8 (B, C, H, W).
@@ -66,7 +69,7 @@ class ImageProcessor:
         limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, image in enumerate(raw):
-            images[i] = read_image(image, self.form, limit, self.scale)
+            images[i] = read_image(image, self.form, limit, self.scale, self.ground)
         return ImageBatch(torch.from_numpy(images))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, ImageBatch]]:
@@ -103,4 +106,5 @@ class ImageProcessor:
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
         scale = {} if self.scale is None else {"scale": self.scale}
-        return {"categories": list(self.categories), **self.form._asdict(), **scale}
+        ground = {} if self.ground == "white" else {"ground": self.ground}
+        return {"categories": list(self.categories), **self.form._asdict(), **scale, **ground}

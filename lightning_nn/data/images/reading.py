@@ -21,6 +21,7 @@ from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["crop", "squash", "keep", "inside"]
+Ground = Literal["white", "gray"]
 ImageFile = Path | ZipMember
 RawImage = str | ImageFile | Image.Image | NDArray[Any]
 
@@ -101,8 +102,14 @@ class PixelLimit:
 Scale = int | Literal["unknown"] | None
 
 
-def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = None, scale: Scale = None) -> Pixels:
-    """Read an image: EXIF orientation applied, transparent pixels on white, the first frame of an animation.
+def read_image(
+    picture: RawImage,
+    form: ImageForm,
+    limit: PixelLimit | None = None,
+    scale: Scale = None,
+    ground: Ground = "white",
+) -> Pixels:
+    """Read an image: EXIF orientation applied, opaque, the first frame of an animation.
 
     Args:
         picture: a path, a member of a zip archive, a PIL image, or a uint8 array (H, W), (H, W, 1), (H, W, 3) or
@@ -111,6 +118,7 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
         limit: bound on decoded pixels; threads that share it wait for one another.
         scale: value that becomes 255 in an image with more than 8 bits a channel; None for 65535 of integers and 1 of
             floats, "unknown" to raise `UnscaledImageError` for such an image.
+        ground: what shows where an image is transparent.
 
     Returns:
         uint8 (C, H, W).
@@ -123,14 +131,14 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
     name = picture if isinstance(picture, str | Path | ZipMember) else f"an image ({type(picture).__name__})"
     try:
         if isinstance(picture, str | Path | ZipMember):
-            return _read_file(Path(picture) if isinstance(picture, str) else picture, form, limit, scale)
+            return _read_file(Path(picture) if isinstance(picture, str) else picture, form, limit, scale, ground)
         if isinstance(picture, np.ndarray):
             picture = _from_array(picture)
         if not isinstance(picture, Image.Image):
             raise UserError(f"an image is a path, a PIL image or an array, not {type(picture).__name__}")
         limit.check(*picture.size)
         with limit.decoding(picture.width * picture.height):
-            return _convert(picture, form, scale)
+            return _convert(picture, form, scale, ground)
     except (UserError, UnscaledImageError):
         raise
     except FileNotFoundError:
@@ -139,7 +147,7 @@ def read_image(picture: RawImage, form: ImageForm, limit: PixelLimit | None = No
         raise UserError(f"{name}: can't be read as an image ({_reason(error)})") from error
 
 
-def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels:
+def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale, ground: Ground) -> Pixels:
     if isinstance(path, Path) and is_special(path):
         raise UserError(f"{path}: a pipe, socket or device; an image is read from a file")
     with path.open("rb") as file:
@@ -154,7 +162,7 @@ def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale
         # A progressive JPEG is held at full size all the same.
         width, height = claimed if "progressive" in image.info else image.size
         with limit.decoding(width * height):
-            return _convert(image, form, scale)
+            return _convert(image, form, scale, ground)
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
@@ -211,9 +219,9 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array)
 
 
-def _convert(image: Image.Image, form: ImageForm, scale: Scale) -> Pixels:
+def _convert(image: Image.Image, form: ImageForm, scale: Scale, ground: Ground) -> Pixels:
     """Convert to upright, opaque, 8 bits a channel, and the colours and size of the form."""
-    image = _opaque(_eight_bits(_upright(image), scale))
+    image = _opaque(_eight_bits(_upright(image), scale), ground)
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")  # Pillow converts every mode to RGB, but not to L
     image = image.convert("L" if form.channels == 1 else "RGB")
@@ -262,9 +270,9 @@ def _eight_bits(image: Image.Image, scale: Scale) -> Image.Image:
     return Image.fromarray(scaled)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image, ground: Ground) -> Image.Image:
     if "A" not in image.getbands() and "a" not in image.getbands() and "transparency" not in image.info:
         return image
     if image.mode != "RGBA":
         image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, ground), image)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,7 +21,16 @@ from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import ZipMember
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageFile, ImageForm, PixelLimit, Pixels, Scale, read_image
+from lightning_nn.data.images.reading import (
+    MAX_PIXELS,
+    Ground,
+    ImageFile,
+    ImageForm,
+    PixelLimit,
+    Pixels,
+    Scale,
+    read_image,
+)
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.errors import UserError
@@ -28,9 +38,10 @@ from lightning_nn.errors import UserError
 _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
 SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
-_FORMAT = 3  # of the cache
+_FORMAT = 4  # of the cache
 _CHUNK = 256  # maximum number of decoded images in memory
 _CHUNK_BYTES = 1 << 26  # their maximum size
+_FEW_BLANK = 0.1  # share of images of a single colour up to which nothing is said
 
 
 class ImageSource:
@@ -120,18 +131,25 @@ class Decoded(NamedTuple):
         broken: reason for each file that can't be read, by its index; its row of the array is zero.
         fingerprints: uint64 (N,), hash of each image.
         scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
-        note: remark on the scale, for the user; "" if there is none.
+        notes: remarks on the scale and on images of a single colour, for the user.
+        ground: what shows where an image is transparent.
     """
 
     images: Pixels
     broken: dict[int, str]
     fingerprints: Fingerprints
     scale: int | None
-    note: str
+    notes: list[str]
+    ground: Ground
 
 
 def decode(
-    files: Sequence[ImageFile], root: Path, form: ImageForm, max_pixels: int = MAX_PIXELS, scale: int | None = None
+    files: Sequence[ImageFile],
+    root: Path,
+    form: ImageForm,
+    max_pixels: int = MAX_PIXELS,
+    scale: int | None = None,
+    ground: Ground | None = "white",
 ) -> Decoded:
     """Decode images into one array in the cache, or memory-map it if it is already there.
 
@@ -144,22 +162,25 @@ def decode(
         max_pixels: maximum number of pixels of an image; a larger one is not read. All threads together decode no more
             at once, so that memory is bounded.
         scale: that of a trained model; None to choose one for all files.
+        ground: what shows where an image is transparent; None for white, or gray if many images are blank on white.
 
     Raises:
         UserError: no scale fits all files.
     """
     stamps = [stamp(file, root) for file in files]
-    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "scale": scale, "files": stamps}
+    settings = {"format": _FORMAT, "form": list(form), "max_pixels": max_pixels, "scale": scale, "ground": ground}
+    settings["files"] = stamps
     # Threads pay off if decoding takes longer than passing an image on: measured, 64 KB files gain and 2 KB lose.
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
     workers = (os.cpu_count() or 1) if large else 1
-    build = partial(_build, files=files, form=form, workers=workers, limit=PixelLimit(max_pixels), scale=scale)
+    limit = PixelLimit(max_pixels)
+    build = partial(_build, files=files, form=form, workers=workers, limit=limit, scale=scale, ground=ground)
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
     reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
-    found = json.loads((folder / "scale.json").read_text(encoding="utf-8"))
-    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"), found["scale"], found["note"])
+    found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"), **found)
 
 
 def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
@@ -191,44 +212,81 @@ def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:
 
 
 def _build(
-    folder: Path, *, files: Sequence[ImageFile], form: ImageForm, workers: int, limit: PixelLimit, scale: int | None
+    folder: Path,
+    *,
+    files: Sequence[ImageFile],
+    form: ImageForm,
+    workers: int,
+    limit: PixelLimit,
+    scale: int | None,
+    ground: Ground | None,
 ) -> None:
     """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map.
 
-    Images with more than 8 bits a channel are decoded again once all files are read and the scale is known.
+    Images with more than 8 bits a channel are decoded again once all files are read and the scale is known; all images
+    are, if many of them are blank on white and show something on gray.
     """
     broken: dict[int, str] = {}
     deep: dict[int, ValueRange] = {}
+    blank: dict[int, bytes] = {}  # the colour of each image that has a single one
     fingerprints = np.empty(len(files), np.uint64)
-    blank = np.zeros(form.shape, np.uint8)
+    zero = np.zeros(form.shape, np.uint8)
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
     with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
         np.lib.format.write_array_header_1_0(stream, header)
         begin = stream.tell()
-        read = partial(_read_all, files, form=form, limit=limit, run=pool.map if workers > 1 else map)
-        for number, result in read(range(len(files)), scale="unknown"):
-            if isinstance(result, ValueRange):
-                deep[number] = result
-            elif isinstance(result, str):
-                broken[number] = result
-            image = result if isinstance(result, np.ndarray) else blank
-            stream.write(image.tobytes())
-            fingerprints[number] = fingerprint_image(image)
+
+        def store(numbers: Sequence[int], scale: Scale, ground: Ground) -> None:
+            run = pool.map if workers > 1 else map
+            for number, result in _read_all(
+                files, numbers, form=form, limit=limit, run=run, scale=scale, ground=ground
+            ):
+                if isinstance(result, ValueRange):
+                    deep[number] = result
+                elif isinstance(result, str):
+                    broken[number] = result
+                image = result if isinstance(result, np.ndarray) else zero
+                stream.seek(begin + number * zero.size)
+                stream.write(image.tobytes())
+                fingerprints[number] = fingerprint_image(image)
+                blank.pop(number, None)
+                if isinstance(result, np.ndarray) and (image == image[:, :1, :1]).all():
+                    blank[number] = image[:, 0, 0].tobytes()
+
+        store(range(len(files)), "unknown", ground or "white")
+        white = [number for number, colour in blank.items() if colour == b"\xff" * form.channels]
+        if ground is None and len(white) > _FEW_BLANK * len(files):
+            store(white, "unknown", "gray")
+            if 2 * sum(number in blank for number in white) < len(white):
+                ground = "gray"
+            rest = [number for number in range(len(files)) if (number in white) != (ground == "gray")]
+            store(rest, "unknown", ground or "white")
         ranges = {
             Path(str(files[number])): values for number, values in deep.items() if scale is None or not values.fault()
         }
         chosen = scale or (choose_scale(ranges) if ranges else None)
-        for number, result in read([*deep], scale=chosen):
-            if isinstance(result, np.ndarray):
-                stream.seek(begin + number * result.size)
-                stream.write(result.tobytes())
-                fingerprints[number] = fingerprint_image(result)
-            else:
-                broken[number] = str(result)
+        store([*deep], chosen, ground or "white")
     np.save(folder / "fingerprints.npy", fingerprints)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
-    note = note_on_scale(ranges, chosen, len(files), trained=scale is not None) if ranges and chosen else ""
-    (folder / "scale.json").write_text(json.dumps({"scale": chosen, "note": note}), encoding="utf-8")
+    notes = [note_on_scale(ranges, chosen, len(files), trained=scale is not None)] if ranges and chosen else []
+    notes += _notes_on_blank(files, blank, ground)
+    found = {"scale": chosen, "notes": notes, "ground": ground or "white"}
+    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def _notes_on_blank(files: Sequence[ImageFile], blank: dict[int, bytes], ground: Ground | None) -> list[str]:
+    """Say on which ground transparent images are, if it is not white, and warn of many images that look the same."""
+    notes = []
+    if ground == "gray":
+        notes.append("transparent images are put on gray, since many of them are blank on white")
+    colour, count = Counter(blank.values()).most_common(1)[0] if blank else (b"", 0)
+    if count > max(_FEW_BLANK * len(files), 3):
+        first = next(files[number] for number in sorted(blank) if blank[number] == colour)
+        notes.append(
+            f"warning: {count:,} of {len(files):,} images are of the single colour {tuple(colour)}, such as {first}: "
+            "nothing can be learned from these"
+        )
+    return notes
 
 
 def _read_all(
@@ -239,9 +297,10 @@ def _read_all(
     limit: PixelLimit,
     run: Callable[..., Any],
     scale: Scale,
+    ground: Ground,
 ) -> Iterator[tuple[int, Pixels | ValueRange | str]]:
     """Yield the number of each file with its pixels, or its range if the scale is unknown, or why it can't be read."""
-    read = partial(_try_read, form=form, limit=limit, scale=scale)
+    read = partial(_try_read, form=form, limit=limit, scale=scale, ground=ground)
     chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
     for start in progress(range(0, len(numbers), chunk), "decoding images"):
         some = numbers[start : start + chunk]
@@ -257,9 +316,11 @@ def progress(steps: range, text: str) -> Iterator[int]:
     return iter(track(steps, text, console=console, transient=True, disable=not console.is_terminal))
 
 
-def _try_read(file: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale) -> Pixels | ValueRange | str:
+def _try_read(
+    file: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale, ground: Ground
+) -> Pixels | ValueRange | str:
     try:
-        return read_image(file, form, limit, scale)
+        return read_image(file, form, limit, scale, ground)
     except UnscaledImageError as deep:
         return deep.values
     except UserError as error:

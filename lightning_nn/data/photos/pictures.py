@@ -103,7 +103,7 @@ class Pictures(DataModule):
         self.notes += list(found.broken.values())[:3]
         if len(found.broken) > 3:
             self.notes.append(f"{len(found.broken):,} images can't be read")
-        self.notes += [found.note] * bool(found.note)
+        self.notes += found.notes
         return found.images if len(kept) == len(files) else np.asarray(found.images)[kept], found.scale
 
     def describe(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from lightning_nn.data.images.data_module import Images
+from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
 
 
@@ -109,6 +110,42 @@ def test_color_size_and_fit_reach_pictures_and_reader(root):
     }  # fmt: skip
     batch = next(iter(data.val_dataloader()))
     assert batch.image.shape[1:] == (1, 4, 4)
+
+
+def drawings(folder, count, color):
+    """Drawings of some colour on a transparent ground, each with another line."""
+    folder.mkdir(parents=True)
+    for i in range(count):
+        image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+        image.paste(color, (i % 4, 0, i % 4 + 2, 8))
+        image.save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize(("color", "ground"), [("white", "gray"), ("black", "white"), ("red", "white")])
+def test_drawings_on_a_transparent_ground_show_in_training_and_prediction(root, color, ground):
+    for name in ("a", "b"):
+        drawings(root / name, 5, color)
+    data = Images(str(root), size=8)
+    data.prepare_once()
+    source = data.sources["train"]
+    images = source[np.arange(len(source))].image
+    assert (images.amax((1, 2, 3)) > images.amin((1, 2, 3))).all()
+    assert data.processor.state_dict().get("ground", "white") == ground
+    assert any("on gray" in note for note in data.notes) == (ground == "gray")
+    predicted = ImageProcessor(**data.processor.state_dict()).encode([root / "a" / "0.png"]).image
+    assert set(predicted.unique().tolist()) == set(images.unique().tolist())
+    again = Images(str(root), size=8)
+    again.use_processor(data.processor)
+    assert again.split_digest == data.split_digest
+
+
+def test_many_images_of_one_colour_are_named(root):
+    put(root / "a", 10)
+    put(root / "b", 10, 100)
+    for i in range(4):
+        Image.new("RGB", (6, 4), (7, 8, 9)).save(root / "b" / f"{i:03d}.png")
+    notes = prepared(root).notes
+    assert any("warning: 4 of 20 images are of the single colour (7, 8, 9), such as" in note for note in notes), notes
 
 
 def test_what_cannot_be_read_is_skipped_and_named(root):
