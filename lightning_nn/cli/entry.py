@@ -6,9 +6,11 @@ import sys
 
 from lightning_nn import catalog
 from lightning_nn.cli.hints import option_hint
-from lightning_nn.cli.request import OPTIONS, parse
+from lightning_nn.cli.request import OPTIONS, parse, refuse_training_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.usage import overview, verb_help
+from lightning_nn.cli.verb_options import parse_export, parse_options
+from lightning_nn.cli.verb_options import parser as predict_parser
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
@@ -32,8 +34,6 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             output.essential = True
         request = parse(argv)
         if request.verb == "predict" and request.help:
-            from lightning_nn.cli.predict_options import parser as predict_parser
-
             print(predict_parser().format_help(), flush=True)
             return 0
         if request.verb == "export" and request.help:
@@ -45,6 +45,9 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
                 raise UserError(_no_model(request.rest))
             print(verb_help(request.verb) if request.verb else overview(), flush=True)
             return 0
+        if request.verb in ("predict", "export"):  # an error in their options costs no import of torch
+            refuse_training_options(request)
+            (parse_options if request.verb == "predict" else parse_export)(request.rest)
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.dispatch import execute
 

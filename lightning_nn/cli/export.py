@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
 import warnings
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -14,17 +13,23 @@ from torch import Tensor, nn
 
 from lightning_nn import catalog
 from lightning_nn.cli.overwriting import InputFiles, check_out
+from lightning_nn.cli.prediction_writers import json_text
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
+from lightning_nn.cli.usage import program
+from lightning_nn.cli.verb_options import parse_export
 from lightning_nn.data.batches import Batch
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.photos.content_processor import ContentProcessor
+from lightning_nn.data.segmentation.processor import MaskProcessor
+from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.stylization import ImageTask
 
-FORMS = (".onnx", ".pt2")
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
-EXAMPLES = ((200, 130), (90, 72))  # widths and heights that no layer divides, lest their remainder be taken for all
+AXES = ("batch", "channels", "height", "width")
+EXAMPLES = ((200, 130), (72, 90))  # width and height, one wide, one high; no layer divides them all
 
 
 class Forward(nn.Module):
@@ -55,7 +60,7 @@ def export(request: Request) -> int:
         UserError: there is no checkpoint, its model can't be exported, or onnx is not installed.
     """
     refuse_training_options(request)
-    out = _out(request.rest)
+    out = parse_export(request.rest)
     which = request.ckpt_path or "best"
     checkpoint = open_checkpoint(request, which)
     name = saved_model(request, checkpoint)
@@ -67,28 +72,47 @@ def export(request: Request) -> int:
     if isinstance(model, ImageTask):
         raise UserError(f"{name} can't be exported: it is a finished picture, which predict --out FILE.png writes")
     if not model.exportable:
-        raise UserError(f"{name} can't be exported: the number of its steps depends on the input")
+        raise UserError(
+            f"{name} can't be exported: the number of its steps depends on the input. Its checkpoint is enough to "
+            f"predict: {program()} predict --ckpt_path {checkpoint.path}, or in Python "
+            f"{type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
+        )
     processor = model.require_processor()
     example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
-    about = {"model": name, "checkpoint": checkpoint.path.name}
-    about |= {kind: json.dumps(rows, ensure_ascii=False) for kind, rows in processor.row_labels().items()}
+    about = {"model": name, "checkpoint": checkpoint.path.name, "output": model.output_meaning}
+    if isinstance(processor, ImageProcessor | MaskProcessor | ContentProcessor):
+        about |= processor.preparation()
+    about |= {kind: json_text(rows) for kind, rows in processor.row_labels().items()}
     if colours := getattr(processor, "colours", None):
         about["colours"] = json.dumps(colours)
     model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
     forward = Forward(model, example).eval()
-    program = export_program(forward, other)
+    about["input"] = ", ".join(forward.inputs)
+    exported = export_program(forward, other)
     if out.suffix == ".pt2":
-        write_atomically(out, lambda file: torch.export.save(program, file, extra_files=about))
+        about |= {"least": str(_least_side(exported, example))} if about.get("height") == "any" else {}
+        write_atomically(out, lambda file: torch.export.save(exported, file, extra_files=about))
     else:
-        content = to_onnx(program, forward, about)
+        content = to_onnx(exported, forward, about)
         write_atomically(out, lambda file: file.write(content))
-    given = (node.meta["val"].shape for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+    inputs_of = exported.graph_signature.user_inputs
+    given = (node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs_of)
     for (field, tensor), shape in zip(forward.inputs.items(), given, strict=True):
         sizes = [str(size) if isinstance(size, int) else letter for letter, size in zip("BCHW", shape, strict=False)]
         free = ", ".join(size for size in sizes if size.isalpha())
-        least = ", if H and W are above that of a cell of the last map" * ("H" in free and out.suffix == ".pt2")
+        least = f", H and W from {about['least']} on" if "least" in about else ""
         print(f"{out}: input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}{least}")
     return 0
+
+
+def _least_side(exported: torch.export.ExportedProgram, example: Batch) -> int:
+    """Return the smallest side of square images that an exported program accepts."""
+    run, (image, *_) = exported.module(), cast(Any, example)
+    for side in range(1, image.shape[2]):
+        with contextlib.suppress(RuntimeError, AssertionError):  # a guard fails
+            run(image[:1, :, :side, :side])
+            return side
+    return int(image.shape[2])
 
 
 def export_program(forward: Forward, other: Batch) -> torch.export.ExportedProgram:
@@ -98,7 +122,7 @@ def export_program(forward: Forward, other: Batch) -> torch.export.ExportedProgr
         forward: with an example.
         other: batch of other images; where its shape is another one, that is free if the model allows it.
     """
-    samples, shapes = torch.export.Dim("samples", min=1, max=MOST_SAMPLES), []
+    samples, shapes = torch.export.Dim("batch", min=1, max=MOST_SAMPLES), []
     for name, tensor in forward.inputs.items():
         sizes = zip(tensor.shape, getattr(other, name).shape, strict=True)
         free = {i: torch.export.Dim.AUTO for i, (one, another) in enumerate(sizes) if one != another}
@@ -115,13 +139,10 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict
         about: texts for the file's metadata.
 
     Raises:
-        UserError: onnx or onnxscript is not installed, or this torch can't convert the network.
+        UserError: this torch can't convert the network.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(f'--out FILE.onnx needs {error.name}: pip install -e ".[onnx]", or --out FILE.pt2') from None
+    import onnx
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of onnxscript's own deprecations
         try:
@@ -135,16 +156,15 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Forward, about: dict
             ) from None
     assert converted is not None
     model = converted.model_proto
+    _name_axes(model.graph)
     onnx.helper.set_model_props(model, about)
     return model.SerializeToString()
 
 
-def _out(rest: list[str]) -> Path:
-    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False, exit_on_error=False)
-    parser.add_argument("--out", type=Path)
-    options, unknown = parser.parse_known_args(rest)
-    if unknown:
-        raise UserError(f"unknown option {unknown[0]} of export{nearest(unknown[0].partition('=')[0], ['--out'])}")
-    if options.out is None or options.out.suffix not in FORMS:
-        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {options.out})")
-    return options.out
+def _name_axes(graph: Any) -> None:
+    """Give the free sizes of an image batch their names, where torch numbers them (s95)."""
+    for value in (*graph.input, *graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim, AXES, strict=False):
+            if dim.dim_param:  # where an output has height and width, they are those of the input
+                dim.dim_param = name
+    del graph.value_info[:]  # sizes within the network, by the numbers of torch

@@ -42,6 +42,7 @@ class LogisticRegression(Classifier):
     """
 
     name = "logistic"
+    output_meaning = "logit (batch,) of the second class; its sigmoid is the probability of that class"
     optimizer = Optimizer(name="sgd", lr=0.1)
 
     def __init__(self, features: int, num_classes: int = 2, criterion: Criterion = "bce") -> None:

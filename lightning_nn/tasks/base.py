@@ -42,6 +42,7 @@ class Task(Training, Evaluation):
         batch_type: type of its batches.
         attends: True if it can show its attention (`explain`).
         exportable: True if `torch.export` accepts its forward; not if the number of steps depends on the data.
+        output_meaning: what its forward computes, for those who use an exported network.
         monitor: metric that selects the best checkpoint; lower is better if its name ends in loss, else higher. None:
             there is no validation, and the last state is the result.
         headline: metrics that tables of results show, in this order.
@@ -58,6 +59,7 @@ class Task(Training, Evaluation):
     batch_type: ClassVar[type[Batch]]
     attends: bool = False
     exportable: ClassVar[bool] = True
+    output_meaning: ClassVar[str] = ""
     monitor: ClassVar[str | None] = "val/loss"
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}

@@ -69,6 +69,7 @@ class Classifier(Task):
     """
 
     monitor = "val/acc"
+    output_meaning = "logits (batch, classes); their softmax is the probability of each class"
     headline = ("acc", "f1")
     batch_type: ClassVar[type[Batch]] = ImageBatch
     loss: Loss = Loss()

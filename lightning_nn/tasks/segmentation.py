@@ -63,6 +63,7 @@ class Segmentation(Task):
 
     batch_type = MaskBatch
     monitor = "val/miou"
+    output_meaning = "logits (batch, classes, height, width); a pixel has the class of its largest"
     headline = ("miou", "acc", "ceiling")
     processor_buffers = frozenset({"class_weights"})
     class_weights: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from lightning_nn import FCN, ConvNet, FastStyleTransfer
 from lightning_nn.cli.export import EXAMPLES, Forward, export_program, to_onnx
@@ -67,6 +68,10 @@ def test_a_program_of_torch_runs_without_this_package(convnet: Path) -> None:
     )
     given = torch.from_numpy(images(3))
     torch.save(given, convnet / "images.pt")
+    about = {"categories": "", "fit": "", "output": "", "preparation": ""}
+    torch.export.load(convnet / "m.pt2", extra_files=about)
+    assert json.loads(about["categories"])[0] == "house" and about["fit"] == "crop"
+    assert "logits" in about["output"] and "ImageOps.fit(image, (32, 32)" in about["preparation"]
     assert process(cwd=convnet, script=script).ok().out.strip() == "False"
     model = ConvNet.load_from_checkpoint(convnet / "logs/convnet/r/checkpoints/best.ckpt")
     torch.testing.assert_close(torch.load(convnet / "found.pt"), model(ImageBatch(given)).detach())
@@ -100,6 +105,7 @@ def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path
     for name in ("m.onnx", "m.pt2"):
         said = command("export", "--out", name, cwd=tmp_path).ok()
         assert f"{name}: input image, uint8 B x 3 x H x W; any number of B, H, W" in said.out
+        assert ("H and W from 33 on" in said.out) == (name == "m.pt2")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     program: Any = torch.export.load(tmp_path / "m.pt2").module()
     model = FCN.load_from_checkpoint(tmp_path / "logs/fcn/r/checkpoints/best.ckpt")
@@ -109,6 +115,94 @@ def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path
         (found,) = session.run(None, {"image": given})
         torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(program(torch.from_numpy(given)), expected)
+
+
+def prepared(path: Path, about: dict[str, str]) -> np.ndarray:
+    """Return a picture as the metadata of an export describe it, by Pillow alone."""
+    image = ImageOps.exif_transpose(Image.open(path))
+    if about["transparency"] == "on white" and image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert({"gray": "L", "RGB": "RGB"}[about["channels"]])
+    if about["fit"] != "keep":
+        size = int(about["width"]), int(about["height"])
+        fit = ImageOps.fit if about["fit"] == "crop" else Image.Image.resize
+        image = fit(image, size, Image.Resampling.BILINEAR)  # type: ignore[operator]
+    elif (longest := int(about.get("longest", 1 << 20))) < max(image.size):
+        width, height = (round(side * longest / max(image.size)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, about["dtype"])
+    return (pixels[None] if image.mode == "L" else pixels.transpose(2, 0, 1))[None]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with class folders, masks and three pictures to predict on, most larger than any network's."""
+    cwd = tmp_path_factory.mktemp("photographs")
+    random, turned = np.random.default_rng(0), Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    names = ["new/jpeg.jpg", "new/turned.jpg", "new/clear.png", *(f"streets/images/{i}.png" for i in range(6))]
+    names += [f"{folder}/{k}/{i}.jpg" for folder in ("colour", "gray") for k in "ab" for i in range(8)]
+    for name in names:
+        (cwd / name).parent.mkdir(parents=True, exist_ok=True)
+        size = (48, 40) if name.startswith("streets") else (300, 420)
+        image = Image.fromarray(random.integers(0, 256, (9, 7, 3), np.uint8)).resize(size)
+        if name.endswith("clear.png"):
+            image.putalpha(Image.linear_gradient("L").resize(size))
+        image = image.convert("L") if name.startswith("gray") else image
+        image.save(cwd / name, **({"exif": turned} if "turned" in name else {}))
+    (cwd / "streets/masks").mkdir()
+    for i in range(6):
+        Image.fromarray(random.integers(0, 3, (40, 48), np.uint8)).save(cwd / f"streets/masks/{i}.png")
+    return cwd
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't convert networks of any size")
+@pytest.mark.parametrize(("fit", "folder"), [("crop", "colour"), ("squash", "gray")])
+def test_who_follows_the_metadata_of_a_classifier_predicts_the_same(photographs: Path, fit: str, folder: str) -> None:
+    train = f"fit --model softmax --data images --data.path {folder} --data.size 24 --data.fit {fit} {QUICK}"
+    check_metadata(photographs, "softmax", f"{train} --optimizer.lr 0.1", "--all_classes")
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't convert networks of any size")
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        ("fcn", "--data segmentation --data.path streets --model.first_channels 2"),
+        ("fast_style", "--data.size 32 --data.content colour/a --data.longest 90 --model.first_channels 2"),
+    ],
+)
+def test_who_follows_the_metadata_of_a_network_of_any_size_predicts_the_same(
+    photographs: Path, model: str, data: str
+) -> None:
+    check_metadata(photographs, model, f"fit --model {model} {data} {QUICK}", "")
+
+
+def check_metadata(cwd: Path, model: str, train: str, options: str) -> None:
+    import onnxruntime
+
+    shutil.rmtree(cwd / "logs", ignore_errors=True)
+    command(*shlex.split(train), cwd=cwd).ok()
+    ask = ("--model", model, "--ckpt_path", "last")
+    command("export", *ask, "--out", "m.onnx", cwd=cwd).ok()
+    command("predict", *ask, "--data.file", "new", *shlex.split(options), "--out", "p.jsonl", cwd=cwd).ok()
+    session = onnxruntime.InferenceSession(cwd / "m.onnx", providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    assert given.name == about["input"] and given.shape[0] == made.shape[0] == "batch"
+    assert about["axes"] == "batch, channels, height, width"
+    if about["height"] == "any":
+        assert given.shape[2:] == made.shape[2:] == ["height", "width"]
+    for row in map(json.loads, (cwd / "p.jsonl").read_text(encoding="utf-8").splitlines()):
+        (out,) = session.run(None, {given.name: prepared(cwd / row["input"], about)})
+        if about["output"].startswith("logits (batch, classes);"):
+            (shares,) = np.exp(out) / np.exp(out).sum(1)
+            assert [row[name] for name in json.loads(about["categories"])] == pytest.approx(shares, abs=1e-3)
+        elif about["output"].startswith("logits (batch, classes, height, width)"):
+            assert (np.asarray(Image.open(cwd / row["mask"])) == out[0].argmax(0)).mean() > 0.999
+        else:
+            assert about["output"].startswith("picture (batch, 3, height, width), RGB from 0 to 255")
+            styled = np.asarray(Image.open(cwd / row["image"])).transpose(2, 0, 1)
+            assert np.abs(styled - out[0]).max() < 0.51
 
 
 SIZES = ((64, 64), (48, 64), (33, 129), (20, 17))
@@ -157,13 +251,14 @@ def test_a_model_of_texts_cant_be_exported(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     small = "--model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4 --data.segmenter chars"
     command(*shlex.split(f"fit --model han --data text --data.path reviews.csv {small} {QUICK}"), cwd=tmp_path).ok()
-    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported")
+    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported", "HAN.load_from_checkpoint(")
     assert not (tmp_path / "m.pt2").exists()
 
 
 def test_without_onnx_the_extra_is_named(convnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    command("export", "--out", "n.onnx", cwd=convnet).refused('pip install -e ".[onnx]"')
+    argv = ("export", "--out", "n.onnx", "--ckpt_path", "nowhere.ckpt")
+    command(*argv, cwd=convnet).refused('needs onnx: pip install -e ".[onnx]"')
     assert not (convnet / "n.onnx").exists()
 
 

@@ -61,6 +61,30 @@ class ImageForm(NamedTuple):
         """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
+    def description(self) -> dict[str, str]:
+        """Return what another program has to know and to do to convert an image, as texts by name."""
+        luma = "gray" if self.channels == 1 else "RGB"
+        height, width = ("any" if self.fit == "keep" else str(side) for side in (self.height, self.width))
+        fitting = {
+            "crop": f"ImageOps.fit(image, ({width}, {height}), Image.Resampling.BILINEAR)",
+            "squash": f"image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+        }.get(self.fit, "no resizing")
+        return {
+            "axes": "batch, channels, height, width",
+            "dtype": "uint8",
+            "range": "0 to 255",
+            "channels": luma,
+            "height": height,
+            "width": width,
+            "fit": self.fit,
+            "resampling": "none" if self.fit == "keep" else "bilinear, antialiased",
+            "orientation": "upright by EXIF",
+            "transparency": "on white",
+            "preparation": "Decode at full size, turn upright by the orientation in EXIF, lay transparent pixels on "
+            f"white, convert to {luma} (Pillow's mode {'L' if self.channels == 1 else 'RGB'}), then, in Pillow, "
+            f"{fitting}; normalisation is part of the network.",
+        }
+
 
 class PixelLimit:
     """Bound on decoded pixels, in one image and at once in all threads that share this object.
@@ -155,12 +179,9 @@ def _read_file(path: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale
         limit.check(*image.size)
         limit.check(*_tile_size(image))
         claimed = image.size
-        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, other formats can't; twice the target size stays sharp.
-        side = 2 * max(form.height, form.width)
-        if form.fit != "keep":
-            image.draft(None, (side, side))
-        # A progressive JPEG is held at full size all the same.
-        width, height = claimed if "progressive" in image.info else image.size
+        if form.fit == "inside":  # for people; a network sees what every program decodes
+            image.draft(None, (2 * form.width, 2 * form.height))
+        width, height = claimed if "progressive" in image.info else image.size  # these are held at full size
         with limit.decoding(width * height):
             return _convert(image, form, scale, ground)
 

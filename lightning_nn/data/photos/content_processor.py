@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lightning_nn.data.batches import Index, StyleBatch
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import PixelLimit, RawImage, read_image
+from lightning_nn.data.images.reading import PixelLimit, Pixels, RawImage, read_image
 from lightning_nn.data.processor import InputOptions, Record
 from lightning_nn.errors import UserError
-from lightning_nn.layers.resizing import resize, with_longer_side
+from lightning_nn.layers.resizing import with_longer_side
 
 
 class ContentProcessor:
@@ -40,17 +41,17 @@ class ContentProcessor:
         """
         limit = PixelLimit(self.images.max_pixels)
         pixels = (read_image(each, self.images.form, limit, self.images.scale) for each in raw)
-        images = [self._fitted(np.array(each, order="C")) for each in pixels]
+        images = [self._fitted(each) for each in pixels]
         if len(sizes := {tuple(image.shape) for image in images}) > 1:
             raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
         return StyleBatch(torch.stack(images))
 
-    def _fitted(self, image: Any) -> torch.Tensor:
-        whole = torch.from_numpy(image)
-        if max(whole.shape[1:]) <= self.longest:
-            return whole
-        size = with_longer_side((whole.shape[1], whole.shape[2]), self.longest)
-        return resize(whole[None].float(), size)[0].round().to(torch.uint8)
+    def _fitted(self, pixels: Pixels) -> torch.Tensor:
+        if max(pixels.shape[1:]) > self.longest:
+            height, width = with_longer_side((pixels.shape[1], pixels.shape[2]), self.longest)
+            image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+        return torch.from_numpy(np.array(pixels, order="C"))
 
     def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, StyleBatch]]:
         """Yield batches of one picture each, in order."""
@@ -60,6 +61,20 @@ class ContentProcessor:
     def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
         """Find image files; see `ImageProcessor.inputs`."""
         return self.images.inputs(options)
+
+    def preparation(self) -> dict[str, str]:
+        """Return how a picture becomes an input of an exported network, as texts by name."""
+        shrink = (
+            f"a picture whose longer side is above {self.longest} pixels is shrunk to that: "
+            "image.resize((width, height), Image.Resampling.BILINEAR), sides rounded"
+        )
+        steps = self.images.preparation()
+        return {
+            **steps,
+            "longest": str(self.longest),
+            "resampling": "bilinear, antialiased",
+            "preparation": steps["preparation"].replace("no resizing", shrink),
+        }
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return no labels: no table of weights has any."""

@@ -74,6 +74,10 @@ class MaskProcessor:
         """Find image files; see `ImageProcessor.inputs`."""
         return self.images.inputs(options)
 
+    def preparation(self) -> dict[str, str]:
+        """Return how an image becomes an input of an exported network, as texts by name."""
+        return self.images.preparation()
+
     def row_labels(self) -> dict[str, list[str]]:
         """Return the names of the rows of weight tables: categories."""
         return self.images.row_labels()

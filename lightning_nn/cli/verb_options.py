@@ -1,8 +1,9 @@
-"""The options of `predict`, parsed without torch."""
+"""The options of `predict` and `export`, parsed without torch."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,9 @@ ARGUMENTS: tuple[tuple[str, type, str], ...] = (
     ("length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
 )
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
+
+
+EXPORTS = (".onnx", ".pt2")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,3 +120,26 @@ def parse_options(rest: list[str]) -> argparse.Namespace:
     given = {name: vars(options).pop(name) for name, _, _ in ARGUMENTS}
     options.arguments = {name: value for name, value in given.items() if value is not None}
     return options
+
+
+def parse_export(rest: list[str]) -> Path:
+    """Parse the options of `export`, and look whether what it needs is installed.
+
+    Returns:
+        The file to write.
+
+    Raises:
+        UserError: an unknown option, no file of a known kind, or no package that writes it.
+    """
+    known = _Parser(allow_abbrev=False, add_help=False)
+    known.add_argument("--out", type=Path)
+    options, unknown = known.parse_known_args(rest)
+    out: Path | None = options.out
+    if unknown:
+        raise UserError(f"unknown option {unknown[0]} of export{nearest(unknown[0].partition('=')[0], ['--out'])}")
+    if out is None or out.suffix not in EXPORTS:
+        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {out})")
+    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" else ():
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
+    return out
