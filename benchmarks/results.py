@@ -34,6 +34,7 @@ _WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "da
 _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
 _KEPT = ("data.path", "data.label_column", "data.text_column", "data.language")  # these identify the data set of a run
 _CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
+_VIEWS = {f"test accuracy, views {kind}": f"test/{kind}/acc" for kind in ("flip", "shift")}  # where a run has them
 _MASKS = {"test mIoU": "test/miou", "ceiling of bilinear upsampling": "test/ceiling", "val mIoU": "val/miou"}
 _CAPTIONS = {  # those that no run of the table has are left out
     "test CIDEr-D, by beam search": "test/cider",
@@ -217,6 +218,8 @@ def section(title: str, runs: list[Run], published: list[dict[str, Any]]) -> str
     metrics = next(
         each for each in kinds if each is _CLASSES or any(next(iter(each.values())) in r.results for r in runs)
     )
+    if metrics is _CLASSES:
+        metrics = {**metrics, **{name: key for name, key in _VIEWS.items() if values(runs, key)}}
     if metrics is _CAPTIONS:
         metrics = {name: keys for name, keys in metrics.items() if any(values(runs, key) for key in keys.split())}
     first = next(iter(metrics.values()))

@@ -16,22 +16,29 @@ def sanitize(text: str) -> str:
     """Remove everything from a text that a terminal or a page would act on.
 
     Terminal sequences, control characters, invisible format characters (such as those that reverse the direction of
-    writing) and lone surrogates are removed; line breaks become spaces.
+    writing) and lone surrogates are removed; line breaks become spaces. Bytes of a file name that are not UTF-8 are
+    written as \\xd5.
     """
     if text.isascii() and text.isprintable():
         return text
     text = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", _SEQUENCE.sub("", text))
-    return "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return "".join(c for c in _with_bytes(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
 def without_controls(text: str) -> str:
     """Remove control characters but tabs and line breaks, and lone surrogates: no terminal obeys what is left.
 
-    For cells of a table, which otherwise stay as they are.
+    For cells of a table, which otherwise stay as they are. Bytes of a file name that are not UTF-8 are written as
+    \\xd5.
     """
     if text.isprintable():
         return text
-    return "".join(c for c in text if c in "\t\n\r" or unicodedata.category(c) not in ("Cc", "Cs"))
+    return "".join(c for c in _with_bytes(text) if c in "\t\n\r" or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
+def _with_bytes(text: str) -> str:
+    """Write out the bytes for which Python puts surrogates into the names of files."""
+    return re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
 def is_formula(text: str) -> bool:

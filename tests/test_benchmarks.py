@@ -251,7 +251,7 @@ def test_results_of_a_resumed_run_show_what_it_was_started_with(scripts: dict[st
 def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     for name, metrics in {
         "fcn": {"test/miou": 0.95, "test/ceiling": 0.97, "test/acc": 0.99},
-        "convnet": {"test/acc": 0.8},
+        "convnet": {"test/acc": 0.8, "test/shift/acc": 0.83},
     }.items():
         (tmp_path / name).mkdir()
         results = {
@@ -266,6 +266,7 @@ def test_results_of_masks_have_a_table_of_their_own(scripts: dict[str, ModuleTyp
     scripts["results"].main([str(tmp_path), "--out", str(out)])
     classes, masks = out.read_text(encoding="utf-8").split("## scenes, masks")
     assert "test accuracy" in classes and "80.00 (se" in classes and "miou" not in classes.lower()
+    assert "test accuracy, views shift" in classes and "| 83.00 |" in classes and "views flip" not in classes
     assert "test mIoU" in masks and "| 95.00 | 97.00 |" in masks and "99.00" not in masks
 
 

@@ -31,6 +31,8 @@ from lightning_nn.tasks.classification import Classifier
 def evaluate(request: Request) -> int:
     """Run `validate` or `test`; the test of a run's best checkpoint also writes its results.json, pages and tables.
 
+    What it measures over views of the images stands in results.json under their name, as in test/flip/acc.
+
     Returns:
         The exit code.
 
@@ -77,10 +79,11 @@ def evaluate(request: Request) -> int:
     if isinstance(model, Classifier):
         model.views = cli.views
     trainer, run = make_trainer(cli, None), Run.of(path)
-    same = cli.views == "none" and request.data == checkpoint.data and not any(map(_decides_metrics, changes))
+    same = request.data == checkpoint.data and not any(map(_decides_metrics, changes))
     same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
-    own = run if split == "test" and run is not None and path.name == run.best.name and same else None
-    if own is not None and os.access(own.folder, os.W_OK):  # if not, the metrics are shown all the same
+    is_result = run is not None and (path.name == run.best.name or not run.best.is_file())
+    own = run if split == "test" and is_result and same else None
+    if own is not None and cli.views == "none" and os.access(own.folder, os.W_OK):  # else the metrics are shown alone
         trainer.callbacks.append(TensorBoardCallback(own.folder))  # type: ignore[attr-defined]
     run_split = trainer.validate if split == "val" else trainer.test
     (metrics,) = run_split(model, datamodule=data, verbose=False)
@@ -88,7 +91,8 @@ def evaluate(request: Request) -> int:
         answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
         print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
         if own is not None:
-            save_results(own.results, dict(metrics))
+            of_views = "test/" if cli.views == "none" else f"test/{cli.views}/"
+            save_results(own.results, {name.replace("test/", of_views, 1): value for name, value in metrics.items()})
     return 0
 
 

@@ -282,7 +282,7 @@ def _size(image: NDArray[np.uint8]) -> str:
 def article(raw: Any, prediction: Prediction) -> str:
     """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
     fields = dict(columns(prediction))
-    images = [figure_tag(_read(raw), raw.name)] if isinstance(raw, Path) else []
+    images = [_input_figure(raw)] if isinstance(raw, Path) else []
     images += [
         figure_tag(_coloured(value, _legend(prediction)), name) for name, value in fields.items() if is_image(value)
     ]
@@ -297,6 +297,14 @@ def article(raw: Any, prediction: Prediction) -> str:
         "" if isinstance(raw, Path) else f'<p dir="auto">{html_text(str(raw))}</p>',
     ]
     return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>\n"
+
+
+def _input_figure(path: Path) -> str:
+    """Return a figure of an input image; if it can't be read any more, the reason."""
+    try:
+        return figure_tag(_read(path), path.name)
+    except UserError as error:
+        return f'<p class="soft">{html_text(str(error))}</p>'
 
 
 def refusal(error: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,6 +233,36 @@ def test_an_input_that_can_not_be_read_is_shown_in_every_form(
     with writer(None, "terminal", "") as write:
         write(*bad)
     assert capsys.readouterr().out == "error  a.csv:4: <b>\n"
+
+
+def test_a_name_that_is_not_utf_8_is_a_row_of_its_own_in_every_form(tmp_path: Path) -> None:
+    names = [bytes([0xD5, 0xD5, last]) for last in (0xC6, 0xC7)]
+    shown = [rf"\xd5\xd5\x{name[-1]:02x}.png" for name in names]
+    raws = [tmp_path / f"{os.fsdecode(name)}.png" for name in names]
+    try:
+        for raw in raws:
+            Image.fromarray(PICTURE).save(raw)
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    pairs = [(raw, Captioned("a dog", 0.5, 1)) for raw in raws]
+    rows = list(csv.reader(written(tmp_path / "a.csv", *pairs).read_text(encoding="utf-8-sig").splitlines()))
+    assert [row[0] for row in rows[1:]] == [f"{tmp_path}/{name}" for name in shown]
+    lines = written(tmp_path / "a.jsonl", *pairs).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["input"] for line in lines] == list(map(str, raws)), "which finds the file again"
+    page = written(tmp_path / "a.html", *pairs).read_text(encoding="utf-8")
+    assert [f"<figcaption>{name}</figcaption>" in page for name in shown] == [True, True]
+    assert all(terminal_line(raw, pairs[0][1], 400).endswith(name) for raw, name in zip(raws, shown, strict=True))
+    masks = written(tmp_path / "m.csv", *((raw, SEGMENTED) for raw in raws)).read_text(encoding="utf-8-sig")
+    assert len(list(csv.reader(masks.splitlines()))) == 3 and len(list((tmp_path / "m-mask").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.html"])
+def test_a_picture_that_is_gone_or_damaged_ends_no_page(tmp_path: Path, name: str) -> None:
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    Image.fromarray(PICTURE).save(tmp_path / "cat.png")
+    files = [tmp_path / each for each in ("damaged.png", "gone.png", "cat.png")]
+    text = written(tmp_path / name, *((file, Captioned(file.stem, 0.5, 1)) for file in files)).read_text("utf-8")
+    assert all(file.name in text and file.stem in text for file in files)
 
 
 def test_a_terminal_is_told_the_size_of_an_image() -> None:

@@ -39,15 +39,19 @@ def test_with_flips_an_image_and_its_mirror_image_get_the_same_logits() -> None:
     assert not torch.allclose(model.logits(batch), model.logits(batch._replace(image=batch.image.flip(3))))
 
 
-def test_the_test_averages_where_it_is_told_to_and_leaves_the_runs_results_alone(tmp_path: Path) -> None:
+def test_what_views_measure_stands_beside_the_runs_own_test(tmp_path: Path) -> None:
     command("--model", "convnet", "--name", "r", "--trainer.max_epochs", "1", cwd=tmp_path).ok()
-    kept = results(tmp_path / "logs/convnet/r")
-    losses = []
+    run = tmp_path / "logs/convnet/r"
+    kept, expected = results(run), results(run)
     for kind in get_args(Views):
         out = command("test", "--ckpt_path", "best", "--data.views", kind, cwd=tmp_path).ok().out
-        losses.append(json.loads(out)["test/loss"])
-    assert len({*losses}) == 3 and losses[0] == kept["test/loss"]
-    assert results(tmp_path / "logs/convnet/r") == kept
+        printed = {name: value for name, value in json.loads(out).items() if name.startswith("test/")}
+        place = "test/" if kind == "none" else f"test/{kind}/"
+        expected |= {name.replace("test/", place): value for name, value in printed.items()}
+    assert results(run) == expected and kept.items() <= expected.items()
+    assert len({expected[f"test/{kind}loss"] for kind in ("", "flip/", "shift/")}) == 3
+    command("test", "--ckpt_path", "last", "--data.views", "shift", cwd=tmp_path).ok()
+    assert results(run) == expected, "the figures are those of the best checkpoint"
     command("test", "--ckpt_path", "best", "--data.views", "all", cwd=tmp_path).refused(
         "--data.views", "all", "flip", "shift"
     )
