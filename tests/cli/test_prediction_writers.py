@@ -19,6 +19,7 @@ from rich.cells import cell_len
 
 from lightning_nn.cli.prediction_writers import article, cell, choose_form, json_text, terminal_line, writer
 from lightning_nn.data.processor import Record
+from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import is_formula
 from lightning_nn.tasks.artifacts import Legend
@@ -142,6 +143,8 @@ def test_a_mask_has_the_colours_of_its_legend_which_lies_beside_it(tmp_path: Pat
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.array(legend.colours)[mask])
     with Image.open(row["overlay"]) as image:
         np.testing.assert_array_equal(np.asarray(image), overlay(PICTURE, mask, legend))
+    table = read_class_table(tmp_path / "out-mask/classes.csv")
+    assert table.names == legend.categories and list(table.colours) == legend.colours
     lines = (tmp_path / "out-mask/classes.csv").read_text(encoding="utf-8").splitlines()
     assert lines == ["value,name,r,g,b", "0,sky,128,128,128", '1,"stairs, steep",128,0,0']
     assert ",'=x\x09," in legend_csv(Legend(["=x\t\x07"], []))

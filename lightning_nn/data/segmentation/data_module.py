@@ -89,6 +89,8 @@ class SegmentationData(LabeledDataModule):
         if self.classes:
             table = read_class_table(Path(self.classes).expanduser())
             self.notes += [table.note] if table.note else []
+            if self.threshold is not None and len(table.names) != 2:
+                raise UserError(f"{table.file} names {len(table.names)} classes, but --data.threshold tells two apart")
         elif lists := lists_beside(root):
             self.notes.append(
                 f"{lists[0]} is not read; if it names the classes of the masks: --data.classes {lists[0]}"

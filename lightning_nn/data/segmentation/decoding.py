@@ -363,7 +363,8 @@ class _Meaning:
         if table is not None and table.colours:
             if not (strange := self._strangers(table.colours)):
                 return [self._lookup(table.colours, number) for number in range(len(self.masks))]
-            if not self._binary(table) and (self._colours_alone() or self._outside(table.values)):
+            coloured = self._colours_alone() or self._in_part(table.colours)
+            if not self._binary(table) and (coloured or self._outside(table.values)):
                 self._refuse_colours(table, strange)
             if not self.binary:
                 self.notes.append(f"the masks hold the numbers of the classes, not the colours of {table.file}")
@@ -414,6 +415,14 @@ class _Meaning:
             for index in self.used[number]
             if mask.colour(index) not in colours
         ]
+
+    def _in_part(self, colours: Mapping[Colour, int]) -> bool:
+        """Return whether palettes have some colour of a table, apart from grays."""
+        return any(
+            len(set(colour := mask.colour(index))) > 1 and colour in colours
+            for mask, used in zip(self.masks, self.used, strict=True)
+            for index in used
+        )
 
     def _colours_alone(self) -> list[int]:
         return [number for number, mask in enumerate(self.masks) if not mask.is_value]

@@ -21,11 +21,11 @@ from lightning_nn.errors import UserError
 
 _IMAGE_WORDS = (
     "image images img imgs pic pics picture pictures photo photos jpeg jpg frame frames original originals input "
-    "inputs rgb sat leftimg 图 图像 图片 圖片"
+    "inputs rgb sat leftimg 图 图像 图片 圖片 原图 影像"
 )
 _MASK_WORDS = (
     "mask masks label labels annotation annotations annot annots ann anno annos gt gts groundtruth truth target "
-    "targets seg segmentation segmentations trimap trimaps manual matte mattes"
+    "targets seg segmentation segmentations trimap trimaps manual matte mattes 掩码 掩膜 掩模 标签 标注 遮罩"
 )
 _FILLER_WORDS = "class png raw fine coarse st nd full dir ground left bit"
 _SHOWN_WORDS = (  # of folders that show masks, or something else of them
@@ -124,7 +124,8 @@ def find_pairs(root: Path) -> FoundPairs:
     if passed:
         folders = Counter(str(file.path.parent.relative_to(root)) for file in passed)
         named = ", ".join(f"{folder} ({count:,})" for folder, count in list(folders.items())[:4])
-        notes.append(f"not read, as no images with masks of a split: {named}{', ...' if len(folders) > 4 else ''}")
+        more = ", ..." if len(folders) > 4 else ""
+        notes.append(f"passed over, as they have no counterpart or belong to no split, files in {named}{more}")
     return FoundPairs(splits, notes)
 
 
@@ -172,7 +173,8 @@ def _told(path: Path, folders: tuple[str, ...]) -> _File:
 
 
 def _words(folder: str) -> list[str]:
-    return list(split_words(folder, also=_MASK | _IMAGE))
+    chinese = [word for word in sorted(_MASK | _IMAGE) if not word.isascii() and word in folder]
+    return [*split_words(folder, also=_MASK | _IMAGE), *chinese]
 
 
 def _with_roles(files: Sequence[_File]) -> tuple[list[_File], list[_File]]:
@@ -299,7 +301,8 @@ def _check_alone(
     ):
         whole = {file.path.parent for file in files if file.path in done}
         alone = [file for file in files if file.path not in done and file.path.parent in whole]
-        if alone:
+        passed += [file for file in alone if _SHOWN & {*_ends(file.stem)}]
+        if alone := [file for file in alone if file not in passed]:
             more = f" (and {len(alone) - 1:,} more)" if len(alone) > 1 else ""
             near = next((other for other in others if other.split == alone[0].split), others[0])
             raise UserError(

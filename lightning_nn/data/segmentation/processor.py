@@ -44,7 +44,7 @@ class MaskProcessor:
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if colours is not None and np.shape(colours) != (len(categories), 3):
+        if colours is not None and [len(each) for each in colours] != [3] * len(categories):
             raise UserError(f"{len(categories)} classes need as many colours (red, green, blue), not {colours}")
         self.categories, self.colours = categories, colours
         self.images = ImageProcessor(categories, channels, height, width, fit, scale, max_pixels=max_pixels)

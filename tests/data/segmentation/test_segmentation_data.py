@@ -402,6 +402,13 @@ def test_colours_of_a_table_are_those_of_the_model(tmp_path: Path) -> None:
     model.processor = data.processor
     (prediction,) = model.predict([tmp_path / "images/a.jpg"])
     assert prediction.legend == (data.categories, colours)
+    image = Image.fromarray(mask(0)).convert("P")
+    image.putpalette([200, 10, 10, 0, 9, 0, 0, 0, 9])
+    image.save(tmp_path / "masks/a.png")
+    with pytest.raises(UserError, match=r"the colour \(0, 9, 0\) in row .* is no class of .*dict.csv .*'void 0 9 0'"):
+        numbers(SegmentationData(str(tmp_path), classes=str(table)))
+    image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    image.save(tmp_path / "masks/a.png")
     other = SegmentationData(str(tmp_path))
     other.use_processor(data.processor)
     assert other.categories == data.categories and other.processor.state_dict()["colours"] == colours
@@ -573,6 +580,7 @@ def found(root: Path) -> dict[str, list[tuple[str, str]]]:
         ("ISIC_{Split}_Input/ISIC_{i}.jpg", "ISIC_{Split}_GroundTruth/ISIC_{i}_segmentation.png"),
         ("{split}/images/img_{i}.png", "{split}/masks/mask_{i}.png"),
         ("{split}/imgs/{i}.png", "{split}/masks/{i}mask.png"),
+        ("{split}/图片/{i}.png", "{split}/标签/{i}.png"),
     ],
 )
 def test_masks_and_splits_are_told_by_the_names_of_folders_and_files(tmp_path: Path, image: str, mask: str) -> None:
@@ -607,10 +615,11 @@ def test_masks_beside_their_images_in_folders_of_patients(tmp_path: Path) -> Non
 
 def test_a_folder_that_is_passed_over_is_named(tmp_path: Path) -> None:
     touch(tmp_path, [f"{kind}/{i}.png" for kind in ("train", "train_masks", "test", "vis") for i in "12"])
-    touch(tmp_path, [f"train_masks/{i}_x.npy" for i in "12"])
+    touch(tmp_path, [f"train/{i}_superpixels.png" for i in "12"])
     pairs = find_pairs(tmp_path)
     assert [*pairs.splits] == ["train"] and len(pairs.splits["train"]) == 2
-    assert pairs.notes == ["not read, as no images with masks of a split: test (2), vis (2)"]
+    assert pairs.notes[0].startswith("passed over, as they have no counterpart or belong to no split, ")
+    assert pairs.notes[0].endswith("files in train (2), test (2), vis (2)")
 
 
 def test_vocs_folders_without_lists_are_all_train(tmp_path: Path) -> None:
