@@ -49,6 +49,24 @@ def csv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
     return _quoted_rows(chain(first, lines), name, max(dialects, key=lambda dialect: _fit(first, dialect, size)))
 
 
+def txt_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
+    """Yield rows of cells between tabs, or where no line has one, between semicolons, bars, or commas below a header.
+
+    Without a header commas don't separate, since sentences have some.
+
+    Raises:
+        UserError: see `csv_rows`.
+    """
+    first, lines = _sample(iter(lines), size)
+    lines = chain(first, lines)
+    if first and not any("\t" in line or _LABEL.match(line) for _, line in first):
+        header = {cell.strip(' "\r\n').lower() for cell in first[0][1].split(",")}
+        for separator in ";|," if header & KNOWN_NAMES else ";|":
+            if _fit(first, _Dialect(separator), size)[:2] == (True, True):
+                return _quoted_rows(lines, name, _Dialect(separator))
+    return tsv_rows(lines, name, size)
+
+
 def tsv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
     """Yield rows of tab-separated cells, or of fastText's labels and texts; blank lines are skipped.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
-from lightning_nn.data.text.delimited import csv_rows, tsv_rows
+from lightning_nn.data.text.delimited import csv_rows, tsv_rows, txt_rows
 from lightning_nn.data.text.headers import SAMPLE, without_titles
 from lightning_nn.data.text.json_tables import json_line_rows, json_rows
 from lightning_nn.data.text.lines import UNDECODED, encoding_remedy, read_lines
@@ -19,7 +19,7 @@ from lightning_nn.errors import UserError
 
 TEXT: dict[str, Callable[[Lines, str, int], Iterator[Row]]] = {
     "tsv": tsv_rows,
-    "txt": tsv_rows,
+    "txt": txt_rows,
     "csv": csv_rows,
     "jsonl": json_line_rows,
     "json": json_rows,
@@ -58,7 +58,7 @@ def read_rows(
     Args:
         file: the table; text may be packed with gzip.
         encoding: of text.
-        form: "csv", "tsv", "txt" (tabs), "jsonl", "json", "parquet" or "xlsx"; None to go by the suffix.
+        form: "csv", "tsv", "txt" (tabs, or as in CSV), "jsonl", "json", "parquet" or "xlsx"; None to go by the suffix.
         wanted: names of columns that the user gave, by which a header is known.
         lenient: yield a row that can't be read, with its error, and go on.
         report: receives what was left out.

@@ -42,6 +42,9 @@ def pairs(file: Path, **options: Any) -> list[tuple[str, str]]:
         ("a.tsv", 'text\tlabel\n"一, ""二"""\tx\n"三；\n四"\ty\n五\tx\n'),
         ("a.tsv", 'text\tlabel\n"一, ""二"""\t"x"\n"三；\n四"\t"y"\n"五"\t"x"\n'),
         ("a.tsv", '五\tx\n"三；\n四"\ty\n"一, ""二"""\tx\n'),
+        ("a.txt", '一, "二";x\n"三；\n四";y\n五;x\n'),
+        ("a.txt", 'text|label\n一, "二"|x\n"三；\n四"|y\n五|x\n'),
+        ("a.txt", 'text,label\n"一, ""二""",x\n"三；\n四",y\n五,x\n'),
     ],
 )
 def test_the_dialects_of_spreadsheets_and_programs_give_the_same_records(
@@ -49,6 +52,45 @@ def test_the_dialects_of_spreadsheets_and_programs_give_the_same_records(
 ) -> None:
     options = {"text_column": "phrase", "label_column": "mood"} if content.startswith("phrase") else {}
     assert sorted(pairs(table(tmp_path, name, content), **options)) == sorted(GOOD)
+
+
+def test_commas_of_sentences_without_a_header_separate_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a.txt:1: 1 column, and no header"):
+        TextFiles(table(tmp_path, "a.txt", "a dog, a cat\na cow, a hen\n"))
+    assert pairs(table(tmp_path, "a.txt", "a dog, a cat;x\na cow, a hen;y\n")) == [
+        ("a dog, a cat", "x"),
+        ("a cow, a hen", "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "评价内容,商品类目",
+        "新闻标题,所属分类",
+        "review_text,product_category",
+        "Review Text,类别名称",
+        "reviewBody,classLabel",
+        "text,news_category",
+    ],
+)
+def test_a_header_may_end_in_a_common_name(header: str, tmp_path: Path) -> None:
+    file = table(tmp_path, "a.csv", f"编号,{header},review_id,评论时间\n1,一,x,7,8\n2,二,y,7,8\n")
+    assert pairs(file) == [("一", "x"), ("二", "y")]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "评价内容,评论内容,商品类目",
+        "评价内容,商品类目,新闻分类",
+        "review_id,stars,product_category",
+        "评论时间,数,商品类目",
+    ],
+)
+def test_a_header_that_is_not_certain_is_refused(header: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a.csv:1: (which column is the|3 columns, and no header)"):
+        TextFiles(table(tmp_path, "a.csv", f"{header}\n一,二,x\n三,四,y\n"))
 
 
 def test_what_is_left_out_is_counted_with_its_place(tmp_path: Path) -> None:
