@@ -121,16 +121,16 @@ class CaptionData(CaptionedModule):
         scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
         decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
         for number, reason in decoded.broken.items():
-            gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES), "images")
-        bad, total = len(gathering.bad), gathering.total + len(decoded.broken)
-        gathering.skipping.check(str(path), bad, total, gathering.bad[0] if gathering.bad else "")
+            gathering.refuse(BadRowError(f"{found[number].place}: {reason}", BAD_PICTURES))
+            del gathering.found[found[number].file]
+        gathering.check(str(path))
         self.notes = [*gathering.notes, *gathering.report.notes(), *decoded.notes]
         if gathering.outside:
             self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
         if unused := len(gathering.pictures.files) - len(found):
             self.notes.append(f"left out: {unused:,} images without captions in a split")
         readable = np.setdiff1d(np.arange(len(found)), np.array([*decoded.broken], np.int64))
-        indices = self._splits(found, readable, gathering)
+        indices = self._splits(found, readable)
         self._files = {split: [str(found[i].file) for i in index] for split, index in indices.items()}
         self.open_captions(
             CaptionSet(
@@ -170,12 +170,10 @@ class CaptionData(CaptionedModule):
                 gathering.notes.append(f"splits: by {', '.join(file.name for file in lists.values())}")
             gathering.add_lists(lists, self.encoding)
             for split, file in files.items():
-                skips = self.bad_rows == "skip"
-                lines = read_captions(
-                    file, self.language, self.encoding, pictures.holds, gathering.notes, lenient=skips
-                )
+                lines = read_captions(file, self.language, self.encoding, pictures.holds, gathering.notes)
                 gathering.add(split, file, lines)
             gathering.check_lists()
+            gathering.check(str(path))
             gathering.save(folder / "captions.json")
 
         settings = {
@@ -190,7 +188,7 @@ class CaptionData(CaptionedModule):
         gathering.restore(entry(f"captions-{key}", build) / "captions.json")
         return gathering
 
-    def _splits(self, found: list[CaptionedPicture], readable: Index, gathering: Gathering) -> dict[str, Index]:
+    def _splits(self, found: list[CaptionedPicture], readable: Index) -> dict[str, Index]:
         """Return the numbers of the pictures in each split; missing splits are split off from train."""
         named = {split: [i for i in readable if found[i].split == split] for split in (*SPLITS, "")}
         if named[""] and any(named[split] for split in SPLITS):
@@ -199,14 +197,11 @@ class CaptionData(CaptionedModule):
         if named[""] and (places := self._split_folders(found)):
             by_folder = {folder: split for split, folder in places.items()}
             named = {split: [i for i in named[""] if by_folder[_folder(found[i])] == split] for split in (*SPLITS, "")}
-            self.notes.append(f"splits: by the folders of the images, {', '.join(map(str, places.values()))}")
+            self.notes.append(
+                f"splits: by the folders of the images, {', '.join(place.name for place in places.values())}"
+            )
         named["train"] = named["train"] or named[""]
         indices = {split: np.array(named[split], np.int64) for split in SPLITS if named[split]}
-        if lost := [split for split in gathering.given if split not in indices]:
-            raise UserError(
-                f"{self.path}: nothing is left of {lost[0]}: {len(gathering.bad):,} faults, the last one: "
-                f"{gathering.bad[-1]}; mend them, or take {lost[0]} out of the data to split it off from train"
-            )
         self.provided_splits = [*indices]
         if (only := self.evaluation_split) is not None:
             return {only: indices.get(only, readable)}

@@ -23,7 +23,8 @@ from lightning_nn.data.module import SPLITS
 from lightning_nn.data.split_names import SPLIT_OF, find_named_splits
 from lightning_nn.data.text.headers import named_so
 from lightning_nn.data.text.json_tables import parse
-from lightning_nn.data.text.lines import UNDECODED, decode, read_lines
+from lightning_nn.data.text.lines import UNDECODED, decode, encoding_remedy, read_lines
+from lightning_nn.data.text.reading_report import BAD_BYTES, BAD_ROWS
 from lightning_nn.data.text.rows import BINARY, SUFFIXES, form_of, read_rows
 from lightning_nn.data.text.table_records import plain_text
 from lightning_nn.data.text.tables import BadRowError, Row
@@ -48,7 +49,11 @@ _LARGE = 1 << 25  # bytes of JSON from which it is read only if it has such keys
 _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _LISTED = re.compile(r"[^\t#,|]+\.[A-Za-z]{3,4}\s*|\d{4,}\s*")  # a picture alone on its line, or its number
 _LEMMAS = "lemma"  # Flickr8k.lemma.token.txt holds the base forms of the words
+_SEVERAL = 5  # rows of which each has as many cells too many: these are columns, and no text with commas
 _SHOWN = 3  # files named in an error or note
+
+
+_QUOTE = "put captions with commas into quotation marks, double those inside, or put tabs between the columns"
 
 
 class CaptionLine(NamedTuple):
@@ -120,16 +125,17 @@ def find_caption_files(
     if not found:
         raise UserError(f"{path}: no file of captions; {_why_none(root, failed)}")
     chosen = [file for file in found if "caption" in file.name.lower()] or found
-    if len(chosen) > 1:
-        splits = _one_per_split(root, chosen)
-        if "train" not in splits:
-            names = ", ".join(file.relative_to(root).as_posix() for file in chosen[:5])
-            raise UserError(f"{path}: several files of captions, {names}; give the file itself: --data.path FILE")
+    splits = _one_per_split(root, chosen)
+    if "train" in splits:
         for file, fault in failed.items():  # a split that can't be read is no split that is missing
-            if not isinstance(fault, NoCaptionsError) and set(_one_per_split(root, [file])) - set(splits):
+            beside = [each for each in splits.values() if each.suffix == file.suffix]
+            if not isinstance(fault, NoCaptionsError) and set(_one_per_split(root, [*beside, file])) - set(splits):
                 raise fault
-    else:
+    if len(chosen) == 1:
         splits = {"": chosen[0]}
+    elif "train" not in splits:
+        names = ", ".join(file.relative_to(root).as_posix() for file in chosen[:5])
+        raise UserError(f"{path}: several files of captions, {names}; give the file itself: --data.path FILE")
     splits = {split: splits[split] for split in (*SPLITS, "") if split in splits}
     return CaptionFiles(splits, {} if "train" in splits else lists, _notes(root, {*found} - {*splits.values()}, failed))
 
@@ -212,8 +218,6 @@ def read_captions(
     encoding: str,
     is_picture: Callable[[str], bool] = lambda name: False,
     notes: list[str] | None = None,
-    *,
-    lenient: bool = True,
 ) -> Iterator[CaptionLine | BadRowError]:
     """Yield the captions of a file, and an error for each line that can't be read.
 
@@ -225,7 +229,6 @@ def read_captions(
         is_picture: tells whether a name is that of a picture which is there. Then what follows in a line of CSV is its
             caption, commas included.
         notes: receives which columns are read.
-        lenient: go on after bytes that are not in this encoding.
 
     Raises:
         UserError: the file is in none of these forms.
@@ -233,17 +236,17 @@ def read_captions(
     notes = [] if notes is None else notes
     form, name = form_of(file), Path(file.parent.name, file.name).as_posix()
     if form == "json":
-        rows = _json_rows(file, encoding, is_picture, lenient=lenient)
+        rows = _json_rows(file, encoding, is_picture)
     else:
         first = "" if form in BINARY else _first_line(file, encoding)
         if _TOKEN.match(first):
             notes.append(f"captions: {name}, lines of PICTURE#NUMBER CAPTION")
-            yield from _token_lines(file, encoding, lenient=lenient)
+            yield from _token_lines(file, encoding)
             return
         if form is None:
             raise NoCaptionsError(f"{file.name}: neither a table nor lines of PICTURE#NUMBER CAPTION")
         form = "csv" if form == "txt" and "\t" not in first else form
-        rows = read_rows(file, encoding, form, wanted=_WANTED, lenient=lenient)
+        rows = read_rows(file, encoding, form, wanted=_WANTED, lenient=True)
     yield from _table_lines(rows, name, language, is_picture, notes, commas=form == "csv")
 
 
@@ -251,23 +254,25 @@ def _first_line(file: Path, encoding: str) -> str:
     with opened(file) as stream:
         first = next((line for _, line in read_lines(stream, file.name, encoding, lenient=True) if line.strip()), "")
     if not first:
-        raise NoCaptionsError(f"{file.name} is empty")
+        raise UserError(f"{file.name} is empty")
     return first
 
 
-def _token_lines(file: Path, encoding: str, *, lenient: bool) -> Iterator[CaptionLine | BadRowError]:
+def _token_lines(file: Path, encoding: str) -> Iterator[CaptionLine | BadRowError]:
     with opened(file) as stream:
-        for number, line in read_lines(stream, file.name, encoding, lenient=lenient):
+        for number, line in read_lines(stream, file.name, encoding, lenient=True):
             place = f"{file.name}:{number}"
-            if match := _TOKEN.fullmatch(line.strip("\r\n")):
-                yield CaptionLine(match[1], _decoded(match[2]), place)
+            if UNDECODED.search(line):
+                yield _undecoded(line, encoding, place)
+            elif match := _TOKEN.fullmatch(line.strip("\r\n")):
+                yield CaptionLine(match[1], match[2], place)
             elif line.strip():
                 yield BadRowError(f"{place}: {line.strip()[:40]!r} is not PICTURE#NUMBER CAPTION")
 
 
-def _decoded(text: str) -> str:
-    """Return a text without what could not be decoded; its caption counts as one without words."""
-    return "" if UNDECODED.search(text) else text
+def _undecoded(text: str, encoding: str, place: str) -> BadRowError:
+    remedy = encoding_remedy(text.encode(encoding, "surrogateescape"), encoding)
+    return BadRowError(f"{place}: bytes that are not {encoding}; {remedy}", BAD_BYTES)
 
 
 # ---------------------------------------------------------------------- tables
@@ -305,18 +310,20 @@ def _table_lines(
     """
     expected: _Columns | None = None  # those of the first row; each object of JSON has its own
     header: list[str] = []
-    row = None
+    widths, count = set[int](), 0
     for row in rows:
-        place, cells = row.place, row.cells
+        place, cells, count = row.place, row.cells, count + 1
         try:
             if row.error and isinstance(cells, list) and not header:
                 raise UserError(str(row.error))
             if row.error:
-                raise row.error
+                raise BadRowError(f"{row.error}; {_QUOTE}") if commas and row.error.kind == BAD_ROWS else row.error
             if isinstance(cells, list) and not header:
                 header, is_first_caption = _header(cells, place, is_picture)
                 if not is_first_caption:
+                    count = 0
                     continue
+            widths.add(len(cells))
             named = _by_name(cells, header, place, is_picture if commas else None)
             columns = _find_columns(named, place)
             if expected is None:
@@ -331,8 +338,13 @@ def _table_lines(
             yield BadRowError(str(error))
         except BadRowError as error:
             yield error
-    if row is None or (header and expected is None):
-        raise NoCaptionsError(f"{file.rpartition('/')[2]}: no captions in it")
+    if count >= _SEVERAL and header and len(widths) == 1 and min(widths) > len(header) + 1:
+        raise UserError(
+            f"{file}: {len(header)} columns have a name, but each row has {min(widths)}; name the others, too, such as "
+            "caption_1, caption_2"
+        )
+    if not count:
+        raise UserError(f"{file.rpartition('/')[2]}: no captions in it")
 
 
 def _header(cells: list[str], place: str, is_picture: Callable[[str], bool]) -> tuple[list[str], bool]:
@@ -362,10 +374,7 @@ def _by_name(
         if columns.captions == (header[-1],) and is_picture(cells[header.index(columns.image)]):
             cells = [*cells[: len(header) - 1], ", ".join(cells[len(header) - 1 :])]
         else:
-            raise BadRowError(
-                f"{place}: {len(cells)} columns, expected {len(header)}; put captions with commas into quotation "
-                "marks, or tabs between the columns"
-            )
+            raise BadRowError(f"{place}: {len(cells)} columns, expected {len(header)}; {_QUOTE}")
     if len(cells) != len(header):
         raise BadRowError(f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(header)}")
     return dict(zip(header, cells, strict=True))
@@ -458,10 +467,10 @@ def _split(name: str, place: str) -> str | None:
 # ---------------------------------------------------------------------- JSON
 
 
-def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool], *, lenient: bool) -> Iterator[Row]:
+def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool]) -> Iterator[Row]:
     """Yield the rows of a JSON file: a picture with one or several captions each."""
     with opened(file) as stream:
-        text = decode(stream.read(), encoding, file.name, lenient=lenient)
+        text = decode(stream.read(), encoding, file.name)
     try:
         whole = parse(text, file.name)
     except BadRowError as error:  # an object on each line is a table, too
@@ -483,7 +492,7 @@ def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool], *, 
     elif lists and isinstance(whole, dict):
         raise NoCaptionsError(f"{file.name}: no list of pictures with captions; it has: {', '.join(whole)[:80]}")
     else:
-        yield from read_rows(file, encoding, lenient=lenient)
+        yield from read_rows(file, encoding, lenient=True)
 
 
 def _objects(some: list[Any], name: str, more: dict[str, Any]) -> Iterator[Row]:

@@ -14,7 +14,6 @@ from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import zip_members
 from lightning_nn.data.images.reading import ImageFile
 from lightning_nn.data.images.source import SUFFIXES
-from lightning_nn.data.text.lines import DecodingError
 from lightning_nn.data.text.reading_report import (
     EMPTY_CAPTIONS,
     LONG_CAPTIONS,
@@ -22,7 +21,7 @@ from lightning_nn.data.text.reading_report import (
     NO_PICTURE,
     ReadingReport,
 )
-from lightning_nn.data.text.table_records import BadRows, Skipping, with_remedy
+from lightning_nn.data.text.table_records import MOST_BAD, BadRows, too_many
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError
 
@@ -72,7 +71,7 @@ class Pictures:
 
     def holds(self, name: str) -> bool:
         """Return whether there is a picture of this name, or several."""
-        return bool(self._candidates(PurePosixPath(name.replace("\\", "/"))))
+        return bool(self._candidates(PurePosixPath(name.strip().replace("\\", "/"))))
 
     def _candidates(self, parts: PurePosixPath) -> list[ImageFile]:
         stem = parts.stem if parts.suffix.lower() in SUFFIXES else parts.name
@@ -138,7 +137,7 @@ class Gathering:
         self, pictures: Pictures, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
     ) -> None:
         self.pictures, self.tokenize, self.max_words, self.report = pictures, tokenize, max_words, ReadingReport()
-        self.skipping = Skipping(bad_rows, self.report)
+        self.skips, self._crowded = bad_rows == "skip", False
         self.found: dict[ImageFile, CaptionedPicture] = {}
         self.outside = self.total = 0
         self.notes: list[str] = []
@@ -146,14 +145,33 @@ class Gathering:
         self.bad: list[str] = []
         self._listed: dict[ImageFile, tuple[str, str]] | None = None
 
-    def refuse(self, error: BadRowError, what: str = "lines") -> None:
-        """Raise an error, or count it and go on.
+    def refuse(self, error: BadRowError) -> None:
+        """Count a line that can't be used."""
+        self.report.add(error.kind, str(error).partition(": ")[0])
+        self.bad.append(str(error))
+        self.total += 1
+
+    def check(self, name: str) -> None:
+        """Refuse what was gathered if it has faults; advise to skip them only if that leaves enough.
+
+        Args:
+            name: of the data.
 
         Raises:
-            UserError: lines are not skipped.
+            UserError: lines are not skipped, too many are, or nothing is left of a split that was given.
         """
-        self.skipping.handle(error, str(error).partition(": ")[0], what)
-        self.bad.append(str(error))
+        kept = {each.split for each in self.found.values()}
+        lost = [split for split in self.given if split not in kept]
+        bad, total, few = len(self.bad), self.total, len(self.bad) <= MOST_BAD * self.total
+        if self.bad and not self.skips:
+            remedy = f"; to leave out such lines, {bad:,} of {total:,}: --data.bad_rows skip"
+            more = f"; {bad:,} of {total:,} can't be used" if bad > 1 else ""
+            raise UserError(self.bad[0] + (remedy if few and not (lost or self._crowded) else more))
+        if not few:
+            raise too_many(name, bad, total, self.bad[0])
+        if lost:
+            first = f"; the first fault: {self.bad[0]}" if self.bad else ""
+            raise UserError(f"{name}: nothing is left of {lost[0]}{first}; to split it off from train, remove it")
 
     def add_lists(self, lists: Mapping[str, Path], encoding: str) -> None:
         """Read which picture is in which split, before any captions.
@@ -163,7 +181,7 @@ class Gathering:
             encoding: of the files.
 
         Raises:
-            UserError: a picture is in two splits, or unknown while lines are not skipped.
+            UserError: a picture is in two splits.
         """
         listed: dict[ImageFile, tuple[str, str]] = {}
         for split, file in lists.items():
@@ -188,7 +206,7 @@ class Gathering:
             lines: read from it.
 
         Raises:
-            UserError: a line can't be used and lines are not skipped, too many are, or a picture is in two splits.
+            UserError: too many lines are skipped, or a picture is in two splits.
         """
         self._give(split)
         total, bad = self.total, len(self.bad)
@@ -197,15 +215,17 @@ class Gathering:
                 try:
                     self._add(line, split, file.parent)
                 except BadRowError as error:
-                    self.total += 1
                     self.refuse(error)
-        except (BadRowError, DecodingError) as error:
-            raise with_remedy(error, "lines") from None
-        first = self.bad[bad] if len(self.bad) > bad else ""
-        self.skipping.check(str(file), len(self.bad) - bad, self.total - total, first)
+        except BadRowError as error:  # no line of the file can be read
+            raise UserError(str(error)) from None
+        bad, total, first = len(self.bad) - bad, self.total - total, "".join(self.bad[bad : bad + 1])
+        if bad > MOST_BAD * total:
+            self._crowded = True
+            if self.skips:
+                raise too_many(str(file), bad, total, first)
 
     def check_lists(self) -> None:
-        """Refuse or count pictures that a list names, but that have no captions."""
+        """Count pictures that a list names, but that have no captions."""
         for file, (split, place) in (self._listed or {}).items():
             if file not in self.found:
                 self.refuse(BadRowError(f"{place}: {file} of {split} has no captions", NO_CAPTION))

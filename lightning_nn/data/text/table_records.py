@@ -53,10 +53,22 @@ class Skipping:
             UserError: names the share.
         """
         if bad > MOST_BAD * total:
-            raise UserError(
-                f"{name}: {bad:,} of {total:,} can't be read, more than the {MOST_BAD:.0%} that --data.bad_rows skip "
-                f"leaves out. The first: {first}"
-            )
+            raise too_many(name, bad, total, first)
+
+
+def too_many(name: str, bad: int, total: int, first: str) -> UserError:
+    """Return the error of a table or folder of which too much was left out.
+
+    Args:
+        name: of the table or folder.
+        bad: number of rows or documents that can't be read.
+        total: number of all.
+        first: error of the first.
+    """
+    return UserError(
+        f"{name}: {bad:,} of {total:,} can't be read, more than the {MOST_BAD:.0%} that --data.bad_rows skip leaves "
+        f"out. The first: {first}"
+    )
 
 
 def with_remedy(error: BadRowError | DecodingError, what: str) -> UserError:

@@ -388,7 +388,7 @@ def test_too_many_faults_are_an_error_all_the_same(tmp_path: Path) -> None:
         made(tmp_path, bad_rows="skip")
 
 
-@pytest.mark.parametrize("form", ["files", "column", "damaged pictures"])
+@pytest.mark.parametrize("form", ["files", "empty file", "column", "damaged pictures"])
 def test_a_given_split_of_which_nothing_is_left_is_an_error(form: str, tmp_path: Path) -> None:
     pictures(tmp_path)
     if form == "files":
@@ -398,15 +398,22 @@ def test_a_given_split_of_which_nothing_is_left_is_an_error(form: str, tmp_path:
             text = text.replace("p8", "nobody") if split == "val" else text
             (tmp_path / f"{split}.csv").write_text("image,caption\n" + text, encoding="utf-8")
         message = r"val.csv: 2 of 2 can't be read, more than the 20%"
+    elif form == "empty file":
+        for split in EXPECTED:
+            (tmp_path / f"{split}.csv").write_text("image,caption\n" + "p0.png,a dog\n" * (split == "train"), "utf-8")
+        message = r"test.csv: no captions in it"
     elif form == "column":
         (tmp_path / "c.tsv").write_text(TABLE.replace("p8.png", "nobody.png"), encoding="utf-8")
-        message = r"nothing is left of val: .* there is no picture 'nobody.png'"
+        message = r"nothing is left of val; .* there is no picture 'nobody.png'"
     else:
         (tmp_path / "c.tsv").write_text(TABLE, encoding="utf-8")
         (tmp_path / "p8.png").write_bytes(b"no picture")
-        message = r"nothing is left of val: .*p8.png"
+        message = r"nothing is left of val; .*p8.png"
     with pytest.raises(UserError, match=message):
         made(tmp_path, bad_rows="skip")
+    with pytest.raises(UserError) as error:
+        made(tmp_path)
+    assert "bad_rows" not in str(error.value)
 
 
 def test_a_picture_is_in_one_split(tmp_path: Path) -> None:

@@ -158,9 +158,16 @@ def test_commas_of_a_caption_after_the_name_of_a_picture_are_text(tmp_path: Path
     good, bad = read_captions(file, "en", "utf-8", "a.png".__eq__)
     assert isinstance(good, CaptionLine) and good.caption == "A dog, seen from afar, runs"
     assert str(bad) == (
-        "captions.txt:3: 3 columns, expected 2; put captions with commas into quotation marks, or tabs between the "
-        "columns"
+        "captions.txt:3: 3 columns, expected 2; put captions with commas into quotation marks, double those inside, or "
+        "put tabs between the columns"
     )
+
+
+def test_captions_in_columns_without_names_are_not_one_caption(tmp_path: Path) -> None:
+    text = "image,caption\n" + "".join(f"{name}.png,A dog,A cat,A cow\n" for name in "abcde")
+    (tmp_path / "c.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"2 columns have a name, but each row has 4; name the others, too"):
+        list(read_captions(tmp_path / "c.csv", "en", "utf-8", lambda name: name.endswith(".png")))
 
 
 # ---------------------------------------------------------------------- JSON
