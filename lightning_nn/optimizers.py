@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 import torch
@@ -15,13 +15,19 @@ _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.GroupNorm, nn.InstanceNorm2d)
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.Identity)
 
 
-def normalised_kernels(model: nn.Module) -> list[Tensor]:
-    """List the kernels of convolutions that a normalisation follows, at most with a pool between."""
+def normalised_kernels(model: nn.Module, fixed: Container[nn.Module] = ()) -> list[Tensor]:
+    """List the kernels of convolutions that a normalisation follows, at most with a pool between.
+
+    Args:
+        model: the network.
+        fixed: norms that use fixed statistics in training, and so are not blind to the scale of the kernels before
+            them: those kernels are left out.
+    """
     found: list[Tensor] = []
     for module in model.modules():
         convolution: nn.Conv2d | None = None
         for layer in module.children():  # in the order of execution
-            if isinstance(layer, _NORMS) and convolution is not None:
+            if isinstance(layer, _NORMS) and convolution is not None and layer not in fixed:
                 found.append(convolution.weight)
             if not isinstance(layer, _POOLS):
                 convolution = layer if isinstance(layer, nn.Conv2d) else None
@@ -34,8 +40,10 @@ class Muon(torch.optim.Optimizer):
     A step of a layer's kernels, a matrix with a row for each kernel, is the momentum of their gradients made nearly
     orthogonal: all of its singular values become about 1, so that rare directions are learned as fast as frequent ones
     (Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; Bernstein and Newhouse 2024,
-    arXiv:2409.20325). Before the step the kernels are scaled to a norm of the square root of their number, so that a
-    step turns them by the same angle throughout; the normalisation is blind to their scale.
+    arXiv:2409.20325). Kernels keep their norm, to which the normalisation is blind: a step only turns them. M kernels
+    of N values, whose norm is |W|, are turned by a step of singular values of about `kernel_lr` |W| / sqrt(M), which is
+    `kernel_lr` times about sqrt(min(M, N) / M) of their norm. At a rate of 0.1 and random gradients that is 0.08 for
+    64 x 576, 0.06 for 128 x 64, and 0.02 for 256 x 9.
 
     Args:
         groups: of parameters; `kernels` is True in those of such kernels, whose learning rate is `kernel_lr`. A factor
@@ -44,16 +52,25 @@ class Muon(torch.optim.Optimizer):
         kernel_lr: learning rate of the kernels, above 0.
         momentum: share of the last step in the next one, 0 to 1, in SGD with Nesterov momentum; None for AdamW.
         kernel_momentum: the same of the kernels.
+
+    Raises:
+        ValueError: the groups are parameters, which don't say what is a kernel.
     """
 
     def __init__(
         self,
-        groups: list[dict[str, Any]],
+        groups: Iterable[dict[str, Any]],
         lr: float,
         kernel_lr: float,
         momentum: float | None = 0.85,
         kernel_momentum: float = 0.6,
     ) -> None:
+        groups = list(groups)
+        if not all(isinstance(group, dict) for group in groups):
+            raise ValueError(
+                "Muon takes groups of parameters, of kernels and of others: "
+                'Muon([{"params": normalised_kernels(model), "kernels": True}, {"params": others}], lr, kernel_lr)'
+            )
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "kernels": False}
         own = {"momentum": kernel_momentum, "weight_decay": 0.0}
         super().__init__(
@@ -80,10 +97,14 @@ class Muon(torch.optim.Optimizer):
     def _step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state, rate = self.state[parameter], group["lr"]
         if group["kernels"]:
-            if rate:  # else they are frozen
-                parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=1e-7))
+            scale = len(parameter) ** 0.5  # of the kernels, for which singular values of 1 are right
+            norm = parameter.norm()
+            norm = norm.where(norm > 0, scale)
             step = orthogonal(_nesterov(state, gradient, group["momentum"]).flatten(1)).view(gradient.shape)
-        elif group["momentum"] is None:
+            parameter.sub_(rate * norm / scale * step)
+            parameter.mul_(norm / parameter.norm().clamp(min=1e-7))
+            return
+        if group["momentum"] is None:
             parameter.mul_(1 - rate * group["weight_decay"])
             step = _adam(state, gradient)
         else:

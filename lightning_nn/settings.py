@@ -41,8 +41,9 @@ class Optimizer:
         nesterov: use Nesterov momentum, for sgd (Sutskever et al. 2013); muon always does.
         weight_decay: decay of weight matrices and embeddings towards zero, 0 for none; biases and norms do not decay.
         norm_scale: factor on the learning rate of the scales and biases of batch, layer and group norms, above 0.
-        kernel_lr: learning rate of convolution kernels before a normalisation, for muon and muon_adamw, above 0: the
-            angle of a step, in radians.
+        kernel_lr: learning rate of convolution kernels before a normalisation, for muon and muon_adamw, above 0. A step
+            turns the M kernels of a layer, of N values each, by roughly this angle in radians where N is M or more, and
+            by about sqrt(N / M) of it where N is less; kernels before a norm with frozen statistics use lr.
     """
 
     name: OptimizerName = "adam"
@@ -85,6 +86,8 @@ class Optimizer:
         self.check()
         if self.name == "lbfgs":
             parameters = [parameter for group in groups for parameter in group["params"]]
+            for parameter in parameters:  # L-BFGS flattens them by views, which channels_last does not allow
+                parameter.data = parameter.data.contiguous()
             # The tolerances are absolute: left on, they would stop at a small gradient, whatever the loss's scale.
             return torch.optim.LBFGS(
                 parameters, self.lr, max_iter=1, history_size=HISTORY, tolerance_grad=0.0, tolerance_change=0.0

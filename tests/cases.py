@@ -56,10 +56,7 @@ class Case:
 
     def model(self, cls: Any, data: DataModule, *, quiet: bool = True) -> Any:
         """Make a small model for this data; a quiet one has no randomness but its initial weights."""
-        data.prepare_once()
-        wanted = cls.__init__.__annotations__
-        described = {name: value for name, value in data.describe().items() if name in wanted}
-        model = cls(**described, **{**self.arguments, **(self.quiet if quiet else {})})
+        model = cls.for_data(data, **{**self.arguments, **(self.quiet if quiet else {})})
         model.processor = data.processor
         return model
 

@@ -100,6 +100,34 @@ def test_overfits_one_batch(case: Case, model: Task, data: DataModule, tmp_path:
     assert case.learned(model.eval(), batch) == 1.0
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_lbfgs_takes_steps(model: Task, data: DataModule, tmp_path: Path, clip: float | None) -> None:
+    """Also on kernels in channels_last, of which it can't make a view."""
+    model.optimizer = Optimizer("lbfgs", lr=0.1)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    run = trainer(tmp_path, max_epochs=2, limit_train_batches=1, limit_val_batches=0, gradient_clip_val=clip)
+    run.fit(model, datamodule=data)
+    assert [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()] == []
+    assert len(differing(before, dict(model.named_parameters()))) > len(before) / 2
+
+
+def test_a_loop_of_ones_own_trains(model: Task, data: DataModule) -> None:
+    """By the same loss, without a Trainer."""
+    batch = one_batch(data)
+    means = model.training_means(batch)
+    optimizer = model.optimizer.build(model.parameter_groups())
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = model.training_step(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(3)]  # type: ignore[arg-type,attr-defined]
+    assert losses[0] == pytest.approx(float(means.sums["loss"].detach() / means.weight), rel=1e-5)
+    assert min(losses[1:]) < losses[0]
+
+
 # ---------------------------------------------------------------------- 3: a prediction depends on its own sample only
 
 
@@ -394,6 +422,18 @@ def test_a_wrong_batch_is_an_error_that_says_what_is_wrong(case: Case, model: Ta
     for message, batch in case.wrong.items():
         with pytest.raises(UserError, match=message):
             trainer(tmp_path, fast_dev_run=True).fit(model, DataLoader([batch], batch_size=None))  # type: ignore[arg-type]
+        if not message.startswith("a batch lacks"):  # what `forward` does not read
+            with pytest.raises(UserError, match=message):
+                model(batch)
+
+
+def test_a_second_loader_of_a_split_is_refused(model: Task, data: DataModule, tmp_path: Path) -> None:
+    data.prepare_once()
+    loader = DataLoader([one_batch(data)], batch_size=None)  # type: ignore[arg-type]
+    run = trainer(tmp_path)
+    for split, evaluate in (("val", run.validate), ("test", run.test)):
+        with pytest.raises(UserError, match=f"several {split} loaders were given"):
+            evaluate(model, [loader, loader], verbose=False)
 
 
 @pytest.mark.parametrize("raw", [None, 3, float("nan"), b"bytes", ["nested"]], ids=repr)

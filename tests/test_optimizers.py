@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_nn import FCN, BackboneClassifier, ConvNet, Optimizer
+from lightning_nn import FCN, BackboneClassifier, ConvNet, ImageBatch, Optimizer
+from lightning_nn.data.scenes.drawing import draw_scenes
 from lightning_nn.optimizers import Muon, normalised_kernels, orthogonal
 from lightning_nn.settings import OptimizerName
 from lightning_nn.tasks.base import Task
@@ -22,10 +23,10 @@ def test_singular_values_become_about_one_and_vectors_stay(shape: tuple[int, int
     assert ((found.diagonal()[large] > 0.6) & (found.diagonal()[large] < 1.3)).all()
 
 
-def test_kernels_are_scaled_and_turned_by_an_orthogonal_step() -> None:
+def test_kernels_keep_their_norm_and_are_turned_by_an_orthogonal_step() -> None:
     kernels = nn.Parameter(torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0)))
     optimizer = Muon([{"params": [kernels], "kernels": True}], lr=0.1, kernel_lr=0.2, kernel_momentum=0.5)
-    before, momentum = kernels.detach().clone(), torch.zeros(3, 8)
+    before, momentum, norm = kernels.detach().clone(), torch.zeros(3, 8), kernels.detach().norm()
     for i in range(3):
         gradient = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(i + 1))
         kernels.grad = gradient.clone()
@@ -33,7 +34,47 @@ def test_kernels_are_scaled_and_turned_by_an_orthogonal_step() -> None:
         momentum = 0.5 * momentum + gradient.flatten(1)
         step = orthogonal(gradient.flatten(1) + 0.5 * momentum).view(3, 2, 2, 2)
         before = 3**0.5 * before / before.norm() - 0.2 * step
-        torch.testing.assert_close(kernels.detach(), before)
+        torch.testing.assert_close(kernels.detach(), before * norm / before.norm())
+
+
+def test_kernels_of_zeros_leave_them() -> None:
+    kernels = nn.Parameter(torch.zeros(3, 2, 1, 1))
+    kernels.grad = torch.randn(3, 2, 1, 1)
+    Muon([{"params": [kernels], "kernels": True}], lr=0.1, kernel_lr=0.2).step()
+    assert float(kernels.detach().norm()) == pytest.approx(3**0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "angle"), [((64, 64, 3, 3), 0.078), ((128, 64, 1, 1), 0.064), ((256, 1, 3, 3), 0.020)]
+)
+def test_the_angle_of_a_step_is_as_documented(shape: tuple[int, ...], angle: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    kernels = nn.Parameter(torch.randn(shape, generator=random))
+    before, kernels.grad = kernels.detach().clone(), torch.randn(shape, generator=random)
+    Muon([{"params": [kernels], "kernels": True}], lr=0.1, kernel_lr=0.1).step()
+    found = torch.cosine_similarity(before.flatten(), kernels.detach().flatten(), 0).acos()
+    assert float(found) == pytest.approx(angle, rel=0.05)
+
+
+def test_parameters_that_do_not_say_what_is_a_kernel_are_refused() -> None:
+    with pytest.raises(ValueError, match="Muon takes groups of parameters, of kernels and of others"):
+        Muon(nn.Conv2d(1, 2, 3).parameters(), lr=0.1, kernel_lr=0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon", "muon_adamw"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_tiny_step_leaves_the_predictions(name: OptimizerName, frozen: bool) -> None:
+    """Batch norms that keep their statistics are not blind to the scale of kernels, and others are so only later."""
+    model = ConvNet.from_pretrained(freeze_statistics=frozen).eval()
+    model.optimizer = Optimizer(name, lr=1e-9, **({"kernel_lr": 1e-9} if "muon" in name else {}))
+    batch = ImageBatch(torch.from_numpy(draw_scenes(64, 32, 0).image))
+    before = model(batch).argmax(1)
+    groups = model.parameter_groups()
+    assert any(group.get("kernels") and group["params"] for group in groups) == ("muon" in name and not frozen)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    model.configure_optimizers().step()
+    assert torch.equal(model(batch).argmax(1), before)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from inspect import signature
 from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
@@ -48,11 +47,8 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     Raises:
         UserError: its arguments make no sense together.
     """
-    described = data.describe()
-    parameters = signature(cli.task).parameters
-    arguments = {**cli.arguments("model"), **{k: v for k, v in described.items() if k in parameters}}
     try:
-        model = cli.task(**arguments)
+        model = cli.task.for_data(data, **cli.arguments("model"))
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:  # torch's errors about sizes and probabilities
         reason = "they need more memory than this machine has" if "alloc" in str(error).lower() else error
         raise UserError(f"{cli.task.__name__} can't be built with these --model. arguments: {reason}") from None
@@ -62,7 +58,7 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     if isinstance(model, Classifier):
         model.loss.check(model.num_classes)
         if model.loss.r_drop and not model.has_dropout:
-            remedy = "raise --model.dropout, or set " * ("dropout" in parameters) + "--loss.r_drop 0"
+            remedy = "raise --model.dropout, or set " * ("dropout" in model.hparams) + "--loss.r_drop 0"
             raise UserError(
                 f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
                 f"{cli.task.__name__} has none: {remedy}"

@@ -12,7 +12,7 @@ from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.errors import UserError, nearest
 
 ARGUMENTS: tuple[tuple[str, type, str], ...] = (
-    ("beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search"),
+    ("beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
     ("longest", int, "maximum number of words of a caption"),
     ("length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
 )

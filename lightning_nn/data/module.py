@@ -24,6 +24,7 @@ from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
 from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
+from lightning_nn.runs.plain_data import further_arguments
 
 BatchSize = int | Literal["all"]
 
@@ -66,6 +67,7 @@ class DataModule(pl.LightningDataModule):
 
     def __init__(self, batch_size: BatchSize) -> None:
         super().__init__()
+        self.further_arguments = further_arguments(self)
         if batch_size != "all" and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; it must be 'all' or at least 1")
         self.batch_size = batch_size
@@ -93,6 +95,18 @@ class DataModule(pl.LightningDataModule):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return the model arguments that the data determines: `num_classes`, `vocabulary_size`, `channels`, ..."""
+
+    def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:
+        """Prepare the data for a type of batch, and return the model arguments that it determines.
+
+        Raises:
+            UserError: see `prepare_once`.
+        """
+        if self.batch_type is not batch_type:
+            self.batch_type = batch_type
+            self._prepare_again()
+        self.prepare_once()
+        return self.describe()
 
     def prepare_once(self) -> None:
         """Call `prepare`, on the first call only.

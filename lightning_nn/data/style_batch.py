@@ -43,7 +43,7 @@ class StyleBatch(NamedTuple):
             check_image(
                 self.content, {"channels": 3, **{key: limits[key] for key in ("height", "width") if key in limits}}
             )
-        for image in self.style:
+        for image in self.style or ():
             check_pixels("style", image, "(3, H, W)")
             if len(image) != 3:
                 raise UserError(f"a style of {tuple(image.shape)}; it must have 3 channels")

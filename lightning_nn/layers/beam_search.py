@@ -7,8 +7,8 @@ is that of its words and of the end.
 Beam search keeps the most probable beginnings of each length, `beam` of them for each picture. An end that is among the
 best `beam` continuations finishes a sentence, which leaves the beam and is never extended; the next best beginnings
 take its place. A picture is done, and no longer computed, once no beginning can become better than its best sentence,
-as no word makes a sentence more probable. With a beam of 1 it is greedy search; with one as large as all beginnings, it
-finds the most probable sentence.
+as no word makes a sentence more probable. With a beam of 1 and no exponent of the length it is greedy search; with a
+beam as large as all beginnings, it finds the best sentence.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ class Sentences(NamedTuple):
 
     Attributes:
         words: int64 (B, longest + 1), ids of its words, then the end and nothing but ends.
-        log_probability: (B,), of its words and the end.
+        log_probability: (B,), of its words and the end, by the model.
+        log_draw: (B,), of being drawn by `sample`; None from a search.
     """
 
     words: Tensor
     log_probability: Tensor
+    log_draw: Tensor | None = None
 
     def lists(self, end: int) -> list[list[int]]:
         """Return the words of each sentence, without the end."""
@@ -77,7 +79,8 @@ def beam_search(
         step: the model.
         state: before the start of the sentence, of each picture: tensors (B, ...).
         vocabulary: start, end and words that are never generated.
-        beam: beginnings that are kept for a picture; 1 is greedy search.
+        beam: beginnings that are kept for a picture; 1 is greedy search if `length_norm` is 0, and else goes on after
+            an end as long as a longer sentence may be better.
         longest: maximum number of words.
         length_norm: exponent of the length, end included, by which the log-probability is divided when sentences are
             compared, 0 to 10; 0 prefers the most probable, which are short.
@@ -155,7 +158,9 @@ def sample(
         generator: of the random numbers, on the device of the state; None for torch's own.
 
     Returns:
-        The sentences, with their log-probabilities by the model as it is, which have the gradient of the steps.
+        The sentences, with their log-probabilities by the model as it is, and those of being drawn: among the words
+            that may stand there, at this temperature and `top_k`, without an end that had to follow. Both have the
+            gradient of the steps.
 
     Raises:
         ValueError: a length or top_k below 1, or a temperature that is not above 0.
@@ -165,18 +170,19 @@ def sample(
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     first = state if isinstance(state, Tensor) else state[0]
     found = torch.full((len(first), longest + 1), vocabulary.end, device=first.device)
-    total = torch.zeros((), device=first.device)
+    total, drawn = torch.zeros(2, device=first.device)
     going = torch.arange(len(first), device=first.device)  # (A,), pictures whose sentence has not ended
     ids = torch.full_like(going, vocabulary.start)
     for t in range(longest + 1):
         logp, state = step(state, ids)
         if t == 0:
-            total = logp.new_zeros(len(first))
+            total, drawn = logp.new_zeros(len(first)), logp.new_zeros(len(first))
         if t < longest:
-            scores = vocabulary.allowed(logp.detach(), first=t == 0) / temperature
+            scores = vocabulary.allowed(logp, first=t == 0) / temperature
             if top_k is not None and top_k < scores.shape[1]:
                 scores = scores.masked_fill(scores < scores.topk(top_k, dim=1).values[:, -1:], -torch.inf)
-            ids = draw(scores, generator)
+            ids = draw(scores.detach(), generator)
+            drawn[going] += scores.log_softmax(1).gather(1, ids[:, None]).flatten()
         else:
             ids = torch.full_like(ids, vocabulary.end)
         found[going, t] = ids
@@ -185,7 +191,7 @@ def sample(
         if not len(rest):
             break
         going, ids, state = going[rest], ids[rest], select_state(state, rest)
-    return Sentences(found, total)
+    return Sentences(found, total, drawn)
 
 
 def draw(scores: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -210,7 +210,16 @@ def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[
     Returns:
         int64 (W,): row k of the packed sequence is this row of the flat batch; and int64 (T,) on the CPU: the
         number of sequences still running at each step.
+
+    Raises:
+        ValueError: on a CPU, lengths that don't add up; on other devices this would wait for them.
     """
+    if (
+        lengths.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and (lengths.min() < 1 or lengths.sum() != total)
+    ):
+        raise ValueError(f"lengths of {int(lengths.min())} and more, in all {int(lengths.sum())}, for {total} rows")
     sequence = segment_ids(lengths, total)  # (W,)
     step = torch.arange(total, device=lengths.device) - segment_starts(lengths)[sequence]  # (W,)
     if backward:

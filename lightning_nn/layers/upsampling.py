@@ -57,10 +57,10 @@ class Upsampling(nn.Module):
 
 
 def best_masks(mask: Tensor, num_classes: int, stride: int) -> Tensor:
-    """Return the masks that come closest to the true ones if scores are given in cells of a stride only.
+    """Return the masks that bilinear upsampling makes of the true shares of the classes in cells of a stride.
 
-    The share of each class in each cell is upsampled bilinearly, and the largest wins: what a network of this stride
-    can reach, about.
+    The largest share wins at each pixel. A network of this stride that learns its upsampling, or scores beyond the true
+    shares, can come closer to the true masks.
 
     Args:
         mask: int64 (B, H, W); values of `num_classes` and above count for no class.

@@ -61,8 +61,9 @@ class BackboneClassifier(FineTuning, Classifier):
             scratch they need a rate of about 0.0003, ten times less than the others.
         multiplier: share of the channels of mobilenet_v1, above 0; the others have no such setting.
         resize: pixels to which the shorter side of images is scaled within the model; null: as they come.
-        stem: full: as in the paper. small: the first two halvings are left out, for 16 times as many places in all
-            later layers. auto: small for images of up to 32 pixels (inception_v3: 74; vgg16: never).
+        stem: full: as in the paper. small: the first two reductions are left out, for 16 times as many places in all
+            later layers (squeezenet1_1: about 25 times; alexnet, whose first layer has a stride of 4: 70 to 90). auto:
+            small for images of up to 32 pixels (inception_v3: 74; vgg16: never).
         trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
             halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.

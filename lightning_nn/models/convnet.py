@@ -177,9 +177,9 @@ class ConvNet(FineTuning, Classifier):
         super().on_test_epoch_start()
         self.strongest.reset()
 
-    def test_step(self, batch: ImageBatch, batch_idx: int) -> None:
+    def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Also look for the patches that the layers respond to, among the first images."""
-        super().test_step(batch, batch_idx)
+        super().test_step(batch, batch_idx, dataloader_idx)
         if self.trainer.loggers and not self.strongest.is_full:
             self.strongest.update(batch.image, self.activations(batch))
 

@@ -11,8 +11,9 @@ and added to those of finer and finer maps (skips), up to the map of the chosen 
 
 Departures: maps are taken before a halving, not after it; the body may be any of `bodies`, by default a small one with
 batch normalisation, trained from scratch, and fully connected layers are left out; FCN-4s, one skip more, for small
-pictures; each class is upsampled by a kernel of its own, without mixing classes; score layers start at random, not at
-zero, because nothing is trained in stages; the image is padded to a multiple of 32, not by 100 pixels.
+pictures; each class is upsampled by a kernel of its own, without mixing classes; the last upsampling is learned like
+the others, where the paper fixes it to bilinear interpolation; score layers start at random, not at zero, because
+nothing is trained in stages; the image is padded to a multiple of 32, not by 100 pixels.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class FCN(FineTuning, Segmentation):
     Args:
         channels: channels of the images, C; for other bodies than the small one 1 or 3, gray as three equal colours.
         num_classes: number of classes, K.
-        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. Few nets of a stride draw finer than
-            test/ceiling.
+        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. test/ceiling is what bilinear upsampling
+            of the true shares of the classes in these cells reaches; learned upsampling may draw finer shapes.
         body: the convolutions below the scores. small: ten of 3x3, trained from scratch. embedded: the network that is
             part of the package, for --finetune embedded. Or a network of the model backbone: alexnet, vgg16,
             googlenet, inception_v3, resnet18, resnet34, resnet50, squeezenet1_1, mobilenet_v1, mobilenet_v2,

@@ -122,7 +122,7 @@ class MultimodalRNN(Captioner):
         unfreeze_at: epochs after which everything is trained; null: never.
         body_lr: factor on the learning rate of the encoder, above 0.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
-        beam: beginnings that beam search keeps; 1 is greedy search.
+        beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
         longest: maximum number of words of a generated caption.
         length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
             0 prefers the most probable, which are short.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -40,3 +41,19 @@ def to_plain_data(value: Any, where: str) -> Any:
         f"{where} is a {type(value).__name__}; a checkpoint holds plain data, which loads without running code: "
         "give numbers, strings or lists of them"
     )
+
+
+def further_arguments(made: object) -> frozenset[str]:
+    """Return the names of the arguments that a constructor was given through its `**`.
+
+    Args:
+        made: an object whose constructor is running and calls this, directly or by those of its bases.
+    """
+    names: frozenset[str] = frozenset()
+    frame = inspect.currentframe()
+    while frame := frame and frame.f_back:  # the outermost constructor is the last one
+        given = inspect.getargvalues(frame)
+        if frame.f_code.co_name != "__init__" or given.locals.get(next(iter(given.args), "")) is not made:
+            break
+        names = frozenset(given.locals[given.keywords]) if given.keywords else frozenset()
+    return names

@@ -106,10 +106,10 @@ def trusted(
             remark if its check refuses it. None accepts no option of the trainer, and no seed.
     """
     checks: dict[str, Any] = {
-        f"{group}.{name}": kind for group, each in classes.items() for name, kind in _parameters(each).items()
+        f"{group}.{name}": kind for group, each in classes.items() for name, kind in _types(each).items()
     }
     nested = {name: kind for name, kind in checks.items() if isinstance(kind, type) and is_dataclass(kind)}
-    checks |= {f"{group}.{name}": kind for group, each in nested.items() for name, kind in _parameters(each).items()}
+    checks |= {f"{group}.{name}": kind for group, each in nested.items() for name, kind in _types(each).items()}
     checks |= {name: kind for name, kind in _TEXTS.items() if name in checks}
     if trainer is not None:
         checks |= {"seed_everything": (bool, int), **{f"trainer.{name}": kind for name, kind in TRAINER.items()}}
@@ -180,12 +180,26 @@ def shown(name: str) -> str:
     return name if len(name) <= 60 else f"{name[:57]}..."
 
 
-def _parameters(cls: type) -> dict[str, Any]:
-    """Return the parameters of a constructor with their types."""
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
-    several = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-    own = signature(cls).parameters.items()
-    return {name: hints.get(name, Any) for name, each in own if each.kind not in several}
+def parameters(cls: type) -> dict[str, Parameter]:
+    """Return the parameters of a constructor by name, those of its base class too where it has `**`.
+
+    Their annotations are types, Any where there is none.
+    """
+    found: dict[str, Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        hints, (_, *own) = get_type_hints(base.__init__), signature(base.__init__).parameters.values()  # type: ignore[misc]
+        for each in own:
+            if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+                found.setdefault(each.name, each.replace(annotation=hints.get(each.name, Any)))
+        if all(each.kind is not Parameter.VAR_KEYWORD for each in own):
+            break
+    return found
+
+
+def _types(cls: type) -> dict[str, Any]:
+    return {name: each.annotation for name, each in parameters(cls).items()}
 
 
 def _fits(value: object, kind: Any) -> bool:

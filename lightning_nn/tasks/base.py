@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from lightning_nn import catalog
@@ -16,7 +17,7 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
 from lightning_nn.runs.plain_data import to_plain_data
-from lightning_nn.runs.saved_settings import names, shown, trusted
+from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.evaluation import Evaluation
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 
 _LONGEST = 500  # characters of torch's own reason, which names every tensor
+
+
+class Described(Protocol):
+    """A data set, as a data module describes it to models."""
+
+    def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:
+        """Prepare the data for a type of batch, and return the model arguments that it determines."""
+        ...
 
 
 class Task(Training, Evaluation):
@@ -68,6 +77,32 @@ class Task(Training, Evaluation):
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
     training_arguments: ClassVar[frozenset[str]] = frozenset()
     prediction_arguments: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def for_data(cls, data: Described, **arguments: Any) -> Self:
+        """Make a model for a data set, which determines the sizes of images, the numbers of words, classes and so on.
+
+        Args:
+            data: a data module.
+            arguments: of the constructor, all others.
+
+        Raises:
+            UserError: the data is not for this model, or can't be used.
+        """
+        taken = parameters(cls)
+        arguments |= {name: value for name, value in data.describe_for(cls.batch_type).items() if name in taken}
+        if lacking := [name for name, each in taken.items() if each.default is each.empty and name not in arguments]:
+            raise UserError(
+                f"{type(data).__name__} does not tell {' and '.join(lacking)}, which {cls.__name__} needs: give "
+                f"{'it' if len(lacking) == 1 else 'them'}, or other data"
+            )
+        return cls(**arguments)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Compute `forward`, of a batch that the model can read."""
+        if not torch.compiler.is_compiling():
+            self.check_batch(arguments[0] if arguments else named.get("batch"))
+        return super().__call__(*arguments, **named)
 
     def setup(self, stage: str) -> None:
         """Make the metrics and begin training; Lightning calls this after the data module has set the processor."""
@@ -148,7 +183,7 @@ class Task(Training, Evaluation):
         """
         if model != cls.name:
             return {}
-        in_code = {k: p.default for k, p in signature(cls).parameters.items() if p.default is not p.empty}
+        in_code = {k: p.default for k, p in parameters(cls).items() if p.default is not p.empty}
         return {name: v for name, v in {**in_code, **arguments}.items() if name not in cls.training_arguments}
 
     @classmethod
@@ -267,7 +302,7 @@ class Task(Training, Evaluation):
 
 def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, Any]:
     """Return the arguments of a constructor as plain data; of a subclass its own, not those that it gives its base."""
-    own = signature(type(made)).parameters
+    own = signature(type(made)).parameters.keys() | getattr(made, "further_arguments", frozenset())
     arguments: dict[str, Any] = to_plain_data({k: v for k, v in made.hparams.items() if k in own}, "arguments")
     return arguments
 

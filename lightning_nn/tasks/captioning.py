@@ -48,7 +48,7 @@ class Captioning(Task):
 
     Args:
         vocabulary_size: number of words, V.
-        beam: beginnings that beam search keeps; 1 is greedy search.
+        beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
         longest: maximum number of words of a generated caption.
         length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10.
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.

@@ -135,13 +135,13 @@ class Evaluation(pl.LightningModule):
             self._metrics[split] = nn.ModuleDict(self.metrics()).to(self.device)
         return cast(dict[str, Metric], dict(cast(nn.ModuleDict, self._metrics[split]).items()))
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Add the batch to the validation metrics."""
-        self._evaluate("val", batch, batch_idx)
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add the batch to the validation metrics; see `_evaluate`."""
+        self._evaluate("val", batch, batch_idx, dataloader_idx)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Add the batch to the test metrics."""
-        self._evaluate("test", batch, batch_idx)
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add the batch to the test metrics; see `_evaluate`."""
+        self._evaluate("test", batch, batch_idx, dataloader_idx)
 
     def on_validation_epoch_start(self) -> None:
         """Reset the validation metrics, which an interrupted validation may have left partly filled."""
@@ -164,7 +164,17 @@ class Evaluation(pl.LightningModule):
         self.check_batch(batch)
         return self.predictions(batch)
 
-    def _evaluate(self, split: str, batch: Any, batch_idx: int) -> None:
+    def _evaluate(self, split: str, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
+        """Add a batch to the metrics of a split.
+
+        Raises:
+            UserError: the batch can't be read, or comes from a second loader.
+        """
+        if dataloader_idx:
+            raise UserError(
+                f"several {split} loaders were given, and a model has one set of metrics for {split}: give one, and "
+                "evaluate on each of the others by a call of its own, trainer.validate(model, LOADER) or trainer.test"
+            )
         self.check_batch(batch)
         self.update(self.split_metrics(split), batch)
         if batch_idx == 0:

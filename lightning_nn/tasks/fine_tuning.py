@@ -90,13 +90,17 @@ class FineTuning(Task):
     def _modules_of(self, layers: Iterable[str]) -> list[nn.Module]:
         return [self.get_submodule(name) for name in layers]
 
-    def _freeze(self, layers: list[str], norms: Iterable[str] = ()) -> None:
+    def fixed_norms(self) -> list[nn.Module]:
+        """List the loaded batch norms, if their statistics are to be kept."""
+        return self._modules_of(self.measured_norms) if self._freeze_statistics else []
+
+    def _freeze(self, layers: list[str], norms: Iterable[nn.Module] = ()) -> None:
         """Freeze these layers and no others, and the statistics of these batch norms.
 
         In one process autograd skips them, which saves most of the time of a step; several processes reduce the
         gradients of all parameters that were trained when they started.
         """
-        self._frozen, self._fixed = layers, self._modules_of([*layers, *norms])
+        self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
         for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
             layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
         for name in self._constant:
@@ -149,8 +153,7 @@ class FineTuning(Task):
     def on_train_epoch_start(self) -> None:
         """Freeze the layers that this epoch does not train."""
         thawed = self._unfreeze_at is not None and self.current_epoch >= self._unfreeze_at
-        norms = self.measured_norms if self._freeze_statistics else []
-        self._freeze([] if thawed else self._frozen_first, norms)
+        self._freeze([] if thawed else self._frozen_first, self.fixed_norms())
 
     def on_train_end(self) -> None:
         """Leave nothing frozen."""

@@ -130,7 +130,7 @@ class Segmentation(Task):
     # ------------------------------------------------------------------ metrics
 
     def metrics(self) -> dict[str, Metric]:
-        """Make the mean loss, the confusion matrix, that of the best masks of this stride, and the worst images."""
+        """Make the mean loss, the confusion matrix, that of `best_masks`, and the worst images."""
 
         def confusion() -> Metric:
             return MulticlassConfusionMatrix(self.num_classes, ignore_index=IGNORED, validate_args=False)
@@ -164,11 +164,19 @@ class Segmentation(Task):
         return torch.bincount(pairs[counted], minlength=images * classes**2).view(images, classes, classes)
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
-        """Compute loss, mean IoU, pixel accuracy, the ceiling of mean IoU at this stride, and the IoU of each class.
+        """Compute loss, mean IoU, pixel accuracy, the mean IoU of `best_masks` ("ceiling"), and that of each class.
 
         The mean is over the classes that occur in masks or predictions.
+
+        Raises:
+            UserError: no pixel counts.
         """
         matrix, best = metrics["confusion"].compute(), metrics["ceiling"].compute()
+        if not matrix.any() and not ((runner := self.runner()) and runner.sanity_checking):
+            raise UserError(
+                f"the masks of this split show no class: all of their pixels are {IGNORED}, which counts for nothing. "
+                "Check these masks, or leave the split out, so that it is split off from train"
+            )
         each, names = intersection_over_union(matrix), self.categories()
         values = {"loss": metrics["loss"].compute(), "miou": each.nanmean(), "acc": accuracy(matrix)}
         values["ceiling"] = intersection_over_union(best).nanmean()

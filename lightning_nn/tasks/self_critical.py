@@ -3,10 +3,13 @@
 Rennie, Marcheret, Mroueh, Ross and Goel, "Self-critical sequence training for image captioning" (CVPR 2017): the
 gradient of the expected reward r of a drawn caption w is estimated by that of
 
-    L = - (r(w) - b) sum over t of log p(w_t | w_1 ... w_{t-1}, I)
+    L = - (r(w) - b) sum over t of log q(w_t | w_1 ... w_{t-1}, I)
 
-The reward is CIDEr-D, the end counted as a word. The baseline b is the mean reward of the other captions drawn of the
-image (Luo 2020, arXiv:2003.09971), where the paper takes the reward of the greedy caption.
+q is what captions are drawn from: the model's distribution over the words that may stand in a caption, so neither the
+start nor the unknown word, and no end before the first word. A caption cut at the maximum of words has an end that was
+not drawn, which has no part in the sum. The reward is CIDEr-D, the end counted as a word. The baseline b is the mean
+reward of the other captions drawn of the image (Luo 2020, arXiv:2003.09971), where the paper takes the reward of the
+greedy caption. The loss of a training step is the mean over the words drawn.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ class Draws(NamedTuple):
 
     Attributes:
         captions: ids of the words of each, without the end.
-        log_probability: (count B,), of each by the model that drew it, with its gradient.
+        log_probability: (count B,), of drawing each, log q(w), with its gradient.
         reward: (count B,), CIDEr-D.
         advantage: (count B,), reward less the mean reward of the image's other captions.
     """
@@ -68,10 +71,10 @@ def draw_captions(
     ended = list(map(with_end, references))
     corpus = CaptionCorpus.of(with_end(captions), ended * count)
     frequencies = DocumentFrequencies(ended) if frequencies is None else frequencies
-    reward = torch.from_numpy(cider_d(corpus, frequencies)).float().view(count, images)
+    assert found.log_draw is not None
+    reward = torch.from_numpy(cider_d(corpus, frequencies)).to(found.log_draw).view(count, images)
     others = (reward.sum(0) - reward) / (count - 1)
-    advantage = (reward - others).flatten().to(device)
-    return Draws(captions, found.log_probability, reward.flatten().to(device), advantage)
+    return Draws(captions, found.log_draw, reward.flatten(), (reward - others).flatten())
 
 
 def with_end(captions: list[list[int]]) -> list[list[int]]:

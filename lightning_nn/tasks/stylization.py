@@ -5,7 +5,6 @@ There is no validation and no test: an image is judged by looking at it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -222,12 +221,6 @@ class Stylization(Task):
         """Keep how the model was trained."""
         super().on_train_end()
         self._made = self._training()
-
-    def runner(self) -> Any:
-        """Return the trainer; None if there is none."""
-        with contextlib.suppress(RuntimeError):
-            return self.trainer
-        return None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add how the model was trained."""

@@ -71,7 +71,7 @@ class TextClassifier(Classifier):
         try:
             self.embedding.set_characters(rows["words"], rows["characters"])
         except ValueError as error:
-            remedy = f"make it with {type(self).__name__}(**data.describe())"
+            remedy = f"make it with {type(self).__name__}.for_data(data)"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
 
     def artifacts(self, split: str) -> Iterator[Artifact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import abstractmethod
 from dataclasses import replace
@@ -15,6 +16,7 @@ from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running_means import RunningMeans, Totals
 from lightning_nn.optimizers import normalised_kernels
+from lightning_nn.runs.plain_data import further_arguments
 from lightning_nn.settings import LRScheduler, Optimizer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
@@ -65,6 +67,7 @@ class Training(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+        self.further_arguments = further_arguments(self)
         self.optimizer = replace(self.optimizer)  # a copy of the class's default
         self.lr_scheduler = replace(self.lr_scheduler)
         self.train_batches: int | None = None
@@ -101,6 +104,10 @@ class Training(pl.LightningModule):
 
     # ------------------------------------------------------------------ optimizer
 
+    def fixed_norms(self) -> list[nn.Module]:
+        """List the batch norms that use fixed statistics throughout training; a hook for subclasses."""
+        return []
+
     def _check_lbfgs(self) -> None:
         """Refuse what L-BFGS, which compares gradients of successive steps, is not made for."""
         trainer = self.trainer
@@ -121,7 +128,7 @@ class Training(pl.LightningModule):
             trained = [p for p in trained if all(p is not norm for norm in norms)]
         groups: list[dict[str, Any]] = []
         if self.optimizer.name in ("muon", "muon_adamw"):
-            kernels = {id(p) for p in normalised_kernels(self)}
+            kernels = {id(p) for p in normalised_kernels(self, self.fixed_norms())}
             groups = [{"params": [p for p in trained if id(p) in kernels], "kernels": True}]
             trained = [p for p in trained if id(p) not in kernels]
         groups += [
@@ -152,15 +159,23 @@ class Training(pl.LightningModule):
         steps = math.ceil(batches / trainer.accumulate_grad_batches) * max(trainer.max_epochs, 1)
         return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
 
+    def runner(self) -> Any:
+        """Return the trainer; None outside of Lightning's Trainer, as in a loop of one's own or with Fabric."""
+        with contextlib.suppress(RuntimeError):
+            return self.trainer if isinstance(self.trainer, pl.Trainer) else None
+        return None
+
     # ------------------------------------------------------------------ steps
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Compute the mean loss of the batch, weighted by its share of the optimizer step."""
+    def training_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
+        """Compute the mean loss of a batch; in a Trainer's run, weighted by its share of the optimizer step."""
         self.check_batch(batch)
-        means, trainer = self.training_means(batch), self.trainer
-        self._totals.add(means.sums, means.weight, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
+        means, trainer = self.training_means(batch), self.runner()
         loss = means.sums["loss"] / _at_least_one(means.weight)
-        every = cast(Any, trainer).log_every_n_steps  # 0: never
+        if trainer is None or not trainer.training:
+            return loss
+        self._totals.add(means.sums, means.weight, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
+        every = trainer.log_every_n_steps  # 0: never
         if every and (trainer.global_step + 1) % every == 0:
             self.log("train/loss_step", loss, batch_size=batch.size)
         return self._weigh(loss, means.weight, batch_idx)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lightning_nn import (
     HAN,
+    ConvNet,
     Digits,
     LogisticRegression,
     Loss,
@@ -26,7 +27,7 @@ from lightning_nn.callbacks.step_seed import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.layers import symmetric_kl
 from lightning_nn.runs.checkpoint import Checkpoint
-from tests.contract import trainer
+from tests.contract import differing, trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*You defined a `validation_step` but have no `val_dataloader`.*"
@@ -295,7 +296,7 @@ def test_a_model_that_was_made_for_other_words_says_so(tmp_path: Path) -> None:
     model = HAN(
         vocabulary_size=4, num_classes=2, embedding_size=4, hidden_size=4, character_vectors=True, num_characters=3
     )
-    with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*describe"):
+    with pytest.raises(UserError, match=r"belongs to other data: made for 4 words of 3 characters, not for .*for_data"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
     with pytest.raises(UserError, match="takes TextBatch of"):
         trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))
@@ -432,3 +433,46 @@ def test_as_many_samples_are_shown_however_few_batches_there_are(size: int, tmp_
     trainer(tmp_path).validate(model, datamodule=Digits(batch_size=size), verbose=False)
     images = [batch.image for batch in model.shown["val"]]
     assert len({image.numpy().tobytes() for image in images}) == 4
+
+
+# ---------------------------------------------------------------------- subclasses and data sets
+
+
+class Wide(ConvNet):
+    """A subclass as researchers write it: one argument of its own, one decided, all others handed on."""
+
+    def __init__(self, extra: int = 1, **further: Any) -> None:
+        super().__init__(layers=["conv 2 3", "relu", "flatten"], **further)
+        self.extra = extra
+
+
+class Deep(Wide):
+    def __init__(self, *, depth: int = 1, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.depth = depth
+
+
+class HandedOn(Digits):
+    def __init__(self, extra: int = 1, **further: Any) -> None:
+        super().__init__(classes=[3, 8], **further)
+
+
+@pytest.mark.parametrize("cls", [Wide, Deep])
+def test_a_subclass_that_hands_arguments_on_is_saved_and_loaded(cls: type[Wide], tmp_path: Path) -> None:
+    data = HandedOn(batch_size=64)
+    model = cls.for_data(data, extra=5, init="orthogonal")
+    run = trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0)
+    run.fit(model, datamodule=data)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    saved = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    assert saved["datamodule_hyper_parameters"] == {"extra": 1, "batch_size": 64}
+    loaded = cls.load_from_checkpoint(tmp_path / "one.ckpt")
+    assert (loaded.extra, loaded.hparams["init"], loaded.hparams["num_classes"]) == (5, "orthogonal", 2)
+    assert not differing(model.state_dict(), loaded.state_dict())
+    changed = cls.load_from_checkpoint(tmp_path / "one.ckpt", extra=7)
+    assert changed.extra == 7
+
+
+def test_data_that_does_not_tell_what_a_model_needs_is_refused() -> None:
+    with pytest.raises(UserError, match="Digits does not tell vocabulary_size, which HAN needs"):
+        HAN.for_data(Digits())

@@ -8,9 +8,10 @@ from torch.nn import functional as F
 
 from lightning_nn import ShowAndTell, UserError
 from lightning_nn.catalog import MODELS
+from lightning_nn.data.batches import END, START, UNKNOWN
 from lightning_nn.data.learner import measure_samples
 from lightning_nn.layers.recurrent import State
-from lightning_nn.metrics.captions import CaptionCorpus, cider_d
+from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
 from lightning_nn.tasks.captioning import VOCABULARY
 from lightning_nn.tasks.decoder import references
 from lightning_nn.tasks.self_critical import draw_captions, with_end
@@ -57,14 +58,47 @@ def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
         image_index=torch.arange(batch.size).repeat(3),
     )
     rows = model.rows(again)
-    losses = F.cross_entropy(model(again), rows.targets, reduction="none")
-    expected = (drawn.advantage.repeat_interleave(rows.lengths) * losses).sum()
+    logits, first = model.forward(again), rows.inputs == START  # not in the order of the images
+    logits[:, [START, UNKNOWN]] = -torch.inf
+    logits[first, END] = -torch.inf
+    losses = F.cross_entropy(logits, rows.targets, reduction="none")
+    cut = (rows.targets == END) & (rows.lengths > model.longest).repeat_interleave(rows.lengths)
+    expected = (drawn.advantage.repeat_interleave(rows.lengths) * losses.where(~cut, 0)).sum()
     torch.testing.assert_close(means.sums["loss"], expected)
     names, parameters = zip(*model.decoder.named_parameters(), strict=True)
     given, wanted = (torch.autograd.grad(loss, parameters) for loss in (means.sums["loss"], expected))
     for name, one, other in zip(names, given, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
     assert means.weight == len(rows.targets)
+
+
+@pytest.mark.parametrize("longest", [1, 2])
+def test_the_expected_gradient_is_that_of_the_expected_reward(longest: int) -> None:
+    """Over all captions of 6 words, of which 3 may be drawn; of 2 words, the second may be the end."""
+    torch.manual_seed(0)
+    logits = torch.randn(6, 6, dtype=torch.float64, requires_grad=True)  # of the next word, by the last one
+
+    def step(state: State, ids: Tensor) -> tuple[Tensor, State]:
+        return logits.log_softmax(1)[ids], state
+
+    state = torch.zeros(1, 1, dtype=torch.float64)
+    frequencies = DocumentFrequencies([with_end(images) for images in REFERENCES])
+    drawn = draw_captions(step, state, VOCABULARY, REFERENCES[:1], frequencies, count=2000, longest=longest)
+    found = dict(zip(map(tuple, drawn.captions), range(2000), strict=True))
+    assert len(found) == {1: 3, 2: 3 + 9}[longest]
+    expected_reward = torch.zeros((), dtype=torch.float64)
+    for words, i in found.items():
+        q = logits[START, 3:].softmax(0)[words[0] - 3]
+        if longest == 2:  # the end, or one of three words
+            q = q * logits[words[0], 2:].softmax(0)[words[1] - 2 if len(words) == 2 else 0]
+        torch.testing.assert_close(drawn.log_probability[i].exp(), q, rtol=0, atol=1e-12)
+        expected_reward = expected_reward + q * drawn.reward[i]
+    ones = list(found.values())
+    weights = drawn.log_probability[ones].exp().detach() * drawn.reward[ones]
+    (estimated,) = torch.autograd.grad((weights * drawn.log_probability[ones]).sum(), logits, retain_graph=True)
+    (true,) = torch.autograd.grad(expected_reward, logits)
+    assert true.abs().max() > 0.01
+    torch.testing.assert_close(estimated, true, rtol=0, atol=1e-12)
 
 
 def test_rarity_is_counted_over_all_training_images() -> None:
