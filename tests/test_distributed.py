@@ -37,7 +37,12 @@ BACKBONE = shlex.split(
     "--model backbone --data digits --model.multiplier 0.125 --model.trainable last_stage --model.unfreeze_at 1 "
     "--model.body_lr 0.5 --finetune weights.pth --optimizer.name sgd --optimizer.lr 0.01"
 )
+CONVNET = shlex.split(
+    "--model convnet --model.layers '[conv 4 3, batch_norm, relu, max_pool 2, flatten, linear 8, batch_norm, relu]' "
+    "--data digits --optimizer.name sgd --optimizer.lr 0.05 --trainer.sync_batchnorm true"
+)
 MODELS = {
+    "convnet": CONVNET,
     "backbone": BACKBONE,
     "softmax": SOFTMAX,
     "accumulated": ACCUMULATED,
@@ -49,7 +54,15 @@ METRICS = dict.fromkeys(MODELS, ("acc", "f1")) | {"tiny_segmenter": ("miou",), "
 SAMPLES = dict.fromkeys(MODELS, 1079) | {"han": 80, "tiny_segmenter": 40, "tiny_captioner": 40}
 # An even number of batches, so that two of them are one of twice the size; accumulated, the last and short ones of an
 # epoch make a step with longer ones.
-BATCH = {"backbone": 32, "softmax": 32, "accumulated": 32, "han": 8, "tiny_segmenter": 5, "tiny_captioner": 5}
+BATCH = {
+    "convnet": 32,
+    "backbone": 32,
+    "softmax": 32,
+    "accumulated": 32,
+    "han": 8,
+    "tiny_segmenter": 5,
+    "tiny_captioner": 5,
+}
 
 SPY = """
 import json, os, sys
@@ -113,6 +126,7 @@ def two_nodes(argv: list[str], cwd: Path) -> None:
     [
         ("softmax", "devices"),
         ("accumulated", "devices"),
+        ("convnet", "devices"),
         ("han", "torchrun"),
         ("tiny_captioner", "devices"),
         ("backbone", "devices"),

@@ -105,8 +105,8 @@ def check_processes(cli: CommandLine) -> None:
         UserError: there are too few cores, or the command can't use the strategy.
     """
     trainer, cores = cli.config.trainer, os.cpu_count() or 1
-    asked, on_cpu = str(trainer.devices), trainer.accelerator == "cpu" or not torch.accelerator.is_available()
-    if on_cpu and asked.isdigit() and int(asked) > max(2, cores):
+    asked = str(trainer.devices)
+    if _on_cpu(cli) and asked.isdigit() and int(asked) > max(2, cores):
         raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use at most as many")
     if isinstance(trainer.strategy, str) and trainer.strategy.startswith(_FROM_WITHIN):
         started = next(name for name in _FROM_WITHIN if trainer.strategy.startswith(name))
@@ -115,6 +115,10 @@ def check_processes(cli: CommandLine) -> None:
             f"--trainer.strategy {trainer.strategy} starts processes that return nothing to the command, which "
             f"could then not test or finish the run: use --trainer.strategy {other}"
         )
+
+
+def _on_cpu(cli: CommandLine) -> bool:
+    return cli.config.trainer.accelerator == "cpu" or not torch.accelerator.is_available()
 
 
 def make_trainer(
@@ -134,6 +138,8 @@ def make_trainer(
     config = dict(cli.objects.trainer.items())
     callbacks: list[Any] = [Progress()] if config.get("enable_progress_bar") is not False else []
     config["enable_progress_bar"] = bool(callbacks)
+    if _on_cpu(cli):
+        config["sync_batchnorm"] = False  # torch's needs a GPU, and that of `layers.batch_norm` is so already
     if config.get("plugins") is None:
         config["plugins"] = [PlainCheckpointIO(checkpoint)]
     if run is None:

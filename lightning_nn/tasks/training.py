@@ -19,7 +19,7 @@ from lightning_nn.optimizers import normalised_kernels
 from lightning_nn.runs.plain_data import further_arguments
 from lightning_nn.settings import LRScheduler, Optimizer
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class Means(NamedTuple):

@@ -260,8 +260,8 @@ def test_sums_of_other_names_are_refused() -> None:
 def test_shares_of_classes_are_labels_too(classes: int) -> None:
     models: list[Any] = [SoftmaxClassifier(features=16, num_classes=classes)]
     models += [LogisticRegression(features=16, criterion=c) for c in ("bce", "mse")] if classes == 2 else []  # type: ignore[arg-type]
-    (batch,) = pictures(12)
     label = torch.arange(12) % classes
+    batch = pictures(12)[0]._replace(label=label)
     hot = torch.nn.functional.one_hot(label, classes).float()
     mixed = 0.7 * hot + 0.3 * hot.roll(1, 0)
     for model in models:
