@@ -29,7 +29,8 @@ class BatchSampler:
         seed: of the order.
         rank: of this process, 0 to world_size - 1.
         world_size: number of processes.
-        lengths: int64 (N,), the cost of each sample; None if all cost the same.
+        lengths: int64 (N,), the cost of each sample, or (N, D), sides whose product it is, such as height and width; in
+            a bucket each of them is similar. None if all cost the same.
         max_length: largest sum of lengths in a batch; a longer sample becomes a batch by itself.
         labels: int64 (N,); if given, samples are repeated until each class occurs as often as the largest one; which
             of them occur once more than the others changes every epoch.
@@ -66,13 +67,13 @@ class BatchSampler:
         if lengths is None:
             starts = list(range(0, len(self.indices), batch_size))
         elif keep_order:
-            starts = _fill(lengths[self.indices], batch_size, max_length)
+            starts = _fill(_costs(lengths)[self.indices], batch_size, max_length)
         else:
-            costs = lengths[self.indices]
-            self.indices = self.indices[np.argsort(costs, kind="stable")]
-            costs = np.sort(costs)
-            self.buckets = _buckets(costs, self.spread)
-            starts = _divide(costs, self.buckets, batch_size, max_length)
+            levels = _levels(lengths, self.spread)
+            order = np.lexsort((_costs(lengths)[self.indices], *levels[self.indices].T[::-1]))
+            self.indices = self.indices[order]
+            self.buckets = _buckets(levels[self.indices])
+            starts = _divide(_costs(lengths)[self.indices], self.buckets, batch_size, max_length)
         self.bounds = _split_to_multiple(starts, len(self.indices), world_size)
         self.repeated = [] if labels is None else _groups(self.indices, labels, self.buckets)
 
@@ -122,11 +123,20 @@ def _groups(indices: Index, labels: Index, buckets: list[tuple[int, int]]) -> li
     return groups
 
 
-def _buckets(costs: Index, spread: float) -> list[tuple[int, int]]:
-    """Group ascending costs into buckets (start, stop) whose costs differ by a factor of `spread` at most."""
-    number = np.floor(np.log(np.maximum(costs, 1)) / np.log(spread))
-    starts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
-    return list(zip(starts, [*starts[1:], len(costs)], strict=True))
+def _costs(lengths: Index) -> Index:
+    return lengths.reshape(len(lengths), -1).prod(1)
+
+
+def _levels(lengths: Index, spread: float) -> Index:
+    """Return a level for each length, (N, D), equal for lengths that differ by a factor of `spread` at most."""
+    sides = np.maximum(lengths.reshape(len(lengths), -1), 1)
+    return np.floor(np.log(sides) / np.log(spread)).astype(np.int64)
+
+
+def _buckets(levels: Index) -> list[tuple[int, int]]:
+    """Group samples in the order of their levels, (N, D), into buckets (start, stop) of equal ones."""
+    starts = [0, *(np.flatnonzero(np.diff(levels, axis=0).any(1)) + 1).tolist()]
+    return list(zip(starts, [*starts[1:], len(levels)], strict=True))
 
 
 def _divide(costs: Index, buckets: list[tuple[int, int]], batch_size: int, max_length: int | None) -> list[int]:

@@ -20,7 +20,7 @@ class Source(Protocol):
     """Samples in memory or in a memory map, fetched a batch at a time.
 
     Attributes:
-        lengths: int64 (N,), length of each sample (words); None if all have the same.
+        lengths: int64 (N,), length of each sample (words), or (N, 2), its height and width; None if all have the same.
     """
 
     lengths: Index | None

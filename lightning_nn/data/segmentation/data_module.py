@@ -34,8 +34,9 @@ class SegmentationData(LabeledDataModule):
     (CamVid), likewise `val` and `test`, or lists, as those of VOC and of Oxford's pets. A missing one is split off from
     train. A mask is called like its image, or all masks have the same addition, such as `_mask`; it may lie beside its
     image. It holds the class of each pixel as its value, 255 where it counts for nothing, or as a colour that `classes`
-    names; masks of 0 and 255 alone show background and object. Images keep their sizes; in training a batch is padded
-    to its largest image, and padding counts for nothing.
+    names; masks of 0 and 255 alone show background and object. Images keep their sizes; in training the sides of
+    the images of a batch differ by half at most, and it is padded to the largest: padding counts in no loss or metric,
+    but in the statistics of batch norms.
 
     Args:
         path: the folder.

@@ -68,12 +68,15 @@ class SizedMaskSource:
         sizes: int64 (N, 2), height and width of each image.
         indices: int64, images of this split.
         channels: channels of the images, C.
-    """
 
-    lengths: Index | None = None
+    Attributes:
+        lengths: int64 (N, 2), height and width of each image of this split; None if all are of one size.
+    """
 
     def __init__(self, images: Pixels, masks: Pixels, sizes: Index, indices: Index, channels: int = 3) -> None:
         self.indices, self.sizes, self.channels = indices, sizes, channels
+        own = sizes[indices]
+        self.lengths: Index | None = None if (own == own[:1]).all() else own
         self._images, self._masks = images, masks
         self._starts = np.concatenate([[0], sizes.prod(1).cumsum()])
 

@@ -13,10 +13,12 @@ from PIL import Image
 
 from lightning_nn import FCN, SegmentationData, UserError
 from lightning_nn.data.augmentation import Augment
+from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.data.segmentation.decoding import MaskError, read_mask
 from lightning_nn.data.segmentation.pairs import find_pairs
+from lightning_nn.data.segmentation.source import SizedMaskSource
 from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -746,3 +748,46 @@ def test_a_model_trains_on_it_and_predicts_masks_of_each_images_size(tmp_path: P
     assert [prediction.mask.shape for prediction in model.predict(files)] == [(8, 12), (40, 33)]
     with pytest.raises(UserError, match="images of 2 sizes can't be one batch"):
         model.require_processor().encode(files)
+
+
+# ---------------------------------------------------------------------- batches of like sizes
+
+
+def sized(sizes: list[tuple[int, int]]) -> SizedMaskSource:
+    array = np.array(sizes, np.int64)
+    pixels = np.zeros(3 * int(array.prod(1).sum()), np.uint8)
+    return SizedMaskSource(pixels, pixels[: len(pixels) // 3], array, np.arange(len(array)))
+
+
+def batches(source: SizedMaskSource, epoch: int, **arguments: Any) -> list[list[int]]:
+    order = BatchSampler(len(source), 8, shuffle=True, seed=1, lengths=source.lengths, **arguments)
+    order.set_epoch(epoch)
+    return [index.tolist() for index in order]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_batch_has_images_of_like_sizes(world: int) -> None:
+    source = sized([(96, 32), (32, 96)] * 12 + [(90, 33), (64, 64)] * 5)
+    ranks = [[batches(source, epoch, rank=rank, world_size=world) for rank in range(world)] for epoch in (0, 1)]
+    for epoch in ranks:
+        assert len({len(each) for each in epoch}) == 1
+        assert sorted(i for each in epoch for batch in each for i in batch) == list(range(34))
+        for index in (batch for each in epoch for batch in each):
+            assert len(index) <= 8
+            least, most = source.sizes[index].min(0), source.sizes[index].max(0)
+            assert (most <= 1.5 * least).all(), f"padding of {least} to {most}"
+    assert ranks[0] != ranks[1]
+
+
+def test_images_of_one_size_come_in_any_order() -> None:
+    source = sized([(8, 12)] * 20)
+    assert source.lengths is None
+    assert sorted(len(index) for index in batches(source, 0)) == [4, 8, 8]
+
+
+def test_lengths_of_one_side_are_those_of_texts() -> None:
+    lengths = np.random.default_rng(0).integers(1, 500, 200)
+    one = BatchSampler(200, 8, shuffle=True, lengths=lengths, max_length=900)
+    other = BatchSampler(200, 8, shuffle=True, lengths=lengths[:, None], max_length=900)
+    assert [a.tolist() for a in one] == [b.tolist() for b in other]
+    assert sorted(lengths) == lengths[one.indices].tolist()
