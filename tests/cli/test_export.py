@@ -97,7 +97,8 @@ def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path
         (tmp_path / "streets" / folder).mkdir(parents=True)
         for i in range(6):
             Image.fromarray(random.integers(0, most, shape, np.uint8)).save(tmp_path / f"streets/{folder}/{i}.png")
-    data = "--data segmentation --data.path streets --model.first_channels 2"
+    (tmp_path / "classes.txt").write_text("sky 1 2 3\nroad 4 5 6\ncar 7 8 9\n", encoding="utf-8")
+    data = "--data segmentation --data.path streets --data.classes classes.txt --model.first_channels 2"
     command(*shlex.split(f"fit --model fcn {data} {QUICK}"), cwd=tmp_path).ok()
     if torch.__version__.startswith("2.6."):
         command("export", "--out", "m.onnx", cwd=tmp_path).refused("can't convert this network to ONNX", "FILE.pt2")
@@ -107,6 +108,7 @@ def test_a_network_of_images_of_any_size_is_exported_for_any_size(tmp_path: Path
         assert f"{name}: input image, uint8 B x 3 x H x W; any number of B, H, W" in said.out
         assert ("H and W from 33 on" in said.out) == (name == "m.pt2")
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map["colours"] == "[[1, 2, 3], [4, 5, 6], [7, 8, 9]]"
     program: Any = torch.export.load(tmp_path / "m.pt2").module()
     model = FCN.load_from_checkpoint(tmp_path / "logs/fcn/r/checkpoints/best.ckpt")
     for shape in ((1, 3, 48, 64), (3, 3, 64, 64), (2, 3, 37, 90)):

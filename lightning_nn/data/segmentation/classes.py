@@ -104,7 +104,7 @@ def read_class_table(file: Path) -> ClassTable:
     note = ""
     if all(given) and not colours and values and min(values) > 0 and BACKGROUND not in values.values():
         values = {0: BACKGROUND, **values}
-        note = f"{file}: the values begin at 1, so 0 is read as {BACKGROUND}; add a line '0 void' if it is no class"
+        note = f"{file}: the values begin at 1, so 0 is read as {BACKGROUND}; list 0 as void if it is no class"
     names = [values[value] for value in sorted(values) if not _is_ignored(values[value]) and value >= 0]
     if not 2 <= len(names) <= IGNORED:
         raise UserError(f"{file}: {len(names)} classes; expected 2 to {IGNORED}, a line for each: {FORMS}")

@@ -16,7 +16,7 @@ from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table
 from lightning_nn.data.segmentation.decoding import KEEP, TRIMAPS, DecodedPairs, decode_pairs
-from lightning_nn.data.segmentation.pairs import Pair, find_pairs, has_trimaps
+from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
 from lightning_nn.data.splits import check_fractions, split_off
@@ -82,11 +82,11 @@ class SegmentationData(LabeledDataModule):
         if self.path is None:
             raise UserError("say where your images and masks are: --data.path FOLDER; see --data segmentation --help")
         root = Path(self.path).expanduser()
-        found, self.notes = find_pairs(root)
+        found, self.notes, are_trimaps = find_pairs(root)
         if "train" not in found and self.evaluation_split is None:
             raise UserError(f"{root}: no images with masks to train on, only those of {' and '.join(found)}")
         pairs = [pair for split in found.values() for pair in split]
-        table = TRIMAPS if has_trimaps(root) else None
+        table = TRIMAPS if are_trimaps else None
         if self.classes:
             table = read_class_table(Path(self.classes).expanduser())
             self.notes += [table.note] if table.note else []

@@ -120,7 +120,7 @@ def read_mask(file: Path, threshold: int | None = None, limit: PixelLimit | None
             image = Image.open(file, formats=image_formats())
         with image:
             (limit or PixelLimit()).check(*image.size)
-            lossy = image.format in _LOSSY or bool(image.info.get("lossy"))
+            lossy = image.format in _LOSSY or image.info.get("compression") == "jpeg"
             image.load()
     except Exception as error:  # on a damaged file, Pillow's decoders may raise any exception
         reason = str(error).split("\n")[0] or type(error).__name__

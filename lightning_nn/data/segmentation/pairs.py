@@ -62,10 +62,12 @@ class FoundPairs(NamedTuple):
     Attributes:
         splits: pairs by the name of the split, in the order of their names.
         notes: remarks for the user, such as folders that are passed over.
+        are_trimaps: whether the masks are those of Oxford's pets.
     """
 
     splits: dict[str, list[Pair]]
     notes: list[str]
+    are_trimaps: bool
 
 
 class _File(NamedTuple):
@@ -106,6 +108,7 @@ def find_pairs(root: Path) -> FoundPairs:
     if not root.is_dir():
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     paths, others = image_files(root)
+    root = _innermost(root, paths)
     files, passed = _with_roles(_files(root, paths))
     images = [file for file in files if file.role == "image"]
     masks = [file for file in files if file.role == "mask"]
@@ -126,32 +129,28 @@ def find_pairs(root: Path) -> FoundPairs:
         named = ", ".join(f"{folder} ({count:,})" for folder, count in list(folders.items())[:4])
         more = ", ..." if len(folders) > 4 else ""
         notes.append(f"passed over, as they have no counterpart or belong to no split, files in {named}{more}")
-    return FoundPairs(splits, notes)
-
-
-def has_trimaps(root: Path) -> bool:
-    """Return whether a folder has the layout of Oxford's pets, whose masks are trimaps."""
-    return (root / "images").is_dir() and (root / "annotations/trimaps").is_dir()
+    return FoundPairs(splits, notes, (root / "annotations/trimaps").is_dir())
 
 
 # ---------------------------------------------------------------------- roles and splits
 
 
-def _files(root: Path, paths: Sequence[Path]) -> list[_File]:
-    """Tell role and split of each file by its folders; those around all files say nothing."""
-    folders = {path: path.parent.relative_to(root).parts for path in paths}
-    around = 0
-    for parts in zip(*set(folders.values()), strict=False):
+def _innermost(root: Path, paths: Sequence[Path]) -> Path:
+    """Return the folder that holds all files, but none that a split is called by: its name says nothing of them."""
+    for parts in zip(*{path.parent.relative_to(root).parts for path in paths}, strict=False):
         if len(set(parts)) > 1 or set(_words(parts[0])) & SPLIT_OF.keys():
             break
-        around += 1
-    told: dict[tuple[str, ...], _File] = {}
-    files = []
-    for path, parts in folders.items():
-        if parts not in told:
-            told[parts] = _told(path, parts[around:])
-        files.append(told[parts]._replace(path=path))
-    return files
+        root /= parts[0]
+    return root
+
+
+def _files(root: Path, paths: Sequence[Path]) -> list[_File]:
+    """Tell role and split of each file by its folders."""
+    told: dict[Path, _File] = {}
+    for path in paths:
+        if path.parent not in told:
+            told[path.parent] = _told(path, path.parent.relative_to(root).parts)
+    return [told[path.parent]._replace(path=path) for path in paths]
 
 
 def _told(path: Path, folders: tuple[str, ...]) -> _File:
@@ -368,13 +367,10 @@ def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) ->
 def _lists(root: Path) -> dict[str, Path]:
     """Find the list of each split, and of both train and val as `trainval`."""
     for folder in _LISTS:
-        lists = {
-            name: root / folder / f"{name}.txt"
-            for name in (*SPLITS, "trainval")
-            if (root / folder / f"{name}.txt").is_file()
-        }
-        if lists:
-            return lists
+        files = {file.stem.lower(): file for file in sorted((root / folder).glob("*.txt")) if file.is_file()}
+        lists = {SPLIT_OF[stem]: file for stem, file in files.items() if stem in SPLIT_OF}
+        if lists or "trainval" in files:
+            return lists | {stem: file for stem, file in files.items() if stem == "trainval"}
     return {}
 
 
@@ -399,7 +395,7 @@ def _listed(
                 raise UserError(
                     f"{file}:{number}: {line.split()[0]} is not in {folder}, has no mask, or is there twice"
                 )
-            tails = _tails(Path(rest)) if "." in rest else iter(())
+            tails = _tails(Path(rest)) if "." in rest else ()
             mask = next((of_masks[tail] for tail in tails if tail in of_masks), pairs[named])
             splits[split].append(Pair(named.path, mask))
     whole = splits.pop("trainval", [])
@@ -435,8 +431,7 @@ def _named(names: dict[str, _File | None], line: str) -> tuple[_File | None, str
 
 def _tails(path: Path) -> Iterator[str]:
     """Yield a path without none, one, two and so on of its outer folders, each with and without its suffix."""
-    parts = path.parts
-    for start in range(len(parts)):
-        tail = Path(*parts[start:])
-        yield str(tail)
-        yield str(tail.with_suffix(""))
+    for start in range(len(path.parts)):
+        tail = "/".join(path.parts[start:])
+        yield tail
+        yield re.sub(r"\.[^./]+$", "", tail)

@@ -89,10 +89,11 @@ def test_vocs_layout(tmp_path: Path) -> None:
 
 def test_the_layout_of_oxfords_pets(tmp_path: Path) -> None:
     names = ["Birman_1", "Birman_2", "pug_1", "pug_2"]
+    above, tmp_path = tmp_path, tmp_path / "oxford-iiit-pet"
     write(tmp_path / "images", tmp_path / "annotations/trimaps", names, (1, 2, 3))
     (tmp_path / "annotations/trainval.txt").write_text("#Image CLASS-ID\nBirman_1 1 1 1\npug_2 2 2 1\n", "utf-8")
     (tmp_path / "annotations/test.txt").write_text("pug_1 2 2 1\n", encoding="utf-8")
-    data = SegmentationData(str(tmp_path))
+    data = SegmentationData(str(above))
     assert numbers(data) == {"train": 1, "val": 1, "test": 1}
     assert data.place("test", 0) == str(tmp_path / "images/pug_1.jpg")
     assert data.categories == ["background", "pet"]
@@ -504,7 +505,7 @@ def test_values_from_one_leave_0_to_the_background(tmp_path: Path) -> None:
         file.write_text(lines, encoding="utf-8")
         table = read_class_table(file)
         assert table[1:3] == (["background", "cell", "dust"], {0: 0, 1: 1, 2: 2})
-        assert "the values begin at 1, so 0 is read as background; add a line '0 void'" in table.note
+        assert "the values begin at 1, so 0 is read as background; list 0 as void" in table.note
     file.write_text("0 void\n1 cell\n2 dust", encoding="utf-8")
     table = read_class_table(file)
     assert table[1:3] == (["cell", "dust"], {0: 255, 1: 0, 2: 1}) and "cell is 0, not 1" in table.note
@@ -646,7 +647,7 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
     touch(tmp_path, [f"JPEGImages/照片{i}.jpg" for i in "1234"] + [f"SegmentationClass/照片{i}.png" for i in "1234"])
     folder = tmp_path / place
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("train", "trainval"):
+    for name in ("train", "trainval", "Training"):
         (folder / f"{name}.txt").write_bytes(lines if isinstance(lines, bytes) else lines.encode())
         (folder / "val.txt").write_bytes(b"" if isinstance(lines, bytes) else "照片2\n".encode())
         splits = found(tmp_path)
@@ -685,6 +686,7 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
         ),
         (["images/a.jpg", "labels/a.txt"], r"1 images without masks, and 1 files \.txt, .*YOLO"),
         (["a.jpg", "b.jpg"], r"no images with masks found among 2 images; expected images/ and masks/"),
+        (["JPEGImages/a.jpg", "SegmentationClass/a.png", "train.txt"], r"no list of train"),
         (["images/a.jpg", "masks/a.png", "images/b.jpg"], r"b\.jpg: its mask is not in .*masks; add it"),
     ],
 )
