@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 from lightning_nn.errors import UserError, nearest
@@ -172,18 +173,24 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
 
     Args:
         kind: a name in PROCESSORS.
-        state: arguments of its constructor.
+        state: arguments of its constructor, but not those that are given by keyword alone.
 
     Raises:
-        UserError: there is no such processor, or it has other arguments.
+        UserError: there is no such processor, or it has other arguments or values.
     """
     if not isinstance(kind, str) or kind not in PROCESSORS:
         raise UserError(f"the checkpoint has the unknown processor {kind!r}{nearest(str(kind), PROCESSORS)}")
     try:
-        made = _load(PROCESSORS[kind])(**state)
+        cls = _load(PROCESSORS[kind])
+        parameters = signature(cls).parameters
+        if options := [
+            name for name in state if name in parameters and parameters[name].kind is Parameter.KEYWORD_ONLY
+        ]:
+            raise TypeError(f"{options[0]} is no part of a state")
+        made = cls(**state)
         for what, names in made.row_labels().items():
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise TypeError(f"its {what} are no list of texts")
         return made
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the checkpoint's processor can't be loaded: {error}") from None
+    except (UserError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        raise UserError(f"the checkpoint's processor can't be loaded: {str(error)[:300]}") from None

@@ -79,6 +79,7 @@ def export(request: Request) -> int:
         )
     processor = model.require_processor()
     example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
+    model.check_batch(example)
     about = {"model": name, "checkpoint": checkpoint.path.name, "output": model.output_meaning}
     if isinstance(processor, ImageProcessor | MaskProcessor | ContentProcessor):
         about |= processor.preparation()

@@ -19,8 +19,18 @@ def import_own(module: str) -> None:
         module: a file, `mine.py`, or the name of a module that Python finds, also in the current folder.
 
     Raises:
-        UserError: there is no such module, or another one has its name.
+        UserError: there is no such module, another one has its name, or it is no Python in UTF-8.
     """
+    try:
+        _import(module)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        where = f"{error.filename or module}{line}" if isinstance(error, SyntaxError) else module
+        reason = error.msg if isinstance(error, SyntaxError) else f"{error}; save it as UTF-8"
+        raise UserError(f"--import {module}: {where}: {reason}") from None
+
+
+def _import(module: str) -> None:
     file = Path(module)
     if file.suffix == ".py":
         if not file.is_file():
@@ -34,7 +44,11 @@ def import_own(module: str) -> None:
         own = importlib.util.module_from_spec(spec)
         own.__file__ = str(file.absolute())
         sys.modules[file.stem] = own
-        spec.loader.exec_module(own)
+        try:
+            spec.loader.exec_module(own)
+        except BaseException:
+            del sys.modules[file.stem]
+            raise
         return
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -47,7 +47,7 @@ def read(file: str) -> dict[str, Any]:
 
     try:
         settings = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"can't read {file}: {' '.join(str(error).split())}") from None
     if settings is None:
         return {}

@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Batch, Index
+from lightning_nn.errors import UserError
 
 NO_INPUT = 'predict needs an input: --data.text "……" or --data.file FILE (- for standard input)'
+
+
+MOST = 1 << 31  # of a count in a state
+
+
+def check_state(state: Mapping[str, Any], **fields: Any) -> None:
+    """Check what a processor is made of: a checkpoint, which anyone may have written, holds the same values.
+
+    Args:
+        state: arguments of the constructor by name.
+        fields: what each must be: a range of whole numbers, a tuple or `Literal` of values, or bool, str or list; a
+            list is one of texts.
+
+    Raises:
+        UserError: a value is something else.
+    """
+    for name, kind in fields.items():
+        value = state[name]
+        if isinstance(kind, range):
+            fits, expected = (
+                type(value) is int and value in kind,
+                f"a whole number of {kind.start} to {kind.stop - 1:,}",
+            )
+        elif kind is list:
+            fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            expected = "a list of texts"
+        elif isinstance(kind, type):
+            fits, expected = type(value) is kind, {"bool": "true or false", "str": "a text"}[kind.__name__]
+        else:
+            choices = kind if isinstance(kind, tuple) else get_args(kind)
+            fits = any(type(value) is type(choice) and value == choice for choice in choices)
+            expected = " or ".join(map(str, choices))
+        if not fits:
+            raise UserError(f"{name} is {repr(value)[:40]}; expected {expected}")
 
 
 class InputOptions(Protocol):

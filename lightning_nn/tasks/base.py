@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+_SIZES = {"categories": "num_classes", "words": "vocabulary_size", "characters": "num_characters"}  # of row labels
 _LONGEST = 500  # characters of torch's own reason, which names every tensor
 
 
@@ -272,8 +273,13 @@ class Task(Training, Evaluation):
                 f"{checkpoint.path}: {names(form.left_out)} can't be loaded: not an argument of {cls.__name__}, "
                 f"or not plain data of its type; in Python, pass load_from_checkpoint(FILE, NAME=VALUE)"
             )
+        processor = checkpoint.processor()
         try:
             model = cls(**{**form.group("model"), **arguments})
+            for kind, labels in processor.row_labels().items() if processor else ():
+                if (size := model.hparams.get(_SIZES.get(kind, ""))) and size != len(labels):
+                    raise ValueError(f"its processor has {len(labels):,} {kind}, not {size:,}")
+            model.processor = processor
             model.on_load_checkpoint(checkpoint.content)
         except (TypeError, ValueError, RuntimeError, KeyError) as error:
             raise _misfit(checkpoint.path, cls, error) from error

@@ -137,3 +137,16 @@ def test_a_class_is_imported_when_it_is_used(cwd: Path) -> None:
     assert catalog.MODELS["softmax"].fits(catalog.DATA["later"])
     with pytest.raises(ModuleNotFoundError):
         catalog.DATA["later"].load()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"x = 1\n\ndef f(:\n", "line 3: invalid syntax"), (b"x = '\xe9'\n", "utf-8"), (b"\0", "null")],
+)
+@pytest.mark.parametrize("module", ["broken_module.py", "broken_module"])
+def test_a_module_that_is_no_python_is_named_with_its_line(
+    tmp_path: Path, module: str, content: bytes, reason: str
+) -> None:
+    (tmp_path / "broken_module.py").write_bytes(content)
+    command("--import", module, "--model", "mine", cwd=tmp_path).refused("broken_module.py", reason)
+    assert "broken_module" not in sys.modules

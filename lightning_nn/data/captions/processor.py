@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lightning_nn.data.batches import CaptionBatch, Index
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Pixels, RawImage
-from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.processor import InputOptions, Record, check_state
 
 Language = Literal["en", "zh"]
 TokenName = Literal["words", "chars"]
@@ -50,6 +50,8 @@ class CaptionProcessor:
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        state = {"words": words, "language": language, "tokens": tokens}
+        check_state(state, words=list, language=Language, tokens=TokenName)
         self.words, self.language, self.tokens = words, language, tokens
         self.others: list[str] = []
         self.files: dict[str, Sequence[str]] = {}

@@ -13,8 +13,9 @@ from PIL import Image
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Ground, ImageForm, PixelLimit, RawImage, read_image
 from lightning_nn.data.images.source import named_images
-from lightning_nn.data.processor import InputOptions, Record
-from lightning_nn.errors import UserError, choose
+from lightning_nn.data.images.value_range import SCALES
+from lightning_nn.data.processor import InputOptions, Record, check_state
+from lightning_nn.errors import UserError
 
 
 class ImageProcessor:
@@ -31,6 +32,9 @@ class ImageProcessor:
         ground: what shows where an image is transparent, as in training.
         max_pixels: maximum number of pixels of a raw image; a larger one is refused before it is decoded. Not in the
             state, so that predict may raise it.
+
+    Raises:
+        UserError: a value is out of its range.
     """
 
     kind = "image"
@@ -47,9 +51,15 @@ class ImageProcessor:
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        sides = range(1) if fit == "keep" else range(1, 1 << 16)
+        form = {"channels": channels, "height": height, "width": width, "fit": fit}
+        check_state(form, fit=("crop", "squash", "keep"), channels=(1, 3), height=sides, width=sides)
+        reading = {"categories": categories, "scale": scale, "ground": ground}
+        check_state(reading, categories=list, scale=(None, *SCALES), ground=Ground)
+        if height * width > MAX_PIXELS:
+            raise UserError(f"height x width is {height} x {width}; expected at most {MAX_PIXELS:,} pixels")
         self.categories = categories
         self.form = ImageForm(channels, height, width, fit)
-        choose("ground", ground, Ground)
         self.scale, self.ground = scale, ground
         self.max_pixels = max_pixels
 
@@ -66,6 +76,8 @@ class ImageProcessor:
         Raises:
             UserError: an image can't be read.
         """
+        if not self.form.height:
+            raise UserError("this model's images keep their sizes (fit keep), which can't be one batch")
         limit = PixelLimit(self.max_pixels)
         images = np.empty((len(raw), *self.form.shape), np.uint8)
         for i, image in enumerate(raw):

@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_nn.data.batches import Index, StyleBatch
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import PixelLimit, Pixels, RawImage, read_image
-from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.processor import MOST, InputOptions, Record, check_state
 from lightning_nn.errors import UserError
 from lightning_nn.layers.resizing import with_longer_side
 
@@ -30,6 +30,7 @@ class ContentProcessor:
     kind = "content"
 
     def __init__(self, styles: list[str], longest: int = 1024, scale: int | None = None) -> None:
+        check_state({"styles": styles, "longest": longest}, styles=list, longest=range(1, MOST))
         self.styles, self.longest = styles, longest
         self.images = ImageProcessor([], 3, 0, 0, "keep", scale)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lightning_nn.data.batches import Index, StyleBatch
-from lightning_nn.data.processor import InputOptions
+from lightning_nn.data.processor import InputOptions, check_state
 from lightning_nn.errors import UserError
 
 
@@ -24,6 +24,7 @@ class PhotoProcessor:
     kind = "style"
 
     def __init__(self, names: list[str], styles: list[str]) -> None:
+        check_state({"names": names, "styles": styles}, names=list, styles=list)
         self.names, self.styles = names, styles
 
     def encode(self, raw: list[Any]) -> StyleBatch:

@@ -44,10 +44,12 @@ class MaskProcessor:
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        if colours is not None and [len(each) for each in colours] != [3] * len(categories):
+        self.images = ImageProcessor(categories, channels, height, width, fit, scale, max_pixels=max_pixels)
+        levels = [level for each in colours or () for level in each]
+        whole = all(type(level) is int and 0 <= level <= 255 for level in levels)
+        if colours is not None and not (whole and [len(each) for each in colours] == [3] * len(categories)):
             raise UserError(f"{len(categories)} classes need as many colours (red, green, blue), not {colours}")
         self.categories, self.colours = categories, colours
-        self.images = ImageProcessor(categories, channels, height, width, fit, scale, max_pixels=max_pixels)
 
     def encode(self, raw: list[RawImage]) -> MaskBatch:
         """Encode raw images as a batch without masks; see `ImageProcessor.encode`.

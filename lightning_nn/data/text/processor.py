@@ -11,7 +11,7 @@ import torch
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.normalization import unescape
-from lightning_nn.data.processor import InputOptions, Record
+from lightning_nn.data.processor import MOST, InputOptions, Record, check_state
 from lightning_nn.data.text.prediction_inputs import read_inputs
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
@@ -54,6 +54,12 @@ class TextProcessor:
         unescape: bool = False,
         text_column: str = "",
     ) -> None:
+        names = {"categories": categories, "words": words, "user_words": user_words}
+        check_state(names, categories=list, words=list, user_words=list)
+        limits = {"max_sentences": max_sentences, "max_words": max_words}
+        check_state(limits, max_sentences=range(1, MOST), max_words=range(1, MOST))
+        reading = {"segmenter": segmenter, "lower": lower, "unescape": unescape, "text_column": text_column}
+        check_state(reading, segmenter=SegmenterName, lower=bool, unescape=bool, text_column=str)
         self.categories = categories
         self.vocabulary = Vocabulary(words)
         self.segmenter = Segmenter(segmenter, user_words, lower=lower)
