@@ -35,7 +35,7 @@ _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everythin
 _KEPT = ("data.path", "data.label_column", "data.text_column", "data.language")  # these identify the data set of a run
 _CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
 _VIEWS = {f"test accuracy, views {kind}": f"test/{kind}/acc" for kind in ("flip", "shift")}  # where a run has them
-_MASKS = {"test mIoU": "test/miou", "ceiling of bilinear upsampling": "test/ceiling", "val mIoU": "val/miou"}
+_MASKS = {"test mIoU": "test/miou", "ceiling of bilinear upsampling": "test/miou_ceiling", "val mIoU": "val/miou"}
 _CAPTIONS = {  # those that no run of the table has are left out
     "test CIDEr-D, by beam search": "test/cider",
     **{f"BLEU-{n}": f"test/bleu{n}" for n in range(1, 5)},

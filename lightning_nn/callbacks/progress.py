@@ -191,12 +191,17 @@ class Progress(pl.callbacks.ProgressBar):
             self._bar = None
 
     def _leave(self, parts: list[str]) -> None:
-        """Write a line that stays, above the bar."""
+        """Write a line that stays, above the bar; a terminal that is too narrow for it gets several, of whole parts."""
         if self._bar is not None:
             self._bar.clear()
-        line, stream = "  ".join(parts), self._stream
-        wide = stream.isatty() and len(line) >= columns(stream)
-        stream.write((" ".join(parts) if wide else line) + "\n")
+        stream = self._stream
+        width = columns(stream) if stream.isatty() else sys.maxsize
+        gap = "  " if len("  ".join(parts)) < width else " "
+        lines = parts[:1]
+        for part in parts[1:]:
+            longer = f"{lines[-1]}{gap}{part}"
+            lines = [*lines[:-1], longer] if len(longer) < width else [*lines, f"  {part}"]
+        stream.write("\n".join(lines) + "\n")
         stream.flush()
 
     def _values(self, trainer: pl.Trainer) -> list[str]:

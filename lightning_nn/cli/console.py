@@ -72,8 +72,17 @@ def show_data(data: DataModule, stream: TextIO) -> None:
     """
     show_table(data.summary, stream)
     for note in data.notes:
-        print(sanitize(note), file=stream)
+        show_text(note, stream)
     stream.flush()
+
+
+def show_text(text: str, stream: TextIO) -> None:
+    """Print an untrusted text as one line, which a terminal breaks between words."""
+    _console(stream).print(sanitize(text), soft_wrap=not stream.isatty())
+
+
+def _console(stream: TextIO) -> Console:
+    return Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False, emoji=False)
 
 
 def show_table(rows: list[tuple[str, ...]], stream: TextIO) -> None:
@@ -87,7 +96,7 @@ def show_table(rows: list[tuple[str, ...]], stream: TextIO) -> None:
     table = Table(*header, box=None, pad_edge=False)
     for row in body:
         table.add_row(*map(sanitize, row))
-    Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False).print(table)
+    _console(stream).print(table)
 
 
 def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:
@@ -100,18 +109,18 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
         predict: the command that predicts with the checkpoint that is the result; empty if there is none.
     """
     table = Table(title=None, show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
     for key, value in results.items():
         if value is not None and (
             "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters")
         ):
             text = _figure(value) if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
-            table.add_row(key, text)
-    console = Console(width=None if sys.stdout.isatty() else 80, highlight=False, markup=False)
-    console.print(table)
+            table.add_row(sanitize(key), text)
+    _console(sys.stdout).print(table)
     if results.get("note"):
-        print(f"\n{sanitize(results['note'])}")
+        print()
+        show_text(results["note"], sys.stdout)
     if run.pictures:
         print("\nthere is no validation and no test: the result is what the last step left")
     print(f"\nrun          {run.folder}")

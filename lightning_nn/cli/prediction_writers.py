@@ -37,7 +37,7 @@ from lightning_nn.sanitize import is_formula, sanitize, without_controls
 from lightning_nn.tasks.artifacts import Legend, Prediction
 from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
 from lightning_nn.visualization.png import png
-from lightning_nn.visualization.segmentation import colour_table, legend_csv, overlay
+from lightning_nn.visualization.segmentation import colour_table, legend_csv, legend_html, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html", "png"]
 Write = Callable[[Record, Prediction], None]
@@ -280,20 +280,25 @@ def _size(image: NDArray[np.uint8]) -> str:
 
 
 def article(raw: Any, prediction: Prediction) -> str:
-    """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input."""
-    fields = dict(columns(prediction))
+    """Return a prediction as HTML: the first text as a heading, the other fields, the images, the input.
+
+    Without a text the name of the input is the heading. Classes of masks are named with their colours.
+    """
+    fields, legend = dict(columns(prediction)), _legend(prediction)
     images = [_input_figure(raw)] if isinstance(raw, Path) else []
-    images += [
-        figure_tag(_coloured(value, _legend(prediction)), name) for name, value in fields.items() if is_image(value)
-    ]
-    others = {name: value for name, value in fields.items() if not is_image(value)}
+    images += [figure_tag(_coloured(value, legend), name) for name, value in fields.items() if is_image(value)]
+    masks = [value for value in fields.values() if is_image(value) and value.ndim == 2]
+    shown = sorted({int(k) for mask in masks for k in np.unique(mask)})
+    others = {name: value for name, value in fields.items() if not is_image(value) and name != "settings"}
     heading = next((name for name, value in others.items() if isinstance(value, str)), None)
-    title = html_text(str(others.pop(heading))) if heading else ""
+    named = raw.name if isinstance(raw, Path) else ""
+    title = html_text(str(others.pop(heading) if heading else named))
     rest = ", ".join(f"{html_text(name)} {html_text(cell(value))}" for name, value in others.items())
     parts = [
         f"<h2>{title}</h2>" if title else "",
         f'<p class="soft">{rest}</p>' if rest else "",
         f'<div class="images">{"".join(images)}</div>' if images else "",
+        f'<p class="soft">{legend_html(legend, shown)}</p>' if legend and shown else "",
         "" if isinstance(raw, Path) else f'<p dir="auto">{html_text(str(raw))}</p>',
     ]
     return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>\n"

@@ -164,12 +164,13 @@ def _text(file: LastingFile, before: TextIO | None) -> TextIO:
     if before is not None:
         with suppress(OSError, ValueError):
             before.flush()
+    unbuffered = bool(getattr(before, "write_through", False))  # PYTHONUNBUFFERED; the writer below has a buffer
     return io.TextIOWrapper(
         io.BufferedWriter(cast(io.RawIOBase, file)),
         encoding=getattr(before, "encoding", None) or "utf-8",
         errors="backslashreplace",
-        line_buffering=bool(getattr(before, "line_buffering", True)),
-        write_through=bool(getattr(before, "write_through", False)),
+        line_buffering=unbuffered or bool(getattr(before, "line_buffering", True)),
+        write_through=unbuffered,
     )
 
 

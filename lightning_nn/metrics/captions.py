@@ -158,19 +158,28 @@ def brevity_penalty(corpus: CaptionCorpus) -> float:
 
 
 def bleu(corpus: CaptionCorpus) -> Floats:
-    """Compute BLEU-1 to -4 of a corpus, (4,), 0 to 1."""
-    image, generated = corpus.image, corpus.is_candidate
-    length = corpus.length[generated]
-    precision, scores = 1.0, []
-    for order, grams in enumerate(_grams(corpus)):
+    """Compute BLEU-1 to -4 of a corpus, (4,), 0 to 1; above 0 even where no n-gram is right, as in pycocoevalcap."""
+    return _bleu(corpus, _right_grams(corpus))
+
+
+def _bleu(corpus: CaptionCorpus, right: list[int]) -> Floats:
+    length, precision, scores = corpus.length[corpus.is_candidate], 1.0, []
+    for order, correct in enumerate(right):
+        precision *= float(correct + _TINY) / (np.maximum(length - order, 0).sum() + _SMALL)
+        scores.append(precision ** (1 / (order + 1)))
+    return np.array(scores) * brevity_penalty(corpus)
+
+
+def _right_grams(corpus: CaptionCorpus) -> list[int]:
+    """Count the n-grams of all generated captions that a reference of their image has, for n = 1 to 4."""
+    image, generated, right = corpus.image, corpus.is_candidate, []
+    for grams in _grams(corpus):
         key, own = image[grams.caption] * grams.distinct + grams.gram, generated[grams.caption]
         keys, place = np.unique(key, return_inverse=True)
         most = np.zeros(len(keys), np.int64)  # in a single reference
         np.maximum.at(most, place[~own], grams.times[~own])
-        correct = np.minimum(most[place[own]], grams.times[own]).sum()
-        precision *= float(correct + _TINY) / (np.maximum(length - order, 0).sum() + _SMALL)
-        scores.append(precision ** (1 / (order + 1)))
-    return np.array(scores) * brevity_penalty(corpus)
+        right.append(int(np.minimum(most[place[own]], grams.times[own]).sum()))
+    return right
 
 
 def rouge_l(corpus: CaptionCorpus) -> Floats:
@@ -286,9 +295,13 @@ class CaptionScores(Metric):
         return CaptionCorpus(*(dim_zero_cat(getattr(self, name)).cpu().numpy() for name in CaptionCorpus._fields))
 
     def compute(self) -> dict[str, Tensor]:
-        """Compute bleu1 to bleu4, bp (their brevity penalty), rouge_l and cider (CIDEr-D), float32 scalars."""
+        """Compute bleu1 to bleu4, bp (their brevity penalty), rouge_l and cider (CIDEr-D), float32 scalars.
+
+        BLEU-n is 0 if no n-gram is right.
+        """
         corpus = self.corpus()
-        scores = {f"bleu{n}": score for n, score in enumerate(bleu(corpus), 1)}
+        right = _right_grams(corpus)
+        scores = {f"bleu{n}": score * (right[n - 1] > 0) for n, score in enumerate(_bleu(corpus, right), 1)}
         scores |= {"bp": np.float64(brevity_penalty(corpus))}
         scores |= {"rouge_l": rouge_l(corpus).mean(), "cider": cider_d(corpus).mean()}
         return {name: torch.tensor(score, dtype=torch.float32, device=self.device) for name, score in scores.items()}

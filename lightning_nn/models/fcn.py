@@ -87,8 +87,9 @@ class FCN(FineTuning, Segmentation):
     Args:
         channels: channels of the images, C; for other bodies than the small one 1 or 3, gray as three equal colours.
         num_classes: number of classes, K.
-        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. test/ceiling is what bilinear upsampling
-            of the true shares of the classes in these cells reaches; learned upsampling may draw finer shapes.
+        stride: pixels between the cells of the finest scores, 4, 8, 16 or 32. test/miou_ceiling is what bilinear
+            upsampling of the true shares of the classes in these cells reaches; learned upsampling may draw finer
+            shapes.
         body: the convolutions below the scores. small: ten of 3x3, trained from scratch. embedded: the network that is
             part of the package, for --finetune embedded. Or a network of the model backbone: alexnet, vgg16,
             googlenet, inception_v3, resnet18, resnet34, resnet50, squeezenet1_1, mobilenet_v1, mobilenet_v2,

@@ -64,7 +64,7 @@ class Segmentation(Task):
     batch_type = MaskBatch
     monitor = "val/miou"
     output_meaning = "logits (batch, classes, height, width); a pixel has the class of its largest"
-    headline = ("miou", "acc", "ceiling")
+    headline = ("miou", "acc", "miou_ceiling")
     processor_buffers = frozenset({"class_weights"})
     class_weights: Tensor
 
@@ -179,7 +179,7 @@ class Segmentation(Task):
             )
         each, names = intersection_over_union(matrix), self.categories()
         values = {"loss": metrics["loss"].compute(), "miou": each.nanmean(), "acc": accuracy(matrix)}
-        values["ceiling"] = intersection_over_union(best).nanmean()
+        values["miou_ceiling"] = intersection_over_union(best).nanmean()
         return values | {f"iou/{names[k]}": each[k] for k in range(self.num_classes) if not each[k].isnan()}
 
     def guessing_loss(self) -> float:

@@ -121,6 +121,18 @@ def test_a_terminal_of_80_columns_holds_the_line() -> None:
     assert all(line.startswith(f"epoch {i}/12 train/loss") or "  " in line for i, line in enumerate(screen[:-1], 1))
 
 
+@pytest.mark.parametrize("width", [80, 60, 40, 20])
+def test_a_narrow_terminal_breaks_a_line_between_metrics(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "columns", lambda stream: width)
+    stream = Terminal()
+    trainer(Progress(stream, interval=1000), max_epochs=1).fit(Tiny(), datamodule=Data())
+    lines = [line for line in stream.screen() if line]
+    assert max(map(len, lines)) < width, lines
+    assert len(lines) == {80: 1, 60: 2, 40: 3}.get(width, len(lines)), lines
+    part = r"(epoch 1/1|\S+/\S+ \d+\.\d+|\d+\.\d+ s)"
+    assert all(re.fullmatch(rf" *{part}( +{part})*", line) for line in lines), lines
+
+
 def test_a_terminal_that_knows_no_blocks_gets_plain_characters() -> None:
     class Old(Terminal):
         encoding = "ascii"

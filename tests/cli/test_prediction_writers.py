@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import is_formula
 from lightning_nn.tasks.artifacts import Legend
+from lightning_nn.tasks.segmentation import MaskPrediction
+from lightning_nn.tasks.stylization import StyledImage
 from lightning_nn.visualization.segmentation import legend_csv, overlay
 
 MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -281,6 +284,20 @@ def test_a_page_shows_images_and_escapes_everything(tmp_path: Path) -> None:
     assert text.count("<img") == text.count('src="data:image/png;base64,') == 3, "input, mask, picture"
     assert "http" not in text.replace("http-equiv", "") and text.rstrip().endswith("</html>")
     assert "score 0.5000" in text and not list(tmp_path.glob("out-*"))
+
+
+def test_a_picture_is_headed_by_its_name_and_not_by_its_settings(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "cat.png")
+    text = article(tmp_path / "cat.png", StyledImage(PICTURE, '{"model": "fast_style"}'))
+    assert "<h2>cat.png</h2>" in text and "fast_style" not in text
+
+
+def test_a_page_of_masks_names_the_classes_that_occur_with_their_colours(tmp_path: Path) -> None:
+    mask = np.array([[0, 2], [2, 255]], np.uint8)
+    legend = Legend(["sky", "car", "<b>road"], [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
+    text = article("raw", MaskPrediction("sky 50%", mask, np.zeros((2, 2, 3), np.uint8), legend))
+    named = re.findall(r'rgb\((\d+ \d+ \d+)\)">■</span> (\S+)', text)
+    assert named == [("1 2 3", "sky"), ("7 8 9", "&lt;b&gt;road"), ("160 160 160", "ignored")], text
 
 
 def test_a_large_image_is_shrunk_for_a_page(tmp_path: Path) -> None:

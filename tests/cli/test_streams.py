@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lightning_nn.cli.streams import LastingFile, _text
 from tests.commands import ROOT, command, environment, write_reviews
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX streams")
@@ -41,6 +43,19 @@ def closed(*descriptors: int) -> Callable[[], None]:
             os.close(descriptor)
 
     return close
+
+
+def test_a_carriage_return_is_written_at_once_also_by_an_unbuffered_interpreter() -> None:
+    reader, end = os.pipe()
+    os.set_blocking(reader, False)
+    with Path(os.devnull).open("wb", buffering=0) as nothing:
+        unbuffered = io.TextIOWrapper(nothing, write_through=True)  # as PYTHONUNBUFFERED makes standard error
+        stream = _text(LastingFile(end), unbuffered)
+        stream.write("test 3/4\r")
+        assert os.read(reader, 99) == b"test 3/4\r", "the next table begins where a bar ended"
+        unbuffered.detach()
+    os.close(reader)
+    os.close(end)
 
 
 def test_a_training_with_closed_streams_and_no_home_is_a_training(tmp_path: Path) -> None:

@@ -89,6 +89,13 @@ def test_a_caption_without_words_scores_nothing() -> None:
     assert bleu(nothing).max() < 1e-3 and rouge_l(nothing)[0] == 0
 
 
+def test_without_a_right_n_gram_bleu_is_zero() -> None:
+    scores = CaptionScores()
+    scores.update([[1, 2, 9, 3, 4]], [[[1, 2, 3, 4, 5]]])
+    found = [float(scores.compute()[f"bleu{n}"]) for n in range(1, 5)]
+    assert min(found[:2]) > 0 and found[2:] == [0.0, 0.0]
+
+
 def test_the_brevity_penalty_is_a_factor_of_bleu() -> None:
     """By the definition: exp(1 - r / c), of the closest lengths."""
     short = CaptionCorpus.of([[1, 2, 3]], [[[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]])
