@@ -47,7 +47,9 @@ def read(file: str) -> dict[str, Any]:
 
     try:
         settings = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except RecursionError:
+        raise UserError(f"can't read {file}: its lists or groups are nested too deep") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"can't read {file}: {' '.join(str(error).split())}") from None
     if settings is None:
         return {}

@@ -91,3 +91,8 @@ def test_python_m_works_as_train_py_does(cwd: Path) -> None:
     shown = module("--help")
     assert shown.startswith("usage: python -m lightning_nn [command]")
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_file_of_settings_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.yaml").write_text("[" * 3000, encoding="utf-8")
+    command("--model", "softmax", "-c", "deep.yaml", cwd=tmp_path).refused("can't read deep.yaml", "nested")
