@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import tarfile
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from http.client import HTTPException
@@ -39,7 +40,9 @@ _MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 _BATCH = 10_000  # images in a file
-_FOLDER = "cifar-10-batches-py"
+_LARGEST = 1 << 26  # bytes of a file; the official ones have 31 million
+_FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")
+ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 _FORMAT = 2  # of the cache
 _SPLIT_SEED = 0
 
@@ -51,8 +54,9 @@ class CIFAR10(LabeledImages):
     are decoded once and kept in the cache.
 
     Args:
-        path: the official batches (the folder cifar-10-batches-py or the archive cifar-10-python.tar.gz), or a folder
-            with `train/CLASS/*.png` and `test/CLASS/*.png`; null downloads the archive, 163 MiB, into the cache.
+        path: the official batches (the folder cifar-10-batches-py, the archive cifar-10-python.tar.gz, their binary
+            version, or a folder with one of these), or a folder with `train/CLASS/*.png` and `test/CLASS/*.png`; null
+            downloads the archive, 163 MiB, into the cache.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
         val_fraction: fraction of the 50,000 to split off for validation, 0 or above and below 1; with 0 the run has no
@@ -127,17 +131,28 @@ def _find_batches(root: Path) -> Path | None:
         raise UserError(f"{root}: no such file or folder; see --data.path")
     if root.is_file():
         return root
-    for folder in (root, root / _FOLDER):
-        if any((folder / name).is_file() for name in _MD5):
+    for folder in (root, *(root / name for name in _FOLDERS)):
+        if any((folder / file).is_file() for name in _MD5 for file in (name, f"{name}.bin")):
             return folder
+    for name in ARCHIVES:
+        if (root / name).is_file():
+            return root / name
     if not (root / "train").is_dir():
-        raise UserError(f"{root}: neither data_batch_1 and the other batches nor train/CLASS/*.png are in it")
+        raise UserError(
+            f"{root}: neither data_batch_1 and the other batches, nor {ARCHIVES[0]}, nor train/CLASS/*.png are in it"
+        )
     return None
 
 
 def _cached(batches: Path) -> Path:
-    files = [batches] if batches.is_file() else [file for name in _MD5 if (file := batches / name).is_file()]
+    files = [batches] if batches.is_file() else [file for _, file in _files(batches)]
     return entry(f"cifar10-{fingerprint(files, {'format': _FORMAT})}", partial(_build, batches=batches))
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """List the batch files of a folder with the names of their batches; the binary version ends in .bin."""
+    listed = [(name, folder / file) for name in _MD5 for file in (name, f"{name}.bin")]
+    return [(name, file) for name, file in listed if file.is_file()]
 
 
 def _download(folder: Path) -> None:
@@ -173,7 +188,7 @@ def _build(folder: Path, batches: Path) -> None:
         if digest in seen:
             raise UserError(f"{where}: a copy of {seen[digest]}; unpack the official archive again")
         seen[digest] = name
-        if digest != _MD5[name]:
+        if digest != _MD5[name] and not where.endswith(".bin"):
             differing.append(name)
     if missing:
         raise UserError(f"{batches}: {', '.join(missing)} missing; unpack the official archive again")
@@ -190,24 +205,33 @@ def _build(folder: Path, batches: Path) -> None:
 def _contents(batches: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield name, place and content of each batch file found in a folder or an archive."""
     if batches.is_dir():
-        for name in _MD5:
-            if (batches / name).is_file():
-                yield name, str(batches / name), (batches / name).read_bytes()
+        for name, file in _files(batches):
+            _check_size(file.stat().st_size, str(file))
+            yield name, str(file), file.read_bytes()
         return
     try:
         with tarfile.open(batches) as archive:
             for member in archive:
-                name = Path(member.name).name
-                stream = archive.extractfile(member) if name in _MD5 else None
+                where, name = f"{batches}: {member.name}", Path(member.name).name.removesuffix(".bin")
+                _check_size(member.size, where)
+                stream = archive.extractfile(member) if name in _MD5 and member.isfile() else None
                 if stream is not None:
-                    yield name, f"{batches}: {member.name}", stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+                    yield name, where, stream.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{batches}: not the archive cifar-10-python.tar.gz, or damaged ({reason})") from error
 
 
+def _check_size(size: int, where: str) -> None:
+    """Refuse a file that is no batch before it is read: packed, a few megabytes may become gigabytes."""
+    if size > _LARGEST:
+        raise UserError(f"{where}: {size:,} bytes, but the files of CIFAR-10 have 31 million at most")
+
+
 def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:
     """Parse a batch file into images (N, 3, 32, 32) and labels (N,)."""
+    if where.endswith(".bin"):
+        return _parse_binary(content, where)
     try:
         batch = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
         batch = {key if isinstance(key, bytes) else str(key).encode(): value for key, value in batch.items()}
@@ -218,9 +242,24 @@ def _parse(content: bytes, where: str) -> tuple[Pixels, Index]:
         raise UserError(f"{where}: data is {data.dtype} {data.shape}, expected uint8 {(_BATCH, 3072)}")
     if labels.shape != (_BATCH,) or labels.dtype.kind not in "iu":
         raise UserError(f"{where}: labels are {labels.dtype} {labels.shape}, expected {_BATCH} integers")
+    _check_labels(labels, where)
+    return data.reshape(_BATCH, 3, 32, 32), labels.astype(np.int64)
+
+
+def _parse_binary(content: bytes, where: str) -> tuple[Pixels, Index]:
+    """Parse a file of the binary version: for each image its label, a byte, and its 3,072 values."""
+    if len(content) != _BATCH * 3073:
+        raise UserError(
+            f"{where}: {len(content):,} bytes, expected {_BATCH * 3073:,}; unpack the official archive again"
+        )
+    rows = np.frombuffer(content, np.uint8).reshape(_BATCH, 3073)
+    _check_labels(rows[:, 0], where)
+    return rows[:, 1:].reshape(_BATCH, 3, 32, 32), rows[:, 0].astype(np.int64)
+
+
+def _check_labels(labels: Index | Pixels, where: str) -> None:
     if labels.min() < 0 or labels.max() > 9:
         raise UserError(f"{where}: labels go from {labels.min()} to {labels.max()}, expected 0 to 9")
-    return data.reshape(_BATCH, 3, 32, 32), labels.astype(np.int64)
 
 
 def _latin1(text: str, encoding: str) -> bytes:

@@ -34,8 +34,10 @@ from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import SPLITS, BatchSize
 from lightning_nn.data.splits import check_fractions, stratified_split
 from lightning_nn.data.text.lines import check_encoding
+from lightning_nn.data.text.rows import form_of
 from lightning_nn.errors import UserError
 
+_ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz")
 _SHOWN = 5  # number of broken files that a note names
 
 
@@ -182,6 +184,11 @@ def read_class_folders(
 def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
     """Return the folder or table of each split, and the images of its classes."""
     if root.is_file():
+        if root.suffix.lower() in _ARCHIVES and not form_of(root):
+            cifar = root.name.startswith("cifar-10-")
+            raise UserError(
+                f"{root}: an archive; {'use --data cifar10' if cifar else 'unpack it, and give its folder'}"
+            )
         return _read_tables({"train": root}, ImageIndex(root.parent), options, notes)
     asked = options.file_column is not None or options.label_column is not None
     if asked or not has_classes(root, SUFFIXES):
@@ -226,7 +233,8 @@ def _check_classes(places: dict[str, Path], found: dict[str, Classes], categorie
     where = places["train"]
     if not categories:
         seen = f" ({notes[-1]})" if notes else ""
-        raise UserError(f"{where}: no folder in it holds an image{seen}; expected CLASS/*.jpg (or .png, .webp, ...)")
+        remedy = _archive_remedy(where) or "expected CLASS/*.jpg (or .png, .webp, ...)"
+        raise UserError(f"{where}: no folder in it holds an image{seen}; {remedy}")
     if len(categories) == 1:
         raise UserError(f"{where}: only one class, {categories[0]!r}; at least two are needed")
     alike: dict[str, str] = {}
@@ -238,6 +246,16 @@ def _check_classes(places: dict[str, Path], found: dict[str, Classes], categorie
     for split, classes in found.items():
         if unknown := [name for name in classes if name not in categories]:
             raise UserError(_unknown_class(unknown, places[split], where, {*classes}, categories))
+
+
+def _archive_remedy(folder: Path) -> str:
+    """Say what to do with an archive in place of images, or with CIFAR-10's own files; "" if there is none."""
+    for file in (file for each in (folder, *folder.iterdir()) if each.is_dir() for file in sorted(each.iterdir())):
+        if file.name.startswith(("cifar-10-", "data_batch_1")):
+            return f"{file.name} is of CIFAR-10: use --data cifar10 --data.path {folder}"
+        if file.suffix.lower() in _ARCHIVES:
+            return f"unpack {file.name} first"
+    return ""
 
 
 def _unknown_class(unknown: list[str], place: Path, train: Path, classes: set[str], categories: list[str]) -> str:

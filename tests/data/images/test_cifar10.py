@@ -107,6 +107,38 @@ def test_the_official_batches_are_read_where_they_are(batches, place):
     assert all(name in data.notes[1] for name in NAMES), data.notes
 
 
+def test_the_archive_in_a_folder_and_the_binary_version_are_read(batches, tmp_path):
+    (tmp_path / "download").mkdir()
+    pack(batches, tmp_path / "download" / "cifar-10-python.tar.gz")
+    check(prepared(tmp_path / "download"))
+    (tmp_path / "binary" / "cifar-10-batches-bin").mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        data, labels = batch(number)[b"data"], np.array(batch(number)[b"labels"], np.uint8)
+        rows = np.concatenate([labels[:, None], data], 1)
+        (tmp_path / "binary" / "cifar-10-batches-bin" / f"{name}.bin").write_bytes(rows.tobytes())
+    check(prepared(tmp_path / "binary"))
+    (tmp_path / "binary" / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(bytes(100))
+    with pytest.raises(UserError, match=r"test_batch.bin: 100 bytes, expected"):
+        prepared(tmp_path / "binary")
+
+
+@pytest.mark.parametrize("kind", ["large", "link to nothing", "links in a circle", "pipe"])
+def test_an_archive_of_something_else_is_one_line(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(cifar10, "_LARGEST", 1000)
+    archive = tmp_path / "a.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, other in (("data_batch_1", "data_batch_2"), ("data_batch_2", "data_batch_1")):
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            if kind == "large":
+                member.size = 1001
+            else:
+                member.type = tarfile.FIFOTYPE if kind == "pipe" else tarfile.SYMTYPE
+                member.linkname = other if kind == "links in a circle" else "nowhere"
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(UserError, match="1,001 bytes, but" if kind == "large" else "data_batch_1, .* missing"):
+        prepared(archive)
+
+
 def test_files_as_python_2_wrote_them_are_read(batches):
     """Bytes under strings' opcodes, as in the official files."""
     data = batch(0)[b"data"]

@@ -286,6 +286,16 @@ def names_in_gbk(root):
     put(root / os.fsdecode("狗".encode("gbk")), 3)
 
 
+def cifar(root):
+    root.mkdir()
+    (root / "cifar-10-python.tar.gz").write_bytes(b"x")
+
+
+def archive_inside(root):
+    (root / "data").mkdir(parents=True)
+    (root / "data" / "train.zip").write_bytes(b"x")
+
+
 def too_few(root):
     put(root / "a", 1)
     put(root / "b", 1)
@@ -321,6 +331,8 @@ def two_for_one_part(root):
         (no_class_of_train, "val/x: no class of .*val is one of .*train .*unlabelled.*table"),
         (pointers, "a: none of its 3 images can be read, the first one: .*Git LFS pointer"),
         (names_in_gbk, r"the name '\\xb9\\xb7' is not UTF-8.*convmv -f gbk"),
+        (cifar, "cifar-10-python.tar.gz is of CIFAR-10: use --data cifar10 --data.path"),
+        (archive_inside, "unpack train.zip first"),
         (too_few, "too few images"),
         (
             parts_without_train,
