@@ -9,8 +9,6 @@ from lightning_nn.cli.hints import option_hint
 from lightning_nn.cli.request import OPTIONS, parse, refuse_training_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.usage import overview, verb_help
-from lightning_nn.cli.verb_options import parse_export, parse_options
-from lightning_nn.cli.verb_options import parser as predict_parser
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize
 
@@ -34,6 +32,8 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             output.essential = True
         request = parse(argv)
         if request.verb == "predict" and request.help:
+            from lightning_nn.cli.verb_options import parser as predict_parser
+
             print(predict_parser().format_help(), flush=True)
             return 0
         if request.verb == "export" and request.help:
@@ -46,6 +46,8 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             print(verb_help(request.verb) if request.verb else overview(), flush=True)
             return 0
         if request.verb in ("predict", "export"):  # an error in their options costs no import of torch
+            from lightning_nn.cli.verb_options import parse_export, parse_options
+
             refuse_training_options(request)
             (parse_options if request.verb == "predict" else parse_export)(request.rest)
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)

@@ -27,7 +27,7 @@ class LabeledDataModule(DataModule):
         balanced: train on each class as often as on the largest one, repeating samples.
     """
 
-    def __init__(self, batch_size: BatchSize, balanced: bool) -> None:
+    def __init__(self, batch_size: BatchSize, balanced: bool = False) -> None:
         super().__init__(batch_size)
         self.balanced = balanced
 

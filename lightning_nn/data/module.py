@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -31,11 +31,11 @@ BatchSize = int | Literal["all"]
 SPLITS = ("train", "val", "test")
 
 
-class DataModule(pl.LightningDataModule):
+class DataModule(pl.LightningDataModule, ABC):
     """A data set with a train, a val and a test split, any of which may be missing.
 
-    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`. The constructor reads
-    nothing.
+    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`, and `describe`. The
+    constructor reads nothing.
 
     Args:
         batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.

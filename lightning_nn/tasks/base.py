@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
@@ -41,7 +42,7 @@ class Described(Protocol):
         ...
 
 
-class Task(Training, Evaluation):
+class Task(Training, Evaluation, ABC):
     """A model of the course.
 
     A subclass defines `training_means`, `metrics`, `update`, `compute_metrics`, `predictions` and, if it has something

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from lightning_nn import Digits, SoftmaxClassifier, UserError, catalog
-from tests.commands import command, environment, results
+from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.tasks.classification import Classifier
+from tests.commands import ROOT, command, environment, results
 
 MINE = '''
 """A small network of one's own, and digits by other names."""
@@ -92,6 +96,27 @@ def test_all_verbs_know_an_own_model(module: str, cwd: Path) -> None:
     assert tested["test/acc"] > 0.5
     kept = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     assert (kept["model_name"], kept["data_name"], kept["model"]) == ("mine", "fours", {"neurons": 5})
+
+
+def test_a_topic_written_by_the_document_is_trained_tested_and_predicts(cwd: Path) -> None:
+    topic = ROOT / "tests/tiny/stripes.py"
+    own = ("--import", str(topic))
+    command(*own, "--model", "prototypes", "--data.balanced", "true", "--name", "r", *QUICK, cwd=cwd).ok()
+    assert results(cwd / "logs/prototypes/r")["test/acc"] == 1
+    Image.fromarray(np.full((6, 6), 200, np.uint8) * (np.arange(6) % 2 == 0)).save(cwd / "down.png")
+    said = command("predict", *own, "--ckpt_path", "best", "--data.file", "down.png", cwd=cwd).ok()
+    assert said.out.splitlines()[1].startswith("down.png,down,")
+    sys.modules.pop("stripes", None)
+
+
+@pytest.mark.parametrize(
+    ("base", "missing"), [(LabeledDataModule, "describe"), (LabeledDataModule, "prepare"), (Classifier, "forward")]
+)
+def test_what_a_topic_must_define_is_named_when_it_is_made(base: type, missing: str) -> None:
+    defined = {name: lambda self, *_: None for name in base.__abstractmethods__ if name != missing}  # type: ignore[attr-defined]
+    made = type("Mine", (base,), {**defined, "name": "mine"})
+    with pytest.raises(TypeError, match=f"abstract.*{missing}"):
+        made(2)
 
 
 def test_a_model_without_arguments(cwd: Path) -> None:
