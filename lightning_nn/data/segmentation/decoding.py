@@ -350,7 +350,7 @@ class _Meaning:
     ) -> None:
         self.files, self.masks, self.table, self.locate, self.lists = files, masks, table, locate, lists
         self.used = [[int(k) for k in np.flatnonzero(row)] for row in used]
-        self.binary = False
+        self.binary = self._black_and_white()
         self.notes: list[str] = []
 
     def classes(self) -> list[NDArray[np.uint8]]:
@@ -364,7 +364,7 @@ class _Meaning:
             if not (strange := self._strangers(table.colours)):
                 return [self._lookup(table.colours, number) for number in range(len(self.masks))]
             coloured = self._colours_alone() or self._in_part(table.colours)
-            if not self._binary(table) and (coloured or self._outside(table.values)):
+            if not self.binary and (coloured or self._outside(table.values)):
                 self._refuse_colours(table, strange)
             if not self.binary:
                 self.notes.append(f"the masks hold the numbers of the classes, not the colours of {table.file}")
@@ -377,7 +377,9 @@ class _Meaning:
             )
             fault = MaskError("a mask in colours", remedy)
             _refuse([(self.files[number], fault) for number in coloured], len(self.files))
-        if self._binary(table):
+        if self.binary:
+            if table is not None:
+                self.notes.append(f"the masks are black and white alone, read as {' and '.join(table.names)}")
             return [self._lookup({(0, 0, 0): 0, (255, 255, 255): 1}, number) for number in range(len(self.masks))]
         self._refuse_other_palettes()
         if table is None:
@@ -430,14 +432,11 @@ class _Meaning:
     def _outside(self, values: Mapping[int, int]) -> list[tuple[int, int]]:
         return [(n, k) for n, used in enumerate(self.used) for k in used if k not in values and k != IGNORED]
 
-    def _binary(self, table: ClassTable | None) -> bool:
-        """Return whether all masks are black and white, for the two classes of a table or for none."""
-        two = table is None or {k: v for k, v in table.values.items() if v != IGNORED} == {0: 0, 1: 1}
+    def _black_and_white(self) -> bool:
+        """Return whether all masks are black and white, and no table has other classes than two without values."""
+        two = self.table is None or {k: v for k, v in self.table.values.items() if v != IGNORED} == {0: 0, 1: 1}
         shown = {mask.colour(index) for mask, used in zip(self.masks, self.used, strict=True) for index in used}
-        self.binary = two and (255, 255, 255) in shown and shown <= _BOTH
-        if self.binary and table:
-            self.notes.append(f"the masks are black and white alone, read as {' and '.join(table.names)}")
-        return self.binary
+        return two and (255, 255, 255) in shown and shown <= _BOTH
 
     def _refuse_colours(self, table: ClassTable, strange: Sequence[tuple[int, int]]) -> None:
         number, index = strange[0]
@@ -470,6 +469,6 @@ class _Meaning:
                 if colour != mask.colour(index):
                     raise UserError(
                         f"{file}: the value {index} has the colour {mask.colour(index)}, but {colour} in {first}: "
-                        "palettes that differ make no classes; name the colours, --data.classes FILE with lines "
-                        "NAME RED GREEN BLUE"
+                        "save all masks with one palette, or name the colours in "
+                        f"{self.table.file if self.table else '--data.classes FILE'}, with lines NAME RED GREEN BLUE"
                     )

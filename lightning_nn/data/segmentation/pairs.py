@@ -128,7 +128,7 @@ def find_pairs(root: Path) -> FoundPairs:
         folders = Counter(str(file.path.parent.relative_to(root)) for file in passed)
         named = ", ".join(f"{folder} ({count:,})" for folder, count in list(folders.items())[:4])
         more = ", ..." if len(folders) > 4 else ""
-        notes.append(f"passed over, as they have no counterpart or belong to no split, files in {named}{more}")
+        notes.append(f"passed over, with no counterpart or in no split: files in {named}{more}")
     return FoundPairs(splits, notes, (root / "annotations/trimaps").is_dir())
 
 

@@ -238,6 +238,11 @@ def test_masks_of_0_and_255_show_background_and_object(tmp_path: Path, shape: st
         names.write_text(lines, encoding="utf-8")
         Image.fromarray(np.where(mask(0) > 0, largest, 0).astype(np.uint16)).save(file)
         coloured = SegmentationData(str(tmp_path), classes=str(names))
+        coloured.prepare_once()
+        said = [
+            note for note in coloured.notes if note == "the masks are black and white alone, read as wall and brick"
+        ]
+        assert len(said) == (lines == "wall\nbrick\n")
         assert coloured.categories == ["wall", "brick"] and coloured.class_counts == data.class_counts
     other = SegmentationData(str(tmp_path))
     other.use_processor(coloured.processor)
@@ -621,8 +626,7 @@ def test_a_folder_that_is_passed_over_is_named(tmp_path: Path) -> None:
     touch(tmp_path, [f"train/{i}_superpixels.png" for i in "12"])
     pairs = find_pairs(tmp_path)
     assert [*pairs.splits] == ["train"] and len(pairs.splits["train"]) == 2
-    assert pairs.notes[0].startswith("passed over, as they have no counterpart or belong to no split, ")
-    assert pairs.notes[0].endswith("files in train (2), test (2), vis (2)")
+    assert pairs.notes == ["passed over, with no counterpart or in no split: files in train (2), test (2), vis (2)"]
 
 
 def test_vocs_folders_without_lists_are_all_train(tmp_path: Path) -> None:
