@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
@@ -154,9 +155,15 @@ def make_trainer(
     own = config.get("callbacks")
     config["callbacks"] = [*(own if isinstance(own, list) else [] if own is None else [own]), *callbacks]
     try:
-        return Trainer(**config)
+        trainer = Trainer(**config)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
         raise UserError(f"the trainer can't be built from these options: {str(error).strip()}") from None
+    if trainer.num_devices > 1 and (hasattr(sys, "ps1") or sys.flags.interactive):  # Lightning would fork then
+        raise UserError(
+            f"{trainer.num_devices} processes of a notebook or an interactive Python return nothing to the command, "
+            "which could then not finish the run: use --trainer.devices 1, or the command line"
+        )
+    return trainer
 
 
 def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None) -> list[Any]:

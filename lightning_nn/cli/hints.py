@@ -35,6 +35,8 @@ ELSEWHERE = {
     "ckpt": "ckpt_path",
     "pretrained": "finetune",
     "dataset": "data",
+    "path": "content",
+    "content": "path",
     "model_name": "model",
     "data_name": "data",
     "output_dir": "folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +46,17 @@ def read(file: str) -> dict[str, Any]:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """A loader that refuses a key that stands twice in a mapping."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            if twice := [key for key, count in keys.items() if count > 1]:
+                raise yaml.YAMLError(f"the key {twice[0]} stands twice in one group; keep one of them")
+            return super().construct_mapping(node, deep)
+
     try:
-        settings = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        settings = yaml.load(Path(file).read_text(encoding="utf-8"), Loader)
     except RecursionError:
         raise UserError(f"can't read {file}: its lists or groups are nested too deep") from None
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -167,7 +167,15 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     if tuned:
         cli.keep_form(cli.task.form_of_weights(tuned.state_dict))
     data = _prepared(cli)
-    model = make_model(cli, data)
+    try:
+        model = make_model(cli, data)
+    except UserError as error:
+        if not source or request.data or cli.data_name != "digits":
+            raise
+        raise UserError(
+            f"{error}\nIt was made for --data digits, images of 8 pixels; for weights that read images of 32 pixels or "
+            "more, name your own: --data images --data.path FOLDER"
+        ) from None
     if source:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
     share_features(model, data)

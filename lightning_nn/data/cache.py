@@ -200,7 +200,8 @@ def _unwritable(root: Path, error: OSError) -> Exception:
     """Convert an error of the cache to a UserError; return any other, of files that a build reads, unchanged."""
     if error.errno == errno.ENOSPC:
         return UserError(f"the disk is full: {root} holds the cache; free space, or set LIGHTNING_NN_CACHE to another")
-    if error.filename is None or str(error.filename).startswith(str(root)):
+    file = str(error.filename or "")
+    if not file or file.startswith(str(root)) or Path(file) in root.parents:
         return UserError(f"can't write the cache, {root}: {error.strerror}; set LIGHTNING_NN_CACHE to another folder")
     return error
 

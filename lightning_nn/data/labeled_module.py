@@ -95,7 +95,10 @@ class LabeledDataModule(DataModule):
         """
         fixed, own = categories_of(self.fixed_processor), categories_of(self.processor)
         if self.fixed_processor is not None and fixed != own:
-            raise UserError(f"the model's categories are {', '.join(fixed)}; this data has {', '.join(own)}")
+            raise UserError(
+                f"the model's categories are {', '.join(fixed)}; this data has {', '.join(own)}. For other categories "
+                "train a new run from these weights: --finetune"
+            )
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
         """Also yield the labels."""

@@ -203,6 +203,14 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "--model softmax --trainer.strategy ddp_fork_find_unused_parameters_true",
         ("--trainer.strategy ddp_find_unused_parameters_true",),
     ),
+    "the folder of pictures as other data has it": (
+        "--model fast_style --data.path photos",
+        ("--data.path", "'--data.content'"),
+    ),
+    "weights of larger images than the default data has": (
+        "--model convnet --finetune embedded",
+        ("--data digits", "32 pixels", "--data images"),
+    ),
     "a module that there is not": ("--import nothere --model mine", ("--import nothere", "no module")),
     "a file that there is not": ("--import nothere.py --model mine", ("nothere.py", "no such file")),
     "nothing to finetune from": ("--model softmax --finetune x.ckpt", ("x.ckpt",)),
@@ -214,6 +222,30 @@ def test_slips_are_said_in_a_line(slip: str, tmp_path: Path) -> None:
     line, words = SLIPS[slip]
     command(*shlex.split(line), cwd=tmp_path).refused(*words)
     assert not list(tmp_path.rglob("results.json")), "a command that was refused left results"
+
+
+def test_processes_of_an_interactive_python_are_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
+    two = ("--trainer.accelerator", "cpu", "--trainer.devices", "2")
+    command("--model", "softmax", *two, cwd=tmp_path).refused("2 processes", "--trainer.devices 1")
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("text", ["optimizer:\n  lr: 1\n  lr: 2\n", "seed_everything: 1\nseed_everything: 2\n"])
+def test_a_recipe_that_says_two_things_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(text, encoding="utf-8")
+    command("--model", "softmax", "-c", "my.yaml", cwd=tmp_path).refused("my.yaml", "twice")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX")
+def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("LIGHTNING_NN_CACHE", str(tmp_path / "home/.cache/lightning_nn"))
+    write_reviews(tmp_path / "reviews.csv")
+    line = ("--model", "lstm", "--data", "text", "--data.path", "reviews.csv")
+    command(*line, cwd=tmp_path).refused("LIGHTNING_NN_CACHE")
 
 
 def test_no_hint_without_a_real_likeness(tmp_path: Path) -> None:
