@@ -23,6 +23,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "muon_adamw": ("momentum", "nesterov"),
     "lbfgs": ("kernel_lr", "momentum", "nesterov", "weight_decay", "norm_scale"),
 }
+_LARGEST = 1_000_000  # of a rate, a factor or a decay: their products with gradients stay numbers
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
 
 
@@ -61,16 +62,13 @@ class Optimizer:
             UserError: an unknown name, a value out of its range, or settings that contradict each other.
         """
         choose("--optimizer.name", self.name, OptimizerName)
-        if not 0 < self.lr < math.inf:
-            raise UserError(f"--optimizer.lr is {self.lr}; it must be above 0")
-        if not 0 < self.kernel_lr < math.inf:
-            raise UserError(f"--optimizer.kernel_lr is {self.kernel_lr}; it must be above 0")
+        for name in ("lr", "kernel_lr", "norm_scale"):
+            if not 0 < (value := getattr(self, name)) <= _LARGEST:
+                raise UserError(f"--optimizer.{name} is {value}; it must be above 0, at most {_LARGEST:,}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--optimizer.momentum is {self.momentum}; it must be 0 or above and below 1")
-        if not 0 <= self.weight_decay < math.inf:
-            raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 or above")
-        if not 0 < self.norm_scale < math.inf:
-            raise UserError(f"--optimizer.norm_scale is {self.norm_scale}; it must be above 0")
+        if not 0 <= self.weight_decay <= _LARGEST:
+            raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 to {_LARGEST:,}")
         for setting in FOREIGN[self.name]:
             if (value := getattr(self, setting)) != getattr(Optimizer, setting):
                 raise UserError(f"--optimizer.{setting} is {value}, but {self.name} has none: leave it out")

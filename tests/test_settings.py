@@ -98,6 +98,8 @@ def test_norms_may_learn_at_a_rate_of_their_own() -> None:
         ({"name": "rmsprop"}, "--optimizer.name is 'rmsprop'"),
         ({"lr": 0.0}, "--optimizer.lr is 0.0; it must be above 0"),
         ({"lr": -1.0}, "--optimizer.lr is -1.0"),
+        ({"lr": 1e308}, r"--optimizer.lr is 1e\+308; it must be above 0, at most 1,000,000"),
+        ({"weight_decay": 1e308}, r"--optimizer.weight_decay is 1e\+308; it must be 0 to 1,000,000"),
         ({"lr": math.nan}, "--optimizer.lr is nan"),
         ({"name": "adam", "momentum": 0.9}, "momentum is 0.9, but adam has none: leave it out"),
         ({"name": "adamw", "nesterov": True}, "nesterov is True, but adamw has none"),

@@ -76,6 +76,15 @@ class Training(pl.LightningModule):
         self._all_finite: Tensor | None = None
         self._window: _Window | None = None
 
+    @property
+    def lr(self) -> float:
+        """Learning rate of `optimizer`, where Lightning's Tuner looks for it."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        self.optimizer.lr = rate
+
     @abstractmethod
     def training_means(self, batch: Any) -> Means:
         """Sum the loss over the samples of a batch, and whatever else is to be logged as an epoch mean.

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.tuner import Tuner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nn import Digits, LogisticRegression, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
+from lightning_nn import FCN, Digits, LogisticRegression, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
 from lightning_nn.data.batches import IGNORED, ImageBatch, MaskBatch
 from lightning_nn.metrics.running_means import RunningMeans, Totals
 from lightning_nn.tasks.artifacts import Masks
@@ -303,3 +304,21 @@ def test_a_batch_without_labels_says_so(tmp_path: Path) -> None:
     loader = DataLoader([batch._replace(label=None) for batch in pictures(3)], batch_size=None)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="a batch has no labels"):
         trainer(tmp_path).fit(SoftmaxClassifier(features=16, num_classes=3), loader)
+
+
+def test_lightnings_tuner_finds_a_learning_rate(tmp_path: Path) -> None:
+    data = Digits(batch_size=64)
+    model = SoftmaxClassifier.for_data(data)
+    run = trainer(tmp_path, max_epochs=1, limit_val_batches=0)
+    found = Tuner(run).lr_find(model, datamodule=data, num_training=25, update_attr=True)
+    assert found is not None and model.optimizer.lr == model.lr == found.suggestion()
+    assert SoftmaxClassifier.optimizer.lr != model.lr, "the rate of this model, not of its class"
+
+
+def test_masks_of_ignored_pixels_alone_name_the_cause(tmp_path: Path) -> None:
+    (batch,) = masks(3)
+    blank = batch._replace(mask=torch.full_like(batch.mask, IGNORED))  # type: ignore[arg-type]
+    loaders: list[Any] = [DataLoader([each], batch_size=None) for each in (batch, blank)]  # type: ignore[arg-type]
+    for run in (trainer(tmp_path, max_epochs=1), trainer(tmp_path, max_epochs=1, num_sanity_val_steps=1)):
+        with pytest.raises(UserError, match="the masks of this split show no class: all of their pixels are 255"):
+            run.fit(FCN(1, 2, first_channels=2), *loaders)

@@ -38,6 +38,7 @@ from lightning_nn.data.text.rows import form_of
 from lightning_nn.errors import UserError
 
 _ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz")
+_MOST_PIXELS = 10_000  # height and width; a picture then takes 300 MB
 _SHOWN = 5  # number of broken files that a note names
 
 
@@ -90,8 +91,8 @@ class Images(LabeledImages):
     ) -> None:
         if max_pixels < 1:
             raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
-        if size < 1:
-            raise UserError(f"size is {size}; it must be at least 1 pixel")
+        if not 1 <= size <= _MOST_PIXELS:
+            raise UserError(f"size is {size}; it must be 1 to {_MOST_PIXELS:,} pixels")
         check_fractions(val_fraction, test_fraction)
         check_encoding(encoding)
         self.path, self.table_options = path, TableOptions(file_column, label_column, encoding)

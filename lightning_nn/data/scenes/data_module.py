@@ -29,6 +29,7 @@ from lightning_nn.data.segmentation.source import MaskSource, summarize_masks
 from lightning_nn.errors import UserError, choose
 
 _SMALLEST = 32  # height of a picture in which all kinds can be told apart
+_LARGEST = 4_096
 _WORDING = 40  # purpose of the random numbers that choose the words of captions
 
 
@@ -69,8 +70,8 @@ class Scenes(LabeledImages, CaptionedModule):
         for split, number in self.sizes.items():
             if number < 1:
                 raise UserError(f"{split}_size is {number}; it must be at least 1")
-        if size < _SMALLEST:
-            raise UserError(f"size is {size}; it must be at least {_SMALLEST} pixels, or the objects are too small")
+        if not _SMALLEST <= size <= _LARGEST:
+            raise UserError(f"size is {size}; it must be {_SMALLEST} to {_LARGEST:,} pixels")
         choose("--data.language", language, Language)
         self.form, self.seed, self.language = ImageForm(3, size, size), seed, language
         self.save_hyperparameters(logger=False)

@@ -355,7 +355,14 @@ def test_no_path_says_how_to_give_one():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"val_fraction": 0}, {"test_fraction": 1.0}, {"val_fraction": float("nan")}, {"size": 0}, {"batch_size": 0}],
+    [
+        {"val_fraction": 0},
+        {"test_fraction": 1.0},
+        {"val_fraction": float("nan")},
+        {"size": 0},
+        {"size": 10**20},
+        {"batch_size": 0},
+    ],
 )
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(UserError, match=next(iter(arguments))):

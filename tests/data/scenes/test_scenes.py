@@ -183,5 +183,5 @@ def test_masks_are_part_of_what_a_split_holds() -> None:
 def test_sizes_that_make_no_sense_are_errors() -> None:
     with pytest.raises(UserError, match="val_size is 0; it must be at least 1"):
         Scenes(val_size=0)
-    with pytest.raises(UserError, match=re.escape("size is 16; it must be at least 32 pixels")):
+    with pytest.raises(UserError, match=re.escape("size is 16; it must be 32 to 4,096 pixels")):
         Scenes(size=16)
