@@ -14,6 +14,8 @@ from lightning_nn.errors import UserError
 
 Classes = dict[str, list[Path]]
 
+# Folders that operating systems and network drives add.
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
 _UNREAD = (".heic", ".heif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
 _REMEDY = "HEIC, raw and vector images are not read; convert them to JPEG or PNG"
 
@@ -251,7 +253,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 def _visible(folder: Path) -> Iterator[Path]:

@@ -41,7 +41,10 @@ BOTH = {"cats": 1, "dogs": 2}
     ],
 )
 def test_split_folders_are_found_and_wrapping_folders_looked_through(tmp_path: Path, train: str, test: str) -> None:
-    assert read(tmp_path, *both(train), *both(test), "__MACOSX/x.png") == ({"train": BOTH, "test": BOTH}, [])
+    assert read(tmp_path, *both(train), *both(test), "__MACOSX/x.png", "@eaDir/x.png") == (
+        {"train": BOTH, "test": BOTH},
+        [],
+    )
 
 
 def test_a_single_folder_of_classes_is_looked_through(tmp_path: Path) -> None:

@@ -234,7 +234,9 @@ def _check_classes(places: dict[str, Path], found: dict[str, Classes], categorie
     where = places["train"]
     if not categories:
         seen = f" ({notes[-1]})" if notes else ""
-        remedy = _archive_remedy(where) or "expected CLASS/*.jpg (or .png, .webp, ...)"
+        remedy = _archive_remedy(where) or (
+            "expected CLASS/*.jpg (or .png, .webp, ...), a folder for each class; or name a table of files and classes"
+        )
         raise UserError(f"{where}: no folder in it holds an image{seen}; {remedy}")
     if len(categories) == 1:
         raise UserError(f"{where}: only one class, {categories[0]!r}; at least two are needed")

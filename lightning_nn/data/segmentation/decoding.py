@@ -367,7 +367,7 @@ class _Meaning:
             if not self.binary and (coloured or self._outside(table.values)):
                 self._refuse_colours(table, strange)
             if not self.binary:
-                self.notes.append(f"the masks hold the numbers of the classes, not the colours of {table.file}")
+                self.notes.append("the masks hold the numbers of the classes, not the colours in the list")
         elif coloured := self._colours_alone():
             beside = f"; {self.lists[0]} may name them" if self.lists else ""
             remedy = (
