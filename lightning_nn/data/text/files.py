@@ -149,7 +149,11 @@ class TextFiles:
             self.notes += [self._class_names.note] if self._class_names.note else []
 
     def _leave_out_if_unlabelled(self, split: str) -> None:
-        """Leave out a split that holds texts alone, as of competitions."""
+        """Leave out a test split that holds texts alone, as of competitions.
+
+        Raises:
+            UserError: val does; another would be split off from train in its place.
+        """
         table, label = self._tables[split][0], self.columns.label
         sample = self._sample(table)
         if not sample or isinstance(sample[0].cells, dict) != self._by_key:
@@ -166,6 +170,8 @@ class TextFiles:
             )
         else:
             unlabelled = all(len(row.cells) == self.columns.width - 1 for row in sample)
+        if unlabelled and split == "val":
+            raise UserError(f"{table}: its rows have no label; add labels, or remove it to split val off from train")
         if unlabelled:
             del self._tables[split]
             self.notes.append(

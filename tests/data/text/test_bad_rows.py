@@ -114,6 +114,17 @@ def test_a_test_split_without_labels_is_left_out(tmp_path: Path, train: str, tes
     assert files.notes[-1].startswith("test.csv is left out, since its rows have no label: use predict --data.file")
     with pytest.raises(UserError, match=r"^test\.csv:\d: "):  # to be evaluated it must have labels
         list(TextFiles(tmp_path, trains=False).records()["test"])
+    (tmp_path / "test.csv").rename(tmp_path / "val.csv")
+    with pytest.raises(UserError, match=r"val\.csv: its rows have no label; add labels, or remove it to split val off"):
+        TextFiles(tmp_path)
+
+
+@pytest.mark.parametrize("val", ["", "text,label\n", "text,label\n一\n二\n", "text,label\n一,x,y\n,,\n"], ids=repr)
+def test_a_given_split_of_which_nothing_is_left_is_an_error(val: str, tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label\n一,x\n二,y\n", encoding="utf-8")
+    (tmp_path / "val.csv").write_text(val, encoding="utf-8")
+    with pytest.raises(UserError, match=r"val\.csv"):
+        list(TextFiles(tmp_path, bad_rows="skip").records()["val"])
 
 
 def test_a_test_split_with_its_label_by_another_name_is_refused(tmp_path: Path) -> None:
