@@ -270,8 +270,13 @@ def _text(file: Path) -> str:
     return decode_list(raw, file)
 
 
-def decode_list(raw: bytes, file: Path) -> str:
+def decode_list(raw: bytes, file: Path, *, guess: bool = False) -> str:
     """Decode a list of names.
+
+    Args:
+        raw: the bytes.
+        file: named in errors.
+        guess: read another encoding than UTF-8 too, if it can be told, since all names are compared with others.
 
     Raises:
         UserError: it is not UTF-8; names the encoding, if that can be told.
@@ -280,10 +285,12 @@ def decode_list(raw: bytes, file: Path) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         encoding = suggest_encoding(raw)
+        if guess and encoding:
+            return raw.decode(encoding, "replace").removeprefix("\ufeff")
         hint = f", but probably {encoding}" if encoding else ""
         raise UserError(
             f"{file}: byte 0x{raw[error.start]:02x} at position {error.start} is not UTF-8{hint}; save it as UTF-8"
         ) from None
     if "\0" in text:
-        raise UserError(f"{file}: not a text file; save the list as UTF-8, a line for each class: {FORMS}")
+        raise UserError(f"{file}: not a text file; save the list as UTF-8")
     return text

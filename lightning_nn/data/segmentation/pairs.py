@@ -16,7 +16,6 @@ from lightning_nn.data.images.source import image_files
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.segmentation.classes import decode_list
 from lightning_nn.data.split_names import SPLIT_OF, is_neutral, split_words
-from lightning_nn.data.text.encodings import suggest_encoding
 from lightning_nn.errors import UserError
 
 _IMAGE_WORDS = (
@@ -357,8 +356,7 @@ def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) ->
                 f"{root}: {len(paths):,} images without masks, and {kinds[suffix]:,} files {suffix}, which may hold "
                 f"{what}: masks must be images, a value or a colour for each class; {remedy}"
             )
-    found = f"{len(paths):,} images" if paths else "no images"
-    return UserError(f"{root}: no images with masks found among {found}; {_REMEDY}")
+    return UserError(f"{root}: no masks found among {len(paths):,} image files; {_REMEDY}")
 
 
 # ---------------------------------------------------------------------- lists
@@ -386,7 +384,7 @@ def _listed(
     splits: dict[str, list[Pair]] = {}
     for split, file in lists.items():
         splits[split] = []
-        for number, line in enumerate(re.split("\r\n|\r|\n", _text(file)), 1):
+        for number, line in enumerate(re.split("\r\n|\r|\n", decode_list(file.read_bytes(), file, guess=True)), 1):
             if not line.strip() or line.startswith("#"):
                 continue
             named, rest = _named(names, line.strip())
@@ -406,17 +404,6 @@ def _listed(
         folder = next(iter(lists.values())).parent
         raise UserError(f"{folder}: no list of train: write the names of its images into train.txt, one in each line")
     return {split: splits[split] for split in SPLITS if splits.get(split)}
-
-
-def _text(file: Path) -> str:
-    """Read a list; its names may be in another encoding than UTF-8, as all of them are compared with files."""
-    raw = file.read_bytes()
-    try:
-        return decode_list(raw, file)
-    except UserError:
-        if (encoding := suggest_encoding(raw)) is None:
-            raise
-        return raw.decode(encoding)
 
 
 def _named(names: dict[str, _File | None], line: str) -> tuple[_File | None, str]:

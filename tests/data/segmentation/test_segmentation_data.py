@@ -645,6 +645,7 @@ def test_vocs_folders_without_lists_are_all_train(tmp_path: Path) -> None:
         "/JPEGImages/照片1.jpg /SegmentationClass/照片1.png\n/JPEGImages/照片3.jpg /SegmentationClass/照片3.png\n",
         "JPEGImages\\照片1.jpg\nJPEGImages\\照片3.jpg\n",
         "照片1\n照片3\n".encode("gbk"),
+        "照片1\n照片3\n".encode("utf-16"),
     ],
 )
 def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | bytes, place: str) -> None:
@@ -658,6 +659,21 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
         assert [image for image, _ in splits["train"]] == ["JPEGImages/照片1.jpg", "JPEGImages/照片3.jpg"]
         assert splits["train"][1][1] == "SegmentationClass/照片3.png"
         (folder / f"{name}.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"/\n..\n", r"/ is not in"),
+        (b"1\n\0\n", r"not a text file"),
+        (b"\n#1\n", r"no list of train"),
+    ],
+)
+def test_a_list_of_something_else_is_refused(tmp_path: Path, lines: bytes, message: str) -> None:
+    touch(tmp_path, [f"{folder}/{i}.png" for folder in ("images", "masks") for i in "12"])
+    (tmp_path / "train.txt").write_bytes(lines)
+    with pytest.raises(UserError, match=message):
+        find_pairs(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -689,7 +705,7 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
             r"2 images without masks, and 2 files \.json, .*polygons: .*labelme2voc",
         ),
         (["images/a.jpg", "labels/a.txt"], r"1 images without masks, and 1 files \.txt, .*YOLO"),
-        (["a.jpg", "b.jpg"], r"no images with masks found among 2 images; expected images/ and masks/"),
+        (["a.jpg", "b.jpg"], r"no masks found among 2 image files; expected images/ and masks/"),
         (["JPEGImages/a.jpg", "SegmentationClass/a.png", "train.txt"], r"no list of train"),
         (["images/a.jpg", "masks/a.png", "images/b.jpg"], r"b\.jpg: its mask is not in .*masks; add it"),
     ],
@@ -730,7 +746,7 @@ def test_a_mask_is_turned_with_its_image_if_it_has_the_size_of_the_stored_pixels
         ),
         (lambda root: (root / "masks/c.png").write_bytes(b"no image"), r"c\.png: can't be read as a mask"),
         (lambda root: (root / "images/c.jpg").write_bytes(b"no image"), r"c\.jpg: can't be read as an image"),
-        (lambda root: (root / "masks").rename(root / "other"), r"no images with masks found among 8 images; expected"),
+        (lambda root: (root / "masks").rename(root / "other"), r"no masks found among 8 image files; expected"),
         (lambda root: Image.new("L", (2, 2)).save(root / "masks/c.bmp"), r"two files of one name"),
     ],
 )
