@@ -239,6 +239,13 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     data.prepare_once()
     if is_first_process():
         show_data(data, sys.stdout)
+        recipe = getattr(cli.task, "short_recipe", None)
+        if (
+            recipe
+            and getattr(data, "median_sentences", 2) <= 1
+            and not any(recipe in each for each in cli.request.argv)
+        ):
+            print(f"most documents are one sentence, so there are no sentences to weigh: -c {recipe} is for such texts")
     return data
 
 

@@ -42,6 +42,7 @@ class HAN(TextClassifier):
     """
 
     name = "han"
+    short_recipe = "han-text-short.yaml"
     attends = True
     optimizer = Optimizer(name="adam", lr=2e-3)
 

@@ -46,10 +46,13 @@ class TextClassifier(Classifier):
     Attributes:
         embedding: the word embedding.
         attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
+        short_recipe: recipe for texts of one sentence, on which a level of sentences has nothing to do; None without
+            such a level.
     """
 
     batch_type = TextBatch
     exportable = False  # the number of steps is that of the longest sequence
+    short_recipe: ClassVar[str | None] = None
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
         "embedding.characters.weight": "characters",

@@ -248,6 +248,14 @@ def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypa
     command(*line, cwd=tmp_path).refused("LIGHTNING_NN_CACHE")
 
 
+@pytest.mark.parametrize(("model", "said"), [("han", True), ("lstm", False)])
+def test_texts_of_one_sentence_call_for_a_recipe_of_their_own(model: str, said: bool, tmp_path: Path) -> None:
+    rows = [f"{'质量很好' if k % 2 else '质量太差'}第{k}次,{k % 2}" for k in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    line = f"--model {model} --data text --data.path a.csv --trainer.fast_dev_run true"
+    assert ("-c han-text-short.yaml" in command(*line.split(), cwd=tmp_path).ok().out) == said
+
+
 def test_no_hint_without_a_real_likeness(tmp_path: Path) -> None:
     for option in ("--frobnicate", "--trainer.zzz", "--x"):
         refused = command("--model", "softmax", option, "3", cwd=tmp_path).refused(f"unknown option {option}", "--help")

@@ -203,6 +203,7 @@ class Documents(LabeledDataModule):
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in indices.items()
         }
+        self.median_sentences = float(np.median(sizes.sentences[next(iter(indices.values()))]))
         unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
         origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {self.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
