@@ -67,7 +67,7 @@ class BackboneClassifier(FineTuning, Classifier):
         trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
             halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of all layers but the head, above 0.
+        body_lr: factor on the learning rate of all layers but the head, above 0; null: 0.03 after --finetune, else 1.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
             trained; better for few images like those that the weights were trained on.
 
@@ -78,7 +78,7 @@ class BackboneClassifier(FineTuning, Classifier):
     name = "backbone"
     network_option = "--model.network"
     optimizer = Optimizer(name="adamw", lr=1e-3, weight_decay=0.01)
-    lr_scheduler = LRScheduler(warmup=100)
+    lr_scheduler = LRScheduler(warmup=0.1)
     first_samples = 5_000
 
     def __init__(
@@ -93,7 +93,7 @@ class BackboneClassifier(FineTuning, Classifier):
         stem: Stem = "auto",
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
-        body_lr: float = 1.0,
+        body_lr: float | None = None,
         freeze_statistics: bool = True,
     ) -> None:
         super().__init__(num_classes)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +58,9 @@ class ConvNet(FineTuning, Classifier):
             KERNEL (a first layer of fixed kernels that decorrelate neighbouring pixels, measured on training images);
             residual LAYER, LAYER, ... (their output is added to their input). null: a small LeNet.
         init: first weights. zeros: nothing is learned but the last bias. normal: N(0, init_deviation^2). xavier:
-            Glorot and Bengio 2010. kaiming: He et al. 2015. orthogonal: Saxe et al. 2014. dirac: the first kernels of
-            each convolution copy its input, the others are kaiming. Biases start at zero.
+            Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the scale through a ReLU; the last layer, which
+            has none, starts at zero, so that all classes are equally probable. orthogonal: Saxe et al. 2014. dirac: the
+            first kernels of each convolution copy its input, all others are He et al.'s. Biases start at zero.
         init_deviation: standard deviation of init normal, above 0.
         logit_scale: factor on the logits, above 0; a small one keeps early predictions from being too sure.
         trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
@@ -74,7 +75,7 @@ class ConvNet(FineTuning, Classifier):
     """
 
     name = "convnet"
-    optimizer = Optimizer(name="sgd", lr=0.05, momentum=0.9)
+    optimizer = Optimizer(name="sgd", lr=0.03, momentum=0.9)
     row_labels = dict.fromkeys(("head.weight", "head.bias"), "categories")
     first_samples = 5_000
 
@@ -108,6 +109,8 @@ class ConvNet(FineTuning, Classifier):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 initialise(module, init, init_deviation)
+        if init == "kaiming":
+            nn.init.zeros_(cast(nn.Linear, self.head).weight)
         every, last = ([*(f"body.{name}" for name in find(body)), "head"] for find in (with_parameters, last_stage))
         self.plan(every, last[0], trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU

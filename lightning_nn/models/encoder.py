@@ -157,7 +157,7 @@ class Captioner(FineTuning, Captioning):
         mirrored: bool,
         trainable: Trainable,
         unfreeze_at: int | None,
-        body_lr: float,
+        body_lr: float | None,
         freeze_statistics: bool,
         **captioning: Any,
     ) -> None:

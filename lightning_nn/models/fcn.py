@@ -102,7 +102,7 @@ class FCN(FineTuning, Segmentation):
         trainable: what is trained after --finetune. head: all that follows the body. last_stage: also its layers since
             the last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of the body, above 0.
+        body_lr: factor on the learning rate of the body, above 0; null: 0.03 after --finetune, else 1.
         freeze_statistics: after --finetune, keep the mean and variance of the body's batch norms, also in layers that
             are trained; better for few images like those that the weights were trained on.
 
@@ -128,7 +128,7 @@ class FCN(FineTuning, Segmentation):
         class_weights: ClassWeights | None = None,
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
-        body_lr: float = 1.0,
+        body_lr: float | None = None,
         freeze_statistics: bool = True,
     ) -> None:
         super().__init__(num_classes, stride, class_weights)

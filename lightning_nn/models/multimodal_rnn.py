@@ -120,7 +120,7 @@ class MultimodalRNN(Captioner):
         trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
             last halving. all: everything.
         unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of the encoder, above 0.
+        body_lr: factor on the learning rate of the encoder, above 0; null: 0.03 after --finetune, else 1.
         freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
         beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
         longest: maximum number of words of a generated caption.
@@ -155,7 +155,7 @@ class MultimodalRNN(Captioner):
         captions_each: int | None = None,
         trainable: Trainable = "all",
         unfreeze_at: int | None = None,
-        body_lr: float = 1.0,
+        body_lr: float | None = None,
         freeze_statistics: bool = True,
         beam: int = 3,
         longest: int = 30,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -41,11 +41,13 @@ class FineTuning(Task):
         layers: names of the layers with parameters, in the order of execution; the last one is the head.
         pretrained: whether the weights of another training were loaded.
         measured_norms: names of the batch norms whose statistics came with them.
+        tuned_body_lr: factor on the learning rate of loaded layers if `body_lr` is None.
     """
 
     layers: list[str]
     pretrained: bool
     measured_norms: list[str]
+    tuned_body_lr: ClassVar[float] = 0.03
     training_arguments = frozenset({"trainable", "unfreeze_at", "body_lr", "freeze_statistics"})
 
     def plan(
@@ -54,7 +56,7 @@ class FineTuning(Task):
         last_stage: str,
         trainable: Trainable,
         unfreeze_at: int | None,
-        body_lr: float,
+        body_lr: float | None,
         freeze_statistics: bool,
     ) -> None:
         """Set what is trained when.
@@ -64,7 +66,8 @@ class FineTuning(Task):
             last_stage: the first layer of the last stage.
             trainable: what is trained from the start.
             unfreeze_at: epochs after which everything is trained; None: never.
-            body_lr: factor on the learning rate of all layers but the head.
+            body_lr: factor on the learning rate of all layers but the head; None: `tuned_body_lr` if weights were
+                loaded, else 1.
             freeze_statistics: keep the statistics of loaded batch norms, also in layers that are trained.
 
         Raises:
@@ -75,7 +78,7 @@ class FineTuning(Task):
             raise UserError(
                 f"unfreeze_at is {unfreeze_at}; it must be at least 1 epoch, with --model.trainable head or last_stage"
             )
-        if not 0 < body_lr < math.inf:
+        if body_lr is not None and not 0 < body_lr < math.inf:
             raise UserError(f"body_lr is {body_lr}; it must be above 0")
         first_trained = {"all": 0, "last_stage": layers.index(last_stage), "head": len(layers) - 1}[trainable]
         self.layers, self._frozen_first, self._unfreeze_at = layers, layers[:first_trained], unfreeze_at
@@ -84,6 +87,13 @@ class FineTuning(Task):
         self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
         self._constant = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
         self.pretrained, self.measured_norms = False, []
+
+    @property
+    def body_lr(self) -> float:
+        """Factor on the learning rate of all layers but the head."""
+        if self._body_lr is not None:
+            return self._body_lr
+        return self.tuned_body_lr if self.pretrained else 1.0
 
     # ------------------------------------------------------------------ what is frozen
 
@@ -120,7 +130,7 @@ class FineTuning(Task):
         if not self.pretrained:
             return f"{super().learning_remedy()}, or start from trained weights: --finetune"
         return (
-            f"lower --model.body_lr (now {self._body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or train "
+            f"lower --model.body_lr (now {self.body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or train "
             "the head alone: --model.trainable head"
         )
 
@@ -168,12 +178,12 @@ class FineTuning(Task):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Group the parameters; those of the body in groups of their own if they have a learning rate of their own."""
         groups = super().parameter_groups()
-        if self._body_lr == 1:
+        if self.body_lr == 1:
             return groups
         head = {id(parameter) for parameter in self.get_submodule(self.layers[-1]).parameters()}
         parted = []
         for group in groups:
-            body = {"scale": group.get("scale", 1.0) * self._body_lr}
+            body = {"scale": group.get("scale", 1.0) * self.body_lr}
             parted.append({**group, "params": [p for p in group["params"] if id(p) in head]})
             parted.append({**group, "params": [p for p in group["params"] if id(p) not in head], **body})
         return parted
@@ -182,7 +192,7 @@ class FineTuning(Task):
         """Describe in some words how a layer is trained."""
         if layer in self._frozen_first:
             return "frozen" + (f" for {self._unfreeze_at} epochs" if self._unfreeze_at else "")
-        return f"trained, rate x {self._body_lr:g}" if self._body_lr != 1 and layer != self.layers[-1] else "trained"
+        return f"trained, rate x {self.body_lr:g}" if self.body_lr != 1 and layer != self.layers[-1] else "trained"
 
     # ------------------------------------------------------------------ checkpoints
 

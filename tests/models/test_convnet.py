@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,6 +47,16 @@ def train(folder: Path, epochs: int, **arguments: object) -> tuple[ConvNet, floa
 def test_the_default_learns_the_digits(tmp_path: Path) -> None:
     _, accuracy = train(tmp_path, 10)
     assert accuracy > 0.95, accuracy
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_a_fresh_network_gives_all_classes_the_same_probability(classes: int) -> None:
+    """Large first losses on large images make steps that leave no ReLU alive."""
+    model = ConvNet(3, 64, 64, classes)
+    batch = ImageBatch(torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+    model.measure([batch])
+    means = model.training_means(batch)
+    assert means.sums["loss"].item() / 4 == pytest.approx(math.log(classes), rel=1e-5)
 
 
 @pytest.mark.parametrize("init", sorted({*get_args(Init)} - {"zeros"}))

@@ -195,6 +195,29 @@ def test_the_body_has_a_rate_of_its_own(weights: WeightsFile, tmp_path: Path) ->
     assert found["net.dw.0.conv.weight"] == 0.01 and found["net.dw.0.bn.weight"] == 0.02
 
 
+def test_loaded_layers_have_a_small_rate_unless_another_is_set(weights: WeightsFile, tmp_path: Path) -> None:
+    """In a run that goes on, too; without loaded weights all layers have one rate."""
+    for arguments, body in (({}, 0.003), ({"body_lr": 1.0}, 0.1)):
+        model = make("all", **arguments)
+        model.optimizer, model.lr_scheduler = Optimizer("sgd", 0.1), LRScheduler()
+        assert rate_of_body(model) == 0.1
+        model.load_weights(weights)
+        run = fit(model, tmp_path, 1)
+        assert rate_of_body(model) == body
+        assert {round(group["lr"], 6) for group in run.optimizers[0].param_groups} == {0.1, body}
+        run.save_checkpoint(tmp_path / "one.ckpt")
+        resumed = make("all", **arguments)
+        resumed.load_state(Checkpoint.open(tmp_path / "one.ckpt"))
+        again = BackboneClassifier.load_from_checkpoint(tmp_path / "one.ckpt")
+        assert resumed.body_lr == again.body_lr == model.body_lr == pytest.approx(body / 0.1)
+
+
+def rate_of_body(model: BackboneClassifier) -> float:
+    first = model.get_parameter("net.conv1.conv.weight")
+    groups = [group for group in model.parameter_groups() if any(p is first for p in group["params"])]
+    return round(groups[0].get("scale", 1.0) * model.optimizer.lr, 6)
+
+
 def test_the_table_says_what_is_frozen() -> None:
     rows = {name: training for name, *_, training in make("last_stage", unfreeze_at=3, body_lr=0.1).summary()}
     assert rows["dw.10"] == "frozen for 3 epochs"
