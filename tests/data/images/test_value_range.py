@@ -128,7 +128,7 @@ def test_values_that_no_scale_fits_are_named(tmp_path):
         ((60_000, np.uint16), r"60000\.tif and images like it have values of 0 to 65535, .*1\.tif of 0 to 1; save"),
         (
             (200, np.float32),
-            r"a: none of its images can be read, .*values to 0\.25, but the training images have 0 to 255",
+            r"a: none of its 3 images can be read, .*values to 0\.25, but the training images have 0 to 255",
         ),
     ],
 )
