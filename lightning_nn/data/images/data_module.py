@@ -23,8 +23,8 @@ from lightning_nn.data.images.label_tables import (
     TableOptions,
     find_table_beside,
     find_tables,
+    find_tables_of_splits,
     open_table,
-    possible_tables,
     read_labels,
     wrapped,
 )
@@ -194,8 +194,9 @@ def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[d
     asked = options.file_column is not None or options.label_column is not None
     if asked or not has_classes(root, SUFFIXES):
         for folder in wrapped(root):
-            index = ImageIndex(folder) if possible_tables(folder) else None
-            if index and "train" in (tables := find_tables(index, options, notes)):
+            index = ImageIndex(folder)
+            tables = find_tables(index, options, notes) or find_tables_of_splits(folder, options)
+            if "train" in tables:
                 return _read_tables(tables, index, options, notes)
     unlabelled: dict[str, Path] = {}
     places = find_splits(root, SUFFIXES, "image", notes, unlabelled)

@@ -192,6 +192,16 @@ def find_tables(index: ImageIndex, options: TableOptions, notes: list[str]) -> d
     return found
 
 
+def find_tables_of_splits(root: Path, options: TableOptions) -> dict[str, Path]:
+    """Find the table in the folder of each split, as `train/metadata.csv` of Hugging Face's image folders."""
+    places = find_named_splits(root, [place for place in sorted(root.iterdir()) if place.is_dir()])
+    tables: dict[str, Path] = {}
+    for split, place in places.items():
+        found = find_tables(ImageIndex(place), options, []) if possible_tables(place) else {}
+        tables |= dict(zip([split], found.values(), strict=False))
+    return tables
+
+
 def find_table_beside(split: str, place: Path, root: Path, options: TableOptions) -> LabelTable | None:
     """Find the table that labels the images of a split, beside them or named after the split in the root.
 

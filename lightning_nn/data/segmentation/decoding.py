@@ -19,6 +19,7 @@ from PIL import Image
 
 from lightning_nn.data.batches import IGNORED, Index
 from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.class_folders import is_special
 from lightning_nn.data.images.reading import (
     ImageForm,
     PixelLimit,
@@ -117,6 +118,8 @@ def read_mask(file: Path, threshold: int | None = None, limit: PixelLimit | None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `limit` bounds the pixels
+            if is_special(file):
+                raise ValueError("a pipe, socket or device")
             image = Image.open(file, formats=image_formats())
         with image:
             (limit or PixelLimit()).check(*image.size)

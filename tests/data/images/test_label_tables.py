@@ -132,6 +132,17 @@ def test_tables_and_columns_of_splits_give_the_splits(tmp_path: Path) -> None:
     }
 
 
+def test_tables_in_the_folders_of_splits_are_read(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{split}/{i}.png" for split in ("train", "validation", "test") for i in range(4)))
+    for split in ("train", "validation", "test"):
+        table(tmp_path, f"{split}/metadata.csv", "file_name,label\n0.png,cat\n1.png,dog\n2.png,cat\n3.png,dog\n")
+    found, _ = read(tmp_path)
+    assert found == {
+        split: {"cat": [4 * i, 4 * i + 2], "dog": [4 * i + 1, 4 * i + 3]}
+        for i, split in enumerate(("train", "val", "test"))
+    }
+
+
 def test_a_split_without_class_folders_is_labelled_by_the_table_beside_it(tmp_path: Path) -> None:
     put(tmp_path, *(f"train/{name}/images/{name}_{i}.png" for name in ("n01", "n02") for i in range(4)))
     put(tmp_path, *(f"val/images/val_{i}.png" for i in range(4)), "test/images/test_0.png")
