@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 from lightning_nn import catalog
 from lightning_nn.cli.hints import option_hint
@@ -50,6 +52,7 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
 
             refuse_training_options(request)
             (parse_options if request.verb == "predict" else parse_export)(request.rest)
+        _refuse_unreadable(argv)
         import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
         from lightning_nn.cli.dispatch import execute
 
@@ -76,6 +79,17 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             raise
         print(f"error: {sanitize(str(error.filename))}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _refuse_unreadable(argv: list[str]) -> None:
+    """Refuse a table whose package is not installed before torch is imported, which takes seconds."""
+    for value in (token.rpartition("=")[2] for token in argv):
+        package = {".xlsx": "openpyxl", ".parquet": "pyarrow"}.get(Path(value).suffix.lower())
+        if package and Path(value).is_file() and find_spec(package) is None:
+            raise UserError(
+                f'{value}: {package} is not installed, which reads such files: pip install -e ".[tables]", '
+                f"or pip install {package}; or save the table as CSV (UTF-8)"
+            )
 
 
 def _no_model(rest: list[str]) -> str:

@@ -239,12 +239,8 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     data.prepare_once()
     if is_first_process():
         show_data(data, sys.stdout)
-        recipe = getattr(cli.task, "short_recipe", None)
-        if (
-            recipe
-            and getattr(data, "median_sentences", 2) <= 1
-            and not any(recipe in each for each in cli.request.argv)
-        ):
+        recipe = None if processor is not None else getattr(cli.task, "short_recipe", None)
+        if recipe and recipe not in " ".join(cli.request.argv) and getattr(data, "median_sentences", 2) <= 1:
             print(f"most documents are one sentence, so there are no sentences to weigh: -c {recipe} is for such texts")
     return data
 

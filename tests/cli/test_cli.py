@@ -248,6 +248,17 @@ def test_a_cache_that_cannot_be_made_names_the_variable(tmp_path: Path, monkeypa
     command(*line, cwd=tmp_path).refused("LIGHTNING_NN_CACHE")
 
 
+@pytest.mark.parametrize(("file", "package"), [("a.xlsx", "openpyxl"), ("a.parquet", "pyarrow")])
+def test_a_table_whose_package_is_missing_is_refused_before_torch_is_imported(
+    file: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / file).touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "lightning_nn.cli.dispatch", None)  # an import of it would fail
+    line = f"--model han --data text --data.path={file}"
+    command(*line.split(), cwd=tmp_path).refused(file, f"pip install {package}")
+
+
 @pytest.mark.parametrize(("model", "said"), [("han", True), ("lstm", False)])
 def test_texts_of_one_sentence_call_for_a_recipe_of_their_own(model: str, said: bool, tmp_path: Path) -> None:
     rows = [f"{'质量很好' if k % 2 else '质量太差'}第{k}次,{k % 2}" for k in range(40)]
