@@ -190,7 +190,7 @@ def _counts(name: str) -> bool:
 
 
 class _Fit(NamedTuple):
-    """How the weights of a file fit the body of a network.
+    """Fit of the weights of a file to the body of a network.
 
     Attributes:
         prefix: of the network's names in the file.

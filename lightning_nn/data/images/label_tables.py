@@ -39,7 +39,7 @@ _CLASS_NAMES = (
 
 
 class TableOptions(NamedTuple):
-    """How tables of labels are read.
+    """tables of labels are read.
 
     Attributes:
         file_column: name of the column that names the image files, or its number from 1; None to find it.
