@@ -14,6 +14,7 @@ from lightning_nn.data.images.source import SUFFIXES
 from lightning_nn.data.split_names import SPLIT_OF, find_named_splits, splits_in
 from lightning_nn.data.text.headers import LABEL_NAMES
 from lightning_nn.data.text.labels import Labels, are_numbers, check_single
+from lightning_nn.data.text.lines import DecodingError
 from lightning_nn.data.text.reading_report import NO_LABEL, ReadingReport
 from lightning_nn.data.text.rows import form_of, read_rows, suffix_of
 from lightning_nn.data.text.table_records import MOST_BAD, plain_text
@@ -232,7 +233,9 @@ def possible_tables(folder: Path) -> list[Path]:
 def _names_images(file: Path, index: ImageIndex, options: TableOptions) -> bool:
     try:
         open_table(file, index, options, sample=True)
-    except UserError:
+    except UserError as error:
+        if isinstance(error, DecodingError) and suffix_of(file) != ".txt":
+            raise
         return False
     return True
 

@@ -174,6 +174,15 @@ def test_a_table_that_can_not_be_read_is_refused(
         read(table(tmp_path, "labels.csv", text), **arguments)
 
 
+def test_a_table_in_gbk_in_a_folder_names_its_encoding(tmp_path: Path) -> None:
+    put(tmp_path, *(f"images/{i}.png" for i in range(8)))
+    rows = "".join(f"{i}.png,{'猫狗'[i % 2]}\n" for i in range(8))
+    (tmp_path / "labels.csv").write_bytes(f"文件,类别\n{rows}".encode("gbk"))
+    with pytest.raises(UserError, match=r"labels.csv:1: .* use --data.encoding gb18030"):
+        read(tmp_path)
+    assert all_of(read(tmp_path, encoding="gb18030")[0]) == {"猫": [0, 2, 4, 6], "狗": [1, 3, 5, 7]}
+
+
 def test_names_that_mean_two_images_are_refused_and_lost_rows_counted(tmp_path: Path) -> None:
     put(tmp_path / "a", "x/0.png", "y/0.png", "x/1.png")
     path = table(tmp_path / "a", "labels.csv", "id,label\n0,cat\n1,dog\n")
