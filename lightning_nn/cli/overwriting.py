@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,43 +20,43 @@ from lightning_nn.runs.saved_settings import PATHS
 _NO_DATA = (".html", ".htm", ".onnx", ".pt2")  # suffixes of outputs that no data set reads
 
 _Identity = tuple[int, int]
+_Input = tuple[Path, str, bool]  # a path, what it is, and whether a folder there is training data
 
 
 class InputFiles:
-    """The files that a command reads."""
+    """The files that a command reads; the disk is asked for them only if a file to write is there already.
 
-    def __init__(self) -> None:
-        self._files: dict[_Identity, str] = {}
-        self._folders: dict[_Identity, str] = {}
+    Args:
+        inputs: the paths.
+    """
+
+    def __init__(self, inputs: Iterable[_Input] = ()) -> None:
+        self._inputs = inputs
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path] = ()) -> InputFiles:
-        """Collect the inputs of a command that uses a checkpoint.
+        """Name the inputs of a command that uses a checkpoint.
 
         Args:
             checkpoint: the open file; whatever it says its model was trained on is an input, too.
             imports: modules that --import names.
             files: further inputs.
         """
-        inputs = cls()
-        for path in files:
-            inputs._add(path, "an input file")
-        for name in imports:
-            inputs._add(Path(getattr(sys.modules.get(Path(name).stem), "__file__", None) or name), "a file of --import")
-        for name, text in _texts({"data": checkpoint.data_arguments, "model": checkpoint.arguments}):
-            for part in (text, *text.split(",")):
-                inputs._add(Path(part), f"training data of {checkpoint.path}", is_data=name in PATHS)
-        inputs._add(checkpoint.path, "the checkpoint")
-        return inputs
+        return cls(_named(checkpoint, imports, files))
 
-    def _add(self, path: Path, what: str, *, is_data: bool = False) -> None:
-        identity = _identity(path)
-        if identity is None:
-            return
-        if not path.expanduser().is_dir():
-            self._files[identity] = what
-        elif is_data:
-            self._folders[identity] = what
+    @cached_property
+    def _found(self) -> tuple[dict[_Identity, str], dict[_Identity, str]]:
+        """What each of the files is, and each of the folders of training data."""
+        files: dict[_Identity, str] = {}
+        folders: dict[_Identity, str] = {}
+        for path, what, is_data in self._inputs:
+            if (identity := _identity(path)) is None:
+                continue
+            if not path.expanduser().is_dir():
+                files[identity] = what
+            elif is_data:
+                folders[identity] = what
+        return files, folders
 
     def refuse(self, out: Path, option: str) -> None:
         """Refuse a file to write if it is an input.
@@ -70,10 +71,11 @@ class InputFiles:
         if (identity := _identity(out)) is None:
             return
         which = "" if option.endswith(str(out)) else f" writes {out}, which"
-        if what := self._files.get(identity):
+        files, folders = self._found
+        if what := files.get(identity):
             raise UserError(f"{option}{which} is {what}; name another file")
-        for parent in Path(os.path.realpath(out)).parents if out.suffix.lower() not in _NO_DATA else ():
-            if what := self._folders.get(_identity(parent) or (0, 0)):
+        for parent in Path(os.path.realpath(out)).parents if folders and out.suffix.lower() not in _NO_DATA else ():
+            if what := folders.get(_identity(parent) or (0, 0)):
                 raise UserError(f"{option}{which} is there already, in the {what}; name another file")
 
     def refuse_folder(self, folder: Path, option: str) -> None:
@@ -97,6 +99,18 @@ def check_out(out: Path, inputs: InputFiles) -> None:
     if not out.parent.is_dir():
         raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
     inputs.refuse(out, f"--out {out}")
+
+
+def _named(checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path]) -> Iterator[_Input]:
+    for path in files:
+        yield path, "an input file", False
+    for name in imports:
+        file = getattr(sys.modules.get(Path(name).stem), "__file__", None) or name
+        yield Path(file), "a file of --import", False
+    for name, text in _texts({"data": checkpoint.data_arguments, "model": checkpoint.arguments}):
+        for part in filter(None, (text, *text.split(","))):
+            yield Path(part), f"training data of {checkpoint.path}", name in PATHS
+    yield checkpoint.path, "the checkpoint", False
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -81,11 +81,7 @@ def predict(request: Request) -> int:
     form = choose_form(options.out, options.format)
     is_page = bool(form == "html" and options.out)
     page_file = Path("attention.html") if options.explain and not is_page else None
-    files = [Path(name) for name in options.files]
-    for name in options.files:
-        with contextlib.suppress(UserError):  # each processor says by itself what it can't read
-            files += named_images([name])
-    inputs = InputFiles.of(checkpoint, request.imports, files)
+    inputs = InputFiles.of(checkpoint, request.imports, _files(options.files))
     if options.out:
         check_out(options.out, inputs)
     if page_file:
@@ -135,6 +131,14 @@ def predict(request: Request) -> int:
 def _validates(model: str | None) -> bool:
     """Return whether a model, by its name, has a best checkpoint; True if it is not known yet."""
     return model is None or catalog.find(catalog.MODELS, model, "model").load().monitor is not None
+
+
+def _files(names: list[str]) -> Iterator[Path]:
+    """Yield the files that names on the command line may stand for."""
+    for name in names:
+        yield Path(name)
+        with contextlib.suppress(UserError):  # each processor says by itself what it can't read
+            yield from named_images([name])
 
 
 def _predicted(model: Task, chunk: list[Record]) -> list[tuple[Record, Prediction]]:

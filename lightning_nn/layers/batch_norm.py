@@ -62,8 +62,7 @@ class _SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
+        total: Tensor = _SumOverProcesses.apply(gradient)
         return total
 
 

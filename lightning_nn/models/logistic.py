@@ -88,8 +88,9 @@ class LogisticRegression(Classifier):
         return second * y * F.softplus(-logits) + first * (1 - y) * F.softplus(logits)  # -log p and -log(1 - p)
 
     def guessing_loss(self) -> float:
-        """Compute the least loss of one answer to all samples: for mse the variance of the labels."""
+        """Compute the validation loss of the one answer that suits all training samples best; see `Classifier`."""
         if self.criterion == "bce":
             return super().guessing_loss()
-        first, second = self.weighted_shares(0.0).tolist()
-        return float((1 - self.loss.label_smoothing) ** 2 * first * second / (first + second))
+        train, (first, second) = self.weighted_shares(0.0)
+        answer = train[1] / train.sum()
+        return float((1 - self.loss.label_smoothing) ** 2 * (first * answer**2 + second * (1 - answer) ** 2))

@@ -209,18 +209,27 @@ class Classifier(Task):
         return {"loss": metrics["loss"].compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
 
     def guessing_loss(self) -> float:
-        """Compute the least loss of one answer to all samples: the entropy of the class counts, weighted and smoothed.
+        """Compute the validation loss of the one answer that suits all training samples best, weighted and smoothed.
 
-        Without class counts all classes count as equally frequent.
+        The classes of a validation split that is given may have other shares than those of training. Without class
+        counts all classes count as equally frequent.
         """
-        share = self.weighted_shares(self.loss.label_smoothing)
-        return -float(torch.xlogy(share, share / share.sum()).sum())
+        train, val = self.weighted_shares(self.loss.label_smoothing)
+        return -float(torch.xlogy(val, train / train.sum()).sum())
 
-    def weighted_shares(self, smoothing: float) -> Tensor:
-        """Return the share of each class in the training samples, smoothed, times its weight, float64 (K,)."""
-        counts = torch.tensor(self._counts or [1] * self.num_classes, dtype=torch.float64)
+    def weighted_shares(self, smoothing: float) -> tuple[Tensor, Tensor]:
+        """Return the shares of the classes, smoothed, times their weights, in training and in the last validation.
+
+        Without validation both are those of training, float64 (K,).
+        """
+        counts = torch.tensor(self._counts or [1] * self.num_classes)
+        validated = self.split_metrics("val")["confusion"].update_called
         weights = torch.tensor(self.class_weights or [1.0] * self.num_classes, dtype=torch.float64)
-        return weights * ((1 - smoothing) * counts / counts.sum() + smoothing / self.num_classes)
+        train, val = (
+            weights * ((1 - smoothing) * each.double() / each.sum() + smoothing / self.num_classes)
+            for each in (counts, self.confusion("val").sum(1).cpu() if validated else counts)
+        )
+        return train, val
 
     def monotony(self, split: str) -> str | None:
         """Return a clause that names the class if all samples are predicted as one; see `Task`."""

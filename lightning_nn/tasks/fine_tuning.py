@@ -129,6 +129,8 @@ class FineTuning(Task):
         """Return what to change in a run that learns nothing; see `Training`."""
         if not self.pretrained:
             return f"{super().learning_remedy()}, or start from trained weights: --finetune"
+        if len(self._frozen_first) == len(self.layers) - 1:  # the head alone is trained
+            return super().learning_remedy()
         return (
             f"lower --model.body_lr (now {self.body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or train "
             "the head alone: --model.trainable head"

@@ -58,6 +58,19 @@ def test_the_loss_of_guessing_is_the_least_of_one_answer_to_all(options: dict[st
     assert model.guessing_loss() == pytest.approx(loss().item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"criterion": "bce"}, {"criterion": "mse"}])
+def test_guessing_is_measured_by_the_classes_of_validation(options: dict[str, Any]) -> None:
+    model = made(**options)
+    counts = torch.tensor(model._counts)
+    weights = torch.tensor(model.class_weights or [1.0] * len(counts))
+    share = counts * weights / (counts * weights).sum()
+    answer = share.log() if options.get("criterion") is None else torch.logit(share[1])
+    label = torch.arange(len(counts)).repeat(4)  # as many of each class
+    model.split_metrics("val")["confusion"].update(label, label)
+    loss = model.sample_losses(answer.expand(len(label), *answer.shape), label).mean().item()
+    assert model.guessing_loss() == pytest.approx(loss, rel=1e-4)
+
+
 def test_the_loss_of_guessing_without_counts_and_of_pixels() -> None:
     assert SoftmaxClassifier(4, 3).guessing_loss() == pytest.approx(math.log(3))
     pixels = FCN(3, 4, first_channels=1, class_weights="median_frequency")
@@ -98,6 +111,9 @@ def test_the_remedy_of_a_fine_tuned_network_is_its_body() -> None:
     model.pretrained = True
     note = str(learning_note(model, 9.0, 9.0, None))
     assert "--model.body_lr" in note and "--model.trainable head" in note
+    alone = FCN(3, 4, first_channels=1, trainable="head")
+    alone.pretrained = True
+    assert "lower --optimizer.lr (now 0.008), or" in str(learning_note(alone, 9.0, 9.0, None))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +68,22 @@ def test_an_input_under_any_spelling_is_no_output(tmp_path: Path, spelled: Calla
         inputs.refuse(tmp_path / "styles" / "sky.png", "--out it")
     for free in ("new.csv", "styles/new.csv", "m2.ckpt"):
         inputs.refuse(tmp_path / free, "--out it")
+
+
+def test_inputs_are_looked_for_only_if_there_is_a_file_to_replace(tmp_path: Path) -> None:
+    def million() -> Iterator[Path]:
+        raise AssertionError("the folder was listed")
+        yield tmp_path
+
+    inputs = InputFiles.of(saved(tmp_path / "m.ckpt", path=""), [], million())
+    inputs.refuse(tmp_path / "new.csv", "--out new.csv")
+    inputs.refuse_folder(tmp_path / "new-mask", "--out new.csv")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.csv").write_bytes(b"a")
+    InputFiles.of(saved(tmp_path / "m.ckpt", path=""), []).refuse(Path("old.csv"), "--out old.csv")
 
 
 class Styled(NamedTuple):
