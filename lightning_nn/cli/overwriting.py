@@ -46,7 +46,7 @@ class InputFiles:
 
     @cached_property
     def _found(self) -> tuple[dict[_Identity, str], dict[_Identity, str]]:
-        """What each of the files is, and each of the folders of training data."""
+        """Look the inputs up: what each of the files is, and each of the folders of training data."""
         files: dict[_Identity, str] = {}
         folders: dict[_Identity, str] = {}
         for path, what, is_data in self._inputs:

@@ -217,6 +217,13 @@ class Classifier(Task):
         train, val = self.weighted_shares(self.loss.label_smoothing)
         return -float(torch.xlogy(val, train / train.sum()).sum())
 
+    def learning_remedy(self) -> str:
+        """Return what to change in a run that learns nothing; also to balance classes if most samples are of one."""
+        remedy, counts = super().learning_remedy(), self._counts or [1]
+        if max(counts) < 0.5 * sum(counts) or max(counts) < 2 * min(counts) or self.class_weights:
+            return remedy
+        return f"{remedy}, or train on all classes alike: --data.balanced true"
+
     def weighted_shares(self, smoothing: float) -> tuple[Tensor, Tensor]:
         """Return the shares of the classes, smoothed, times their weights, in training and in the last validation.
 

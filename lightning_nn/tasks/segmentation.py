@@ -174,7 +174,7 @@ class Segmentation(Task):
         matrix, best = metrics["confusion"].compute(), metrics["ceiling"].compute()
         if not matrix.any() and not ((runner := self.runner()) and runner.sanity_checking):
             raise UserError(
-                f"the masks of this split show no class: all of their pixels are {IGNORED}, which counts for nothing. "
+                f"the masks of this split show no class: all of their pixels are {IGNORED}, which is ignored. "
                 "Check these masks, or leave the split out, so that it is split off from train"
             )
         each, names = intersection_over_union(matrix), self.categories()

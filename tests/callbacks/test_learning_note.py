@@ -117,6 +117,17 @@ def test_the_remedy_of_a_fine_tuned_network_is_its_body() -> None:
 
 
 @pytest.mark.parametrize(
+    ("counts", "weights", "balance"),
+    [([9, 1, 2], None, True), ([9, 1, 2], "balanced", False), ([4, 3, 3], None, False), ([5, 5, 5], None, False)],
+)
+def test_the_remedy_for_one_large_class_is_balance(counts: list[int], weights: Any, balance: bool) -> None:
+    model = SoftmaxClassifier(4, 3)
+    model.loss, model.class_counts = Loss(class_weights=weights), counts
+    model.setup("validate")
+    assert ("--data.balanced true" in str(learning_note(model, 0.1, 0.1, "all samples"))) == balance
+
+
+@pytest.mark.parametrize(
     ("matrix", "name"),
     [
         ([[0, 3, 0], [0, 2, 0], [0, 0, 0]], "b"),
