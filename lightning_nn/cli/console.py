@@ -32,7 +32,7 @@ _CHATTER = re.compile(
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Filter Lightning's messages while a command runs."""
+    """Filter messages of Lightning and Pillow that tell a user nothing while a command runs."""
     names = ("utilities.rank_zero", "utilities.seed", "trainer.connectors.checkpoint_connector")
     roots = ("pytorch_lightning", "lightning_fabric")
     loggers = [logging.getLogger(f"{root}.{name}") for root in roots for name in names]
@@ -53,6 +53,7 @@ def quiet_lightning() -> Iterator[None]:
                 r"(?s).*(Jsonargparse|v5\.0\.0).*",  # deprecated names, which Lightning uses too
             ):
                 warnings.filterwarnings("ignore", message)
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags; a picture that can't be read is an error
             yield
     finally:
         for logger in loggers:

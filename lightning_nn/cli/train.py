@@ -322,5 +322,5 @@ def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, kept: dict[str, 
     """Return why no weights of a file fit a model, and for those of a known network the option that takes them."""
     if network := _networks().recognise(checkpoint.state_dict).get("network"):
         return f"it holds {network}, which {model.network_option} {network} takes"
-    shapes = [f"{shown(name)}: {reason}" for name, reason in kept.items() if reason.startswith("shape")]
-    return shapes[0] if shapes else f"it holds {names(sorted(checkpoint.state_dict))}"
+    unfit = [f"{shown(name)}: {reason}" for name, reason in kept.items() if " here, " in reason]
+    return unfit[0] if unfit else f"it holds {names(sorted(checkpoint.state_dict))}"

@@ -31,10 +31,11 @@ _thorough = ContextVar("thorough", default=False)
 def entry(key: str, build: Callable[[Path], None]) -> Path:
     """Return the folder of this key in the cache, built if it is not there.
 
-    Of several processes one builds and the others wait. The folder gets its name only when all its contents are on
-    the disk, so a killed build leaves nothing that could be mistaken for a complete one. An entry with a file that is
-    missing, or of another size or checksum, is reported on standard error and rebuilt. The checksum of a large file is
-    computed at the first use, where the file system says that the file has changed, and within `thorough_checks`.
+    Of several processes one builds and the others wait. The folder gets its name only when all its contents are on the
+    disk, so a killed build leaves nothing that could be mistaken for a complete one. An entry with a file that is
+    missing, or of another size or checksum, is reported on standard error and rebuilt; so is the place of a new entry.
+    The checksum of a large file is computed at the first use, where the file system says that the file has changed, and
+    within `thorough_checks`.
 
     Args:
         key: a file name; what goes into it determines when the entry is rebuilt (see `fingerprint`).
@@ -54,8 +55,8 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock(folder)):
             if damage := _find_damage(folder):
-                if folder.exists():
-                    print(f"the cache {folder} is damaged ({damage}); it is built again", file=sys.stderr, flush=True)
+                remark = f" is damaged ({damage}); it is built again" if folder.exists() else " is built"
+                print(f"the cache {folder}{remark}", file=sys.stderr, flush=True)
                 _clean(root, folder)
                 _build(folder, build)
     except OSError as error:

@@ -173,6 +173,7 @@ def check_names(paths: Collection[Path]) -> None:
     undecoded = [name for name in names if "\ufffd" in name.decode("utf-8", "replace")]
     if undecoded:
         encoding = suggest_encoding(b"".join(undecoded))
+        encoding = None if encoding and encoding.startswith("utf-16") else encoding  # no name of a file is
         read = f", in {encoding} it is {undecoded[0].decode(encoding, 'replace')!r}" if encoding else ""
         folder = next(iter(paths)).parent
         raise UserError(

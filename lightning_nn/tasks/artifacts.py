@@ -20,6 +20,7 @@ class Explanation(NamedTuple):
         category: the predicted class.
         probability: of this class by the model, 0 to 1.
         truth: the true class; None if unknown.
+        unknown: those of the words that are not in the model's vocabulary, if the words are the reader's own.
     """
 
     sentences: list[list[str]]
@@ -28,6 +29,7 @@ class Explanation(NamedTuple):
     category: str
     probability: float
     truth: str | None = None
+    unknown: frozenset[str] = frozenset()
 
 
 class ConfusionMatrix(NamedTuple):

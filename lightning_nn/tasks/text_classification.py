@@ -97,11 +97,15 @@ class TextClassifier(Classifier):
             UserError: the model has no attention or was never trained, or an input is not a text.
         """
         processor = self.require_processor()
+        unknown = processor.row_labels()["words"][0]
         explanations = []
         for text in texts:
             batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
             (explanation,) = self.explanations(batch)
-            explanations.append(explanation._replace(sentences=cast(Tokenizer, processor).tokens(text)))
+            sentences = cast(Tokenizer, processor).tokens(text)
+            pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
+            strange = frozenset(word for known, word in pairs if known == unknown)
+            explanations.append(explanation._replace(sentences=sentences, unknown=strange))
         return explanations
 
     @torch.inference_mode()

@@ -17,6 +17,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from lightning_nn.runs.saved_settings import names
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
 from lightning_nn.visualization.markup import TAIL, head, html_text, markdown_text
@@ -37,12 +38,14 @@ class ShadedWord(NamedTuple):
         gap: text before it: a space between Latin words, nothing between Chinese ones.
         weight: within its sentence, 0 to 1.
         shade: 0 to 1; the strongest word of the document has 1.
+        unknown: whether the model's vocabulary lacks it.
     """
 
     text: str
     gap: str
     weight: float
     shade: float
+    unknown: bool = False
 
 
 class ShadedSentence(NamedTuple):
@@ -67,7 +70,7 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
         for w, word in zip(weights, words, strict=False):
             text = sanitize(word)
             gap = _gap(shaded[-1].text, text) if shaded else ""
-            shaded.append(ShadedWord(text, gap, w, w * weight**0.5 / most))
+            shaded.append(ShadedWord(text, gap, w, w * weight**0.5 / most, word in explanation.unknown))
         sentences.append(ShadedSentence(weight, shaded))
     return sentences
 
@@ -106,6 +109,7 @@ li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); column-gap: .75r
   -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .bar, .w, .key { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .key { padding: .1em .6em; color: var(--text); }
+.unknown { text-decoration: underline dotted; text-underline-offset: .2em; }
 @media (max-width: 30rem) { li { grid-template-columns: 3.75rem minmax(0, 1fr); column-gap: .5rem; }
   .weight { grid-template-columns: 1fr; height: auto; align-content: start; line-height: 1.3; padding-top: .3rem; } }
 """
@@ -119,14 +123,17 @@ def page(explanations: list[Explanation], title: str) -> str:
         title: of the page.
     """
     keys = " ".join(f'<span class="key" style="--w:{w}">{name}</span>' for name, w in _KEYS.items())
+    unknown = _UNKNOWN * any(explanation.unknown for explanation in explanations)
     intro = f"""<p class="soft">The bar is the share of a sentence in the document, in percent. A word is shaded by its
-own share in its sentence times the root of the sentence's: {keys}. Point at a word for its share.</p>
+own share in its sentence times the root of the sentence's: {keys}. Point at a word for its share.{unknown}</p>
 """
     articles = "".join(_article(number, e) for number, e in enumerate(explanations, 1))
     return head(title, intro, _STYLE) + (articles or "<p>No documents.</p>") + TAIL
 
 
 _KEYS = {"weak": 0.15, "middling": 0.5, "strong": 1}
+_UNKNOWN = """ The model does not know a word with a <span class="unknown">dotted line</span>: for it, all such
+words are one."""
 
 
 def _article(number: int, explanation: Explanation) -> str:
@@ -146,16 +153,18 @@ def _article(number: int, explanation: Explanation) -> str:
 
 def _row(sentence: ShadedSentence) -> str:
     percent = f"{sentence.weight:.1%}"
-    words = "".join(
-        f'{w.gap}<span class="w" style="--w:{w.shade:.2f}" title="{w.weight:.1%}">{html_text(w.text)}</span>'
-        if w.shade >= 0.005
-        else f'{w.gap}<span title="{w.weight:.1%}">{html_text(w.text)}</span>'
-        for w in sentence.words
-    )
+    words = "".join(map(_word, sentence.words))
     return (
         f'<li><span class="weight"><span class="bar" style="--s:{percent}" aria-hidden="true"></span>'
         f'<span>{percent}</span></span><span class="text" dir="auto">{words}</span></li>\n'
     )
+
+
+def _word(word: ShadedWord) -> str:
+    shaded = word.shade >= 0.005
+    classes = " ".join(["w"] * shaded + ["unknown"] * word.unknown)
+    attributes = f' class="{classes}"' * bool(classes) + f' style="--w:{word.shade:.2f}"' * shaded
+    return f'{word.gap}<span{attributes} title="{word.weight:.1%}">{html_text(word.text)}</span>'
 
 
 def _verdict(explanation: Explanation) -> str:
@@ -235,6 +244,8 @@ class TerminalExplanation:
         yield from console.render(grid, options.update(width=width))
         words = ", ".join(f"{w.text} {w.weight:.0%}" for w in strongest(sentences))
         yield Text(f"strongest words: {words or 'none'}", style="dim" if colours else "", overflow="fold")
+        if unknown := list(dict.fromkeys(w.text for s in sentences for w in s.words if w.unknown and w.text)):
+            yield Text(f"not in the vocabulary: {names(unknown)}", style="dim" if colours else "", overflow="fold")
 
     def _title(self) -> Text:
         title = Text(overflow="fold")

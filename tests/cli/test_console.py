@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lightning_nn.cli.console import show_results, show_text
+from lightning_nn.cli.console import quiet_lightning, show_results, show_text
 from lightning_nn.runs.run_folder import Run
 
 
@@ -27,6 +28,11 @@ def test_no_name_of_a_metric_is_torn(width: int, monkeypatch: pytest.MonkeyPatch
     for name in results:
         assert name == "note" or sum(name in line for line in lines) == 1, stream.getvalue()
     assert "note" not in stream.getvalue() and all(set(line.split()) == {"word"} for line in lines if "word" in line)
+
+
+def test_pillow_does_not_warn_of_tags() -> None:
+    with quiet_lightning():
+        warnings.warn_explicit("Tag data larger than file", UserWarning, "plugin.py", 1, module="PIL.TiffImagePlugin")
 
 
 def test_an_untrusted_text_is_one_line_in_a_file_and_nothing_is_read_into_it() -> None:

@@ -84,7 +84,8 @@ def test_a_damaged_entry_is_named_and_built_again(root, monkeypatch, capsys, fil
     damage(entry("key", never) / file)
     assert not is_cached("key")
     assert read(entry("key", write("two"))) == "two"
-    (line,) = capsys.readouterr().err.splitlines()
+    built, line = capsys.readouterr().err.splitlines()
+    assert built == f"the cache {root / 'key'} is built"
     assert str(root / "key") in line and Path(file).name in line
     assert read(entry("key", never)) == "two"
 

@@ -307,6 +307,10 @@ def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
     checkpoint: dict[str, Any] = {"state_dict": {"other": torch.zeros(1)}, "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(checkpoint)
     torch.save(checkpoint, tmp_path / "odd.ckpt")
+    checkpoint["hyper_parameters"]["vocabulary_size"] = 10**12
+    torch.save(checkpoint, tmp_path / "huge.ckpt")
+    with pytest.raises(UserError, match=r"huge\.ckpt: a HAN of its arguments needs more memory than this machine has"):
+        HAN.load_from_checkpoint(tmp_path / "huge.ckpt")
     with pytest.raises(UserError, match=r"odd\.ckpt does not fit this HAN"):
         HAN.load_from_checkpoint(tmp_path / "odd.ckpt")
 

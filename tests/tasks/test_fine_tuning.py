@@ -271,6 +271,14 @@ def test_weights_of_another_size_are_refused_with_the_option(weights: WeightsFil
         BackboneClassifier(1, 8, 8, 3, "mobilenet_v1", 0.5).load_weights(weights)
 
 
+def test_weights_of_another_kind_of_number_are_named(tmp_path: Path) -> None:
+    weights = {"layers.0.weight": torch.zeros(10, 64, dtype=torch.int8), "layers.0.bias": torch.zeros(10)}
+    torch.save(weights, tmp_path / "whole.pth")
+    command("--model", "softmax", "--finetune", "whole.pth", cwd=tmp_path).refused(
+        "layers.0.weight: torch.float32 here, torch.int8 in the checkpoint"
+    )
+
+
 def test_norms_that_were_folded_into_biases_cannot_be_trained(weights: WeightsFile) -> None:
     for name, value in weights.state_dict.items():
         if name.endswith("running_mean"):

@@ -114,7 +114,7 @@ class ImageProcessor:
     def preparation(self) -> dict[str, str]:
         """Return how an image becomes an input of an exported network, as texts by name."""
         deep = {} if self.scale is None else {"scale": f"{self.scale} becomes 255 in images of more than 8 bits"}
-        return {**self.form.description(), **deep}
+        return {**self.form.description(self.ground), **deep}
 
     def row_labels(self) -> dict[str, list[str]]:
         """Return the names of the rows of weight tables: categories."""

@@ -61,8 +61,12 @@ class ImageForm(NamedTuple):
         """Shape (C, H, W)."""
         return self.channels, self.height, self.width
 
-    def description(self) -> dict[str, str]:
-        """Return what another program has to know and to do to convert an image, as texts by name."""
+    def description(self, ground: Ground = "white") -> dict[str, str]:
+        """Return what another program has to know and to do to convert an image, as texts by name.
+
+        Args:
+            ground: what shows where an image is transparent.
+        """
         luma = "gray" if self.channels == 1 else "RGB"
         height, width = ("any" if self.fit == "keep" else str(side) for side in (self.height, self.width))
         fitting = {
@@ -79,10 +83,11 @@ class ImageForm(NamedTuple):
             "fit": self.fit,
             "resampling": "none" if self.fit == "keep" else "bilinear, antialiased",
             "orientation": "upright by EXIF",
-            "transparency": "on white",
+            "transparency": f"on {ground}",
             "preparation": "Decode at full size, turn upright by the orientation in EXIF, lay transparent pixels on "
-            f"white, convert to {luma} (Pillow's mode {'L' if self.channels == 1 else 'RGB'}), then, in Pillow, "
-            f"{fitting}; normalisation is part of the network.",
+            f"{ground}{' (128, 128, 128)' * (ground == 'gray')}, convert to {luma} (Pillow's mode "
+            f"{'L' if self.channels == 1 else 'RGB'}), then, in Pillow, {fitting}; normalisation is part of the "
+            "network.",
         }
 
 

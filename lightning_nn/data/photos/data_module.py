@@ -175,7 +175,8 @@ def style_files(paths: str | None) -> list[Path]:
     found = [Path(name).expanduser() for name in names]
     for file in found:
         if not file.is_file():
-            raise UserError(f"{file}: no such file; see --data.style")
+            lacking = "a folder or pipe, not a file" if file.exists() else "no such file"
+            raise UserError(f"{file}: {lacking}; see --data.style")
     return found
 
 

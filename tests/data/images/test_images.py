@@ -286,6 +286,11 @@ def names_in_gbk(root):
     put(root / os.fsdecode("狗".encode("gbk")), 3)
 
 
+def names_in_nothing(root):
+    put(root / "a", 3)
+    put(root / os.fsdecode(b"\xff\xfe"), 3)
+
+
 def cifar(root):
     root.mkdir()
     (root / "cifar-10-python.tar.gz").write_bytes(b"x")
@@ -330,6 +335,7 @@ def two_for_one_part(root):
         (empty_in_train, "val/c: a class that .*train does not have, as .*train/c holds no image"),
         (no_class_of_train, "val/x: no class of .*val is one of .*train .*unlabelled.*table"),
         (pointers, "a: none of its 3 images can be read, the first one: .*Git LFS pointer"),
+        (names_in_nothing, r"the name '\\xff\\xfe' is not UTF-8; rename such folders"),
         (names_in_gbk, r"the name '\\xb9\\xb7' is not UTF-8.*convmv -f gbk"),
         (cifar, "cifar-10-python.tar.gz is of CIFAR-10: use --data cifar10 --data.path"),
         (archive_inside, "unpack train.zip first"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
+from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import ImageForm, read_image
 from lightning_nn.errors import UserError
 
@@ -222,3 +223,9 @@ def test_a_pipe_is_refused_where_reading_would_wait_for_ever(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"a\.png: a pipe, socket or device"):
         read_image(tmp_path / "a.png", RGB)
+
+
+def test_the_form_of_an_input_names_its_ground():
+    gray = ImageProcessor(["a", "b"], 3, 8, 8, ground="gray").preparation()
+    assert gray["transparency"] == "on gray" and "on gray (128, 128, 128)" in gray["preparation"]
+    assert ImageProcessor(["a", "b"], 3, 8, 8).preparation()["transparency"] == "on white"

@@ -112,6 +112,7 @@ def test_photographs_are_moved_once(tmp_path: Path) -> None:
     [
         ({"content": "no.jpg"}, "no.jpg: no such file or folder; see --data.content"),
         ({"style": "no.jpg"}, "no.jpg: no such file; see --data.style"),
+        ({"style": "empty"}, "empty: a folder or pipe, not a file; see --data.style"),
         ({"content": "tiny.png"}, "tiny.png: 8 x 40 pixels; a photograph has at least 16"),
         ({"content": "broken.png"}, "broken.png: can't be read as an image"),
         ({"content": "huge.png", "max_pixels": 100}, "huge.png: can't be read .*max_pixels 100"),
