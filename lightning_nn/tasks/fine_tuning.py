@@ -182,12 +182,12 @@ class FineTuning(Task):
         groups = super().parameter_groups()
         if self.body_lr == 1:
             return groups
-        head = {id(parameter) for parameter in self.get_submodule(self.layers[-1]).parameters()}
+        body = {id(p) for layer in self._modules_of(self.layers[:-1]) for p in layer.parameters()}
         parted = []
         for group in groups:
-            body = {"scale": group.get("scale", 1.0) * self.body_lr}
-            parted.append({**group, "params": [p for p in group["params"] if id(p) in head]})
-            parted.append({**group, "params": [p for p in group["params"] if id(p) not in head], **body})
+            slower = {"scale": group.get("scale", 1.0) * self.body_lr}
+            parted.append({**group, "params": [p for p in group["params"] if id(p) not in body]})
+            parted.append({**group, "params": [p for p in group["params"] if id(p) in body], **slower})
         return parted
 
     def training_plan(self, layer: str) -> str:

@@ -121,6 +121,14 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
     torch.testing.assert_close(means.sums["loss"] / means.weight, expected)
 
 
+def test_only_loaded_layers_are_slow_not_what_guides_them() -> None:
+    model, _ = small("show_and_tell", guidance=0.5)
+    model.pretrained = True
+    scale = {id(p): group.get("scale", 1.0) for group in model.parameter_groups() for p in group["params"]}
+    scales = {name: scale[id(p)] for name, p in model.named_parameters()}
+    assert {name for name, each in scales.items() if each == 1} == {n for n in scales if not n.startswith("encoder.")}
+
+
 @pytest.mark.parametrize("positions", [1, 2])
 def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position(positions: int) -> None:
     model, data = small("show_and_tell", guidance=0.5, guided_positions=positions)
