@@ -79,10 +79,12 @@ class Optimizer:
         """Build the optimizer over parameter groups; a group's `scale` multiplies the learning rate.
 
         Raises:
-            UserError: see `check`.
+            UserError: see `check`; also a `scale` for L-BFGS, which has a single rate.
         """
         self.check()
         if self.name == "lbfgs":
+            if any(group.get("scale", 1.0) != 1 for group in groups):
+                raise UserError("--optimizer.name lbfgs has one rate for all layers: use --model.body_lr 1 with it")
             parameters = [parameter for group in groups for parameter in group["params"]]
             for parameter in parameters:  # L-BFGS flattens them by views, which channels_last does not allow
                 parameter.data = parameter.data.contiguous()

@@ -212,6 +212,17 @@ def test_loaded_layers_have_a_small_rate_unless_another_is_set(weights: WeightsF
         assert resumed.body_lr == again.body_lr == model.body_lr == pytest.approx(body / 0.1)
 
 
+def test_lbfgs_refuses_a_rate_of_the_body(weights: WeightsFile) -> None:
+    for arguments in ({}, {"body_lr": 0.1}):
+        model = make("all", **arguments)
+        model.load_weights(weights)
+        with pytest.raises(UserError, match="lbfgs has one rate for all layers"):
+            Optimizer("lbfgs", 0.1).build(model.parameter_groups())
+    model = make("all", body_lr=1.0)
+    model.load_weights(weights)
+    Optimizer("lbfgs", 0.1).build(model.parameter_groups())
+
+
 def rate_of_body(model: BackboneClassifier) -> float:
     first = model.get_parameter("net.conv1.conv.weight")
     groups = [group for group in model.parameter_groups() if any(p is first for p in group["params"])]
