@@ -22,14 +22,15 @@ _NAMES = ("name", "names", "classname", "labelname", "类名", "名称", "类别
 _VALUES = ("value", "pixelvalue", "id", "idx", "index", "classid", "labelid", "number", "class", "label", "编号", "值")
 _CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 _COLOURS = ("rgb", "colorrgb", "color", "colour")
-_LARGEST = 1 << 20  # bytes of a list
+_LARGEST = 1 << 16  # bytes of a list
+_LONGEST = 500  # characters of a line
 _BESIDE = re.compile(r"class|label|objectinfo|codes|colou?r", re.IGNORECASE)
 
 _HEX = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b", re.IGNORECASE)
 _CVAT = re.compile(r"([^:]+):(\d+\s*,\s*\d+\s*,\s*\d+):[^:]*:[^:]*")  # label:color_rgb:parts:actions
 _BEFORE = re.compile(r"[\s(\[]*(?:-?\d+(?:[\s,;:=|)\]]+|\.\s+|$))*")
 _AFTER = re.compile(r"(?:[\s,;:=|(\[]+-?\d+)*[\s,;:)\]]*$")
-_NUMBER = re.compile(r"-?\d+")
+_NUMBER = re.compile(r"-?\d{1,9}")
 
 Colour = tuple[int, int, int]
 
@@ -193,6 +194,8 @@ def _parse(file: Path, content: list[tuple[int, str]]) -> list[_Line]:
 
 
 def _parts(place: str, line: str) -> _Parts:
+    if len(line) > _LONGEST:
+        raise UserError(f"{place}: {len(line):,} characters; expected a line for each class: {FORMS}")
     text = _without_hex(line).removeprefix("- ")  # an item of YAML
     if cvat := _CVAT.fullmatch(text):
         text = f"{cvat[1]} {cvat[2]}"
@@ -253,7 +256,7 @@ def _of_literal(file: Path, text: str) -> list[str]:
         found = ast.literal_eval(text)
         items = found.items() if isinstance(found, dict) else ((name, "") for name in found)
         lines = [f"{key}: {value}" if value != "" else str(key) for key, value in items]
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         lines = [text]
     if any("{" in line or "\n" in line for line in lines):
         raise UserError(f"{file}: not a list of classes; expected a line for each class: {FORMS}")
@@ -264,7 +267,9 @@ def _text(file: Path) -> str:
     if not file.is_file():
         raise UserError(f"{file}: {'not a file' if file.exists() else 'no such file'}; see --data.classes")
     try:
-        raw = file.read_bytes() if file.stat().st_size <= _LARGEST else b"\0"
+        if (size := file.stat().st_size) > _LARGEST:
+            raise UserError(f"{file}: {size:,} bytes are too many for a list of classes; expected a line for each")
+        raw = file.read_bytes()
     except OSError as error:
         raise UserError(f"{file}: can't be read ({error.strerror}); see --data.classes") from None
     return decode_list(raw, file)

@@ -256,7 +256,7 @@ def _build(
                 continue
             turned += is_turned
             sizes[i], counts[i] = pixels.shape, count_classes(pixels, IGNORED + 1)
-            read.append(mask._replace(pixels=pixels[:0]))
+            read.append(mask._replace(pixels=np.empty((0, 0), np.uint8)))  # a view would keep all pixels in memory
             masks.write(pixels.tobytes())
             images.write(image.tobytes())
         _refuse(faults, len(pairs))

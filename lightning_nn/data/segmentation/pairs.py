@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lightning_nn.data.images.source import image_files
+from lightning_nn.data.images.source import SUFFIXES, image_files
 from lightning_nn.data.module import SPLITS
 from lightning_nn.data.segmentation.classes import decode_list
 from lightning_nn.data.split_names import SPLIT_OF, is_neutral, split_words
@@ -116,7 +116,7 @@ def find_pairs(root: Path) -> FoundPairs:
     pairs, matched, addition = _match(root, images, masks)
     lists = {} if any(file.split for file in images) else _lists(root)
     if lists:
-        splits = _listed(root, lists, pairs, masks)
+        splits = _listed(root, lists, pairs)
     else:
         passed += _check_alone(pairs, matched, images, masks)
         splits = _by_split(pairs, passed)
@@ -240,15 +240,34 @@ def _match(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> tuple
                 break
     if not found:
         raise _unmatched(root, images, masks)
-    pairs, additions = {}, set()
+    pairs: dict[_File, Path] = {}
+    additions: set[str] = set()
+    first: dict[tuple[str | None, str], tuple[str, _File]] = {}
     for image, kinds in found.items():
         chosen = _preferred(kinds)
         if chosen is None:
             raise _several(image, sorted(kinds.values()))
         pairs[image] = kinds[chosen]
-        additions.add(chosen[1])
+        kind, addition = chosen
+        additions.add(addition)
+        other, known = first.setdefault((image.split, kind), (addition, image))
+        if _plain(addition) != _plain(other):
+            raise UserError(
+                f"{pairs[known]} would be the mask of {known.path.name}, with {_shown(other)} added to its name, "
+                f"and {pairs[image].name} that of {image.path.name}, with {_shown(addition)}; expected the same "
+                "addition to the names of all masks: rename those that differ, or add masks that are missing"
+            )
     matched = {path for kinds in found.values() for path in kinds.values()}
     return pairs, matched, additions.pop() if len(additions) == 1 else ""
+
+
+def _shown(addition: str) -> str:
+    return repr(addition) if addition else "nothing"
+
+
+def _plain(addition: str) -> str:
+    """Return the letters and digits of an addition; none of the suffix of an image, as in `cat.jpg.png`."""
+    return "" if addition.lower() in SUFFIXES else re.sub(r"[\W_]", "", addition.lower())
 
 
 def _preferred(kinds: dict[tuple[str, str], Path]) -> tuple[str, str] | None:
@@ -300,7 +319,7 @@ def _check_alone(
         whole = {file.path.parent for file in files if file.path in done}
         alone = [file for file in files if file.path not in done and file.path.parent in whole]
         passed += [file for file in alone if _SHOWN & {*_ends(file.stem)}]
-        if alone := [file for file in alone if file not in passed]:
+        if alone := [file for file in alone if not _SHOWN & {*_ends(file.stem)}]:
             more = f" (and {len(alone) - 1:,} more)" if len(alone) > 1 else ""
             near = next((other for other in others if other.split == alone[0].split), others[0])
             raise UserError(
@@ -372,15 +391,12 @@ def _lists(root: Path) -> dict[str, Path]:
     return {}
 
 
-def _listed(
-    root: Path, lists: dict[str, Path], pairs: dict[_File, Path], masks: Sequence[_File]
-) -> dict[str, list[Pair]]:
-    """Match the images that lists name, one in a line; a second path in it names the mask."""
+def _listed(root: Path, lists: dict[str, Path], pairs: dict[_File, Path]) -> dict[str, list[Pair]]:
+    """Match the images that lists name, one in a line; a second path in it must be that of the mask."""
     names: dict[str, _File | None] = {}
     for image in pairs:
         for tail in _tails(image.path.relative_to(root)):
             names[tail] = None if tail in names else image
-    of_masks = {tail: mask.path for mask in masks for tail in _tails(mask.path.relative_to(root))}
     splits: dict[str, list[Pair]] = {}
     for split, file in lists.items():
         splits[split] = []
@@ -393,8 +409,9 @@ def _listed(
                 raise UserError(
                     f"{file}:{number}: {line.split()[0]} is not in {folder}, has no mask, or is there twice"
                 )
-            tails = _tails(Path(rest)) if "." in rest else ()
-            mask = next((of_masks[tail] for tail in tails if tail in of_masks), pairs[named])
+            mask = pairs[named]
+            if Path(rest).suffix.lower() in SUFFIXES and Path(rest).name != mask.name:
+                raise UserError(f"{file}:{number}: {rest} is not the mask of {named.path}, which is {mask} by its name")
             splits[split].append(Pair(named.path, mask))
     whole = splits.pop("trainval", [])
     if "train" not in splits and whole:
@@ -408,9 +425,13 @@ def _listed(
 
 def _named(names: dict[str, _File | None], line: str) -> tuple[_File | None, str]:
     """Return the image that a line names, with or without folders and suffix, and the second word of the line."""
+    line = line.replace("\\", "/")
     first, _, rest = line.partition(" ") if " " in line else line.partition("\t")
-    for text, more in ((line, ""), (first, rest.strip())):
-        for tail in _tails(Path(text.replace("\\", "/"))):
+    readings = [(line, ""), (first, rest.strip())]
+    if "/" in rest or Path(first).suffix.lower() in SUFFIXES:  # two paths, unless a name has a space
+        readings.reverse()
+    for text, more in readings:
+        for tail in _tails(Path(text)):
             if names.get(tail) is not None:
                 return names[tail], more.split(" ")[0]
     return None, ""

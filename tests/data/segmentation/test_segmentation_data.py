@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.segmentation.classes import read_class_table
-from lightning_nn.data.segmentation.decoding import MaskError, read_mask
-from lightning_nn.data.segmentation.pairs import find_pairs
+from lightning_nn.data.segmentation.decoding import MaskError, decode_pairs, read_mask
+from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.source import SizedMaskSource
 from tests.contract import trainer
 
@@ -541,6 +542,10 @@ def test_numbers_in_names_are_no_values(tmp_path: Path, lines: str) -> None:
             r": byte 0xb5 at position 0 is not UTF-8, but probably gb18030; save it as UTF-8",
         ),
         (b"\0\1\2", r": not a text file"),
+        ("{[1]: 2}", r": not a list of classes"),
+        (f"wall\nroof {'1' * 400}\n", r":2: .*can't be told apart"),
+        (f"wall{' ' * 20_000}a\nroof\n", r":1: .*20,005 characters; expected a line for each class"),
+        (f"name,value\n{'a' * 140_000},1\n", r": 140,014 bytes are too many"),
     ],
 )
 def test_a_list_that_can_not_be_read(tmp_path: Path, lines: str | bytes, message: str) -> None:
@@ -667,6 +672,10 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
         (b"/\n..\n", r"/ is not in"),
         (b"1\n\0\n", r"not a text file"),
         (b"\n#1\n", r"no list of train"),
+        (
+            b"images/1.png masks/2.png\n",
+            r"train.txt:1: masks/2.png is not the mask of .*images/1.png, which is .*1.png",
+        ),
     ],
 )
 def test_a_list_of_something_else_is_refused(tmp_path: Path, lines: bytes, message: str) -> None:
@@ -708,6 +717,11 @@ def test_a_list_of_something_else_is_refused(tmp_path: Path, lines: bytes, messa
         (["a.jpg", "b.jpg"], r"no masks found among 2 image files; expected images/ and masks/"),
         (["JPEGImages/a.jpg", "SegmentationClass/a.png", "train.txt"], r"no list of train"),
         (["images/a.jpg", "masks/a.png", "images/b.jpg"], r"b\.jpg: its mask is not in .*masks; add it"),
+        (
+            ["images/a.png", "images/a_1.png", "masks/a_1.png", "masks/a_2.png"],
+            r"a_1\.png would be the mask of a_1\.png, with nothing added to its name, and a_2\.png that of a\.png, "
+            r"with '_2'; expected the same addition",
+        ),
     ],
 )
 def test_what_can_not_be_paired_is_refused_with_the_reason(tmp_path: Path, names: list[str], message: str) -> None:
@@ -755,6 +769,18 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, change: Any, message:
     change(tmp_path)
     with pytest.raises(UserError, match=message):
         numbers(SegmentationData(str(tmp_path)))
+
+
+def test_masks_are_not_held_in_memory_while_they_are_decoded(tmp_path: Path) -> None:
+    blank = Image.new("L", (512, 512))
+    pairs = [Pair(tmp_path / f"{i}.png", tmp_path / f"{i}_mask.png") for i in range(30)]
+    for file in (file for pair in pairs for file in pair):
+        blank.save(file)
+    tracemalloc.start()
+    decoded = decode_pairs(pairs, tmp_path, None, 1 << 20, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < decoded.masks.size == 30 * 512 * 512
 
 
 def test_a_model_trains_on_it_and_predicts_masks_of_each_images_size(tmp_path: Path) -> None:
