@@ -7,7 +7,6 @@ COCO; JSON with a list of images (Karpathy), of objects (BLIP) or of captions fo
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +25,10 @@ from lightning_nn.data.text.json_tables import parse
 from lightning_nn.data.text.lines import UNDECODED, decode, encoding_remedy, read_lines
 from lightning_nn.data.text.reading_report import BAD_BYTES, BAD_ROWS
 from lightning_nn.data.text.rows import BINARY, SUFFIXES, form_of, read_rows
-from lightning_nn.data.text.table_records import plain_text
+from lightning_nn.data.text.table_records import SPLIT_COLUMNS, plain_text, split_in
 from lightning_nn.data.text.tables import BadRowError, Row
 from lightning_nn.data.text.unpacking import opened
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.errors import UserError
 
 _TOKEN = re.compile(r"([^\s,|{}][^\t,|{}]*?)#(?:[A-Za-z]\w*#)?\d+\s+(.*)", re.DOTALL)
 _IMAGE = (
@@ -40,13 +39,12 @@ _CAPTION = (
     *("caption", "captions", "caption_text", "raw", "sentence", "sentences", "sentences_raw", "comment", "text"),
     *("texts", "description", "report", "描述", "标题", "句子", "文本"),
 )
-_SPLIT = ("split", "set", "subset", "划分")
 _WANTED = frozenset((*_IMAGE, *_CAPTION))
 _NUMBER = re.compile(r"[ _-]?\d+$")  # of caption_1
-_SPLIT_OF: dict[str, str | None] = {**SPLIT_OF, "restval": "train", "none": None}  # restval: of Karpathy's COCO
 _KEYS = (b'"caption', b'"raw"', b'"sentence')  # of JSON with captions
 _LARGE = 1 << 25  # bytes of JSON from which it is read only if it has such keys
 _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u(?!d[89a-f])[0-9a-f]{4}|.)", re.DOTALL | re.IGNORECASE)
 _LISTED = re.compile(r"[^\t#,|]+\.[A-Za-z]{3,4}\s*|\d{4,}\s*")  # a picture alone on its line, or its number
 _LEMMAS = "lemma"  # Flickr8k.lemma.token.txt holds the base forms of the words
 _SEVERAL = 5  # rows of which each has as many cells too many: these are columns, and no text with commas
@@ -396,8 +394,8 @@ def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Colu
             raise NoCaptionsError(
                 f"{place}: no column of {what} in {there}; call it {known[0]} ({', '.join(known[1:6])})"
             )
-    others = (next((name for name in some if name in names), None) for some in (_SPLIT, ("language",), ("kind",)))
-    return _Columns(image[0], captions, *others)
+    known = (SPLIT_COLUMNS, ("language",), ("kind",))
+    return _Columns(image[0], captions, *(next((name for name in some if name in names), None) for some in known))
 
 
 def _row_lines(cells: dict[str, Any], columns: _Columns, language: str, place: str) -> Iterator[CaptionLine]:
@@ -410,7 +408,7 @@ def _row_lines(cells: dict[str, Any], columns: _Columns, language: str, place: s
             f"{place}: {columns.image!r} holds the picture itself; save pictures as files and name them here"
         )
     picture = plain_text(cells, columns.image, place).strip()
-    split = "" if columns.split is None else _split(plain_text(cells, columns.split, place).strip(), place)
+    split = "" if columns.split is None else split_in(plain_text(cells, columns.split, place), place)
     found = [text for name in columns.captions for text in _captions(cells, name, place)]
     if len(columns.captions) > 1:
         found = [text for text in found if text] or found[:1]
@@ -442,26 +440,20 @@ def _listed(text: str, place: str) -> list[str]:
     """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, list):
         rest = _STRING.sub("", text)
         if rest[:1] != "[" or rest[-1:] != "]" or rest[1:-1].strip(", \r\n\t"):
             raise BadRowError(f"{place}: {text[:40]!r} begins like a list of captions, but is none")
-        value = [ast.literal_eval(found) for found in _STRING.findall(text)]
+        value = [_ESCAPE.sub(_unescaped, found[1:-1]) for found in _STRING.findall(text)]
     return value
 
 
-def _split(name: str, place: str) -> str | None:
-    """Return the split of this name; None for none.
-
-    Raises:
-        BadRowError: another name, or an empty one.
-    """
-    key = name.lower().removesuffix("集")
-    if key not in _SPLIT_OF:
-        raise BadRowError(f"{place}: the split is {name[:40]!r}{nearest(name, ('train', 'val', 'test', 'none'))}")
-    return _SPLIT_OF[key]
+def _unescaped(escape: re.Match[str]) -> str:
+    """Return the character that an escape sequence of Python stands for, a space for a new line or tab."""
+    code = escape[1]
+    return chr(int(code[1:], 16)) if len(code) > 1 else " " if code in "nrt" else code
 
 
 # ---------------------------------------------------------------------- JSON
@@ -483,7 +475,7 @@ def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool]) -> 
     elif lists and SPLIT_OF.keys() >= {key.lower() for key in lists}:
         for split, some in lists.items():
             yield from _objects(some, f"{file.name}: {split}", {"split": split})
-    elif isinstance(whole, dict) and whole and all(is_picture(key) or Path(key).suffix in PICTURES for key in whole):
+    elif isinstance(whole, dict) and all(is_picture(key) or Path(key).suffix.lower() in PICTURES for key in whole):
         for name, captions in whole.items():
             yield Row(f"{file.name}: {name[:40]!r}", {_IMAGE[0]: name, _CAPTION[0]: captions})
     elif "images" in lists or len(lists) == 1:

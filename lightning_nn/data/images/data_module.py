@@ -206,6 +206,11 @@ def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[d
         classes = read_labels(table, ImageIndex(place), options, notes, split, found["train"]) if table else {}
         if table and classes:
             places[split], found[split] = table.file, classes[split]
+        elif split == "val":
+            raise UserError(
+                f"{place}: its images are not in class folders, and no table labels them; add one, or move the folder "
+                "away to split val off from train"
+            )
         else:
             notes.append(note_on_unlabelled(place, "image"))
     return places, found

@@ -5,19 +5,19 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lightning_nn.data.class_folders import Classes, files_below, sole_folder
 from lightning_nn.data.images.source import SUFFIXES
-from lightning_nn.data.split_names import SPLIT_OF, find_named_splits, splits_in
+from lightning_nn.data.split_names import find_named_splits, splits_in
 from lightning_nn.data.text.headers import LABEL_NAMES
 from lightning_nn.data.text.labels import Labels, are_numbers, check_single
 from lightning_nn.data.text.lines import DecodingError
 from lightning_nn.data.text.reading_report import NO_LABEL, ReadingReport
 from lightning_nn.data.text.rows import form_of, read_rows, suffix_of
-from lightning_nn.data.text.table_records import MOST_BAD, plain_text
+from lightning_nn.data.text.table_records import MOST_BAD, SPLIT_COLUMNS, plain_text, split_in
 from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError, nearest
 
@@ -25,7 +25,6 @@ _FORMS = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx")  # that are looked for in a
 _DEPTH = 8  # folders around the tables; a link may lead in a circle
 _SAMPLE = 200  # rows that tell the columns
 _ENOUGH = 0.5  # share of the rows of a table found in a folder that name images
-_SPLIT_NAMES = ("split", "set", "subset", "dataset", "partition")
 _CLASS_NAMES = (
     *LABEL_NAMES,
     "classid",
@@ -40,7 +39,7 @@ _CLASS_NAMES = (
 
 
 class TableOptions(NamedTuple):
-    """tables of labels are read.
+    """Options for reading tables of labels.
 
     Attributes:
         file_column: name of the column that names the image files, or its number from 1; None to find it.
@@ -133,17 +132,20 @@ def open_table(
         raise UserError(f"{file}: neither a folder of images nor a table of files and labels (.csv, .tsv, .xlsx, ...)")
     read = read_rows(file, options.encoding, wanted=[name for name in options[:2] if name])
     rows = [(row.place, row.cells) for row in (islice(read, _SAMPLE) if sample else read)]
-    if not rows:
-        raise UserError(f"{file} is empty")
-    first = rows[0][1]
+    first = rows[0][1] if rows else []
     keys = list(first) if isinstance(first, dict) else None
     cells = [(place, _texts(row, place, keys)) for place, row in rows]
+    cells = [(place, row) for place, row in cells if any(map(str.strip, row))]
+    if not cells:
+        raise UserError(f"{file} is empty")
     if keys is None and all(len(row) == 1 for _, row in cells[:_SAMPLE]):  # `images/1.jpg 3`, as Caffe has it
         cells = [(place, row[0].rsplit(None, 1)) for place, row in cells]
     width = Counter(len(row) for _, row in cells[:_SAMPLE]).most_common(1)[0][0]
+    if keys is None:  # a title above the header has other cells, and names no image
+        cells = list(dropwhile(lambda row: len(row[1]) != width and not any(map(index.find, row[1])), cells))
     body = [row for _, row in cells[keys is None : _SAMPLE] if len(row) == width] or [cells[0][1]]
     shares = [sum(bool(index.find(row[i], split)) for row in body) / len(body) for i in range(width)]
-    header = keys or [name.strip() for name in cells[0][1]]
+    header = keys or [name.strip() for name in cells[0][1]] + [""] * (width - len(cells[0][1]))
     if options.file_column is not None:
         column = _position(options.file_column, header, f"{file}: --data.file_column")
     else:
@@ -153,7 +155,7 @@ def open_table(
             f"{file}: no image below {index.root} is called as in the column {header[column][:40]!r}, such as "
             f"{body[0][column][:60]!r}; put the images beside the table, or name the column: --data.file_column NAME"
         )
-    named = keys is not None or not index.find(header[column], split)
+    named = keys is not None or (len(cells[0][1]) == width and not index.find(header[column], split))
     names = header if named else [str(number + 1) for number in range(width)]
     return LabelTable(file, cells[named and keys is None :], names, column)
 
@@ -259,28 +261,32 @@ def read_labels(
         known: classes of train, if this is another split.
 
     Returns:
-        The images of each class of each split; {} if another split than train has no labels.
+        The images of each class of each split; {} if test has no labels.
 
     Raises:
         UserError: no column of labels, an image with two labels, or rows that name no image; names file and line.
     """
     file, rows, names, column = table
     label = _label_column(table, options, known)
+    if label is None and split == "val":
+        raise UserError(f"{file}: no column of labels; add one, or remove the table to split val off from train")
     if label is None:
         notes.append(f"left out, unlabelled: {file} has no column of labels")
         return {}
     cells = [row[label] for _, row in rows if len(row) > label]
     labels, report = Labels(ReadingReport(), numbers=are_numbers(cells[:_SAMPLE])), Counter[str]()
-    parts = next((i for i, name in enumerate(names) if _plain(name) in _SPLIT_NAMES and i not in (label, column)), None)
+    parts = _split_column(table, label)
     check_single((place, row[label]) for place, row in rows[:_SAMPLE] if len(row) > label)
-    seen: dict[Path, tuple[str, str]] = {}
+    seen: dict[Path, tuple[str, str, str]] = {}
     found: dict[str, Classes] = {}
     missing, first = 0, ""
     for place, row in rows:
-        if not any(map(str.strip, row)):
-            continue
         if len(row) != len(names):
             raise UserError(f"{place}: {len(row)} cells, expected {len(names)}: is there a separator in a name?")
+        part = split if parts is None else split_in(row[parts], place)
+        if part is None:
+            report["are of no split"] += 1
+            continue
         images = index.find(row[column], split)
         if not images:
             missing, first = missing + 1, first or f"{place}, {row[column][:60]!r}"
@@ -294,17 +300,17 @@ def read_labels(
         except BadRowError as error:
             if error.kind != NO_LABEL:
                 raise
-            report["unlabelled"] += 1
+            report["have no label"] += 1
             continue
-        other, where = seen.setdefault(images[0], (name, place))
-        if other != name:
+        known_name, known_part, where = seen.setdefault(images[0], (name, part, place))
+        if (known_name, known_part) != (name, part):
+            one, other = (repr(name), repr(known_name)) if name != known_name else (f"of {part}", f"of {known_part}")
             raise UserError(
-                f"{place}: {row[column]!r} is {name!r}, but {other!r} at {where}; an image has one label here"
+                f"{place}: {row[column]!r} is {one}, but {other} at {where}; an image has one label and one split here"
             )
         if where == place:
-            part = SPLIT_OF.get(row[parts].strip().lower(), "train") if parts is not None else split
             found.setdefault(part, {}).setdefault(name, []).append(images[0])
-    total = missing + report["unlabelled"] + len(seen)
+    total = missing + report.total() + len(seen)
     if missing > MOST_BAD * total:
         raise UserError(
             f"{file}: {missing:,} of {total:,} rows name no image below {index.root}, the first: {first}; put the "
@@ -313,8 +319,7 @@ def read_labels(
     notes.append(f"labels by {file.name}: the column {names[column]} names the image, {names[label]} its class")
     if missing:
         notes.append(f"left out, {missing:,} of {total:,} rows of {file.name} name no image, the first: {first}")
-    if report["unlabelled"]:
-        notes.append(f"left out, {report['unlabelled']:,} of {total:,} rows of {file.name} have no label")
+    notes += [f"left out, {count:,} of {total:,} rows of {file.name} {why}" for why, count in report.items()]
     for classes in found.values():
         for images in classes.values():
             images.sort()
@@ -349,6 +354,16 @@ def _label_column(table: LabelTable, options: TableOptions, known: Collection[st
         raise UserError(f"{table.file}: a single column, {names[0]!r}; expected the file and the class of each image")
     shown = ", ".join(names[i][:40] for i in others[:20])
     raise UserError(f"{table.file}: which column is the class? There are: {shown}; use --data.label_column NAME")
+
+
+def _split_column(table: LabelTable, label: int) -> int | None:
+    """Return the number of the column of splits: one of its names, with a split in some row."""
+    for i, name in enumerate(table.names):
+        if _plain(name) in (*SPLIT_COLUMNS, "dataset") and i not in (label, table.column):
+            cells = {row[i] for _, row in table.rows if len(row) > i}
+            if any(len(splits_in(cell)) == 1 for cell in cells):
+                return i
+    return None
 
 
 def _position(wanted: str, names: Sequence[str], what: str) -> int:

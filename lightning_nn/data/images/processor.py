@@ -106,7 +106,7 @@ class ImageProcessor:
             raise UserError("this model reads images: give --data.file IMAGE or FOLDER")
         self.max_pixels = options.max_pixels
         files = named_images(options.files)
-        if list(map(str, files)) == options.files[:1]:
+        if files == [Path(name) for name in options.files[:1]]:
             return iter(files)
         empty = Image.new("L", (1, 1))
         return (Record(file, {"input": file}, "", empty=empty) for file in files)

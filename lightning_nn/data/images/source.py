@@ -174,7 +174,10 @@ def decode(
     large = sum(size for _, size, *_ in stamps) > 16_384 * len(files)
     workers = (os.cpu_count() or 1) if large else 1
     limit = PixelLimit(max_pixels)
-    build = partial(_build, files=files, form=form, workers=workers, limit=limit, scale=scale, ground=ground)
+    names = [name.lstrip("\\/") for name, *_ in stamps]
+    build = partial(
+        _build, files=files, names=names, form=form, workers=workers, limit=limit, scale=scale, ground=ground
+    )
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -203,7 +206,7 @@ def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:
     """Return what tells a file from another: its name below `root`, size, modification and inode change time."""
     if isinstance(file, ZipMember):
         return file.stamp
-    name = str(file)[len(str(root)) :]  # `relative_to` is slow for tens of thousands of files
+    name = str(file).removeprefix(str(root))  # `relative_to` is slow for tens of thousands of files
     try:
         stat = file.stat()
     except OSError:  # a broken link; reading reports it
@@ -215,6 +218,7 @@ def _build(
     folder: Path,
     *,
     files: Sequence[ImageFile],
+    names: Sequence[str],
     form: ImageForm,
     workers: int,
     limit: PixelLimit,
@@ -259,7 +263,7 @@ def _build(
             store(white, "unknown", "gray")
             if 2 * sum(number in blank for number in white) < len(white):
                 ground = "gray"
-            rest = [number for number in range(len(files)) if (number in white) != (ground == "gray")]
+            rest = sorted({*range(len(files))} - {*white}) if ground == "gray" else white
             store(rest, "unknown", ground or "white")
         ranges = {
             Path(str(files[number])): values for number, values in deep.items() if scale is None or not values.fault()
@@ -269,21 +273,27 @@ def _build(
     np.save(folder / "fingerprints.npy", fingerprints)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
     notes = [note_on_scale(ranges, chosen, len(files), trained=scale is not None)] if ranges and chosen else []
-    notes += _notes_on_blank(files, blank, ground)
+    notes += _notes_on_blank(names, blank, ground)
     found = {"scale": chosen, "notes": notes, "ground": ground or "white"}
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 
-def _notes_on_blank(files: Sequence[ImageFile], blank: dict[int, bytes], ground: Ground | None) -> list[str]:
-    """Say on which ground transparent images are, if it is not white, and warn of many images that look the same."""
+def _notes_on_blank(names: Sequence[str], blank: dict[int, bytes], ground: Ground | None) -> list[str]:
+    """Say on which ground transparent images are, if it is not white, and warn of many images that look the same.
+
+    Args:
+        names: of the images below their folder, which may move while the notes stay in the cache.
+        blank: colour of each image that has a single one, by its number.
+        ground: what shows where an image is transparent.
+    """
     notes = []
     if ground == "gray":
         notes.append("transparent images are put on gray, since many of them are blank on white")
     colour, count = Counter(blank.values()).most_common(1)[0] if blank else (b"", 0)
-    if count > max(_FEW_BLANK * len(files), 3):
-        first = next(files[number] for number in sorted(blank) if blank[number] == colour)
+    if count > max(_FEW_BLANK * len(names), 3):
+        first = next(names[number] for number in sorted(blank) if blank[number] == colour)
         notes.append(
-            f"warning: {count:,} of {len(files):,} images are of the single colour {tuple(colour)}, such as {first}: "
+            f"warning: {count:,} of {len(names):,} images are of the single colour {tuple(colour)}, such as {first}: "
             "nothing can be learned from these"
         )
     return notes

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Literal
 
+from lightning_nn.data.split_names import splits_in
 from lightning_nn.data.text.columns import Columns
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.labels import Labels
 from lightning_nn.data.text.lines import DecodingError
 from lightning_nn.data.text.reading_report import BAD_BYTES, FOOTERS, HEADERS, ReadingReport
 from lightning_nn.data.text.tables import BadRowError, Row
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, nearest
 
 BadRows = Literal["error", "skip"]
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "划分")
 MOST_BAD = 0.2  # share of rows that may be skipped
 _FOOTER = re.compile(
     r"\(?((grand |sub)?total|sum|count)\s*[:：]?\s*[\d,.]*( rows?| records?)?\)?|"
@@ -160,6 +163,24 @@ def plain_text(cells: dict[str, Any], name: str | int, place: str) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)
+
+
+def split_in(cell: str, place: str) -> str | None:
+    """Return the split that a cell of a table names; None for none, as "none" says.
+
+    Raises:
+        BadRowError: it names something else, or nothing.
+    """
+    splits = _splits(cell)
+    if len(splits) != 1:
+        raise BadRowError(f"{place}: the split is {cell[:40]!r}{nearest(cell, ('train', 'val', 'test', 'none'))}")
+    return splits[0]
+
+
+@lru_cache
+def _splits(cell: str) -> list[str | None]:
+    name = cell.strip().lower()
+    return {"none": [None], "restval": ["train"]}.get(name, [*splits_in(name)])  # restval: of Karpathy's COCO
 
 
 def _value(cells: dict[str, Any], name: str | int, place: str) -> Any:

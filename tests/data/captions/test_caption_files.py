@@ -109,6 +109,26 @@ def test_a_number_sign_in_a_caption_is_none_after_a_picture(tmp_path: Path) -> N
         assert [line[:2] for line in read(tmp_path / name)] == [("a.png", "jersey #5 runs")]
 
 
+@pytest.mark.parametrize(
+    ("cell", "captions"),
+    [
+        (r"['a \u dog' 'it\'s']", ["a u dog", "it's"]),
+        ("['a \n dog', 'b\\n\\xe9']", ["a \n dog", "b é"]),
+    ],
+)
+def test_a_list_in_a_cell_may_hold_any_escape(tmp_path: Path, cell: str, captions: list[str]) -> None:
+    (tmp_path / "c.jsonl").write_text(json.dumps({"image": "a.png", "caption": cell}), encoding="utf-8")
+    assert [line.caption for line in read(tmp_path / "c.jsonl")] == captions
+
+
+def test_a_list_nested_without_end_is_a_bad_row(tmp_path: Path) -> None:
+    rows = [{"image": "a.png", "caption": "a dog"}, {"image": "a.png", "caption": '["a",' + "[" * 100_000}]
+    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert "begins like a list of captions, but is none" in str(
+        [*read_captions(tmp_path / "c.jsonl", "en", "utf-8")][1]
+    )
+
+
 FIVE = ["A dog .", "The dog, far away", 'A "lucky" dog', "Somebody's dog", "狗"]
 
 

@@ -176,6 +176,16 @@ def test_many_broken_pictures_are_counted_not_listed(root):
     assert note.count(".png") == 5
 
 
+def test_a_note_on_images_of_one_color_holds_when_the_folder_has_moved(root):
+    put(root / "a", 5)
+    for i in range(5):
+        (root / "b").mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), "red").save(root / "b" / f"{i}.png")
+    prepared(root)
+    moved = prepared(root.rename(root.with_name("moved"))).notes
+    assert any("5 of 10 images are of the single colour (255, 0, 0), such as b/0.png" in note for note in moved)
+
+
 def test_other_folders_beside_train_are_named(root):
     for split in ("train", "val", "test", "unlabelled"):
         put(root / split / "a", 2)

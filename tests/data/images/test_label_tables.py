@@ -123,13 +123,45 @@ def test_tables_and_columns_of_splits_give_the_splits(tmp_path: Path) -> None:
     assert any("4 images below" in note and "not in the tables" in note for note in notes)
 
     put(tmp_path / "b", *names)
-    rows = [f"{name},{'dog' if i % 2 else 'cat'},{name.split('/')[0]}\n" for i, name in enumerate(names)]
+    rows = [f"{name},{'dog' if i % 2 else 'cat'},{name.split('/')[0]}_set\n" for i, name in enumerate(names)]
+    rows.append("none.png,cat,none\n")
     table(tmp_path / "b", "birds.csv", "filepaths,labels,data set\n" + "".join(rows))
-    found, _ = read(tmp_path / "b")
+    found, notes = read(tmp_path / "b")
+    assert "left out, 1 of 13 rows of birds.csv are of no split" in notes
     assert found == {
         split: {"cat": [4 * i, 4 * i + 2], "dog": [4 * i + 1, 4 * i + 3]}
         for i, split in enumerate(("train", "val", "test"))
     }
+
+
+def test_a_column_without_names_of_splits_gives_none(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{i}.png" for i in NUMBERS))
+    rows = "".join(f"{i}.png,{LABELS[i]},{'coco' if i < 4 else 'voc'}\n" for i in NUMBERS)
+    table(tmp_path, "labels.csv", f"file,label,dataset\n{rows}")
+    assert all_of(read(tmp_path)[0]) == EXPECTED
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_title_above_a_table_is_no_row(tmp_path: Path, order: int) -> None:
+    put(tmp_path, *(f"{i}.png" for i in NUMBERS))
+    rows = "\n".join(",".join([f"{i}.png", LABELS[i]][::order]) for i in NUMBERS)
+    table(tmp_path, "labels.csv", f"My pictures\n{rows}\n")
+    assert all_of(read(tmp_path)[0]) == EXPECTED
+
+
+def test_a_val_split_without_labels_stops_the_start(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{split}/{i}.png" for split in ("train", "val") for i in range(4)))
+    table(tmp_path, "train.csv", "id,label\n0,cat\n1,dog\n2,cat\n3,dog\n")
+    table(tmp_path, "val.csv", "id\n0\n1\n")
+    with pytest.raises(UserError, match=r"val.csv: no column of labels; add one"):
+        read(tmp_path)
+    (tmp_path / "val.csv").unlink()
+    (tmp_path / "train.csv").unlink()
+    for i in range(4):
+        (tmp_path / f"train/{i % 2}").mkdir(exist_ok=True)
+        (tmp_path / f"train/{i}.png").rename(tmp_path / f"train/{i % 2}/{i}.png")
+    with pytest.raises(UserError, match=r"val: its images are not in class folders, and no table labels them"):
+        read(tmp_path)
 
 
 def test_tables_in_the_folders_of_splits_are_read(tmp_path: Path) -> None:
@@ -164,6 +196,13 @@ def test_a_split_without_class_folders_is_labelled_by_the_table_beside_it(tmp_pa
         ("id,label\n0,cat\n1,dog,\n2,dog\n", {}, "labels.csv:3: 3 cells, expected 2"),
         ("id\n0\n1\n", {}, "labels.csv: a single column, 'id'"),
         ("", {}, "labels.csv is empty"),
+        ('""\n""\n', {}, "labels.csv is empty"),
+        ("id,label,split\n0,cat,train\n1,dog,holdout\n", {}, "labels.csv:3: the split is 'holdout'; there are: train"),
+        (
+            "id,label,split\n0,cat,train\n0,cat,test\n1,dog,train\n",
+            {},
+            "labels.csv:3: '0' is of test, but of train at labels.csv:2",
+        ),
     ],
 )
 def test_a_table_that_can_not_be_read_is_refused(
