@@ -240,25 +240,34 @@ def _match(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> tuple
                 break
     if not found:
         raise _unmatched(root, images, masks)
-    pairs: dict[_File, Path] = {}
-    additions: set[str] = set()
-    first: dict[tuple[str | None, str], tuple[str, _File]] = {}
+    chosen: dict[_File, tuple[str, str]] = {}
     for image, kinds in found.items():
-        chosen = _preferred(kinds)
-        if chosen is None:
+        if (best := _preferred(kinds)) is None:
             raise _several(image, sorted(kinds.values()))
-        pairs[image] = kinds[chosen]
-        kind, addition = chosen
-        additions.add(addition)
-        other, known = first.setdefault((image.split, kind), (addition, image))
+        chosen[image] = best
+    pairs = {image: found[image][best] for image, best in chosen.items()}
+    _check_additions(pairs, chosen)
+    matched = {path for kinds in found.values() for path in kinds.values()}
+    additions = {addition for _, addition in chosen.values()}
+    return pairs, matched, additions.pop() if len(additions) == 1 else ""
+
+
+def _check_additions(pairs: dict[_File, Path], chosen: dict[_File, tuple[str, str]]) -> None:
+    """Refuse masks of one folder and split whose names have different additions: one may be of another image.
+
+    Raises:
+        UserError: names two of them.
+    """
+    first: dict[tuple[str | None, str], _File] = {}
+    for image, (folder, addition) in chosen.items():
+        known = first.setdefault((image.split, folder), image)
+        other = chosen[known][1]
         if _plain(addition) != _plain(other):
             raise UserError(
-                f"{pairs[known]} would be the mask of {known.path.name}, with {_shown(other)} added to its name, "
-                f"and {pairs[image].name} that of {image.path.name}, with {_shown(addition)}; expected the same "
-                "addition to the names of all masks: rename those that differ, or add masks that are missing"
+                f"{pairs[known]} would be the mask of {known.path.name}, with {_shown(other)} added to its name, and "
+                f"{pairs[image].name} that of {image.path.name}, with {_shown(addition)}; expected the same addition "
+                "to the names of all masks: rename those that differ, or add masks that are missing"
             )
-    matched = {path for kinds in found.values() for path in kinds.values()}
-    return pairs, matched, additions.pop() if len(additions) == 1 else ""
 
 
 def _shown(addition: str) -> str:
