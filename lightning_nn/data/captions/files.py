@@ -394,8 +394,8 @@ def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Colu
             raise NoCaptionsError(
                 f"{place}: no column of {what} in {there}; call it {known[0]} ({', '.join(known[1:6])})"
             )
-    known = (SPLIT_COLUMNS, ("language",), ("kind",))
-    return _Columns(image[0], captions, *(next((name for name in some if name in names), None) for some in known))
+    others = (SPLIT_COLUMNS, ("language",), ("kind",))
+    return _Columns(image[0], captions, *(next((name for name in some if name in names), None) for some in others))
 
 
 def _row_lines(cells: dict[str, Any], columns: _Columns, language: str, place: str) -> Iterator[CaptionLine]:

@@ -171,16 +171,17 @@ def split_in(cell: str, place: str) -> str | None:
     Raises:
         BadRowError: it names something else, or nothing.
     """
-    splits = _splits(cell)
+    if (name := cell.strip().lower()) == "none":
+        return None
+    splits = {"train"} if name == "restval" else _splits(name)  # restval: of Karpathy's COCO
     if len(splits) != 1:
         raise BadRowError(f"{place}: the split is {cell[:40]!r}{nearest(cell, ('train', 'val', 'test', 'none'))}")
-    return splits[0]
+    return next(iter(splits))
 
 
 @lru_cache
-def _splits(cell: str) -> list[str | None]:
-    name = cell.strip().lower()
-    return {"none": [None], "restval": ["train"]}.get(name, [*splits_in(name)])  # restval: of Karpathy's COCO
+def _splits(name: str) -> set[str]:
+    return splits_in(name)
 
 
 def _value(cells: dict[str, Any], name: str | int, place: str) -> Any:
