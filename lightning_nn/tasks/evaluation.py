@@ -152,8 +152,10 @@ class Evaluation(pl.LightningModule):
         self._reset("test")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics, such as val/loss."""
+        """Log the validation metrics, such as val/loss, and drop those of a sanity check of a few batches."""
         self._report("val")
+        if self.trainer.sanity_checking:
+            self._reset("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the test metrics, such as test/loss."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,14 @@ def test_lightnings_tuner_finds_a_learning_rate(tmp_path: Path) -> None:
     found = Tuner(run).lr_find(model, datamodule=data, num_training=25, update_attr=True)
     assert found is not None and model.optimizer.lr == model.lr == found.suggestion()
     assert SoftmaxClassifier.optimizer.lr != model.lr, "the rate of this model, not of its class"
+
+
+def test_a_sanity_check_leaves_nothing_in_the_metrics(tmp_path: Path) -> None:
+    data = Digits(batch_size=256)
+    model = SoftmaxClassifier.for_data(data)
+    trainer(tmp_path, max_epochs=1, num_sanity_val_steps=1, check_val_every_n_epoch=2).fit(model, datamodule=data)
+    assert not any(metric.update_called for metric in model.split_metrics("val").values())
+    assert model.guessing_loss() == pytest.approx(math.log(10), rel=0.01)
 
 
 def test_masks_of_ignored_pixels_alone_name_the_cause(tmp_path: Path) -> None:
