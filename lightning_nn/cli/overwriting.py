@@ -17,6 +17,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import PATHS
 
+_KEPT = (".ckpt", ".pt", ".pth", ".py", ".safetensors", ".yaml", ".yml")  # suffixes that no output has
 _NO_DATA = (".html", ".htm", ".onnx", ".pt2")  # suffixes of outputs that no data set reads
 
 _Identity = tuple[int, int]
@@ -92,13 +93,18 @@ def check_out(out: Path, inputs: InputFiles) -> None:
     """Refuse an output file that can't be written, before anything is computed.
 
     Raises:
-        UserError: it is a folder, its folder does not exist, or it is an input.
+        UserError: it is a folder, its folder does not exist, it is an input, or it is there already and has the suffix
+            of weights, settings or code.
     """
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file")
     if not out.parent.is_dir():
         raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
     inputs.refuse(out, f"--out {out}")
+    if out.suffix.lower() in _KEPT and out.exists():
+        raise UserError(
+            f"--out {out} is there already, and no output of this command is a {out.suffix}; name another file"
+        )
 
 
 def _named(checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path]) -> Iterator[_Input]:

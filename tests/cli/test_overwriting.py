@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_nn.cli.overwriting import InputFiles
+from lightning_nn.cli.overwriting import InputFiles, check_out
 from lightning_nn.cli.prediction_writers import writer
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
@@ -51,6 +51,14 @@ if Path("/proc/self/root").is_dir():
 def saved(place: Path, **data: object) -> Checkpoint:
     place.write_bytes(b"weights")
     return Checkpoint(place, "convnet", "images", {}, data, {}, {}, {})
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "config.yaml", "mine.py", "w.safetensors"])
+def test_weights_settings_and_code_are_no_output(tmp_path: Path, name: str) -> None:
+    check_out(tmp_path / name, InputFiles())
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UserError, match=f"{name} is there already, and no output of this command is a "):
+        check_out(tmp_path / name, InputFiles())
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS)

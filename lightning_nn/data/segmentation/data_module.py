@@ -116,6 +116,11 @@ class SegmentationData(LabeledDataModule):
             by_area = sizes[index][np.argsort(sizes[index].prod(1), kind="stable")]
             least, most = (f"{width} x {height}" for height, width in by_area[[0, -1]])
             present = np.count_nonzero(counts[index].sum(0)[: len(names)])
+            if not present:
+                raise UserError(
+                    f"{root}: the masks of {split} show no class: all of their pixels are {IGNORED}, which is ignored. "
+                    f"Check them, or leave {split} out, so that it is split off from train"
+                )
             self.summary.append((split, f"{len(index):,}", f"{present}", least, most))
         self._warn_of_large_batches({split: sizes[index] for split, index in indices.items()})
 

@@ -106,6 +106,13 @@ def test_the_layout_of_oxfords_pets(tmp_path: Path) -> None:
         numbers(SegmentationData(str(tmp_path)))
 
 
+def test_a_split_whose_masks_show_no_class_is_named_at_the_start(tmp_path: Path) -> None:
+    write(tmp_path / "images/train", tmp_path / "masks/train", range(4))
+    write(tmp_path / "images/val", tmp_path / "masks/val", range(2), (IGNORED,) * 3)
+    with pytest.raises(UserError, match="the masks of val show no class: all of their pixels are 255"):
+        SegmentationData(str(tmp_path)).prepare_once()
+
+
 def test_ones_own_folders(tmp_path: Path) -> None:
     write(tmp_path / "images", tmp_path / "masks", [f"day/{i}" for i in range(20)])
     data, again = SegmentationData(str(tmp_path)), SegmentationData(str(tmp_path))
