@@ -31,7 +31,7 @@ def test_views_are_mirrored_and_shifted_by_a_pixel() -> None:
 
 
 def test_with_flips_an_image_and_its_mirror_image_get_the_same_logits() -> None:
-    model = ConvNet(1, 8, 8, 3).double().eval()
+    model = ConvNet(1, 8, 8, 3, init="xavier").double().eval()
     model.views = "flip"
     batch = ImageBatch(torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8))
     mirrored = model.averaged_logits(batch._replace(image=batch.image.flip(3)))
