@@ -34,6 +34,11 @@ def normalize_text(text: str) -> str:
     return unicodedata.normalize("NFC", text.translate(_HALF_WIDTH))
 
 
+def comparable(name: str) -> str:
+    """Return the name of a file as it compares with others: accents composed, letters of either case alike."""
+    return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _BREAK_SIGNS = re.compile(r"(?:\\r)?\\n")

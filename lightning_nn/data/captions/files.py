@@ -107,14 +107,14 @@ def find_caption_files(
         UserError: there is none, and what the files that were looked at lack; or it is not clear which.
     """
     root = path if path.is_dir() else path.parent
-    beside = [file for file in files_below(root, (".txt", ".lst"))[0] if file != path and _is_list(file, encoding)]
-    lists = find_named_splits(root, beside)
+    named = {file for file in files_below(root, (".txt", ".lst"))[0] if file != path and _is_list(file, encoding)}
+    lists = find_named_splits(root, sorted(named))
     if path.is_file():
         return CaptionFiles({"": path}, lists, [])
     found: list[Path] = []
     failed: dict[Path, UserError] = {}
     for file in files_below(root, (*SUFFIXES, ".token", ".gz"))[0]:
-        if file not in beside and _LEMMAS not in file.name.lower():
+        if file not in named and _LEMMAS not in file.name.lower():
             try:
                 _check_captions(file, encoding, is_picture)
                 found.append(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import zip_members
 from lightning_nn.data.images.reading import ImageFile
 from lightning_nn.data.images.source import SUFFIXES
+from lightning_nn.data.normalization import comparable
 from lightning_nn.data.text.reading_report import (
     EMPTY_CAPTIONS,
     LONG_CAPTIONS,
@@ -49,7 +49,7 @@ class Pictures:
         self._found: dict[tuple[str, Path | None], ImageFile | None] = {}
         self._by_name: dict[str, list[ImageFile]] = {}
         for file in self.files:
-            name = _key(file.name)
+            name = comparable(file.name)
             for each in (name, name.rpartition(".")[0]):
                 self._by_name.setdefault(each, []).append(file)
 
@@ -75,7 +75,7 @@ class Pictures:
 
     def _candidates(self, parts: PurePosixPath) -> list[ImageFile]:
         stem = parts.stem if parts.suffix.lower() in SUFFIXES else parts.name
-        return self._by_name.get(_key(parts.name)) or self._by_name.get(_key(stem)) or []
+        return self._by_name.get(comparable(parts.name)) or self._by_name.get(comparable(stem)) or []
 
     def _find(self, name: str, folder: Path | None) -> ImageFile | None:
         parts = PurePosixPath(name.replace("\\", "/"))
@@ -92,10 +92,6 @@ class Pictures:
         if len(found) > 1:
             raise UserError(f"{found[0]} and {found[1]} are both called {name!r}; keep one, or name their folders too")
         return found[0] if found else None
-
-
-def _key(name: str) -> str:
-    return name.casefold() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 class CaptionedPicture(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import dropwhile, islice
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from lightning_nn.data.class_folders import Classes, files_below, sole_folder
 from lightning_nn.data.images.source import SUFFIXES
+from lightning_nn.data.normalization import comparable
 from lightning_nn.data.split_names import find_named_splits, splits_in
 from lightning_nn.data.text.headers import LABEL_NAMES
 from lightning_nn.data.text.labels import Labels, are_numbers, check_single
@@ -68,7 +68,7 @@ class ImageIndex:
         self._splits: dict[Path, str | None] = {}
         self._by_name: dict[str, list[Path]] = {}
         for file in self.files:
-            for name in {_key(file.name), _key(file.stem)}:
+            for name in {comparable(file.name), comparable(file.stem)}:
                 self._by_name.setdefault(name, []).append(file)
 
     def find(self, name: str, split: str = "train") -> list[Path]:
@@ -78,7 +78,7 @@ class ImageIndex:
             name: as in the table; only the last folders of a path need to be right.
             split: the table's; images below the folder of another split are taken only if there are no others.
         """
-        parts = [_key(part) for part in PurePosixPath(name.strip().replace("\\", "/")).parts]
+        parts = [comparable(part) for part in PurePosixPath(name.strip().replace("\\", "/")).parts]
         found = self._by_name.get(parts[-1], []) if parts else []
         if len(found) > 1:
             common = {file: _common_end(parts, file) for file in found}
@@ -378,15 +378,11 @@ def _plain(name: str) -> str:
     return name.lower().replace(" ", "").replace("_", "")
 
 
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _common_end(parts: list[str], file: Path) -> int:
     """Count the folders before the name that a path of a table and that of a file have in common."""
     count = 0
     for one, other in zip(reversed(parts[:-1]), reversed(file.parts[:-1]), strict=False):
-        if one != _key(other):
+        if one != comparable(other):
             break
         count += 1
     return count

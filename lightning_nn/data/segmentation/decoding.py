@@ -249,7 +249,7 @@ def _build(
         for i, pair in enumerate(pairs):
             try:
                 mask = read_mask(pair.mask, threshold, limit)
-                image = _read(pair, mask, limit, deep, i)
+                image = _read(pair.image, limit, deep, i)
                 pixels, is_turned = _as_large(mask.pixels, image.shape[1:], pair)
             except MaskError as fault:
                 faults.append((pair.mask, fault))
@@ -265,12 +265,7 @@ def _build(
         starts = np.cumsum([0, *sizes.prod(1)])
         for i in deep:
             images.seek(3 * int(starts[i]))
-            image = read_image(pairs[i].image, KEEP, limit, chosen)
-            try:
-                _as_large(np.empty(sizes[i], np.uint8), image.shape[1:], pairs[i])
-            except MaskError as fault:
-                _refuse([(pairs[i].mask, fault)], len(pairs))
-            images.write(image.tobytes())
+            images.write(read_image(pairs[i].image, KEEP, limit, chosen).tobytes())
     notes = [note_on_scale(ranges, chosen, len(pairs), trained=scale is not None)] if ranges and chosen else []
     if turned:
         notes.append(f"{turned:,} masks have the size of the stored pixels and are turned by the EXIF of their images")
@@ -298,13 +293,16 @@ def _build(
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 
-def _read(pair: Pair, mask: IndexedMask, limit: PixelLimit, deep: dict[int, ValueRange], number: int) -> Pixels:
-    """Read an image, uint8 (3, H, W); as nothing, if its values have more than 8 bits, whose range `deep` gets."""
+def _read(file: Path, limit: PixelLimit, deep: dict[int, ValueRange], number: int) -> Pixels:
+    """Read an image, uint8 (3, H, W); as zeros, if its values have more than 8 bits, whose range `deep` gets."""
     try:
-        return read_image(pair.image, KEEP, limit, "unknown")
+        return read_image(file, KEEP, limit, "unknown")
     except UnscaledImageError as error:
         deep[number] = error.values
-        return np.zeros((3, *mask.pixels.shape), np.uint8)
+        with Image.open(file, formats=image_formats()) as image:
+            turn = turn_of(image)
+            upright = image.size if turn is None else Image.new("1", image.size).transpose(turn).size
+        return np.zeros((3, *upright[::-1]), np.uint8)
 
 
 def _refuse(faults: Sequence[tuple[Path, MaskError]], count: int) -> None:

@@ -778,6 +778,19 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path, change: Any, message:
         numbers(SegmentationData(str(tmp_path)))
 
 
+def test_a_mask_is_turned_with_an_image_of_16_bits(tmp_path: Path) -> None:
+    values = np.arange(96, dtype=np.uint16).reshape(8, 12) * 600
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(values).save(tmp_path / "0.png", exif=exif)
+    Image.fromarray((values > 30_000).astype(np.uint8)).save(tmp_path / "0_mask.png")
+    pair = Pair(tmp_path / "0.png", tmp_path / "0_mask.png")
+    decoded = decode_pairs([pair], tmp_path, None, 1 << 20, 65_535)
+    image, classes = decoded.images.reshape(3, *decoded.sizes[0]), decoded.masks.reshape(decoded.sizes[0])
+    assert classes.shape == (12, 8)
+    np.testing.assert_array_equal(image[0] > 117, classes == 1)
+
+
 def test_masks_are_not_held_in_memory_while_they_are_decoded(tmp_path: Path) -> None:
     blank = Image.new("L", (512, 512))
     pairs = [Pair(tmp_path / f"{i}.png", tmp_path / f"{i}_mask.png") for i in range(30)]
