@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,3 +73,11 @@ def test_a_processor_of_another_number_of_classes_is_refused_with_its_file(categ
     model.processor = ImageProcessor(categories, 3, 8, 8)
     with pytest.raises(UserError, match=rf"^mine.ckpt .*its processor has {len(categories)} categories, not 3"):
         ConvNet.from_checkpoint(Checkpoint.of(saved(model), "mine.ckpt"))
+
+
+@pytest.mark.parametrize("name", ["a.png", "./a.png"])
+def test_a_single_file_is_one_input_however_it_is_written(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    BLANK.save("a.png")
+    options = SimpleNamespace(text=None, files=[name], max_pixels=100)
+    assert [*ImageProcessor(["a"], 3, 8, 8).inputs(options)] == [Path("a.png")]  # type: ignore[arg-type]

@@ -46,7 +46,8 @@ class Images(LabeledImages):
     """Your images: `PATH/CLASS/*.jpg`, or `PATH/train/CLASS/*.jpg` with `val` and `test` beside `train`, or a table.
 
     A table has a row for each image: its file, below the folder of the table and with or without its suffix, and its
-    class. It is PATH itself, or lies in PATH, as `train.csv` or `labels.csv` of Kaggle do.
+    class. It is PATH itself, or lies in PATH, as `train.csv` or `labels.csv` of Kaggle do. A column called split may
+    say train, val, test, or none to leave the row out.
 
     A split may also be called `dev`, `valid`, `training_set`, `seg_train`, `test2017`, `训练集`, ... A single folder
     around all is looked through. A missing split is split off from train, stratified by class and always the same for
