@@ -318,5 +318,6 @@ def _misfit(path: str | Path, cls: type, error: Exception) -> UserError:
     reason = sanitize(" ".join(str(error).split())[:_LONGEST])
     if "allocate" in reason:  # by torch; a stranger's arguments may be any numbers
         return UserError(f"{path}: a {cls.__name__} of its arguments needs more memory than this machine has")
-    remedy = "; model.load_weights(open_weights(FILE)) loads what fits" * ("size mismatch" in str(error))
+    other_size = "size mismatch" in str(error) or "its processor has" in str(error)
+    remedy = "; model.load_weights(open_weights(FILE)) loads what fits" * other_size
     return UserError(f"{path} does not fit this {cls.__name__}: {reason}{remedy}")

@@ -71,7 +71,8 @@ def test_the_error_says_what_was_got_and_expected(name: str, value: Any, expecte
 def test_a_processor_of_another_number_of_classes_is_refused_with_its_file(categories: list[str]) -> None:
     model = ConvNet(3, 8, 8, 3)
     model.processor = ImageProcessor(categories, 3, 8, 8)
-    with pytest.raises(UserError, match=rf"^mine.ckpt .*its processor has {len(categories)} categories, not 3"):
+    message = rf"^mine.ckpt .*its processor has {len(categories)} categories, not 3; model.load_weights"
+    with pytest.raises(UserError, match=message):
         ConvNet.from_checkpoint(Checkpoint.of(saved(model), "mine.ckpt"))
 
 
