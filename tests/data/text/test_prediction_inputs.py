@@ -27,7 +27,9 @@ def read(file: Path | str | None, trained: str = "", stdin: bytes = b"", **optio
     said: list[str] = []
     given = {"text": None, "encoding": "utf-8", "form": None, "text_column": None, **options}
     name = None if file is None else str(file)
-    records = list(read_inputs(Namespace(file=name, stdin=io.BytesIO(stdin), say=said.append, **given), trained))
+    records = list(
+        read_inputs(Namespace(files=[name] if name else [], stdin=io.BytesIO(stdin), say=said.append, **given), trained)
+    )
     return records, "\n".join(said)
 
 
