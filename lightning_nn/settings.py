@@ -23,7 +23,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "muon_adamw": ("momentum", "nesterov"),
     "lbfgs": ("kernel_lr", "momentum", "nesterov", "weight_decay", "norm_scale"),
 }
-_LARGEST = 1_000_000  # of a rate, a factor or a decay: their products with gradients stay numbers
+_LARGEST = 3e38  # of a rate, a factor or a decay, and of their products: float32 holds no more
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
 
 
@@ -64,11 +64,15 @@ class Optimizer:
         choose("--optimizer.name", self.name, OptimizerName)
         for name in ("lr", "kernel_lr", "norm_scale"):
             if not 0 < (value := getattr(self, name)) <= _LARGEST:
-                raise UserError(f"--optimizer.{name} is {value}; it must be above 0, at most {_LARGEST:,}")
+                raise UserError(f"--optimizer.{name} is {value}; it must be above 0, at most {_LARGEST:g}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--optimizer.momentum is {self.momentum}; it must be 0 or above and below 1")
         if not 0 <= self.weight_decay <= _LARGEST:
-            raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 to {_LARGEST:,}")
+            raise UserError(f"--optimizer.weight_decay is {self.weight_decay}; it must be 0 to {_LARGEST:g}")
+        if self.lr * max(self.norm_scale, self.weight_decay) > _LARGEST:
+            raise UserError(
+                f"--optimizer.lr {self.lr:g} times norm_scale or weight_decay is above {_LARGEST:g}: lower one of them"
+            )
         for setting in FOREIGN[self.name]:
             if (value := getattr(self, setting)) != getattr(Optimizer, setting):
                 raise UserError(f"--optimizer.{setting} is {value}, but {self.name} has none: leave it out")

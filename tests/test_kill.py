@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     good = torch.load(tmp_path / LAST, weights_only=True)
     spoilt = {
         **good,
-        "state_dict": {k: v * float("inf") if "weight" in k else v for k, v in good["state_dict"].items()},
+        "state_dict": {k: torch.full_like(v, 3e38) if "weight" in k else v for k, v in good["state_dict"].items()},
     }
     torch.save(spoilt, tmp_path / LAST)
     stopped = command("--ckpt_path", "last", "--trainer.max_epochs", "4", cwd=tmp_path)

@@ -32,6 +32,7 @@ from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.strongest_patches import StrongestPatches
 
+SMALL = 0.01  # scale of the first weights of the last layer
 LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
 LENET += ["flatten", "linear 64", "relu"]
 EMBEDDED = ["whitening 3", "gelu"]  # the network that is part of the package, of conf/convnet-cifar10-vgg.yaml
@@ -59,8 +60,9 @@ class ConvNet(FineTuning, Classifier):
             residual LAYER, LAYER, ... (their output is added to their input). null: a small LeNet.
         init: first weights. zeros: nothing is learned but the last bias. normal: N(0, init_deviation^2). xavier:
             Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the scale through a ReLU; the last layer, which
-            has none, starts at zero, so that all classes are equally probable. orthogonal: Saxe et al. 2014. dirac: the
-            first kernels of each convolution copy its input, all others are He et al.'s. Biases start at zero.
+            has none, starts a hundred times smaller, so that all classes are about equally probable. orthogonal: Saxe
+            et al. 2014. dirac: the first kernels of each convolution copy its input, all others are He et al.'s. Biases
+            start at zero.
         init_deviation: standard deviation of init normal, above 0.
         logit_scale: factor on the logits, above 0; a small one keeps early predictions from being too sure.
         trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
@@ -110,7 +112,7 @@ class ConvNet(FineTuning, Classifier):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 initialise(module, init, init_deviation)
         if init == "kaiming":
-            nn.init.zeros_(cast(nn.Linear, self.head).weight)
+            cast(nn.Linear, self.head).weight.data.mul_(SMALL)
         every, last = ([*(f"body.{name}" for name in find(body)), "head"] for find in (with_parameters, last_stage))
         self.plan(every, last[0], trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU

@@ -56,9 +56,6 @@ class Images(LabeledImages):
 
     Args:
         path: the folder, or a table of files and labels (.csv, .tsv, .txt, .jsonl, .xlsx, ...).
-        file_column: name of the table's column of files, or its number from 1; null finds it by its contents.
-        label_column: name of the table's column of classes, or its number from 1; null finds it.
-        encoding: encoding of the table.
         size: height and width in pixels to which images are resized.
         fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
         color: "rgb" or "gray".
@@ -71,6 +68,9 @@ class Images(LabeledImages):
         max_pixels: maximum number of pixels of an image; a larger one is skipped before it is decoded, because a file
             of a few kilobytes may claim any number. Decoding takes up to 16 bytes a pixel; cameras make up to 61
             million pixels.
+        file_column: name of the table's column of files, or its number from 1; null finds it by its contents.
+        label_column: name of the table's column of classes, or its number from 1; null finds it.
+        encoding: encoding of the table.
     """
 
     def __init__(
