@@ -226,7 +226,7 @@ class Task(Training, Evaluation, ABC):
         weights = {name: tensor for name, tensor in self.state_dict().items() if isinstance(tensor, Tensor)}
         own = {name: tensor for name, tensor in weights.items() if name not in tied | self.processor_buffers}
         loaded, kept = transfer(own, given, rows)
-        kept |= dict.fromkeys(given.keys() - self.state_dict().keys(), "only in the checkpoint")
+        kept |= {name: "only in the checkpoint" for name in given if name not in self.state_dict()}
         return loaded, kept
 
     @classmethod

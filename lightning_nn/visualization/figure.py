@@ -92,7 +92,7 @@ def _fonts(look_again: bool = False) -> tuple[tuple[str, ...], frozenset[int]]:
 
     there = {font.name for font in fontManager.ttflist}
     if look_again and there.isdisjoint(_CJK_FONTS):
-        for file in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
+        for file in sorted(set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}):
             with contextlib.suppress(Exception):  # matplotlib, too, skips files that it can't read
                 fontManager.addfont(file)
         there = {font.name for font in fontManager.ttflist}
