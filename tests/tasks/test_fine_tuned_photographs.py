@@ -1,15 +1,23 @@
 """Fine-tuning by the defaults on small sets, with weights of others: well above scratch, not below the head.
 
-LIGHTNING_NN_DATA names a folder with `camvid` (`train`, `trainannot`, ...) and `weights` (.safetensors).
+LIGHTNING_NN_DATA names a folder with `camvid`, `cifar10`, `flickr8k` and `weights` (.safetensors).
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import random
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -19,13 +27,24 @@ from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from tests.commands import command
 
 DATA = Path(os.environ.get("LIGHTNING_NN_DATA", "absent"))
+BACKBONE = ("--model", "backbone", "--model.network")
 NETWORKS = {
-    "mobilenet_v1_0.75_224": "mobilenet_v1",
-    "mobilenet_v1_1.0_224_dequantised": "mobilenet_v1",
-    "mobilenet_v2_1.0_224_dequantised": "mobilenet_v2",
-    "squeezenet1_1": "squeezenet1_1",
+    "mobilenet_v1_0.75_224": (*BACKBONE, "mobilenet_v1"),
+    "mobilenet_v1_1.0_224_dequantised": (*BACKBONE, "mobilenet_v1"),
+    "mobilenet_v2_1.0_224_dequantised": (*BACKBONE, "mobilenet_v2"),
+    "squeezenet1_1": (*BACKBONE, "squeezenet1_1"),
+    "embedded": ("--model", "convnet"),
 }
 STREET = {0: "sky", 1: "building", 3: "road", 4: "pavement", 5: "tree", 8: "car"}
+ANIMALS = {3: "cat", 5: "dog", 7: "horse", 8: "ship"}
+SUBJECTS = {
+    "dog": {"dog"},
+    "child": {"child", "boy", "girl"},
+    "bicycle": {"bicycle", "bike", "biker", "cyclist"},
+    "water": {"swim", "pool", "surfer", "wave", "ocean"},
+    "snow": {"snow", "ski", "skier", "snowboarder"},
+}
+PER_CLASS = {"digits": (15, 5, 30), "street": (25, 5, 25), "animals": (40, 8, 50), "flickr": (40, 8, 20)}
 
 pytestmark = [
     pytest.mark.slow,
@@ -57,33 +76,75 @@ def street() -> Iterator[tuple[str, Image.Image]]:
                 yield STREET[label], image.crop((x, y, x + side, y + side))
 
 
+def animals() -> Iterator[tuple[str, Image.Image]]:
+    """Yield images of CIFAR-10 enlarged to 48 to 400 pixels, not all of them square."""
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, DATA / "cifar10" / "unpack.py", "npz", folder], check=True, capture_output=True)
+        arrays = dict(np.load(next(Path(folder).rglob("*.npz"))))
+    images = next(array for array in arrays.values() if array.ndim == 4 and len(array) == 50_000)
+    labels = next(array for array in arrays.values() if array.ndim == 1 and len(array) == 50_000)
+    for image, label in zip(images[:1_200], labels[:1_200].tolist(), strict=True):
+        if label in ANIMALS:
+            side = rng.randint(48, 400)
+            size = (side, round(side * rng.uniform(0.8, 1.2)))
+            yield ANIMALS[label], Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+
+
+def flickr() -> Iterator[tuple[str, Image.Image]]:
+    """Yield photographs whose captions name one subject alone, in at least a third of the sentences."""
+    captions = defaultdict(list)
+    with (DATA / "flickr8k" / "captions.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if row["language"] == "en":
+                captions[row["image"]].append(set(row["caption"].lower().replace(".", " ").split()))
+    archives = [ZipFile(path) for path in sorted((DATA / "flickr8k").glob("*.zip"))]
+    members = {Path(name).stem: (archive, name) for archive in archives for name in archive.namelist()}
+    for image, sentences in captions.items():
+        named = {subject: sum(bool(words & sentence) for sentence in sentences) for subject, words in SUBJECTS.items()}
+        subjects = [subject for subject, count in named.items() if count]
+        if len(subjects) == 1 and 3 * named[subjects[0]] >= len(sentences) and image in members:
+            archive, name = members[image]
+            yield subjects[0], Image.open(io.BytesIO(archive.read(name)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sets")
+
+
 def write(folder: Path, name: str) -> Path:
-    """Write 25 pictures of each class to train on, 5 for validation and 25 for the test."""
-    seen: dict[str, int] = {}
-    for label, image in {"digits": digits, "street": street}[name]():
-        count = seen[label] = seen.get(label, 0) + 1
-        if count <= 55:
-            split = "train" if count <= 25 else "val" if count <= 30 else "test"
-            (folder / split / label).mkdir(parents=True, exist_ok=True)
-            image.convert("RGB").save(folder / split / label / f"{count}.png")
-    return folder
+    """Write so many images of each class to train on, for validation and for the test, unless they are there."""
+    if (root := folder / name).exists():
+        return root
+    train, val, test = PER_CLASS[name]
+    counts: dict[str, int] = defaultdict(int)
+    for label, image in {"digits": digits, "street": street, "animals": animals, "flickr": flickr}[name]():
+        count = counts[label] = counts[label] + 1
+        if count <= train + val + test:
+            split = "train" if count <= train else "val" if count <= train + val else "test"
+            (root / split / label).mkdir(parents=True, exist_ok=True)
+            image.convert("RGB").save(root / split / label / f"{count}.png")
+    return root
 
 
-def accuracy(data: Path, logs: Path, seed: int, *options: str) -> float:
-    argv = ("--model", "backbone", "--data", "images", "--data.path", str(data), "--seed_everything", str(seed))
-    logs.mkdir()
-    command(*argv, "--folder", str(logs), *options, cwd=logs).ok()
+@cache
+def accuracy(folder: Path, name: str, seed: int, *options: str) -> float:
+    data, logs = write(folder, name), Path(tempfile.mkdtemp(dir=folder))
+    argv = ("--data", "images", "--data.path", str(data), "--seed_everything", str(seed), "--folder", str(logs))
+    command(*options, *argv, cwd=logs).ok()
     (results,) = logs.rglob("results.json")
     return float(json.loads(results.read_text(encoding="utf-8"))["test/acc"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", PER_CLASS)
 @pytest.mark.parametrize("weights", NETWORKS)
-@pytest.mark.parametrize("name", ["digits", "street"])
-def test_the_defaults_keep_what_the_weights_know(tmp_path: Path, name: str, weights: str, seed: int) -> None:
-    data, network = write(tmp_path / "set", name), ("--model.network", NETWORKS[weights])
-    tuned = (*network, "--finetune", str(DATA / "weights" / f"{weights}.safetensors"))
-    whole = accuracy(data, tmp_path / "whole", seed, *tuned)
-    head = accuracy(data, tmp_path / "head", seed, *tuned, "--model.trainable", "head")
-    scratch = accuracy(data, tmp_path / "scratch", seed, *network)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_defaults_keep_what_the_weights_know(folder: Path, name: str, weights: str, seed: int) -> None:
+    network, file = NETWORKS[weights], DATA / "weights" / f"{weights}.safetensors"
+    tuned = (*network, "--finetune", str(file) if file.is_file() else weights)
+    whole = accuracy(folder, name, seed, *tuned)
+    head = accuracy(folder, name, seed, *tuned, "--model.trainable", "head")
+    scratch = accuracy(folder, name, seed, *network)
+    print(f"{name} {weights} seed {seed}: fine-tuned {whole:.3f}, head {head:.3f}, scratch {scratch:.3f}")
     assert whole >= scratch + 0.05 and whole >= head - 0.02, (whole, head, scratch)
