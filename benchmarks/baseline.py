@@ -32,8 +32,8 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from lightning_nn import catalog
 from lightning_nn.callbacks.run_statistics import peak_memory
-from lightning_nn.data.module import SPLITS
-from lightning_nn.data.text.documents import Documents
+from lightning_nn.data.tables.folders import SPLITS
+from lightning_nn.data.text.data_module import Documents
 from lightning_nn.errors import UserError
 from lightning_nn.runs.results import commit, save_results, versions
 

@@ -65,7 +65,7 @@ def read(corpus: Path, text_column: str | None, label_column: str | None) -> lis
     Raises:
         UserError: they can't be read.
     """
-    from lightning_nn.data.text.files import TextFiles
+    from lightning_nn.data.text.documents import TextFiles
 
     records = TextFiles(corpus, text_column=text_column, label_column=label_column).records()["train"]
     lines = [json.dumps({"text": record.text, "label": record.label}, ensure_ascii=False) for record in records]

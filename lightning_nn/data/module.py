@@ -22,13 +22,12 @@ from lightning_nn.data.learner import Learner, measure_samples
 from lightning_nn.data.loader import Fingerprints, Loader, Source
 from lightning_nn.data.overlap import duplicates
 from lightning_nn.data.processor import Processor
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
 from lightning_nn.runs.plain_data import further_arguments
 
 BatchSize = int | Literal["all"]
-
-SPLITS = ("train", "val", "test")
 
 
 class DataModule(pl.LightningDataModule, ABC):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lightning_nn.data.bulletins import generator, lexicon
 from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text.corpus_building import LabeledText
-from lightning_nn.data.text.documents import Documents, TextSet
+from lightning_nn.data.text.data_module import Documents, TextSet
 from lightning_nn.data.text.segmenter import SegmenterName
 from lightning_nn.errors import UserError
 

@@ -17,7 +17,7 @@ from lightning_nn.data.captions.vocabulary import Tokens, make_vocabulary, numbe
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
-from lightning_nn.data.text.corpus_summary import many_unknown
+from lightning_nn.data.text.corpus import many_unknown
 from lightning_nn.errors import UserError
 
 

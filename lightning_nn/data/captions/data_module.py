@@ -19,14 +19,12 @@ from lightning_nn.data.captions.tokenizer import Tokenizer
 from lightning_nn.data.fingerprints import remembered_fingerprint
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.source import decode
-from lightning_nn.data.module import SPLITS, BatchSize
-from lightning_nn.data.split_names import find_named_splits
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import check_fractions, split_off
-from lightning_nn.data.text.lines import check_encoding
-from lightning_nn.data.text.reading_report import BAD_PICTURES
-from lightning_nn.data.text.spaced_text import written_with_spaces
-from lightning_nn.data.text.table_records import BadRows
-from lightning_nn.data.text.tables import BadRowError
+from lightning_nn.data.tables.folders import SPLITS, find_named_splits
+from lightning_nn.data.tables.reading import check_encoding
+from lightning_nn.data.tables.rows import BAD_PICTURES, BadRowError, BadRows
+from lightning_nn.data.text.segmenter import written_with_spaces
 from lightning_nn.errors import UserError, choose
 
 _FORMAT = 3  # of the cache

@@ -15,19 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import zip_members
 from lightning_nn.data.images.source import SUFFIXES as PICTURES
-from lightning_nn.data.module import SPLITS
-from lightning_nn.data.split_names import SPLIT_OF, find_named_splits
-from lightning_nn.data.text.headers import named_so
-from lightning_nn.data.text.json_tables import parse
-from lightning_nn.data.text.lines import UNDECODED, decode, encoding_remedy, read_lines
-from lightning_nn.data.text.reading_report import BAD_BYTES, BAD_ROWS
-from lightning_nn.data.text.rows import BINARY, SUFFIXES, form_of, read_rows
-from lightning_nn.data.text.table_records import SPLIT_COLUMNS, plain_text, split_in
-from lightning_nn.data.text.tables import BadRowError, Row
-from lightning_nn.data.text.unpacking import opened
+from lightning_nn.data.tables.columns import SPLIT_COLUMNS, named_so, plain_text, split_in
+from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, files_below, find_named_splits
+from lightning_nn.data.tables.json import parse
+from lightning_nn.data.tables.reading import UNDECODED, decode, encoding_remedy, opened, read_lines
+from lightning_nn.data.tables.rows import BAD_BYTES, BAD_ROWS, BadRowError, Row
+from lightning_nn.data.tables.table import BINARY, SUFFIXES, form_of, read_rows
 from lightning_nn.errors import UserError
 
 _TOKEN = re.compile(r"([^\s,|{}][^\t,|{}]*?)#(?:[A-Za-z]\w*#)?\d+\s+(.*)", re.DOTALL)

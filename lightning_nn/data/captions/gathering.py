@@ -9,20 +9,22 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lightning_nn.data.captions.files import CaptionLine, read_list
-from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import zip_members
 from lightning_nn.data.images.reading import ImageFile
 from lightning_nn.data.images.source import SUFFIXES
 from lightning_nn.data.normalization import comparable
-from lightning_nn.data.text.reading_report import (
+from lightning_nn.data.tables.folders import files_below
+from lightning_nn.data.tables.rows import (
     EMPTY_CAPTIONS,
     LONG_CAPTIONS,
+    MOST_BAD,
     NO_CAPTION,
     NO_PICTURE,
+    BadRowError,
+    BadRows,
     ReadingReport,
+    too_many,
 )
-from lightning_nn.data.text.table_records import MOST_BAD, BadRows, too_many
-from lightning_nn.data.text.tables import BadRowError
 from lightning_nn.errors import UserError
 
 _STATE = ("notes", "given", "outside", "total", "bad")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from lightning_nn.data.text.encodings import suggest_encoding
+from lightning_nn.data.tables.reading import suggest_encoding
 from lightning_nn.errors import UserError
 
 _UTF8 = 0x800  # flag of a name

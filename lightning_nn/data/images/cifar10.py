@@ -24,8 +24,9 @@ from lightning_nn.data.images.data_module import read_class_folders
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm, Pixels
 from lightning_nn.data.images.source import fingerprint_image
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.patience import patience
 

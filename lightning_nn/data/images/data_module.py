@@ -9,14 +9,6 @@ import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
-from lightning_nn.data.class_folders import (
-    Classes,
-    find_classes,
-    find_splits,
-    has_classes,
-    look_through,
-    note_on_unlabelled,
-)
 from lightning_nn.data.images.label_tables import (
     NO_OPTIONS,
     ImageIndex,
@@ -31,10 +23,19 @@ from lightning_nn.data.images.label_tables import (
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm
 from lightning_nn.data.images.source import SUFFIXES, decode
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import check_fractions, stratified_split
-from lightning_nn.data.text.lines import check_encoding
-from lightning_nn.data.text.rows import form_of
+from lightning_nn.data.tables.folders import (
+    SPLITS,
+    Classes,
+    find_classes,
+    find_splits,
+    has_classes,
+    look_through,
+    note_on_unlabelled,
+)
+from lightning_nn.data.tables.reading import check_encoding
+from lightning_nn.data.tables.table import form_of
 from lightning_nn.errors import UserError
 
 _ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".rar", ".bz2", ".xz")

@@ -7,8 +7,9 @@ import numpy as np
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 
 _SPLIT_SEED = 0

@@ -8,17 +8,14 @@ from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from lightning_nn.data.class_folders import Classes, files_below, sole_folder
 from lightning_nn.data.images.source import SUFFIXES
 from lightning_nn.data.normalization import comparable
-from lightning_nn.data.split_names import find_named_splits, splits_in
-from lightning_nn.data.text.headers import LABEL_NAMES
-from lightning_nn.data.text.labels import Labels, are_numbers, check_single
-from lightning_nn.data.text.lines import DecodingError
-from lightning_nn.data.text.reading_report import NO_LABEL, ReadingReport
-from lightning_nn.data.text.rows import form_of, read_rows, suffix_of
-from lightning_nn.data.text.table_records import MOST_BAD, SPLIT_COLUMNS, plain_text, split_in
-from lightning_nn.data.text.tables import BadRowError
+from lightning_nn.data.tables.columns import LABEL_NAMES, SPLIT_COLUMNS, plain_text, split_in
+from lightning_nn.data.tables.folders import Classes, files_below, find_named_splits, sole_folder, splits_in
+from lightning_nn.data.tables.labels import Labels, are_numbers, check_single
+from lightning_nn.data.tables.reading import DecodingError
+from lightning_nn.data.tables.rows import MOST_BAD, NO_LABEL, BadRowError, ReadingReport
+from lightning_nn.data.tables.table import form_of, read_rows, suffix_of
 from lightning_nn.errors import UserError, nearest
 
 _FORMS = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx")  # that are looked for in a folder

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from lightning_nn.data.class_folders import is_special
 from lightning_nn.data.images.archive import ZipMember
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange
+from lightning_nn.data.tables.folders import is_special
 from lightning_nn.errors import UserError
 
 Pixels = NDArray[np.uint8]

@@ -19,7 +19,6 @@ import torch
 
 from lightning_nn.data.batches import ImageBatch, Index
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.class_folders import files_below
 from lightning_nn.data.images.archive import ZipMember
 from lightning_nn.data.images.reading import (
     MAX_PIXELS,
@@ -33,6 +32,7 @@ from lightning_nn.data.images.reading import (
 )
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
+from lightning_nn.data.tables.folders import files_below
 from lightning_nn.errors import UserError
 
 _TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"

@@ -18,7 +18,7 @@ from lightning_nn.data.captions.vocabulary import Tokens
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.loader import Source
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.scenes import drawing, layout, random_numbers, shapes
 from lightning_nn.data.scenes.captions import CAPTIONS, DRAWS, describe
 from lightning_nn.data.scenes.drawing import CLASSES, draw_scenes
@@ -26,6 +26,7 @@ from lightning_nn.data.scenes.layout import KINDS, SceneObject, lay_out
 from lightning_nn.data.scenes.random_numbers import streams, uniform
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import MaskSource, summarize_masks
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError, choose
 
 _SMALLEST = 32  # height of a picture in which all kinds can be told apart

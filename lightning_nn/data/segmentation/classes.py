@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_nn.data.batches import IGNORED
-from lightning_nn.data.class_folders import clean_label
-from lightning_nn.data.text.encodings import suggest_encoding
+from lightning_nn.data.tables.folders import clean_label
+from lightning_nn.data.tables.reading import suggest_encoding
 from lightning_nn.errors import UserError
 
 FORMS = "NAME, VALUE NAME, NAME RED GREEN BLUE or RED GREEN BLUE NAME"

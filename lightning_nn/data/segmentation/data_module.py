@@ -13,13 +13,14 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import IGNORED
 from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
-from lightning_nn.data.module import SPLITS, BatchSize
+from lightning_nn.data.module import BatchSize
 from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table
 from lightning_nn.data.segmentation.decoding import KEEP, TRIMAPS, DecodedPairs, decode_pairs
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import SizedMaskSource
 from lightning_nn.data.splits import check_fractions, split_off
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 
 BINARY = ["background", "object"]  # of masks of 0 and 255 alone

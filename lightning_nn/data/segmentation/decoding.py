@@ -19,20 +19,13 @@ from PIL import Image
 
 from lightning_nn.data.batches import IGNORED, Index
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.class_folders import is_special
-from lightning_nn.data.images.reading import (
-    ImageForm,
-    PixelLimit,
-    Pixels,
-    image_formats,
-    read_image,
-    turn_of,
-)
+from lightning_nn.data.images.reading import ImageForm, PixelLimit, Pixels, image_formats, read_image, turn_of
 from lightning_nn.data.images.source import stamp
 from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.segmentation.classes import ClassTable, Colour, lists_beside
 from lightning_nn.data.segmentation.pairs import Pair
+from lightning_nn.data.tables.folders import is_special
 from lightning_nn.errors import UserError
 
 KEEP = ImageForm(3, 0, 0, "keep")

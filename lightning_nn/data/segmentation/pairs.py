@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lightning_nn.data.images.source import SUFFIXES, image_files
-from lightning_nn.data.module import SPLITS
 from lightning_nn.data.segmentation.classes import decode_list
-from lightning_nn.data.split_names import SPLIT_OF, is_neutral, split_words
+from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, is_neutral, split_words
 from lightning_nn.errors import UserError
 
 _IMAGE_WORDS = (

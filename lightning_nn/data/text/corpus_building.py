@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.module import SPLITS
 from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.tables.folders import SPLITS
+from lightning_nn.data.tables.rows import EMPTY_CLASSES, NO_WORDS, ReadingReport
 from lightning_nn.data.text.corpus import BLOCK, blocks
-from lightning_nn.data.text.reading_report import EMPTY_CLASSES, NO_WORDS, ReadingReport
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError

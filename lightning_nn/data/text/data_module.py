@@ -1,19 +1,290 @@
-"""Data module of the user's own documents."""
+"""Data modules of documents: the cached corpus, the processor, and the table shown at the start."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import itertools
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+
+from lightning_nn.data.batches import Index
+from lightning_nn.data.cache import entry
+from lightning_nn.data.fingerprints import remembered_fingerprint
+from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.module import BatchSize
+from lightning_nn.data.normalization import unescape
 from lightning_nn.data.splits import check_fractions
-from lightning_nn.data.text.corpus_summary import shorten
-from lightning_nn.data.text.documents import Documents, TextSet
-from lightning_nn.data.text.files import TextFiles, read_words
+from lightning_nn.data.tables.folders import SPLITS
+from lightning_nn.data.tables.rows import UNCERTAIN_BREAKS, UNESCAPED, BadRows, ReadingReport
+from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, shorten, summary_table
+from lightning_nn.data.text.corpus_building import LabeledText, build
+from lightning_nn.data.text.documents import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
-from lightning_nn.data.text.segmenter import SegmenterName, user_word
-from lightning_nn.data.text.table_records import BadRows
+from lightning_nn.data.text.segmenter import Segmenter, SegmenterName, user_word, written_with_spaces
 from lightning_nn.errors import UserError
+
+_SAMPLE = 500  # documents, and characters of each, by which a segmenter is chosen
+_WORDS_CHOSEN = (
+    "segmenter: words, because hardly any letter is Chinese or Japanese (else: --data.segmenter jieba or chars)"
+)
+
+
+class TextSet(NamedTuple):
+    """Documents of a data set before they are read, and everything that determines the corpus made of them.
+
+    Attributes:
+        records: documents of each provided split; read only if the corpus is not in the cache.
+        files: files whose contents determine the documents.
+        settings: plain data that also determines them.
+        order: class names in the order of their labels; sorted if empty.
+        order_from: source of these names, for a note on classes without documents; "" for no such note.
+        notes: remarks on how the documents are read, for the user.
+        fractions: fractions of all documents to split off as val and test where these are not provided.
+        user_words: words added to jieba's dictionary.
+        text_column: column of the texts, see `TextProcessor`; "" for none.
+        report: what the records add to while they are read.
+    """
+
+    records: Mapping[str, Iterable[LabeledText]]
+    files: list[Path]
+    settings: dict[str, Any]
+    order: list[str]
+    order_from: str = ""
+    notes: Sequence[str] = ()
+    fractions: tuple[float, float] = (0.0, 0.0)
+    user_words: Sequence[str] = ()
+    text_column: str = ""
+    report: ReadingReport | None = None
+
+
+class Documents(LabeledDataModule):
+    """A data set of documents; a subclass defines `read`, which names their source.
+
+    Args:
+        batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
+        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
+            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
+        min_count: words that occur less often in train are unknown.
+        max_size: maximum number of words in the vocabulary.
+        max_sentences: number of sentences to which a document is truncated.
+        max_words: number of words to which a sentence is truncated.
+        max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
+        balanced: train on each class as often as on the largest one, repeating documents.
+        lower: make letters lower-case; None for segmenter "words" only.
+        unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
+    """
+
+    describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
+    reading: ClassVar[tuple[str, ...]] = (
+        "segmenter",
+        "min_count",
+        "max_size",
+        "max_sentences",
+        "max_words",
+        "user_dict",
+        "lower",
+        "unescape",
+    )
+    sources: dict[str, TextSource]  # type: ignore[assignment]
+    processor: TextProcessor
+
+    def __init__(
+        self,
+        batch_size: BatchSize,
+        segmenter: SegmenterName | Literal["auto"],
+        min_count: int,
+        max_size: int,
+        max_sentences: int,
+        max_words: int,
+        max_batch_words: int,
+        balanced: bool,
+        lower: bool | None = False,
+        unescape: bool = False,
+    ) -> None:
+        super().__init__(batch_size, balanced)
+        limits = {
+            "min_count": (min_count, 1),
+            "max_size": (max_size, 2),
+            "max_sentences": (max_sentences, 1),
+            "max_words": (max_words, 1),
+            "max_batch_words": (max_batch_words, 1),
+        }
+        for name, (value, least) in limits.items():
+            if value < least:
+                raise UserError(f"{name} is {value}; it must be at least {least}")
+        self.segmenter, self.lower, self.unescape = segmenter, lower, unescape
+        self.min_count, self.max_size = min_count, max_size
+        self.max_sentences, self.max_words, self.max_length = max_sentences, max_words, max_batch_words
+
+    @abstractmethod
+    def read(self) -> TextSet:
+        """Find the documents and determine how they are read, without reading them yet.
+
+        Raises:
+            UserError: nothing is there, or not in a known form.
+        """
+
+    def prepare(self) -> None:
+        """Open the corpus in the cache, building it first if it is missing."""
+        texts, fixed = self.read(), self.fixed_processor
+        self._user_words = list(texts.user_words)
+        if isinstance(fixed, TextProcessor):
+            self.segmenter, self._user_words = fixed.segmenter.name, fixed.user_words
+            self.max_sentences, self.max_words = fixed.max_sentences, fixed.max_words
+            self.lower, self.unescape = fixed.segmenter.lower, fixed.unescape
+        name = self.segmenter
+        if name == "auto":
+            name, texts = self._choose_segmenter(texts)
+        lower = name == "words" if self.lower is None else self.lower
+        if lower and self.lower is None:
+            texts = texts._replace(notes=[*texts.notes, "letters are made lower-case (else: --data.lower false)"])
+        segmenter = Segmenter(name, self._user_words, lower=lower)
+        settings = {
+            "format": FORMAT,
+            "segmenter": segmenter.name,
+            "jieba": importlib.metadata.version("jieba") if segmenter.name == "jieba" else None,
+            "user_words": self._user_words,
+            "lower": segmenter.lower,
+            "unescape": self.unescape,
+            "fractions": texts.fractions,
+            **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
+            **texts.settings,
+        }
+        key = remembered_fingerprint(texts.files, settings)
+        corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter)))
+        self._open(corpus, texts, segmenter)
+
+    def _choose_segmenter(self, texts: TextSet) -> tuple[SegmenterName, TextSet]:
+        """Choose a segmenter by the first documents of train; return it and all documents, with a note."""
+        split = "train" if "train" in texts.records else next(iter(texts.records))
+        stream = iter(texts.records[split])
+        first = list(itertools.islice(stream, _SAMPLE))
+        spaced = written_with_spaces(record.text[:_SAMPLE] for record in first)
+        texts = texts._replace(records={**texts.records, split: itertools.chain(first, stream)})
+        if self._user_words or not spaced:
+            return "jieba", texts
+        return "words", texts._replace(notes=[*texts.notes, _WORDS_CHOSEN])
+
+    def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
+        only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
+        report = ReadingReport() if texts.report is None else texts.report
+        if self.unescape:
+            records = {split: _unescaped(stream, report) for split, stream in records.items()}
+        if only is not None:  # stored as train
+            chosen = [records[only]] if only in records else records.values()
+            records = {"train": itertools.chain.from_iterable(chosen)}
+        build(
+            folder,
+            records,
+            segmenter=segmenter,
+            val_fraction=val,
+            test_fraction=test,
+            order=texts.order,
+            whole=only is not None,
+            report=report,
+        )
+
+    def _open(self, corpus: Corpus, texts: TextSet, segmenter: Segmenter) -> None:
+        fixed, only = self.fixed_processor, self.evaluation_split
+        if isinstance(fixed, TextProcessor):
+            self.processor, ids = self._encode(corpus, fixed)
+        else:
+            self.processor, ids = self._learn(corpus, segmenter, texts)
+        known = {name: label for label, name in enumerate(self.processor.categories)}
+        labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
+        sizes = corpus.sizes(self.max_sentences, self.max_words)
+        stored_as = {split: split for split in SPLITS} if only is None else {only: "train"}
+        indices = {split: corpus.indices(stored) for split, stored in stored_as.items()}
+        self.provided_splits = list(texts.records)
+        self.sources = {
+            split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
+            for split, index in indices.items()
+        }
+        self.median_sentences = float(np.median(sizes.sentences[next(iter(indices.values()))]))
+        unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
+        origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {self.min_count} times in train"
+        self.summary = summary_table(indices, sizes, unknown)
+        limits = (self.max_sentences, self.max_words)
+        self.notes = [
+            f"vocabulary: {len(self.processor.vocabulary):,} ({origin})",
+            *texts.notes,
+            *_on_splits(corpus, texts, splits_off=only is None),
+            *remarks(
+                corpus, sizes, unknown, *limits, fixed_processor=fixed is not None, spaced=segmenter.name == "words"
+            ),
+        ]
+
+    def _learn(self, corpus: Corpus, segmenter: Segmenter, texts: TextSet) -> tuple[TextProcessor, Index]:
+        """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
+        vocabulary = corpus.vocabulary(self.min_count, self.max_size)
+        if len(vocabulary) == 1:
+            raise UserError(f"no word occurs {self.min_count} times in train: lower --data.min_count, for example to 1")
+        processor = TextProcessor(
+            corpus.categories,
+            vocabulary.words,
+            segmenter.name,
+            self._user_words,
+            self.max_sentences,
+            self.max_words,
+            segmenter.lower,
+            self.unescape,
+            texts.text_column,
+        )
+        ids = np.arange(corpus.vocabulary_size)
+        ids[len(vocabulary) :] = 0
+        return processor, ids
+
+    def _encode(self, corpus: Corpus, processor: TextProcessor) -> tuple[TextProcessor, Index]:
+        """Return a trained model's processor with the id of each word of the corpus in its vocabulary."""
+        unknown = [name for name in corpus.categories if name not in processor.categories]
+        if unknown:
+            raise UserError(
+                f"the data has the category {unknown[0]!r}, which the checkpoint lacks; "
+                f"it knows: {shorten(', '.join(processor.categories))}"
+            )
+        return processor, processor.vocabulary.ids(corpus.vocabulary(0, None).words)
+
+    def place(self, split: str, number: int) -> str:
+        """Return the file and line of a document."""
+        source = self.sources[split]
+        return source.corpus.place(int(source.indices[number]))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the numbers of words, of their distinct characters plus one for padding, and of classes."""
+        self.prepare_once()
+        vocabulary = self.processor.vocabulary
+        return {
+            "vocabulary_size": len(vocabulary),
+            "num_characters": len(vocabulary.characters),
+            "num_classes": len(self.processor.categories),
+        }
+
+
+def _unescaped(records: Iterable[LabeledText], report: ReadingReport) -> Iterator[LabeledText]:
+    """Yield documents with signs such as `&amp;` read as what they mean; the report counts them."""
+    for record in records:
+        text = unescape(record.text)
+        if text != record.text:
+            report.add(UNESCAPED, record.place)
+            record = record._replace(text=text)
+        if "\\n" in text:
+            report.add(UNCERTAIN_BREAKS, record.place)
+        yield record
+
+
+def _on_splits(corpus: Corpus, texts: TextSet, *, splits_off: bool) -> Iterator[str]:
+    """Yield notes on classes without documents and on splits that are not provided."""
+    unused = [name for name in texts.order if name not in corpus.categories]
+    if texts.order_from and unused:
+        yield f"{texts.order_from} names classes without documents: {shorten(', '.join(unused))}"
+    missing = [split for split in ("val", "test") if split not in texts.records]
+    if splits_off and missing:
+        yield f"{' and '.join(missing)} split off from train, stratified by category: no such file with labels"
+
 
 __all__ = ["TextData", "TextProcessor"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightning_nn.data.text.data_module import TextData
-from lightning_nn.data.text.files import TextFiles
+from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 SKIP = r"; to leave such (rows|documents) out: --data\.bad_rows skip$"

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightning_nn.data.module import SPLITS
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text import corpus as corpus_module
 from lightning_nn.data.text.corpus import Corpus, TextSource
 from lightning_nn.data.text.corpus_building import LabeledText, build

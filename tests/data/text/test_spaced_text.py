@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lightning_nn.data.normalization import normalize_text
 from lightning_nn.data.text.data_module import TextData
-from lightning_nn.data.text.segmenter import Segmenter
-from lightning_nn.data.text.spaced_text import written_with_spaces
+from lightning_nn.data.text.segmenter import Segmenter, written_with_spaces
 
 WORDS = Segmenter("words")
 

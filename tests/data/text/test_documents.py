@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.text.files import TextFiles, read_words
+from lightning_nn.data.text.documents import TextFiles, read_words
 from lightning_nn.errors import UserError
 
 

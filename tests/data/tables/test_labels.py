@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from lightning_nn.data.tables.labels import Labels, are_numbers, check_single
+from lightning_nn.data.tables.rows import DOUBTFUL, SPELLINGS, ReadingReport
 from lightning_nn.data.text.data_module import TextData
-from lightning_nn.data.text.files import TextFiles
-from lightning_nn.data.text.labels import Labels, are_numbers, check_single
-from lightning_nn.data.text.reading_report import DOUBTFUL, SPELLINGS, ReadingReport
+from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 

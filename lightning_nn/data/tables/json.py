@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from lightning_nn.data.text.headers import KNOWN_NAMES
-from lightning_nn.data.text.tables import BadRowError, Lines, Row
+from lightning_nn.data.tables.columns import KNOWN_NAMES
+from lightning_nn.data.tables.rows import BadRowError, Lines, Row
 from lightning_nn.errors import UserError
 
 

@@ -1,58 +1,60 @@
-"""The search for users' texts: tables of the splits, a single table, or a folder of .txt files per class."""
+"""The tables of the splits in a folder: called so, in numbered shards, or a single one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from lightning_nn.data.class_folders import Classes, find_classes, find_splits, sole_folder
-from lightning_nn.data.module import SPLITS
-from lightning_nn.data.split_names import find_named_splits, is_exact
-from lightning_nn.data.text.rows import suffix_of
+from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, find_named_splits, is_exact, sole_folder
+from lightning_nn.data.tables.labels import NAME_FILES
+from lightning_nn.data.tables.table import form_of, suffix_of
 from lightning_nn.errors import UserError
 
-CLASS_NAMES = "class.txt"
-NAME_FILES = (CLASS_NAMES, "classes.txt")  # the latter of AG News, DBpedia and Yahoo! Answers
+_SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.[\w.]+")
+
+
+def find_shards(path: Path) -> dict[str, list[Path]]:
+    """Find the shards of each split in a folder, its `data` folder or its only folder with shards.
+
+    Returns:
+        The shards of each split in the order of their numbers; {} if there are none.
+
+    Raises:
+        UserError: a shard is missing, or several folders hold shards.
+    """
+    try:
+        if not path.is_dir():
+            return {}
+    except (OSError, ValueError):  # no path at all, of which `find_texts` tells
+        return {}
+    if here := _shards(path):
+        return here
+    found = {folder: shards for folder in sorted(path.iterdir()) if folder.is_dir() and (shards := _shards(folder))}
+    if len(found) > 1:
+        names = ", ".join(folder.name for folder in found)
+        raise UserError(f"{path}: {names} each hold a data set; give one of them: --data.path {next(iter(found))}")
+    return next(iter(found.values()), {})
+
+
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        shard = _SHARD.fullmatch(file.name)
+        if shard and (split := SPLIT_OF.get(shard["split"].lower())) and form_of(file):
+            found.setdefault(split, []).append(file)
+    for files in found.values():
+        last = _SHARD.fullmatch(files[-1].name)
+        if last and len(files) != int(last["count"]):
+            raise UserError(f"{files[-1]}: {len(files)} of {int(last['count'])} shards are there; add the others")
+    return {split: found[split] for split in SPLITS if split in found}
+
+
 _DEPTH = 8  # folders around the tables; a link may lead in a circle
-_FORMS = (
+FORMS = (
     "expected train, val and test tables (.tsv, .txt, .csv, .jsonl, .json, .xlsx, .parquet), a single such file, or a "
     "folder of .txt files per class"
 )
-
-
-def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
-    """Find the table of each split, or else the class folders of each split.
-
-    Args:
-        path: a file or a folder.
-        suffixes: of tables, in lower case.
-        notes: receives the names of what is not read.
-
-    Raises:
-        UserError: nothing there, or not in a known form.
-    """
-    _check(path)
-    if path.is_file():
-        return {"train": path}, {}
-    wrapped = [*_wrapped(path, suffixes)]
-    for folder in wrapped:
-        if (tables := _tables(folder, suffixes, notes)) and not _only_lists(folder, tables.values()):
-            return tables, {}
-    of_folders: list[str] = []
-    folders = _folders(path, of_folders)
-    if len(folders.get("train", {})) < 2:
-        for folder in wrapped:
-            if tables := _only_table(folder, suffixes, notes):
-                return tables, {}
-    if not folders:
-        raise UserError(f"{path} holds no documents: {_FORMS}{contents(path)}")
-    notes += of_folders
-    return {}, folders
-
-
-def documents(folders: dict[str, Classes]) -> list[Path]:
-    """List the files of all splits and classes."""
-    return [file for classes in folders.values() for files in classes.values() for file in files]
 
 
 def contents(folder: Path) -> str:
@@ -64,7 +66,12 @@ def contents(folder: Path) -> str:
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
 
 
-def _check(path: Path) -> None:
+def check_path(path: Path) -> None:
+    """Refuse a path that does not exist, or is neither a file nor a folder.
+
+    Raises:
+        UserError: says what its folder has.
+    """
     try:
         there = path.exists()
     except (OSError, ValueError) as error:  # the name is too long or contains a NUL
@@ -72,10 +79,10 @@ def _check(path: Path) -> None:
     if not there:
         raise UserError(f"{path} does not exist{contents(path.parent)}")
     if not path.is_file() and not path.is_dir():
-        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
+        raise UserError(f"{path} is neither a file nor a folder; {FORMS}")
 
 
-def _wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+def wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     """Yield a folder, and while there is no table in it, the only folder that it holds."""
     inside: Path | None = folder
     for _ in range(_DEPTH):
@@ -85,7 +92,7 @@ def _wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
         inside = None if any(map(_is_surely_table, _with_suffix(inside, suffixes))) else sole_folder(inside)
 
 
-def _only_lists(folder: Path, tables: Iterable[Path]) -> bool:
+def only_lists(folder: Path, tables: Iterable[Path]) -> bool:
     """Return whether tables such as train_list.txt rather list the files of the class folders beside them."""
     if any(is_exact(table) or _is_surely_table(table) for table in tables):
         return False
@@ -106,7 +113,7 @@ def _is_surely_table(file: Path) -> bool:
     return file.suffix.lower() not in (".txt", ".json")
 
 
-def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
+def tables_of_splits(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
     """Find the train, val and test tables of a folder; but for exact names, only if train is among them."""
     files = _with_suffix(folder, suffixes)
     tables = find_named_splits(folder, files) or _split_folders(folder, suffixes)
@@ -124,11 +131,11 @@ def _tables(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[s
 def _split_folders(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
     """Find the only table in the folder of each split, as in train/0000.parquet; {} if one is surely no table."""
     places = find_named_splits(folder, [each for each in folder.iterdir() if each.is_dir()])
-    tables = {split: file for split, place in places.items() for file in _only_table(place, suffixes, []).values()}
+    tables = {split: file for split, place in places.items() for file in only_table(place, suffixes, []).values()}
     return tables if len(tables) == len(places) and all(map(_is_surely_table, tables.values())) else {}
 
 
-def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
+def only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
     """Find the only table of a folder; .txt and .json beside it don't count."""
     files = [file for file in _with_suffix(folder, suffixes) if file.is_file() and file.name not in NAME_FILES]
     likely = files if len(files) == 1 else [*filter(_is_surely_table, files)]
@@ -137,27 +144,3 @@ def _only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> di
     if rest := [file.name for file in files if file not in likely]:
         notes.append(f"not read, because {likely[0].name} is the only table: {', '.join(rest)}")
     return {"train": likely[0]}
-
-
-def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
-    """Find the .txt files of each class in each split; if there are none, those without a suffix (20 Newsgroups)."""
-    for suffix in (".txt", ""):
-        remarks: list[str] = []
-        places = find_splits(folder, (suffix,), "text", remarks)
-        found = find_classes(folder, places, (suffix,), "text", remarks)
-        if found["train"]:
-            break
-    notes += remarks
-    for split, place in places.items():
-        if not found[split] and split != "train":
-            raise UserError(f"{place} has no class folders with .txt files{contents(place)}")
-    for files in [files for classes in found.values() for files in classes.values()]:
-        if len(named := [file for file in files if is_exact(file)]) > 1:
-            raise UserError(
-                f"{named[0].parent}: {named[0].name} and {named[1].name} are the splits of a data set, not texts of a "
-                f"class; give their folder: --data.path {named[0].parent}"
-            )
-    for file in documents(found):
-        if not file.is_file():
-            raise UserError(f"{file} is a broken link or not a file; remove it")
-    return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}

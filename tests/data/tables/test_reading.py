@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.text.encodings import suggest_encoding
-from lightning_nn.data.text.files import TextFiles
+from lightning_nn.data.tables.reading import suggest_encoding
+from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lightning_nn.data.text.files import TextFiles
-from lightning_nn.data.text.lines import read_lines
-from lightning_nn.data.text.reading_report import FOOTERS, HEADERS, TITLES
-from lightning_nn.data.text.rows import line_rows
+from lightning_nn.data.tables.reading import read_lines
+from lightning_nn.data.tables.rows import FOOTERS, HEADERS, TITLES
+from lightning_nn.data.tables.table import line_rows
+from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 GOOD = [('一, "二"', "x"), ("三；\n四", "y"), ("五", "x")]

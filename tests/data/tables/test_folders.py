@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.class_folders import find_classes, find_splits
+from lightning_nn.data.tables.folders import find_classes, find_splits
 from lightning_nn.errors import UserError
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from lightning_nn.data.processor import Record
-from lightning_nn.data.text.prediction_inputs import read_inputs
+from lightning_nn.data.text.processor import read_inputs
 from lightning_nn.errors import UserError
 
 HEADER = "id,text,label\n"

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from lightning_nn.data.text.headers import KNOWN_NAMES, MOST_TITLES, SAMPLE
-from lightning_nn.data.text.tables import BadRowError, Lines, Row
+from lightning_nn.data.tables.columns import KNOWN_NAMES, MOST_TITLES, SAMPLE
+from lightning_nn.data.tables.rows import BadRowError, Lines, Row
 from lightning_nn.errors import UserError
 
 _LONGEST_FIELD = 1 << 27  # characters; an unclosed quotation mark turns the rest of the file into one field

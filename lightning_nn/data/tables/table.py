@@ -6,15 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.text.binary_tables import parquet_rows, xlsx_rows
-from lightning_nn.data.text.delimited import csv_rows, tsv_rows, txt_rows
-from lightning_nn.data.text.headers import SAMPLE, without_titles
-from lightning_nn.data.text.json_tables import json_line_rows, json_rows
-from lightning_nn.data.text.lines import UNDECODED, encoding_remedy, read_lines
-from lightning_nn.data.text.reading_report import BAD_BYTES, ReadingReport
-from lightning_nn.data.text.signatures import peek, refuse_binary
-from lightning_nn.data.text.tables import BadRowError, Lines, Row
-from lightning_nn.data.text.unpacking import opened
+from lightning_nn.data.tables.binary import parquet_rows, xlsx_rows
+from lightning_nn.data.tables.columns import SAMPLE, without_titles
+from lightning_nn.data.tables.delimited import csv_rows, tsv_rows, txt_rows
+from lightning_nn.data.tables.json import json_line_rows, json_rows
+from lightning_nn.data.tables.reading import UNDECODED, encoding_remedy, opened, peek, read_lines, refuse_binary
+from lightning_nn.data.tables.rows import BAD_BYTES, BadRowError, Lines, ReadingReport, Row
 from lightning_nn.errors import UserError
 
 TEXT: dict[str, Callable[[Lines, str, int], Iterator[Row]]] = {

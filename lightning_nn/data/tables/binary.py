@@ -12,9 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.text.reading_report import SHEETS, ReadingReport
-from lightning_nn.data.text.tables import Row
-from lightning_nn.data.text.unpacking import check_unpacked
+from lightning_nn.data.tables.reading import check_unpacked
+from lightning_nn.data.tables.rows import SHEETS, ReadingReport, Row
 from lightning_nn.errors import UserError
 
 _BATCH = 256  # rows of a Parquet file that are held in memory

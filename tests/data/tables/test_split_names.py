@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.data.split_names import find_named_splits
+from lightning_nn.data.tables.folders import find_named_splits
 from lightning_nn.errors import UserError
 
 

@@ -1,6 +1,6 @@
 """Report on what happened while documents were read."""
 
-from lightning_nn.data.text.reading_report import EMPTY_CLASSES, NO_WORDS, ReadingReport
+from lightning_nn.data.tables.rows import EMPTY_CLASSES, NO_WORDS, ReadingReport
 
 
 def test_a_kind_is_counted_and_its_first_places_are_named() -> None:

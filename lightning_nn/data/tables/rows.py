@@ -1,8 +1,12 @@
-"""Report on what happened while documents were read, kept with the corpus and shown at every start."""
+"""Rows of tables, and the report on those that can't be read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from lightning_nn.data.tables.reading import DecodingError
+from lightning_nn.errors import UserError
 
 NO_WORDS = "no_words"
 EMPTY_CLASSES = "empty_classes"
@@ -82,3 +86,89 @@ class ReadingReport:
                 count, places = self.counts[kind]
                 more = ", ..." if count > len(places) else ""
                 yield f"{sentence.format(count=f'{count:,}', s='s' * (count != 1))} ({', '.join(places)}{more})"
+
+
+Lines = Iterable[tuple[int, str]]
+
+
+class BadRowError(UserError):
+    """A row that can't be read, though those after it can.
+
+    Attributes:
+        kind: of a `ReadingReport`.
+    """
+
+    def __init__(self, message: str, kind: str = BAD_ROWS) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        place: where it begins, such as "a.csv:2".
+        cells: by name, or in the order of the columns.
+        error: why it can't be read; then its cells are what is left of them.
+    """
+
+    place: str
+    cells: dict[str, Any] | list[str]
+    error: BadRowError | None = None
+
+
+BadRows = Literal["error", "skip"]
+MOST_BAD = 0.2  # share of rows that may be skipped
+
+
+class Skipping:
+    """Rows and documents that can't be read: the first ends the run, or all are counted and left out.
+
+    Args:
+        bad_rows: "error" or "skip".
+        report: receives what was left out.
+    """
+
+    def __init__(self, bad_rows: BadRows, report: ReadingReport) -> None:
+        self.skips, self._report = bad_rows == "skip", report
+
+    def handle(self, error: BadRowError | DecodingError, place: str, what: str = "rows") -> None:
+        """Count a row or document, or raise its error with the option that goes on.
+
+        Raises:
+            UserError: rows are not skipped.
+        """
+        if not self.skips:
+            raise with_remedy(error, what) from None
+        self._report.add(error.kind if isinstance(error, BadRowError) else BAD_BYTES, place)
+
+    def check(self, name: str, bad: int, total: int, first: str) -> None:
+        """Refuse a table or folder of which too much was left out.
+
+        Raises:
+            UserError: names the share.
+        """
+        if bad > MOST_BAD * total:
+            raise too_many(name, bad, total, first)
+
+
+def too_many(name: str, bad: int, total: int, first: str) -> UserError:
+    """Return the error of a table or folder of which too much was left out.
+
+    Args:
+        name: of the table or folder.
+        bad: number of rows or documents that can't be read.
+        total: number of all.
+        first: error of the first.
+    """
+    return UserError(
+        f"{name}: {bad:,} of {total:,} can't be read, more than the {MOST_BAD:.0%} that --data.bad_rows skip leaves "
+        f"out. The first: {first}"
+    )
+
+
+def with_remedy(error: BadRowError | DecodingError, what: str) -> UserError:
+    """Return an error that names the option that goes on, unless all of the file is in another encoding."""
+    if isinstance(error, DecodingError) and not error.damaged:
+        return error
+    return UserError(f"{error}; to leave such {what} out: --data.bad_rows skip")

@@ -89,7 +89,7 @@ def test_a_second_start_reads_the_cache_and_a_change_does_not(tmp_path: Path, mo
     folder = corpus(tmp_path / "data")
     first = prepared(folder)
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_nn.data.text.documents.build", lambda *_, **__: pytest.fail("built again"))
+        patch.setattr("lightning_nn.data.text.data_module.build", lambda *_, **__: pytest.fail("built again"))
         again = prepared(folder, min_count=2, max_size=9, max_sentences=1, batch_size=3)
         assert len(again.processor.vocabulary) == 9
         assert prepared(folder).notes == first.notes
@@ -104,7 +104,7 @@ def test_the_cache_knows_columns_however_they_were_found(tmp_path: Path, monkeyp
     path.write_text("text,label\n" + "".join(f"第{i}句,{i % 2}\n" for i in range(40)), encoding="utf-8")
     first = prepared(path)
     assert "columns: text = text, label = label (by the header of a.csv)" in first.notes
-    monkeypatch.setattr("lightning_nn.data.text.documents.build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr("lightning_nn.data.text.data_module.build", lambda *_, **__: pytest.fail("built again"))
     assert prepared(path, label_column="label").notes == first.notes
     assert prepared(path, label_column="2", text_column="text").notes == first.notes
     (tmp_path / "b").mkdir()

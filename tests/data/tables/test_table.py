@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from lightning_nn.data.text.files import TextFiles
-from lightning_nn.data.text.reading_report import ReadingReport
-from lightning_nn.data.text.rows import form_of, read_rows
+from lightning_nn.data.tables.rows import ReadingReport
+from lightning_nn.data.tables.table import form_of, read_rows
+from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 TABLE = "text,label\n一，二,x\n三,y\n"
