@@ -76,7 +76,7 @@ class Bulletins(Documents):
         """Names the generator's own files, and what it is to make."""
         return TextSet(
             records={split: self._split(split) for split in SPLITS},
-            files=[Path(str(module.__file__)) for module in (generator, lexicon)],
+            files=[Path(generator.__file__), lexicon.FILE],
             settings={"sizes": self._sizes, "seed": self.seed},
             order=list(CATEGORIES),
             notes=[f"the best possible accuracy is {BAYES_ACCURACY:.1%}"],
