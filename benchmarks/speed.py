@@ -32,7 +32,7 @@ from report import Report, Spread, at_least, parser, run_main
 from ways import WAYS, describe, padded_words
 
 from lightning_nn import HAN, TextBatch, catalog
-from lightning_nn.cli import entry as cli
+from lightning_nn.cli import main as cli
 from lightning_nn.cli.request import parse
 from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index

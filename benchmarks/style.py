@@ -38,7 +38,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lightning_nn import Photos, StyleTransfer
 from lightning_nn.callbacks.run_statistics import peak_memory
-from lightning_nn.cli import entry as cli
+from lightning_nn.cli import main as cli
 from lightning_nn.layers.features import activations
 from lightning_nn.layers.resizing import resize
 from lightning_nn.layers.style import gram

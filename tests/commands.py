@@ -19,7 +19,7 @@ from unittest import mock
 import torch
 from PIL import Image
 
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.data.images.cifar10 import CATEGORIES
 
 ROOT = Path(__file__).parent.parent

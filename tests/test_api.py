@@ -15,7 +15,7 @@ HEAVY = ("torch", "pytorch_lightning", "numpy", "sklearn", "jieba", "matplotlib"
 
 
 @pytest.mark.parametrize(
-    "module", ["lightning_nn", "lightning_nn.catalog", "lightning_nn.errors", "lightning_nn.cli.entry"]
+    "module", ["lightning_nn", "lightning_nn.catalog", "lightning_nn.errors", "lightning_nn.cli.main"]
 )
 def test_import_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(m for m in {HEAVY} if m in sys.modules))"
@@ -78,7 +78,7 @@ def test_names_that_are_not_there() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        "from lightning_nn.cli.entry import main; main(['--model', 'softmax', '--print_config'])",
+        "from lightning_nn.cli.main import main; main(['--model', 'softmax', '--print_config'])",
         "import lightning_nn.runs.checkpoint",
         "import lightning_nn.callbacks.run_statistics",
     ],

@@ -66,7 +66,7 @@ BATCH = {
 
 SPY = """
 import json, os, sys
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.data.loader import BatchSampler
 
 original = BatchSampler.__iter__
@@ -189,7 +189,7 @@ def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> 
 
 FAILS = """
 import os, sys, time
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.classification import Classifier
 

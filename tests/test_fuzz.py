@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.models.softmax import SoftmaxClassifier
 from tests.commands import Result, command, process, same_bits
 

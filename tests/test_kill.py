@@ -18,7 +18,7 @@ LAST = Path("logs/softmax/r/checkpoints/last.ckpt")
 KILLED = """
 import os, signal, sys
 import torch
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.tasks.classification import Classifier
 
 where, count = sys.argv[1], int(sys.argv[2])

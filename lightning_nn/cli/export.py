@@ -12,12 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightning_nn import catalog
+from lightning_nn.cli.checkpoint import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.cli.overwriting import InputFiles, check_out
-from lightning_nn.cli.prediction_writers import json_text
 from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
-from lightning_nn.cli.usage import program
-from lightning_nn.cli.verb_options import parse_export
+from lightning_nn.cli.verbs import parse_export, program
+from lightning_nn.cli.writers import json_text
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.photos.content_processor import ContentProcessor

@@ -25,10 +25,9 @@ from jsonargparse import (
 from pytorch_lightning import Trainer, seed_everything
 
 from lightning_nn import catalog
-from lightning_nn.cli.parser_errors import Explainer, innermost
-from lightning_nn.cli.recipes import find_recipes, names_in
-from lightning_nn.cli.request import Request, config_files
-from lightning_nn.cli.usage import program, short_program
+from lightning_nn.cli.errors import Explainer, innermost
+from lightning_nn.cli.request import Request, config_files, find_recipes, names_in
+from lightning_nn.cli.verbs import program, short_program
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError

@@ -15,12 +15,12 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from lightning_nn import catalog
+from lightning_nn.cli.checkpoint import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.cli.overwriting import InputFiles, check_out
-from lightning_nn.cli.prediction_writers import choose_form, writer
 from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.saved import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
 from lightning_nn.cli.streams import PromptInput
-from lightning_nn.cli.verb_options import parse_options
+from lightning_nn.cli.verbs import parse_options
+from lightning_nn.cli.writers import choose_form, writer
 from lightning_nn.data.images.source import named_images
 from lightning_nn.data.processor import NO_INPUT, Processor, Record
 from lightning_nn.data.text.processor import TextProcessor

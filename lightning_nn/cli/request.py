@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import shlex
 import sys
 from collections import Counter
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from lightning_nn import catalog
-from lightning_nn.cli.own_modules import import_own
-from lightning_nn.cli.recipes import names_in, resolve
+from lightning_nn.cli.verbs import VERBS
 from lightning_nn.errors import UserError, nearest
+from lightning_nn.runs.saved_settings import NAMES
 from lightning_nn.sanitize import sanitize
-
-VERBS = {
-    "fit": "train, without a test at the end",
-    "validate": "metrics of a checkpoint on the validation split",
-    "test": "metrics of a checkpoint on the test split",
-    "predict": "predictions for your own text or pictures",
-    "export": "the network of a checkpoint as ONNX or for torch",
-}
-
 
 OPTIONS = ("--model", "--data", "--ckpt_path", "--finetune", "--folder", "--name")
 _CONFIG = ("-c", "--config")
@@ -190,3 +184,130 @@ def _take_help(rest: list[str]) -> str:
             del rest[position : position + 1 + trainer]
             return "trainer" if trainer else "own"
     return ""
+
+
+class Names(NamedTuple):
+    """Model and data set that files of settings name; None where they name none."""
+
+    model: str | None
+    data: str | None
+
+
+def recipe_folder() -> Path:
+    """Return the folder of the recipes: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    beside = package / "conf"
+    return beside if beside.is_dir() else package.parent / "conf"
+
+
+def find_recipes(model: str, data: str) -> list[Path]:
+    """Find the recipes of a model on a data set: MODEL.yaml, and MODEL-DATA.yaml, which overrides it."""
+    return [file for name in (model, f"{model}-{data}") if (file := recipe_folder() / f"{name}.yaml").is_file()]
+
+
+def resolve(argument: str) -> str:
+    """Return the file of a recipe that is given by name, `-c han-text-long.yaml`; any other argument unchanged."""
+    name = argument.removeprefix("conf/")
+    if Path(argument).exists() or Path(name).name != name or not name.endswith(".yaml"):
+        return argument
+    file = recipe_folder() / name
+    return str(file) if file.is_file() else argument
+
+
+def read(file: str) -> dict[str, Any]:
+    """Read a file of settings as plain data.
+
+    Raises:
+        UserError: the file can't be read, or holds something else.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """A loader that refuses a key that stands twice in a mapping."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            if twice := [key for key, count in keys.items() if count > 1]:
+                raise yaml.YAMLError(f"the key {twice[0]} stands twice in one group; keep one of them")
+            return super().construct_mapping(node, deep)
+
+    try:
+        settings = yaml.load(Path(file).read_text(encoding="utf-8"), Loader)
+    except RecursionError:
+        raise UserError(f"can't read {file}: its lists or groups are nested too deep") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"can't read {file}: {' '.join(str(error).split())}") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise UserError(f"{file}: expected settings by group, such as trainer: {{max_epochs: 3}}")
+    return settings
+
+
+def names_in(files: list[str]) -> Names:
+    """Read the model and the data set that files name; a later file overrides an earlier one.
+
+    Raises:
+        UserError: a file can't be read, or a name is not a text.
+    """
+    found: dict[str, str] = {}
+    for file in files:
+        said = read(file)
+        for key in NAMES:
+            if said.get(key) is None:
+                continue
+            if not isinstance(said[key], str):
+                raise UserError(f"{file}: {key} is {said[key]}; it must be a name")
+            found[key] = said[key]
+    return Names(*(found.get(key) for key in NAMES))
+
+
+def import_own(module: str) -> None:
+    """Import a module that calls `catalog.register`.
+
+    Only the command line can name it; no checkpoint, file of settings or environment variable can.
+
+    Args:
+        module: a file, `mine.py`, or the name of a module that Python finds, also in the current folder.
+
+    Raises:
+        UserError: there is no such module, another one has its name, or it is no Python in UTF-8.
+    """
+    try:
+        _import(module)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        where = f"{error.filename or module}{line}" if isinstance(error, SyntaxError) else module
+        reason = error.msg if isinstance(error, SyntaxError) else f"{error}; save it as UTF-8"
+        raise UserError(f"--import {module}: {where}: {reason}") from None
+
+
+def _import(module: str) -> None:
+    file = Path(module)
+    if file.suffix == ".py":
+        if not file.is_file():
+            raise UserError(f"--import {module}: no such file")
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None and spec.loader is not None  # a .py file always has both
+        if file.stem in sys.modules:
+            if getattr(sys.modules[file.stem], "__file__", None) == str(file.absolute()):
+                return
+            raise UserError(f"--import {module}: another module is called {file.stem}; rename the file")
+        own = importlib.util.module_from_spec(spec)
+        own.__file__ = str(file.absolute())
+        sys.modules[file.stem] = own
+        try:
+            spec.loader.exec_module(own)
+        except BaseException:
+            del sys.modules[file.stem]
+            raise
+        return
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # a module that the user's module imports
+        raise UserError(f"--import {module}: no module {error.name!r} here or installed; a file ends in .py") from None
+    finally:
+        sys.path.remove(str(Path.cwd()))

@@ -11,10 +11,10 @@ from pytorch_lightning.callbacks import Timer
 from lightning_nn import catalog
 from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
 from lightning_nn.callbacks.run_end import longer_time
+from lightning_nn.cli.checkpoint import saved_digest, say_left_out
 from lightning_nn.cli.parser import CommandLine
-from lightning_nn.cli.request import VERBS, Request
-from lightning_nn.cli.saved import saved_digest, say_left_out
-from lightning_nn.cli.usage import program
+from lightning_nn.cli.request import Request
+from lightning_nn.cli.verbs import VERBS, program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint

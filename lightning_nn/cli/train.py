@@ -18,10 +18,19 @@ from lightning_nn.callbacks.augmented_images import write_augmented
 from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.run_end import option_to_go_on
 from lightning_nn.callbacks.run_statistics import RunStatistics
-from lightning_nn.cli.agreement import decided_once
+from lightning_nn.cli.checkpoint import (
+    as_saved,
+    find_checkpoint,
+    open_checkpoint,
+    run_settings,
+    saved_settings,
+    say_left_out,
+    say_paths,
+)
 from lightning_nn.cli.console import show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.processes import decided_once
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
     predict_command,
@@ -31,15 +40,6 @@ from lightning_nn.cli.resume import (
     refuse_other_splits,
     resume_command,
     say_schedule,
-)
-from lightning_nn.cli.saved import (
-    as_saved,
-    find_checkpoint,
-    open_checkpoint,
-    run_settings,
-    saved_settings,
-    say_left_out,
-    say_paths,
 )
 from lightning_nn.data.learner import measure_samples
 from lightning_nn.data.module import DataModule

@@ -22,8 +22,7 @@ import yaml
 from pytorch_lightning import Trainer
 
 from lightning_nn import Digits, SoftmaxClassifier, catalog
-from lightning_nn.cli.entry import overview
-from lightning_nn.cli.request import VERBS
+from lightning_nn.cli.verbs import VERBS, overview
 from tests.commands import ROOT, command, environment, process, results, same_bits, write_reviews
 
 QUICK = ("--model", "softmax", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
@@ -51,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def test_general_help_is_one_screen_and_loads_nothing_heavy(argv: tuple[str, ...], tmp_path: Path) -> None:
     code = f"""
 import sys
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 code = main({list(argv)!r})
 heavy = {{"torch", "numpy", "pytorch_lightning", "jsonargparse", "jieba", "sklearn", "rich"}} & set(sys.modules)
 print(*sorted(heavy), file=sys.stderr)
@@ -254,7 +253,7 @@ def test_a_table_whose_package_is_missing_is_refused_before_torch_is_imported(
 ) -> None:
     (tmp_path / file).touch()
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setitem(sys.modules, "lightning_nn.cli.dispatch", None)  # an import of it would fail
+    monkeypatch.setitem(sys.modules, "lightning_nn.cli.console", None)  # an import of it would fail
     line = f"--model han --data text --data.path={file}"
     command(*line.split(), cwd=tmp_path).refused(file, f"pip install {package}")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_nn.cli.overwriting import InputFiles, check_out
-from lightning_nn.cli.prediction_writers import writer
+from lightning_nn.cli.writers import writer
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint

@@ -129,7 +129,7 @@ def test_a_model_without_arguments(cwd: Path) -> None:
 
 def test_no_file_brings_a_module_with_it(cwd: Path) -> None:
     run = ["--model", "mine", *QUICK, "--name", "r"]
-    code = f"import mine_models; from lightning_nn.cli.entry import main; raise SystemExit(main({run}))"
+    code = f"import mine_models; from lightning_nn.cli.main import main; raise SystemExit(main({run}))"
     line = [sys.executable, "-c", code]
     done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

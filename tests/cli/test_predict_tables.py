@@ -121,7 +121,7 @@ def test_the_newest_run_is_named_before_anything_else(run: Path) -> None:
 
 def test_help_of_predict_needs_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from lightning_nn.cli.entry import main; "
+        "import sys; from lightning_nn.cli.main import main; "
         "assert main(['predict', '--help']) == 0; assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)

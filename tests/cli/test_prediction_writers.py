@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len
 
-from lightning_nn.cli.prediction_writers import article, cell, choose_form, json_text, terminal_line, writer
+from lightning_nn.cli.writers import article, cell, choose_form, json_text, terminal_line, writer
 from lightning_nn.data.processor import Record
 from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.errors import UserError

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nn.cli.saved import find_checkpoint
+from lightning_nn.cli.checkpoint import find_checkpoint
 from tests.commands import environment
 
 ASK = """
 import time
 from pathlib import Path
-from lightning_nn.cli.saved import find_checkpoint
+from lightning_nn.cli.checkpoint import find_checkpoint
 from lightning_nn.runs.run_folder import is_first_process
 
 first, newer = is_first_process(), Path("logs/softmax/b/checkpoints/last.ckpt")

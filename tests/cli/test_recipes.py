@@ -12,8 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lightning_nn import catalog
 from lightning_nn.cli.parser import CommandLine
-from lightning_nn.cli.recipes import find_recipes
-from lightning_nn.cli.request import parse
+from lightning_nn.cli.request import find_recipes, parse
 from lightning_nn.layers.mobilenet import MobileNetV1
 from tests.commands import ROOT, command, write_described, write_pictures, write_reviews, write_street
 

@@ -25,7 +25,7 @@ RESULTS = Path("logs/softmax/r/results.json")
 
 SLOW = """
 import sys, time
-from lightning_nn.cli.entry import main
+from lightning_nn.cli.main import main
 from lightning_nn.tasks.classification import Classifier
 
 def waits(*args, **kwargs):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightning_nn import catalog
-from lightning_nn.cli.hints import option_hint
-from lightning_nn.cli.request import OPTIONS, parse, refuse_training_options
+from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_training_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
-from lightning_nn.cli.usage import overview, verb_help
+from lightning_nn.cli.verbs import overview, parse_export, parse_options, verb_help
+from lightning_nn.cli.verbs import parser as predict_parser
 from lightning_nn.errors import UserError
+from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from lightning_nn.cli.parser import CommandLine
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,8 +39,6 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             output.essential = True
         request = parse(argv)
         if request.verb == "predict" and request.help:
-            from lightning_nn.cli.verb_options import parser as predict_parser
-
             print(predict_parser().format_help(), flush=True)
             return 0
         if request.verb == "export" and request.help:
@@ -48,14 +51,9 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             print(verb_help(request.verb) if request.verb else overview(), flush=True)
             return 0
         if request.verb in ("predict", "export"):  # an error in their options costs no import of torch
-            from lightning_nn.cli.verb_options import parse_export, parse_options
-
             refuse_training_options(request)
             (parse_options if request.verb == "predict" else parse_export)(request.rest)
         _refuse_unreadable(argv)
-        import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
-        from lightning_nn.cli.dispatch import execute
-
         if output is not None:  # a training outlives the reader of its output
             output.essential = request.verb not in ("", "fit") or bool(request.help)
         code = execute(request)
@@ -93,9 +91,90 @@ def _refuse_unreadable(argv: list[str]) -> None:
 
 
 def _no_model(rest: list[str]) -> str:
+    from lightning_nn.cli.errors import option_hint
+
     names = [token.partition("=")[0] for token in rest if token.startswith("-")]
     hints = [(name, hint) for name in names if (hint := option_hint(name, OPTIONS)) in OPTIONS]
     if hints:
         name, hint = hints[0]
         return f"unknown option {name}; did you mean {hint!r}?"
     return f"choose a model with --model NAME: {', '.join(catalog.MODELS)}"
+
+
+def execute(request: Request) -> int:
+    """Run the command that a command line asks for.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: something that the user can fix.
+    """
+    import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
+    import torch
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+    from lightning_nn.cli.console import quiet_lightning
+    from lightning_nn.cli.processes import is_lost_peer, one_fate
+
+    with quiet_lightning(), one_fate():
+        try:
+            code = _do(request)
+        except MisconfigurationException as error:  # Lightning's user error
+            raise UserError(str(error).strip()) from None
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            if is_first_process():
+                print("error: another process of this run has ended; its own message says why", file=sys.stderr)
+            return 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # gloo's threads may abort a process that ends with them
+    return code
+
+
+def _do(request: Request) -> int:
+    if request.help:
+        print(_help(request))
+        return 0
+    if request.print_config and request.verb not in ("predict", "export"):
+        print(_settings(request).text(), end="")
+        return 0
+    if request.verb == "predict":
+        from lightning_nn.cli.predict import predict
+
+        return predict(request)
+    if request.verb == "export":
+        from lightning_nn.cli.export import export
+
+        return export(request)
+    if request.verb in ("validate", "test"):
+        from lightning_nn.cli.evaluate import evaluate
+
+        return evaluate(request)
+    from lightning_nn.cli.train import train
+
+    return train(request)
+
+
+def _help(request: Request) -> str:
+    return _settings(request._replace(rest=[])).help()
+
+
+def _settings(request: Request) -> CommandLine:
+    """Return the settings with which a command line would start or resume."""
+    from lightning_nn.cli.checkpoint import as_saved, open_checkpoint, run_settings, saved_settings
+    from lightning_nn.cli.parser import CommandLine
+
+    if request.ckpt_path is None:
+        if request.model is None:
+            raise UserError(f"choose a model with --model NAME: {', '.join(catalog.MODELS)}")
+        return CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
+    checkpoint = open_checkpoint(request, request.ckpt_path)
+    request = as_saved(request, checkpoint)
+    assert request.model and request.data
+    if request.verb in ("validate", "test"):
+        taken = saved_settings(checkpoint, request.data).taken
+    else:
+        taken = run_settings(checkpoint, request.data, Run.of(checkpoint.path)).taken
+    return CommandLine(request, request.model, request.data, [], taken)

@@ -12,10 +12,10 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from lightning_nn import catalog
-from lightning_nn.cli.agreement import decided_once
 from lightning_nn.cli.parser import SETTINGS, CommandLine
+from lightning_nn.cli.processes import decided_once
 from lightning_nn.cli.request import Request
-from lightning_nn.cli.usage import program
+from lightning_nn.cli.verbs import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.checkpoint import Checkpoint

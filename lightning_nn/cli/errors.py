@@ -1,10 +1,10 @@
 """Errors in the options of a command line, each explained in a line that says what to do.
 
-Explanations come from the parser and the classes behind it, not from the wording of the parser's messages.
-"""
+Explanations come from the parser and the classes behind it, not from the wording of the parser's messages."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from inspect import signature
@@ -14,14 +14,52 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_nn import catalog
-from lightning_nn.cli.hints import option_hint
-from lightning_nn.cli.recipes import read
-from lightning_nn.cli.request import OPTIONS, config_files
-from lightning_nn.cli.usage import program
+from lightning_nn.cli.request import OPTIONS, config_files, read
+from lightning_nn.cli.verbs import program
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.saved_settings import NAMES
 
 _LONGEST = 300  # characters of the parser's own message
+
+# Names of options in other programs, and ours; of each the last part.
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "epochs": "max_epochs",
+    "num_epochs": "max_epochs",
+    "n_epochs": "max_epochs",
+    "steps": "max_steps",
+    "num_steps": "max_steps",
+    "bs": "batch_size",
+    "gpus": "devices",
+    "num_gpus": "devices",
+    "num_processes": "devices",
+    "nodes": "num_nodes",
+    "device": "accelerator",
+    "amp": "precision",
+    "fp16": "precision",
+    "clip": "gradient_clip_val",
+    "clip_grad": "gradient_clip_val",
+    "max_grad_norm": "gradient_clip_val",
+    "seed": "seed_everything",
+    "random_seed": "seed_everything",
+    "wd": "weight_decay",
+    "resume": "ckpt_path",
+    "resume_from": "ckpt_path",
+    "resume_from_checkpoint": "ckpt_path",
+    "checkpoint": "ckpt_path",
+    "checkpoint_path": "ckpt_path",
+    "ckpt": "ckpt_path",
+    "pretrained": "finetune",
+    "dataset": "data",
+    "path": "content",
+    "content": "path",
+    "model_name": "model",
+    "data_name": "data",
+    "output_dir": "folder",
+    "logdir": "folder",
+    "log_dir": "folder",
+}
+_LIKE = 0.67  # share of characters in common from which on two names are similar
 
 
 class _Said(NamedTuple):
@@ -209,3 +247,29 @@ def innermost(error: Exception) -> str:
 def _shortened(error: object) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def option_hint(name: str, options: Iterable[str]) -> str | None:
+    """Return the option that an unknown name may mean; None if no option is similar.
+
+    Args:
+        name: the name as given, "--group.name" or "--name".
+        options: the known options, in the same form.
+    """
+    known = list(options)
+    group, _, last = name.lstrip("-").replace("-", "_").lower().rpartition(".")
+    meant = {last, ELSEWHERE.get(last, last)}
+    by_last: dict[str, list[str]] = {}
+    for option in known:
+        by_last.setdefault(option.lstrip("-").rpartition(".")[2].lower(), []).append(option)
+    found = [option for each in meant for option in by_last.get(each, [])]
+    if not found:
+        of_group = [option for option in known if option.lstrip("-").rpartition(".")[0] == group]
+        found = _alike(last, of_group) or _alike(last, known)
+    same = [option for option in found if option.lstrip("-").rpartition(".")[0] == group]
+    return next(iter(same or found), None)
+
+
+def _alike(last: str, options: list[str]) -> list[str]:
+    ends = {option.lstrip("-").rpartition(".")[2].lower(): option for option in reversed(options)}
+    return [ends[end] for end in difflib.get_close_matches(last, ends, n=1, cutoff=_LIKE)]
