@@ -8,7 +8,7 @@ import torch
 from report import Report, parser, run_main
 
 from lightning_nn import HAN, Bulletins
-from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
+from lightning_nn.data.synthetic.bulletins.generator import BAYES_ACCURACY
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results

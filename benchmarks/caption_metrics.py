@@ -19,7 +19,7 @@ from report import Report, parser, run_main
 
 from lightning_nn.data.captions.files import CaptionLine, read_captions
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.captions.tokenizer import Tokenizer
+from lightning_nn.data.captions.words import Tokenizer
 from lightning_nn.data.tables.rows import BadRowError
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.captions import CaptionCorpus, bleu, cider_d, rouge_l

@@ -16,8 +16,8 @@ from report import Report, parser, run_main
 
 from lightning_nn import Scenes
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.scenes.captions import truth
-from lightning_nn.data.scenes.layout import SceneObject
+from lightning_nn.data.synthetic.scenes.captions import truth
+from lightning_nn.data.synthetic.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results

@@ -34,9 +34,9 @@ from ways import WAYS, describe, padded_words
 from lightning_nn import HAN, TextBatch, catalog
 from lightning_nn.cli import main as cli
 from lightning_nn.cli.request import parse
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index
 from lightning_nn.data.learner import measure_samples
+from lightning_nn.data.loader import BatchSampler
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.classification import Classifier
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_nn.data.batches import CaptionBatch, ImageBatch, MaskBatch, StyleBatch, TextBatch
-    from lightning_nn.data.bulletins.data_module import Bulletins
     from lightning_nn.data.captions.data_module import CaptionData
     from lightning_nn.data.images.cifar10 import CIFAR10
     from lightning_nn.data.images.data_module import Images
     from lightning_nn.data.images.digits import Digits
-    from lightning_nn.data.photos.data_module import Photos
-    from lightning_nn.data.photos.pictures import Pictures
-    from lightning_nn.data.scenes.data_module import Scenes
+    from lightning_nn.data.photos.data_module import Photos, Pictures
     from lightning_nn.data.segmentation.data_module import SegmentationData
+    from lightning_nn.data.synthetic.bulletins.data_module import Bulletins
+    from lightning_nn.data.synthetic.scenes.data_module import Scenes
     from lightning_nn.data.text.data_module import TextData
     from lightning_nn.errors import UserError
     from lightning_nn.models.backbone import BackboneClassifier
@@ -72,7 +71,7 @@ _HOME = {
     "FCN": "models.fcn",
     "HAN": "models.han",
     "BackboneClassifier": "models.backbone",
-    "Bulletins": "data.bulletins.data_module",
+    "Bulletins": "data.synthetic.bulletins.data_module",
     "CaptionBatch": "data.batches",
     "CaptionData": "data.captions.data_module",
     "ConvNet": "models.convnet",
@@ -88,8 +87,8 @@ _HOME = {
     "MultimodalRNN": "models.multimodal_rnn",
     "Optimizer": "settings",
     "Photos": "data.photos.data_module",
-    "Pictures": "data.photos.pictures",
-    "Scenes": "data.scenes.data_module",
+    "Pictures": "data.photos.data_module",
+    "Scenes": "data.synthetic.scenes.data_module",
     "SegmentationData": "data.segmentation.data_module",
     "ShowAndTell": "models.show_and_tell",
     "SoftmaxClassifier": "models.softmax",

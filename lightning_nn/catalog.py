@@ -66,14 +66,18 @@ DATA: dict[str, Entry] = {
     "cifar10": Entry("lightning_nn.data.images.cifar10:CIFAR10", ("image",), "60,000 images, 32x32, 10 classes"),
     "images": Entry("lightning_nn.data.images.data_module:Images", ("image",), "your images, one folder per class"),
     "scenes": Entry(
-        "lightning_nn.data.scenes.data_module:Scenes", ("image", "mask", "caption"), "drawn scenes, masks, captions"
+        "lightning_nn.data.synthetic.scenes.data_module:Scenes",
+        ("image", "mask", "caption"),
+        "drawn scenes, masks, captions",
     ),
     "segmentation": Entry(
         "lightning_nn.data.segmentation.data_module:SegmentationData", ("mask",), "your images and their masks"
     ),
     "photos": Entry("lightning_nn.data.photos.data_module:Photos", ("style",), "two photographs: content and style"),
-    "pictures": Entry("lightning_nn.data.photos.pictures:Pictures", ("content",), "many contents, one style"),
-    "bulletins": Entry("lightning_nn.data.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"),
+    "pictures": Entry("lightning_nn.data.photos.data_module:Pictures", ("content",), "many contents, one style"),
+    "bulletins": Entry(
+        "lightning_nn.data.synthetic.bulletins.data_module:Bulletins", ("text",), "Chinese bulletins, generated"
+    ),
     "text": Entry("lightning_nn.data.text.data_module:TextData", ("text",), "your texts: TSV, CSV, JSONL or folders"),
     "captions": Entry(
         "lightning_nn.data.captions.data_module:CaptionData", ("caption",), "your images and their captions, Flickr8k"
@@ -84,7 +88,7 @@ PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
     "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
     "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
-    "content": "lightning_nn.data.photos.content_processor:ContentProcessor",
+    "content": "lightning_nn.data.photos.processor:ContentProcessor",
     "style": "lightning_nn.data.photos.processor:PhotoProcessor",
     "text": "lightning_nn.data.text.processor:TextProcessor",
 }

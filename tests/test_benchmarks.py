@@ -22,7 +22,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from lightning_nn import HAN, StyleTransfer, TextBatch
-from lightning_nn.data.scenes.layout import SceneObject
+from lightning_nn.data.synthetic.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
 from tests.commands import ROOT, command, process, write_reviews
 
@@ -445,7 +445,7 @@ def test_startup_passes_on_why_a_command_failed(scripts: dict[str, ModuleType]) 
 @pytest.mark.slow
 def test_the_default_run_reads_bulletins_as_well_as_can_be_and_looks_at_what_decides(tmp_path: Path) -> None:
     """Trains for a minute: the figures that the README promises."""
-    from lightning_nn.data.bulletins.generator import BAYES_ACCURACY
+    from lightning_nn.data.synthetic.bulletins.generator import BAYES_ACCURACY
 
     command("--model", "han", "--name", "run", cwd=tmp_path).ok()
     run = tmp_path / "logs" / "han" / "run"

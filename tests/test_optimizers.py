@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn import FCN, BackboneClassifier, ConvNet, ImageBatch, Optimizer
-from lightning_nn.data.scenes.drawing import draw_scenes
+from lightning_nn.data.synthetic.scenes.drawing import draw_scenes
 from lightning_nn.optimizers import Muon, normalised_kernels, orthogonal
 from lightning_nn.settings import OptimizerName
 from lightning_nn.tasks.base import Task

@@ -23,10 +23,9 @@ from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
 from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.resume import refuse_other_splits
 from lightning_nn.data.cache import cache_folder
+from lightning_nn.data.duplicates import matches, recall_trained
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
-from lightning_nn.data.overlap import matches
-from lightning_nn.data.trained_samples import recall
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.results import save_results
@@ -167,7 +166,7 @@ def _training_hashes(data: DataModule, digest: object) -> Fingerprints | None:
     """Return hashes of the training samples: of the data if its train split has not changed, else from the cache."""
     if "train" in data.sources and data.digest(["train"]) == digest:
         return data.fingerprints("train")
-    return recall(digest)
+    return recall_trained(digest)
 
 
 def _split_as_trained(data: DataModule, cli: CommandLine, trained: dict[str, object]) -> DataModule | None:

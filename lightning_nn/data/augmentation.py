@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_nn.data import colour
 from lightning_nn.data.batches import IGNORED, Origin
-from lightning_nn.data.geometry import Border, matrix, rotation, sample, sample_mask, shift
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.normalize import fractions
+from lightning_nn.layers.style import YIQ
 
 GRAY = 128  # of 255
 _STREAM = 1  # the step's own seed, for dropout, is stream 0
@@ -157,7 +156,7 @@ def augmented(batch: Any, options: Augment, num_classes: int | None = None) -> A
     if options.hue:
         changes["hue"] = draw.around(0.0, options.hue)
     if changes:
-        batch = batch._replace(image=colour.change(batch.image, **changes))
+        batch = batch._replace(image=change_colours(batch.image, **changes))
     return _mix(batch, options.mixup, num_classes, draw) if options.mixup else batch
 
 
@@ -282,3 +281,157 @@ def _mix(batch: Any, alpha: float, num_classes: int | None, draw: _Draw) -> Any:
     of_image = share[:, :, None, None].to(image.dtype)
     image = of_image * image + (1 - of_image) * image.roll(-1, 0)
     return batch._replace(image=image, label=share * label + (1 - share) * label.roll(-1, 0))
+
+
+Border = Literal["reflect", "black"]
+
+
+def matrix(count: int, device: torch.device, **entries: Tensor) -> Tensor:
+    """Make matrices (B, 3, 3) that are the identity but for some entries.
+
+    Args:
+        count: number of matrices, B.
+        device: of the result.
+        entries: (B,) each, by name: `xy` is how much of y is in the new x, `x1` what is added to x, `1x` the
+            perspective along x.
+    """
+    made = torch.eye(3, device=device).repeat(count, 1, 1)
+    for name, values in entries.items():
+        made[:, "xy1".index(name[0]), "xy1".index(name[1])] = values
+    return made
+
+
+def rotation(degrees: Tensor) -> Tensor:
+    """Turn images counterclockwise by (B,) degrees; return matrices (B, 3, 3)."""
+    angle = degrees * (math.pi / 180)
+    cos, sin = angle.cos(), angle.sin()
+    return matrix(len(degrees), degrees.device, xx=cos, xy=-sin, yx=sin, yy=cos)
+
+
+def sample(image: Tensor, places: Tensor, border: Border) -> Tensor:
+    """Sample images bilinearly at the places that matrices say.
+
+    Args:
+        image: uint8 or float (B, C, H, W).
+        places: (B, 3, 3), from new to old.
+        border: what is beyond the border: reflect, the image mirrored at its outermost pixels; black.
+
+    Returns:
+        float32 (B, C, H, W), 0 to 1, or float64 if the image is.
+    """
+    return _sample(fractions(image), places, border, "bilinear")
+
+
+def sample_mask(mask: Tensor, places: Tensor, border: Border) -> Tensor:
+    """Sample masks at the same places; each new pixel takes the class of the nearest old one.
+
+    Args:
+        mask: uint8 (B, H, W).
+        places: (B, 3, 3), from new to old.
+        border: as for the images; beyond a black one pixels are ignored, 255.
+
+    Returns:
+        uint8 (B, H, W).
+    """
+    found = _sample(mask[:, None].float() - IGNORED, places, border, "nearest")  # beyond a black border: 0
+    return (found + IGNORED).round().to(torch.uint8)[:, 0]
+
+
+def _sample(image: Tensor, places: Tensor, border: Border, mode: str) -> Tensor:
+    height, width = image.shape[2:]
+    image = image if image.dtype == torch.float64 else image.float()
+    half = places.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    rows, columns = torch.arange(height, device=image.device), torch.arange(width, device=image.device)
+    y, x = torch.meshgrid(rows - half[1], columns - half[0], indexing="ij")
+    new = torch.stack([x, y, torch.ones_like(x)], dim=2).view(1, -1, 3)
+    old = new @ places.mT  # (B, H W, 3)
+    old = old[..., :2] / old[..., 2:] / half.clamp(min=0.5)  # -1 to 1 from the first pixel's centre to the last one's
+    padding = "reflection" if border == "reflect" else "zeros"
+    grid = old.view(len(image), height, width, 2).to(image.dtype)
+    return F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=True)
+
+
+def shift(image: Tensor, dx: Tensor, dy: Tensor, mirrored: Tensor | None, border: Border, fill: int = 0) -> Tensor:
+    """Mirror and shift images by whole pixels: an index for each pixel, in any dtype, without arithmetic on it.
+
+    Args:
+        image: (B, ..., H, W).
+        dx: int64 (B,), pixels to the right.
+        dy: int64 (B,), pixels down.
+        mirrored: bool (B,), images that are mirrored before they are shifted; None for none.
+        border: reflect, as in `sample`, or black, which is filled.
+        fill: value beyond a black border.
+
+    Returns:
+        The same shape and dtype.
+    """
+    count, height, width = len(image), *image.shape[-2:]
+    x = torch.arange(width, device=image.device) - dx[:, None]  # (B, W)
+    y = torch.arange(height, device=image.device) - dy[:, None]  # (B, H)
+    inside = None
+    if border == "black":
+        inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None]
+    x, y = _reflect(x, width), _reflect(y, height)
+    if mirrored is not None:
+        x = torch.where(mirrored[:, None], width - 1 - x, x)
+    index = (y[:, :, None] * width + x[:, None]).view(count, 1, -1)
+    planes = image.reshape(count, -1, height * width)
+    moved = planes.gather(2, index.expand(planes.shape))
+    if inside is not None:
+        moved = moved.masked_fill(~inside.view(count, 1, -1), fill)
+    return moved.view(image.shape)
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Mirror an index at the first and the last pixel."""
+    period = max(1, 2 * (size - 1))
+    index = index.remainder(period)
+    return torch.where(index >= size, period - index, index)
+
+
+LUMINANCE = YIQ[0]
+
+
+def change_colours(
+    image: Tensor,
+    brightness: Tensor | None = None,
+    contrast: Tensor | None = None,
+    saturation: Tensor | None = None,
+    hue: Tensor | None = None,
+) -> Tensor:
+    """Change brightness, contrast, saturation and hue of images, in this order.
+
+    Args:
+        image: uint8 or float (B, C, H, W); saturation and hue need three channels.
+        brightness: (B,), factor; None for no change, like the others.
+        contrast: (B,), factor on the distance of each value from the image's mean luminance.
+        saturation: (B,), factor on the distance of each pixel from its luminance; 0 is gray.
+        hue: (B,), turn of the colour circle, -0.5 to 0.5.
+
+    Returns:
+        float (B, C, H, W), 0 to 1.
+    """
+    image = fractions(image)
+    count, channels = image.shape[:2]
+    weights = image.new_tensor(LUMINANCE if channels == 3 else [1 / channels] * channels)
+    one = torch.eye(channels, dtype=image.dtype, device=image.device)
+    linear, offset = one.repeat(count, 1, 1), image.new_zeros(count, channels, 1)
+    if brightness is not None:
+        linear = linear * brightness[:, None, None]
+    if contrast is not None:
+        factor, mean = contrast[:, None, None], image.mean((2, 3))[:, :, None]
+        gray = weights @ (linear @ mean + offset)  # (B, 1)
+        linear, offset = linear * factor, offset * factor + (1 - factor) * gray[:, :, None]
+    if saturation is not None:
+        factor = saturation[:, None, None]
+        by = factor * one + (1 - factor) * weights.expand(channels, channels)
+        linear, offset = by @ linear, by @ offset
+    if hue is not None:
+        to_yiq = image.new_tensor(YIQ)
+        angle = hue * (2 * math.pi)
+        cos, sin = angle.cos(), angle.sin()
+        turn = one.repeat(count, 1, 1)
+        turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
+        by = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+        linear, offset = by @ linear, by @ offset
+    return torch.baddbmm(offset, linear, image.flatten(2)).clamp(0, 1).view(image.shape)

@@ -15,15 +15,13 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment, augmented
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Batch, Index
 from lightning_nn.data.cache import thorough_checks
+from lightning_nn.data.duplicates import duplicates, remember_trained
 from lightning_nn.data.learner import Learner, measure_samples
-from lightning_nn.data.loader import Fingerprints, Loader, Source
-from lightning_nn.data.overlap import duplicates
+from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source
 from lightning_nn.data.processor import Processor
 from lightning_nn.data.tables.folders import SPLITS
-from lightning_nn.data.trained_samples import keep
 from lightning_nn.errors import UserError
 from lightning_nn.runs.plain_data import further_arguments
 
@@ -183,7 +181,7 @@ class DataModule(pl.LightningDataModule, ABC):
             model.processor = self.processor
             model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
         if stage == "fit" and "train" in self.sources:
-            keep(self.digest(["train"]), self.fingerprints("train"))
+            remember_trained(self.digest(["train"]), self.fingerprints("train"))
             measure_samples(model, self.sources["train"])
 
     def _learner(self) -> Learner | None:

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from lightning_nn import HAN
 from lightning_nn.callbacks.progress import Progress
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.loader import Loader
+from lightning_nn.data.loader import BatchSampler, Loader
 from lightning_nn.tasks.artifacts import Artifact, Attention, ConfusionMatrix
 
 

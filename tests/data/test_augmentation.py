@@ -16,10 +16,18 @@ from torch.nn import functional as F
 
 from lightning_nn import ConvNet, Digits, ImageBatch
 from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.data import colour
-from lightning_nn.data.augmentation import Augment, augmented
+from lightning_nn.data.augmentation import (
+    LUMINANCE,
+    Augment,
+    augmented,
+    change_colours,
+    matrix,
+    rotation,
+    sample,
+    sample_mask,
+    shift,
+)
 from lightning_nn.data.batches import IGNORED, MaskBatch, Origin
-from lightning_nn.data.geometry import matrix, rotation, sample, sample_mask, shift
 from lightning_nn.errors import UserError
 from lightning_nn.layers.normalize import fractions
 from tests.commands import command, same_bits
@@ -171,25 +179,25 @@ def test_colour_changes_equal_those_of_torchvision() -> None:
         ("contrast", 0.6, reference.adjust_contrast),
         ("saturation", 0.5, reference.adjust_saturation),
     ):
-        found = colour.change(image, **{name: torch.full((4,), factor)})
+        found = change_colours(image, **{name: torch.full((4,), factor)})
         torch.testing.assert_close(found, function(image, factor), atol=1e-3, rtol=0)
     in_turn = reference.adjust_saturation(reference.adjust_contrast(reference.adjust_brightness(image, 1.2), 0.6), 0.5)
     factors = {name: torch.full((4,), f) for name, f in (("brightness", 1.2), ("contrast", 0.6), ("saturation", 0.5))}
-    torch.testing.assert_close(colour.change(image, **factors), in_turn, atol=1e-3, rtol=0)
+    torch.testing.assert_close(change_colours(image, **factors), in_turn, atol=1e-3, rtol=0)
 
 
 def test_hue_turns_the_circle_and_leaves_luminance_and_gray_alone() -> None:
     image = smooth(size=8) * 0.4 + 0.27
-    weights = torch.tensor(colour.LUMINANCE)
+    weights = torch.tensor(LUMINANCE)
     third = torch.full((4,), 1 / 3)
-    found = colour.change(image, hue=third)
+    found = change_colours(image, hue=third)
     torch.testing.assert_close(
         torch.einsum("bchw,c->bhw", found, weights), torch.einsum("bchw,c->bhw", image, weights), atol=4e-5, rtol=0
     )
     assert (found - image).abs().mean() > 0.02
-    torch.testing.assert_close(colour.change(colour.change(found, hue=third), hue=third), image, atol=4e-5, rtol=0)
+    torch.testing.assert_close(change_colours(change_colours(found, hue=third), hue=third), image, atol=4e-5, rtol=0)
     gray = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    torch.testing.assert_close(colour.change(gray, hue=third), gray, atol=8e-4, rtol=0)
+    torch.testing.assert_close(change_colours(gray, hue=third), gray, atol=8e-4, rtol=0)
 
 
 def test_mixup_mixes_images_and_labels_by_the_same_share() -> None:

@@ -11,9 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import ImageBatch, Index
-from lightning_nn.data.loader import Fingerprints, Loader
+from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader
 from lightning_nn.errors import UserError
 
 

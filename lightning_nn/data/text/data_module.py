@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.cache import entry
-from lightning_nn.data.fingerprints import remembered_fingerprint
+from lightning_nn.data.cache import entry, remembered_fingerprint
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.normalization import unescape

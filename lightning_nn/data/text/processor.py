@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import Index, TextBatch
+from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.normalization import unescape
 from lightning_nn.data.processor import MOST, NO_INPUT, InputOptions, Record, check_state
 from lightning_nn.data.tables.columns import SAMPLE, TEXT_NAMES, find_header, plain_text, wanted_names

@@ -16,7 +16,7 @@ from PIL import Image
 from lightning_nn import CaptionData
 from lightning_nn.data.captions.processor import CaptionProcessor
 from lightning_nn.data.captions.source import CaptionSource
-from lightning_nn.data.captions.tokenizer import Tokenizer
+from lightning_nn.data.captions.words import Tokenizer
 from lightning_nn.errors import UserError
 
 NAMES = [f"p{i}.png" for i in range(10)]

@@ -14,8 +14,8 @@ from PIL import Image
 
 from lightning_nn import FCN, SegmentationData, UserError
 from lightning_nn.data.augmentation import Augment
-from lightning_nn.data.batch_sampler import BatchSampler
 from lightning_nn.data.batches import IGNORED, MaskBatch
+from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.data.segmentation.decoding import MaskError, decode_pairs, read_mask
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs

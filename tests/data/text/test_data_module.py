@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lightning_nn import catalog
-from lightning_nn.data.bulletins.data_module import Bulletins
-from lightning_nn.data.bulletins.generator import CATEGORIES, generate
+from lightning_nn.data.synthetic.bulletins.data_module import Bulletins
+from lightning_nn.data.synthetic.bulletins.generator import CATEGORIES, generate
 from lightning_nn.data.text.data_module import TextData, TextProcessor
 from lightning_nn.data.text.processor import LONGEST
 from lightning_nn.errors import UserError

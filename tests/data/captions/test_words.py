@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightning_nn.data.captions.tokenizer import Tokenizer, english_words
+from lightning_nn.data.captions.words import Tokenizer, english_words
 from lightning_nn.errors import UserError
 from tests.data.captions.ptb_fixture import PTB
 

@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import CaptionBatch, MaskBatch
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.captions.captioned import CaptionedModule, CaptionSet
+from lightning_nn.data.captions.data_module import CaptionedModule, CaptionSet
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.captions.vocabulary import Tokens
+from lightning_nn.data.captions.words import Tokens
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.scenes import drawing, layout, random_numbers, shapes
-from lightning_nn.data.scenes.captions import CAPTIONS, DRAWS, describe
-from lightning_nn.data.scenes.drawing import CLASSES, draw_scenes
-from lightning_nn.data.scenes.layout import KINDS, SceneObject, lay_out
-from lightning_nn.data.scenes.random_numbers import streams, uniform
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.data.segmentation.source import MaskSource, summarize_masks
+from lightning_nn.data.synthetic.scenes import drawing, layout
+from lightning_nn.data.synthetic.scenes.captions import CAPTIONS, DRAWS, describe
+from lightning_nn.data.synthetic.scenes.drawing import CLASSES, draw_scenes
+from lightning_nn.data.synthetic.scenes.layout import KINDS, SceneObject, lay_out, streams, uniform
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError, choose
 
@@ -80,7 +79,7 @@ class Scenes(LabeledImages, CaptionedModule):
     def prepare(self) -> None:
         """Draw the pictures, or open the cache."""
         key = {"format": 2, "sizes": self.sizes, "size": self.form.height, "seed": self.seed}
-        modules = [Path(str(module.__file__)) for module in (drawing, layout, random_numbers, shapes)]
+        modules = [Path(str(module.__file__)) for module in (drawing, layout)]
         folder = entry(f"scenes-{fingerprint(modules, key)}", self._build)
         load = partial(np.load, mmap_mode="r")
         images, masks, kinds = (load(folder / f"{name}.npy") for name in ("images", "masks", "kinds"))

@@ -9,8 +9,8 @@ from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batches import CaptionBatch
 from lightning_nn.data.captions.processor import CaptionProcessor, Language
 from lightning_nn.data.captions.source import CaptionSource
-from lightning_nn.data.scenes.captions import CAPTIONS, DRAWS, describe, truth
-from lightning_nn.data.scenes.layout import COLOURS, KINDS, SceneObject
+from lightning_nn.data.synthetic.scenes.captions import CAPTIONS, DRAWS, describe, truth
+from lightning_nn.data.synthetic.scenes.layout import COLOURS, KINDS, SceneObject
 from lightning_nn.errors import UserError
 
 HOUSE = SceneObject("house", "red", 0.62, 0.2, 0.9)

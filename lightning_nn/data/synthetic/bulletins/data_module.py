@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightning_nn.data.bulletins import generator, lexicon
-from lightning_nn.data.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
 from lightning_nn.data.module import BatchSize
+from lightning_nn.data.synthetic.bulletins import generator, lexicon
+from lightning_nn.data.synthetic.bulletins.generator import BAYES_ACCURACY, CATEGORIES, Bulletin, generate
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.data_module import Documents, TextSet

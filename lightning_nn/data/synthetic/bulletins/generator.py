@@ -32,14 +32,13 @@ same on every machine and in every version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from lightning_nn.data.bulletins import lexicon
-from lightning_nn.data.bulletins.random_choice import pick, sample, shuffle, shuffled
-from lightning_nn.data.bulletins.templates import Template, compile_template, expand
+from lightning_nn.data.synthetic.bulletins import lexicon
 
 T = TypeVar("T")
 
@@ -88,6 +87,59 @@ def generate(size: int, seed: int) -> Iterator[Bulletin]:
     """
     for i in range(size):
         yield _bulletin(Random(f"{seed}/{i}"))
+
+
+def pick(options: Sequence[T], random: Random) -> T:
+    """Draw one of the options uniformly."""
+    return options[int(len(options) * random.random())]
+
+
+def sample(size: int, count: int, random: Random) -> list[int]:
+    """Draw `count` different numbers below `size`, in random order."""
+    chosen: list[int] = []
+    while len(chosen) < count:
+        number = int(size * random.random())
+        if number not in chosen:
+            chosen.append(number)
+    return chosen
+
+
+def shuffle(items: list[T], random: Random) -> None:
+    """Shuffle the items in place."""
+    for i in range(len(items) - 1, 0, -1):
+        j = int((i + 1) * random.random())
+        items[i], items[j] = items[j], items[i]
+
+
+def shuffled(items: Sequence[T], random: Random) -> list[T]:
+    """Return a shuffled copy of the items."""
+    copy = list(items)
+    shuffle(copy, random)
+    return copy
+
+
+Template = tuple["str | tuple[Template, ...]", ...]  # literal texts and choices
+
+
+def compile_template(text: str) -> Template:
+    """Parse the notation of the lexicon: `[a|b]` and the names in `SLOTS` become choices, other `{name}` stay."""
+    pieces: list[str | tuple[Template, ...]] = []
+    for token in re.split(r"(\[[^\]]*\]|\{\w+\})", text):
+        if token.startswith("["):
+            pieces.append(tuple(compile_template(option) for option in token[1:-1].split("|")))
+        elif token.startswith("{") and token[1:-1] in lexicon.SLOTS:
+            pieces.append(tuple(compile_template(option) for option in lexicon.SLOTS[token[1:-1]]))
+        elif token:
+            pieces.append(token)
+    return tuple(pieces)
+
+
+def expand(template: Template, random: Random) -> str:
+    """Draw one expansion of a template; bound names stay as `{name}`."""
+    out = ""
+    for piece in template:
+        out += piece if isinstance(piece, str) else expand(pick(piece, random), random)
+    return out
 
 
 _DECIDING, _MISLEADING, _DECIDING_PAIRS, _MISLEADING_PAIRS, _OPENERS, _NEUTRAL, _CLOSERS = (

@@ -16,7 +16,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.scenes.layout import COLOURS, KINDS, Floats, SceneObject
+from lightning_nn.data.synthetic.scenes.layout import COLOURS, KINDS, Floats, SceneObject
 
 CAPTIONS = 3  # of each scene
 DRAWS = 3  # random numbers that a caption needs

@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from lightning_nn import ImageBatch, Scenes
 from lightning_nn.data.batches import MaskBatch
-from lightning_nn.data.scenes.drawing import CLASSES, Pictures, draw_scenes
-from lightning_nn.data.scenes.layout import ABSENT, COLOURS, KINDS, lay_out
-from lightning_nn.data.scenes.random_numbers import mix, streams, uniform
+from lightning_nn.data.synthetic.scenes.drawing import CLASSES, Pictures, draw_scenes
+from lightning_nn.data.synthetic.scenes.layout import ABSENT, COLOURS, KINDS, lay_out, mix, streams, uniform
 from lightning_nn.errors import UserError
 from tests.commands import command
 

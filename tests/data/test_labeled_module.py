@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_nn.data.class_notes import note_on_classes, note_on_pixels, warning_of_missing
 from lightning_nn.data.images.data_module import Images
-from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.data.labeled_module import LabeledDataModule, note_on_classes, note_on_pixels, warning_of_missing
 from lightning_nn.data.text.data_module import TextData
 
 

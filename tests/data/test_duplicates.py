@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_nn import Bulletins, Digits, Images, SoftmaxClassifier, TextData
+from lightning_nn.data.duplicates import duplicates, matches, recall_trained, remember_trained
 from lightning_nn.data.module import DataModule
-from lightning_nn.data.overlap import duplicates, matches
-from lightning_nn.data.trained_samples import keep, recall
 from tests.contract import trainer
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=20)
@@ -92,11 +91,11 @@ def test_data_that_comes_along_has_no_duplicates(data: DataModule) -> None:
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 def test_a_training_keeps_the_hashes_of_its_samples(tmp_path: Path, cache: Path) -> None:
     data, digest = Digits(classes=[0, 1]), Digits(classes=[0, 1]).state_dict()["train_digest"]
-    assert recall(digest) is None
+    assert recall_trained(digest) is None
     trainer(tmp_path).test(SoftmaxClassifier(64, 2), datamodule=data, verbose=False)
-    assert recall(digest) is None, "nothing was trained"
+    assert recall_trained(digest) is None, "nothing was trained"
     trainer(tmp_path, max_epochs=1).fit(SoftmaxClassifier(64, 2), datamodule=data)
-    kept = recall(digest)
+    kept = recall_trained(digest)
     assert kept is not None and kept.tolist() == sorted(set(data.sources["train"].fingerprints().tolist()))
 
 
@@ -107,17 +106,17 @@ def test_a_cache_that_cannot_be_written_is_no_reason_not_to_train(tmp_path: Path
 
 
 def test_damaged_hashes_of_a_training_are_none_and_are_stored_again(tmp_path: Path) -> None:
-    keep("0" * 32, np.arange(3, dtype=np.uint64))
+    remember_trained("0" * 32, np.arange(3, dtype=np.uint64))
     (file,) = (tmp_path / "cache/trained").iterdir()
     file.write_bytes(b"x" + file.read_bytes()[1:])
-    assert recall("0" * 32) is None
-    keep("0" * 32, np.arange(3, dtype=np.uint64))
-    assert recall("0" * 32) is not None
+    assert recall_trained("0" * 32) is None
+    remember_trained("0" * 32, np.arange(3, dtype=np.uint64))
+    assert recall_trained("0" * 32) is not None
 
 
 def test_what_a_checkpoint_calls_a_digest_reads_no_other_file(tmp_path: Path) -> None:
-    keep("0" * 32, np.arange(3, dtype=np.uint64))
-    assert recall("0" * 32) is not None
+    remember_trained("0" * 32, np.arange(3, dtype=np.uint64))
+    assert recall_trained("0" * 32) is not None
     (tmp_path / "cache/secret").write_bytes(b"12345678")
     for name in ("../secret", str(tmp_path / "cache/secret"), "0" * 31, "", None, ["0" * 32], "0" * 32 + "\n"):
-        assert recall(name) is None
+        assert recall_trained(name) is None

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from lightning_nn.data.bulletins import lexicon
-from lightning_nn.data.bulletins.generator import (
+from lightning_nn.data.synthetic.bulletins import lexicon
+from lightning_nn.data.synthetic.bulletins.generator import (
     BAYES_ACCURACY,
     CATEGORIES,
     MENTIONS_ACCURACY,
     Bulletin,
+    Template,
+    compile_template,
     generate,
 )
-from lightning_nn.data.bulletins.templates import Template, compile_template
 from lightning_nn.data.text.segmenter import Segmenter, split_sentences
 
 NAME = f"[{''.join(lexicon.SURNAMES)}](?:{'|'.join(lexicon.GIVEN_NAMES)})"
