@@ -11,7 +11,7 @@ from lightning_nn import HAN, Bulletins
 from lightning_nn.data.synthetic.bulletins.generator import BAYES_ACCURACY
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import save_results
+from lightning_nn.runs.run_folder import save_results
 from lightning_nn.runs.saved_settings import trusted
 
 

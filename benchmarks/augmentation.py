@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_nn.data.augmentation import Augment, augmented
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.loader import BatchSampler, Loader
-from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.images import Normalize
 
 GOAL = 8
 SIDE = 32

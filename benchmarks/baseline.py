@@ -31,11 +31,11 @@ from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.run_statistics import peak_memory
+from lightning_nn.callbacks.statistics import peak_memory
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text.data_module import Documents
 from lightning_nn.errors import UserError
-from lightning_nn.runs.results import commit, save_results, versions
+from lightning_nn.runs.run_folder import commit, save_results, versions
 
 C = (1.0, 3.0, 10.0, 30.0, 100.0)
 _NO_LIMIT = 10**9

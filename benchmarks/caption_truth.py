@@ -20,7 +20,7 @@ from lightning_nn.data.synthetic.scenes.captions import truth
 from lightning_nn.data.synthetic.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import save_results
+from lightning_nn.runs.run_folder import save_results
 from lightning_nn.runs.saved_settings import trusted
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_nn.callbacks.run_statistics import peak_memory
+from lightning_nn.callbacks.statistics import peak_memory
 
 
 class Clock(pl.Callback):

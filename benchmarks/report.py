@@ -151,13 +151,13 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    from lightning_nn.runs.results import versions
+    from lightning_nn.runs.run_folder import versions
 
     return versions()
 
 
 def _commit() -> str | None:
-    from lightning_nn.runs.results import commit
+    from lightning_nn.runs.run_folder import commit
 
     return commit()
 

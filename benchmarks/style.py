@@ -37,10 +37,10 @@ from report import Report, Spread, at_least, environment, parser, run_main
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lightning_nn import Photos, StyleTransfer
-from lightning_nn.callbacks.run_statistics import peak_memory
+from lightning_nn.callbacks.statistics import peak_memory
 from lightning_nn.cli import main as cli
 from lightning_nn.layers.features import activations
-from lightning_nn.layers.resizing import resize
+from lightning_nn.layers.images import resize
 from lightning_nn.layers.style import gram
 from lightning_nn.models.style_transfer import StyleLoss
 from lightning_nn.runs.checkpoint import Checkpoint

@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from lightning_nn import Photos, StyleTransfer
-from lightning_nn.layers.resizing import cover
+from lightning_nn.layers.images import cover
 from lightning_nn.tasks.stylization import pixels
 
 QUALITY = 88  # of JPEG: a fifth of a PNG's size

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.checkpoint import PlainCheckpointIO
 

@@ -80,7 +80,7 @@ def test_names_that_are_not_there() -> None:
     [
         "from lightning_nn.cli.main import main; main(['--model', 'softmax', '--print_config'])",
         "import lightning_nn.runs.checkpoint",
-        "import lightning_nn.callbacks.run_statistics",
+        "import lightning_nn.callbacks.statistics",
     ],
 )
 def test_torchvision_is_healed_before_lightning_asks_for_it(use: str) -> None:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 import lightning_nn
 from lightning_nn import Loss, LRScheduler, Optimizer, catalog
-from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings

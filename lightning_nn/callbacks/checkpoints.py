@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from torch import Tensor
 
-from lightning_nn.callbacks.best_validation import LOSS, rank
 from lightning_nn.callbacks.lightning_internals import validation_follows
+from lightning_nn.callbacks.statistics import LOSS, rank
 from lightning_nn.errors import UserError
 
 HANGUP = int(getattr(signal, "SIGHUP", 0))  # 0 on Windows, which has none
@@ -197,3 +198,24 @@ def _ends_here(trainer: pl.Trainer) -> bool:
     """Return whether the run ends after this batch and its validation, before the end of the epoch."""
     enough = trainer.current_epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     return (trainer.should_stop and enough) or trainer.global_step == trainer.max_steps
+
+
+class RunSettings(pl.Callback):
+    """The name of the data set, the trainer's settings and the seed, added to each checkpoint.
+
+    A checkpoint that was moved out of its run's folder can thus be resumed as the run itself.
+
+    Args:
+        data: name of the data set.
+        settings: of the run by group, as plain data, without those that the model and the data module save
+            themselves.
+    """
+
+    def __init__(self, data: str, settings: Mapping[str, Any]) -> None:
+        self.run = {"data": data, **settings}
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add them; Lightning calls this hook before the model's."""
+        checkpoint.setdefault("lightning_nn", {})["run"] = self.run

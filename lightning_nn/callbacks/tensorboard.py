@@ -1,23 +1,28 @@
-"""Logging beside the metrics: learning rate, gradient norm, drawings of the task's artifacts."""
+"""Logs beside the metrics, in TensorBoard and as files: learning rate, gradient norm, drawings, pictures."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import pytorch_lightning as pl
+from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from lightning_nn.callbacks.best_validation import BestValidation
-from lightning_nn.runs.atomic_file import write_text
+from lightning_nn.callbacks.statistics import BestValidation
+from lightning_nn.data.module import DataModule
+from lightning_nn.runs.atomic_file import write_atomically, write_text
 from lightning_nn.sanitize import sanitize
+from lightning_nn.tasks.artifacts import Picture
 from lightning_nn.tasks.base import Task
-from lightning_nn.visualization.draw import Drawing, draw
-from lightning_nn.visualization.markup import markdown_text
+from lightning_nn.visualization.draw import Drawing, augmented_picture, draw
+from lightning_nn.visualization.images import png
+from lightning_nn.visualization.pages import markdown_text
 
 THRIFT = 20  # drawing may take at most 1/20 of the time between validations
 
@@ -174,3 +179,98 @@ def _tensorboard(trainer: pl.Trainer) -> TensorBoardLogger | None:
     if not trainer.is_global_zero:
         return None
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+
+
+class PictureFiles(pl.Callback):
+    """Writer of NAME.png for each picture of a task: after each epoch, at the end, and when a run is interrupted.
+
+    The file holds the newest; TensorBoard and the folder `progress` hold those of each epoch.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written = -1  # step of the newest file
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the pictures, and keep them as progress."""
+        self._write(trainer, pl_module, keep=True)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the last pictures, if the run ended within an epoch, or earlier and without them."""
+        if trainer.global_step != self._written:
+            self._write(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Write the pictures of a run that ends early, if it has begun."""
+        if trainer.global_step:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *, keep: bool = False) -> None:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        step, several = trainer.global_step, 0
+        for several, picture in enumerate(_pictures(pl_module), 1):
+            name = picture.name if several == 1 else f"{picture.name}-{several}"
+            data = png(picture.image, picture.settings)
+            files = [self.folder / f"{name}.png"]
+            files += [self.folder / "progress" / f"{name}-{step:06}.png"] * keep
+            for file in files:
+                write_atomically(file, partial(_copy, data=data))
+            for logger in trainer.loggers if keep else []:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"train/{name}", picture.image, step, dataformats="HWC")
+        self._written = step
+
+
+def _copy(stream: IO[bytes], data: bytes) -> None:
+    stream.write(data)
+
+
+def _pictures(module: pl.LightningModule) -> list[Picture]:
+    return [each for each in cast(Task, module).artifacts("train") if isinstance(each, Picture)]
+
+
+class AugmentedImages(pl.Callback):
+    """Writer of augmented.png into the run's folder, and of the same picture into TensorBoard, at the first step.
+
+    Nothing is written where the data augments nothing.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the first batch of a run."""
+        data = getattr(trainer, "datamodule", None)
+        if trainer.global_step or batch_idx or not trainer.is_global_zero or cast(Any, trainer).fast_dev_run:
+            return
+        if isinstance(data, DataModule) and data.augment.is_on:
+            image = write_augmented(self.folder, batch, data)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image("train/augmented", image, 0, dataformats="HWC")
+
+
+def write_augmented(folder: Path, batch: Any, data: DataModule) -> Any:
+    """Draw a batch of images into augmented.png.
+
+    Args:
+        folder: where to write.
+        batch: as the network sees it.
+        data: the data that it comes from.
+
+    Returns:
+        The picture, uint8 (height, width, 3).
+    """
+    categories, colours = (getattr(data.processor, name, None) or [] for name in ("categories", "colours"))
+    image = augmented_picture(batch, categories, colours)
+    write_atomically(folder / "augmented.png", lambda file: Image.fromarray(image).save(file, format="PNG"))
+    return image

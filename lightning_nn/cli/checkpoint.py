@@ -19,8 +19,7 @@ from lightning_nn.cli.verbs import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import load_results
-from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.run_folder import Run, is_first_process, load_results
 from lightning_nn.runs.saved_settings import PATHS, Saved, names, read_config, trusted
 from lightning_nn.sanitize import sanitize
 

@@ -28,8 +28,7 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import save_results
-from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.run_folder import Run, is_first_process, save_results
 from lightning_nn.tasks.classification import Classifier
 
 ALLOWED = 0.05  # share of the samples to evaluate on that may be training samples

@@ -12,16 +12,11 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from lightning_nn.callbacks.augmented_images import AugmentedImages
-from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from lightning_nn.callbacks.early_stopping import MonitorCheck, ResumableEarlyStopping
-from lightning_nn.callbacks.exact_resume import ExactResume
-from lightning_nn.callbacks.pictures import PictureFiles
+from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, RunSettings
 from lightning_nn.callbacks.progress import Progress
-from lightning_nn.callbacks.run_settings import RunSettings
-from lightning_nn.callbacks.run_statistics import RunStatistics
-from lightning_nn.callbacks.step_seed import StepSeed
-from lightning_nn.callbacks.tensorboard import TensorBoardCallback
+from lightning_nn.callbacks.resume import ExactResume, MonitorCheck, ResumableEarlyStopping, StepSeed
+from lightning_nn.callbacks.statistics import RunStatistics
+from lightning_nn.callbacks.tensorboard import AugmentedImages, PictureFiles, TensorBoardCallback
 from lightning_nn.cli.parser import RUN_SETTINGS, TASK_SETTINGS, CommandLine
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError

@@ -32,7 +32,7 @@ from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
-from lightning_nn.runs.plain_data import to_plain_data
+from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer

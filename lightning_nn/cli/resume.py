@@ -9,8 +9,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Timer
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.early_stopping import ResumableEarlyStopping
-from lightning_nn.callbacks.run_end import longer_time
+from lightning_nn.callbacks.resume import ResumableEarlyStopping, longer_time
 from lightning_nn.cli.checkpoint import saved_digest, say_left_out
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
@@ -18,8 +17,7 @@ from lightning_nn.cli.verbs import VERBS, program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import load_results
-from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.run_folder import Run, is_first_process, load_results
 from lightning_nn.runs.saved_settings import names, overlap
 
 _ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # without effect on training

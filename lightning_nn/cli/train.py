@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, cast, get_args
 from pytorch_lightning import Trainer
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.augmented_images import write_augmented
 from lightning_nn.callbacks.lightning_internals import is_restoring
-from lightning_nn.callbacks.run_end import option_to_go_on
-from lightning_nn.callbacks.run_statistics import RunStatistics
+from lightning_nn.callbacks.resume import option_to_go_on
+from lightning_nn.callbacks.statistics import RunStatistics
+from lightning_nn.callbacks.tensorboard import write_augmented
 from lightning_nn.cli.checkpoint import (
     as_saved,
     find_checkpoint,
@@ -45,8 +45,7 @@ from lightning_nn.data.learner import measure_samples
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.results import save_results
-from lightning_nn.runs.run_folder import Run, is_first_process
+from lightning_nn.runs.run_folder import Run, is_first_process, save_results
 from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize

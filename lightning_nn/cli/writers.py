@@ -35,8 +35,8 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, write_text, writing
 from lightning_nn.sanitize import is_formula, sanitize, without_controls
 from lightning_nn.tasks.artifacts import Legend, Prediction
-from lightning_nn.visualization.markup import LONGEST, TAIL, figure_tag, head, html_text
-from lightning_nn.visualization.png import png
+from lightning_nn.visualization.images import png
+from lightning_nn.visualization.pages import LONGEST, TAIL, figure_tag, head, html_text
 from lightning_nn.visualization.segmentation import colour_table, legend_csv, legend_html, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html", "png"]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import IGNORED, Origin
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.normalize import fractions
+from lightning_nn.layers.images import fractions
 from lightning_nn.layers.style import YIQ
 
 GRAY = 128  # of 255

@@ -23,7 +23,7 @@ from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source
 from lightning_nn.data.processor import Processor
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
-from lightning_nn.runs.plain_data import further_arguments
+from lightning_nn.runs.checkpoint import further_arguments
 
 BatchSize = int | Literal["all"]
 

@@ -20,15 +20,213 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.layers.batch_norm import BatchNorm
-from lightning_nn.layers.pooling import MaxPool2d
-from lightning_nn.layers.whitening import Whitening
+from lightning_nn.layers.images import Normalize
+from lightning_nn.layers.ragged import at_least_float32
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of maps, (B, C, H, W), or of flat samples, (B, C) (Ioffe and Szegedy 2015).
+
+    Where several processes train, mean and variance are those of the batches of all of them together, on CPUs too
+    (torch.nn.SyncBatchNorm needs GPUs), so that the gradient is that of one process.
+
+    A batch with one value a channel has no variance, and torch raises an error in training; here such a batch is
+    normalised by the running statistics, which it doesn't change. The last batch of an epoch may be a single sample.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise each channel, to the same shape."""
+        if self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            return self._over_processes(input)
+        if self.training and input.numel() == self.num_features:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        if input.dim() == 4:
+            return super().forward(input)
+        return super().forward(input[:, :, None, None]).flatten(1)
+
+    def _over_processes(self, input: Tensor) -> Tensor:
+        """Normalise by the mean and variance over the batches of all processes, which may differ in size."""
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        x = at_least_float32(input)
+        others, shape = [0, *range(2, x.dim())], (-1, *[1] * (x.dim() - 2))  # all dimensions but that of channels
+        count = x.new_tensor([x.numel() / self.num_features])
+        total, count = _SumOverProcesses.apply(torch.cat([x.sum(others), count])).split([self.num_features, 1])
+        mean = total / count
+        centred = x - mean.view(shape)
+        variance = _SumOverProcesses.apply(centred.square().sum(others)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var), self.momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        y = centred * (self.weight * (variance + self.eps).rsqrt()).view(shape) + self.bias.view(shape)
+        return y.to(input.dtype)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over all processes; so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, each: Tensor) -> Tensor:
+        total = each.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total: Tensor = _SumOverProcesses.apply(gradient)
+        return total
+
+
+def with_batch_norms(net: nn.Module) -> nn.Module:
+    """Replace the batch norms of a network just made by `BatchNorm`."""
+    for name, norm in list(net.named_modules()):
+        if type(norm) is nn.BatchNorm2d:
+            net.set_submodule(name, BatchNorm(norm.num_features, norm.eps, norm.momentum))
+    return net
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """Maximum of each window, as torch's; while training on a CPU, windows side by side need less memory.
+
+    torch keeps the input until the backward pass, though the places of the maxima are enough. After a wide convolution
+    that is the largest tensor of a network.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool maps, (B, C, H, W) to (B, C, H', W')."""
+        kernel, stride = int(self.kernel_size), int(self.stride)  # type: ignore[arg-type]
+        if kernel > stride or self.padding or not (input.is_cpu and input.requires_grad and torch.is_grad_enabled()):
+            return super().forward(input)
+        return _MaxPool.apply(input, kernel, stride)
+
+
+class _MaxPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, kernel: int, stride: int) -> Tensor:
+        output, places = F.max_pool2d(input, kernel, stride, return_indices=True)
+        ctx.save_for_backward(places)
+        ctx.shape = input.shape
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (places,), (batch, channels, height, width) = ctx.saved_tensors, ctx.shape
+        if places.is_contiguous(memory_format=torch.channels_last):
+            places, grad = (each.permute(0, 2, 3, 1).reshape(batch, -1, channels) for each in (places, grad))
+            pixels = grad.new_zeros(batch, height * width, channels).scatter_(1, places, grad)
+            return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2), None, None
+        pixels = grad.new_zeros(batch, channels, height * width).scatter_(2, places.flatten(2), grad.flatten(2))
+        return pixels.view(batch, channels, height, width), None, None
+
+
+_UNFOLDED = 8  # images at once; an unfolded image is K^2 times as large
+
+
+class Whitening(nn.Module):
+    """Convolution with fixed kernels that decorrelate the pixels of a patch (as in Jordan 2024, arXiv:2404.00498).
+
+    The kernels are the eigenvectors of the covariance of patches, divided by the roots of their eigenvalues, and their
+    negatives. Until `measure` has seen images they are orthogonal at random. The bias is learned.
+
+    Args:
+        channels: channels of the input, C.
+        kernel: size of a patch, K; there are 2 C K K kernels.
+
+    Attributes:
+        measured: bool (2 C K K,), whether the kernels come from images.
+    """
+
+    weight: Tensor
+    measured: Tensor
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        size = channels * kernel**2
+        self.register_buffer("weight", self._kernels(nn.init.orthogonal_(torch.empty(size, size)), channels, kernel))
+        self.register_buffer("measured", torch.zeros(2 * size, dtype=torch.bool))
+        self.bias = nn.Parameter(torch.zeros(2 * size))
+
+    def measure(self, images: Iterable[Tensor], eps: float = 5e-4) -> None:
+        """Compute the kernels.
+
+        Args:
+            images: batches of normalised images (N, C, H, W).
+            eps: added to the eigenvalues.
+        """
+        _, channels, kernel, _ = self.weight.shape
+        covariance, count = torch.zeros(2, dtype=torch.float64)
+        for some in (part for image in images for part in torch.split(image, _UNFOLDED)):
+            patches = F.unfold(some.double(), kernel).transpose(1, 2).flatten(0, 1)  # (places, C K K)
+            covariance = covariance + patches.T @ patches
+            count = count + len(patches)
+        values, vectors = torch.linalg.eigh(covariance / count)
+        self.weight.copy_(self._kernels((vectors / (values + eps).sqrt()).T.flip(0), channels, kernel))
+        self.measured.fill_(True)
+
+    @staticmethod
+    def _kernels(rows: Tensor, channels: int, kernel: int) -> Tensor:
+        return torch.cat([rows, -rows]).view(-1, channels, kernel, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) to (B, 2 C K K, H - K + 1, W - K + 1)."""
+        return F.conv2d(x, self.weight, self.bias)
+
+
+def measure_images(normalize: Normalize, net: nn.Module, batches: Iterable[Any]) -> None:
+    """Set mean, deviation and whitening kernels to those of training images, unless they came with weights.
+
+    Args:
+        normalize: for mean and deviation.
+        net: what follows; its whitening layers read normalised images.
+        batches: of images; each pass yields the same ones.
+    """
+    channels = len(normalize.mean)
+    if not normalize.measured.all():
+        normalize.measure(batch.image.expand(-1, channels, -1, -1) for batch in batches)
+    for module in net.modules():
+        if isinstance(module, Whitening) and not module.measured.all():
+            module.measure(normalize(batch.image.expand(-1, channels, -1, -1)) for batch in batches)
+
+
+Init = Literal["zeros", "normal", "xavier", "kaiming", "orthogonal", "dirac"]
+
+
+def initialise(layer: nn.Conv2d | nn.Linear, init: Init, deviation: float = 0.01) -> None:
+    """Initialise the weights of a layer, and set its bias to zero.
+
+    Args:
+        layer: the layer.
+        init: zeros; normal, N(0, deviation^2); xavier (Glorot and Bengio 2010); kaiming, which preserves the variance
+            after a ReLU (He et al. 2015); orthogonal (Saxe et al. 2014); or dirac: the first kernels of a convolution
+            copy its input (Zagoruyko and Komodakis 2017), all other weights are kaiming.
+        deviation: of normal.
+    """
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    if init == "zeros":
+        nn.init.zeros_(layer.weight)
+    elif init == "normal":
+        nn.init.normal_(layer.weight, std=deviation)
+    elif init == "xavier":
+        nn.init.xavier_uniform_(layer.weight)
+    elif init == "orthogonal":
+        nn.init.orthogonal_(layer.weight)
+    else:
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        if init == "dirac" and isinstance(layer, nn.Conv2d):
+            nn.init.dirac_(layer.weight.data[: layer.weight.shape[1]])
+
 
 Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
 Made = tuple[nn.Module, Shape]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nn.layers.initialization import initialise
+from lightning_nn.layers.convolution import initialise
 
 EPSILON = 1e-3
 _CHANNELS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)  # after each pair of convolutions

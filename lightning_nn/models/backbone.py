@@ -27,8 +27,8 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.normalize import Normalize
-from lightning_nn.layers.whitening import measure_images
+from lightning_nn.layers.convolution import measure_images
+from lightning_nn.layers.images import Normalize
 from lightning_nn.models.networks import (
     FORMS,
     Network,

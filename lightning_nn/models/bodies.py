@@ -14,9 +14,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nn.layers.batch_norm import BatchNorm
-from lightning_nn.layers.convolution import build, last_stage
-from lightning_nn.layers.whitening import Whitening
+from lightning_nn.layers.convolution import BatchNorm, Whitening, build, last_stage
 from lightning_nn.models.convnet import EMBEDDED
 from lightning_nn.models.networks import FORMS, HEADS, Network, make_network, map_shapes
 

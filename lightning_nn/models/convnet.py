@@ -19,12 +19,18 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.convolution import build, last_stage, layer_table, sequential, with_parameters
-from lightning_nn.layers.dense import dense_classifier
-from lightning_nn.layers.initialization import Init, initialise
-from lightning_nn.layers.normalize import Normalize
-from lightning_nn.layers.receptive_field import receptive_fields
-from lightning_nn.layers.whitening import measure_images
+from lightning_nn.layers.convolution import (
+    Init,
+    build,
+    initialise,
+    last_stage,
+    layer_table,
+    measure_images,
+    sequential,
+    with_parameters,
+)
+from lightning_nn.layers.images import Normalize
+from lightning_nn.layers.inspection import dense_classifier, receptive_fields
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Activations, Artifact, Patches

@@ -23,11 +23,9 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import CaptionBatch, FrozenEncoder
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.convolution import build, last_stage, sequential
-from lightning_nn.layers.initialization import initialise
+from lightning_nn.layers.convolution import build, initialise, last_stage, measure_images, sequential
+from lightning_nn.layers.images import Normalize
 from lightning_nn.layers.mobilenet import MobileNetV1
-from lightning_nn.layers.normalize import Normalize
-from lightning_nn.layers.whitening import measure_images
 from lightning_nn.models.networks import FORMS, HEADS, Network, imagenet_file, make_network, map_shapes, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.features import Pooling
-from lightning_nn.layers.normalize import levels, normalize
+from lightning_nn.layers.images import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.models.style_transfer import StyleLoss, Targets
 from lightning_nn.settings import LRScheduler, Optimizer

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.images import Normalize
 from lightning_nn.layers.upsampling import Upsampling
 from lightning_nn.models.bodies import (
     STRIDES,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.images import normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier

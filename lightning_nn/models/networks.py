@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn.errors import UserError
-from lightning_nn.layers.batch_norm import with_batch_norms
+from lightning_nn.layers.convolution import with_batch_norms
+from lightning_nn.layers.images import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
-from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, download_weights

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nn.errors import UserError
-from lightning_nn.layers.batch_norm import BatchNorm
+from lightning_nn.layers.convolution import BatchNorm
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
 from lightning_nn.models.encoder import Captioner, EncoderNetwork

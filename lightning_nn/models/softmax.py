@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.initialization import initialise
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.convolution import initialise
+from lightning_nn.layers.images import normalize
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier
 

@@ -30,9 +30,8 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.features import Features, Pooling
-from lightning_nn.layers.normalize import levels
+from lightning_nn.layers.images import cover, levels, resize
 from lightning_nn.layers.ragged import at_least_float32
-from lightning_nn.layers.resizing import cover, resize
 from lightning_nn.layers.style import (
     content_loss,
     gram,

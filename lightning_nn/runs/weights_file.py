@@ -6,6 +6,9 @@ Ours say in their header which model they belong to, so they open as a checkpoin
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -16,7 +19,6 @@ from torch import Tensor
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, check_tensors, read_plain, refuse_other_files
-from lightning_nn.runs.patience import patience
 from lightning_nn.runs.saved_settings import names, shown
 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # those that are part of the package, NAME.safetensors
@@ -164,3 +166,14 @@ def download_weights(url: str) -> Path:
             reason, other = " ".join(str(error).split()), f"get {name} another way and put it into {folder}"
             raise UserError(f"can't download {url} ({reason}): {other}") from None
     return folder / name
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Set a socket timeout, so that a firewall that drops packets doesn't look like a long download."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

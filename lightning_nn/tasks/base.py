@@ -16,8 +16,7 @@ from lightning_nn import catalog
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
-from lightning_nn.runs.checkpoint import FORMAT, Checkpoint
-from lightning_nn.runs.plain_data import to_plain_data
+from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, to_plain_data
 from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.sanitize import sanitize

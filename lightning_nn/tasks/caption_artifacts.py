@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lightning_nn.data.processor import CaptionWriter
-from lightning_nn.metrics.caption_records import CaptionRecord
+from lightning_nn.metrics.captions import CaptionRecord
 from lightning_nn.tasks.artifacts import Artifact, Captions, Table
 
 SHOWN_EXTREMES = 12  # images with the best captions, and with the worst

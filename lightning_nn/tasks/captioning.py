@@ -18,8 +18,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
-from lightning_nn.metrics.caption_records import CaptionRecords
-from lightning_nn.metrics.captions import DocumentFrequencies
+from lightning_nn.metrics.captions import CaptionRecords, DocumentFrequencies
 from lightning_nn.tasks.artifacts import Artifact
 from lightning_nn.tasks.base import Means, Task
 from lightning_nn.tasks.caption_artifacts import caption_artifacts

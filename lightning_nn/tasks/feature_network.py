@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_nn import catalog
 from lightning_nn.errors import UserError
 from lightning_nn.layers.features import PROBE, Features, activations, vgg
-from lightning_nn.layers.normalize import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
+from lightning_nn.layers.images import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, download_weights, embedded_weights, open_weights
 

@@ -18,11 +18,11 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.normalize import whole_levels
+from lightning_nn.layers.images import whole_levels
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.upsampling import best_masks
 from lightning_nn.metrics.confusion import accuracy, intersection_over_union, only_predicted
-from lightning_nn.metrics.worst import Worst
+from lightning_nn.metrics.running import Worst
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
 from lightning_nn.tasks.base import Means, Task
 

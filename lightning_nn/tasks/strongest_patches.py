@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_nn.layers.normalize import whole_levels
-from lightning_nn.layers.receptive_field import ReceptiveField
+from lightning_nn.layers.images import whole_levels
+from lightning_nn.layers.inspection import ReceptiveField
 
 CHANNELS = 8  # of each layer
 PATCHES = 8  # of each channel, of different images

@@ -23,9 +23,8 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.features import Features, Pooling, deep_layer, first_of_stages
-from lightning_nn.layers.normalize import levels
-from lightning_nn.layers.resizing import Size, resize, with_longer_side
-from lightning_nn.runs.plain_data import to_plain_data
+from lightning_nn.layers.images import Size, levels, resize, with_longer_side
+from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.settings import HISTORY
 from lightning_nn.tasks.artifacts import Artifact, Picture
 from lightning_nn.tasks.base import Task

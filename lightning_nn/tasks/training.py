@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
-from lightning_nn.metrics.running_means import RunningMeans, Totals
+from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.optimizers import normalised_kernels
-from lightning_nn.runs.plain_data import further_arguments
+from lightning_nn.runs.checkpoint import further_arguments
 from lightning_nn.settings import LRScheduler, Optimizer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)

@@ -20,7 +20,7 @@ from rich.text import Text
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.visualization.markup import TAIL, head, html_text, markdown_text
+from lightning_nn.visualization.pages import TAIL, head, html_text, markdown_text
 
 STRONGEST = 5  # words named beside a document
 SENTENCES = 20  # of a document in a Markdown table, those of the largest weights; the page has all

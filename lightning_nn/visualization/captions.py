@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightning_nn.tasks.artifacts import Captions
-from lightning_nn.visualization.markup import TAIL, head, html_text, image_tag, markdown_text
+from lightning_nn.visualization.pages import TAIL, head, html_text, image_tag, markdown_text
 
 _STYLE = """
 article { display: grid; grid-template-columns: minmax(6rem, 16rem) minmax(0, 1fr); column-gap: 1.25rem; }

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_nn.metrics.confusion import accuracy, class_scores
-from lightning_nn.visualization.figure import columns, labels, new_figure, pixels
-from lightning_nn.visualization.markup import markdown_text
+from lightning_nn.visualization.images import columns, labels, new_figure, pixels
+from lightning_nn.visualization.pages import markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

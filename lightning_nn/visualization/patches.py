@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_nn.visualization.markup import TAIL, head, html_text, image_tag
+from lightning_nn.visualization.pages import TAIL, head, html_text, image_tag
 
 _SIDE = 48  # pixels of a patch on the page, at least
 _STYLE = "img { image-rendering: pixelated; max-width: 100%; }\n"

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import IGNORED
 from lightning_nn.sanitize import is_formula, without_controls
 from lightning_nn.tasks.artifacts import Legend, Masks
-from lightning_nn.visualization.figure import labels
-from lightning_nn.visualization.image_grid import picture
-from lightning_nn.visualization.markup import TAIL, figure_tag, head, html_text
+from lightning_nn.visualization.images import labels, picture
+from lightning_nn.visualization.pages import TAIL, figure_tag, head, html_text
 
 OPACITY = 0.5  # of a class's colour over the image
 IGNORED_COLOUR = (160, 160, 160)

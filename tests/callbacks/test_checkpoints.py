@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from lightning_nn.callbacks.run_statistics import RunStatistics
+from lightning_nn.callbacks.statistics import RunStatistics
 from tests.callbacks.tiny import Data, Tiny, trainer
 
 NAN = math.nan

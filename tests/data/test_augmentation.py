@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_nn import ConvNet, Digits, ImageBatch
-from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.augmentation import (
     LUMINANCE,
     Augment,
@@ -29,7 +29,7 @@ from lightning_nn.data.augmentation import (
 )
 from lightning_nn.data.batches import IGNORED, MaskBatch, Origin
 from lightning_nn.errors import UserError
-from lightning_nn.layers.normalize import fractions
+from lightning_nn.layers.images import fractions
 from tests.commands import command, same_bits
 from tests.contract import differing, trainer
 from tests.test_contract import SaveAt

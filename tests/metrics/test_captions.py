@@ -15,8 +15,15 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-from lightning_nn.metrics.caption_records import CaptionRecords
-from lightning_nn.metrics.captions import CaptionCorpus, CaptionScores, bleu, brevity_penalty, cider_d, rouge_l
+from lightning_nn.metrics.captions import (
+    CaptionCorpus,
+    CaptionRecords,
+    CaptionScores,
+    bleu,
+    brevity_penalty,
+    cider_d,
+    rouge_l,
+)
 
 TOYS = [
     (

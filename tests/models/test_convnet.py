@@ -17,9 +17,8 @@ from lightning_nn import ConvNet, Digits, ImageBatch, Scenes
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.learner import measure_samples
 from lightning_nn.errors import UserError
-from lightning_nn.layers.convolution import build, sequential
-from lightning_nn.layers.initialization import Init
-from lightning_nn.layers.normalize import Normalize
+from lightning_nn.layers.convolution import Init, build, sequential
+from lightning_nn.layers.images import Normalize
 from lightning_nn.models.convnet import EMBEDDED
 from lightning_nn.runs.weights_file import WEIGHTS, embedded_weights
 from lightning_nn.settings import LRScheduler, Optimizer

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from lightning_nn import Digits, LogisticRegression, Loss, Optimizer, UserError
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.images import normalize
 from tests.contract import one_batch, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from lightning_nn import Optimizer, Photos, StyleTransfer
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
-from lightning_nn.layers.resizing import resize
+from lightning_nn.layers.images import resize
 from lightning_nn.models.style_transfer import Colours
 from lightning_nn.tasks.stylization import require_memory
 from tests.cases import CASES

@@ -15,7 +15,7 @@ import pytest
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text, writing
-from lightning_nn.runs.results import save_results
+from lightning_nn.runs.run_folder import save_results
 from tests.commands import environment
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files")

@@ -1,7 +1,6 @@
-"""Who gets a run's folder: one process at a time, and never a second run."""
-
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +10,7 @@ import pytest
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.run_folder import Run, is_first_process
-from tests.commands import command, environment
+from tests.commands import ROOT, command, environment
 
 HOLD = """
 import sys
@@ -106,3 +105,15 @@ def test_a_rank_that_is_no_number_is_nobodys(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert is_first_process() is first
+
+
+def test_the_commit_of_a_repository_around_an_installed_package_is_not_ours(tmp_path: Path) -> None:
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
+    site = tmp_path / ".venv" / "site-packages"
+    shutil.copytree(ROOT / "lightning_nn", site / "lightning_nn", ignore=shutil.ignore_patterns("__pycache__"))
+    code = "import lightning_nn.runs.run_folder as r; print(r.__file__, r.commit())"
+    env = environment({"PYTHONPATH": str(site)})
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout.split() == [str(site / "lightning_nn" / "runs" / "run_folder.py"), "None"], done

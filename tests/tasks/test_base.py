@@ -23,7 +23,7 @@ from lightning_nn import (
     TextData,
     UserError,
 )
-from lightning_nn.callbacks.step_seed import StepSeed
+from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.layers import symmetric_kl
 from lightning_nn.runs.checkpoint import Checkpoint

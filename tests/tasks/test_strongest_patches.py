@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from lightning_nn.layers.convolution import build, sequential
-from lightning_nn.layers.receptive_field import receptive_fields
+from lightning_nn.layers.inspection import receptive_fields
 from lightning_nn.tasks.strongest_patches import PATCHES, StrongestPatches
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lightning_nn import FCN, Digits, LogisticRegression, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
 from lightning_nn.data.batches import IGNORED, ImageBatch, MaskBatch
-from lightning_nn.metrics.running_means import RunningMeans, Totals
+from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.base import Task
 from tests.contract import trainer

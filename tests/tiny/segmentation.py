@@ -18,7 +18,7 @@ from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.source import fingerprint_image
 from lightning_nn.data.loader import Fingerprints, Source
 from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.images import normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks

@@ -13,7 +13,7 @@ from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.labeled_module import LabeledDataModule
-from lightning_nn.layers.normalize import normalize
+from lightning_nn.layers.images import normalize
 from lightning_nn.tasks.classification import Classifier
 
 SIDE = 6

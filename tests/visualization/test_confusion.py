@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lightning_nn.visualization.confusion import picture, report
-from lightning_nn.visualization.figure import labels, shorten
-from lightning_nn.visualization.markup import markdown_text
+from lightning_nn.visualization.images import labels, shorten
+from lightning_nn.visualization.pages import markdown_text
 
 
 @pytest.mark.parametrize("classes", [2, 21, 41, 101])

@@ -28,7 +28,7 @@ from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
-from lightning_nn.runs.patience import patience
+from lightning_nn.runs.weights_file import patience
 
 CATEGORIES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

@@ -19,7 +19,7 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.photos.processor import ContentProcessor, PhotoProcessor
 from lightning_nn.data.synthetic.scenes.drawing import draw_scenes
 from lightning_nn.errors import UserError
-from lightning_nn.layers.resizing import cover
+from lightning_nn.layers.images import cover
 
 BUNDLED = ("china.jpg", "flower.jpg")  # of scikit-learn: content and style
 SMALLEST = 16  # pixels of a side

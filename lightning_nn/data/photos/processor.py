@@ -15,7 +15,7 @@ from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import PixelLimit, Pixels, RawImage, read_image
 from lightning_nn.data.processor import MOST, InputOptions, Record, check_state
 from lightning_nn.errors import UserError
-from lightning_nn.layers.resizing import with_longer_side
+from lightning_nn.layers.images import with_longer_side
 
 
 class PhotoProcessor:

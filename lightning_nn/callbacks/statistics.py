@@ -1,21 +1,78 @@
-"""Statistics of a run: commands, seconds, samples, the best validation."""
+"""Statistics of a run: commands, seconds, samples, the best validation, and a note if it learns nothing."""
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 
-from lightning_nn.callbacks.best_validation import LOSS, BestValidation
-from lightning_nn.callbacks.learning_note import learning_note
-from lightning_nn.runs.results import commit, versions
+from lightning_nn.runs.run_folder import commit, versions
 from lightning_nn.sanitize import sanitize
+from lightning_nn.settings import better
 from lightning_nn.tasks.base import Task
+
+LOSS = "val/loss"  # decides between validations with the same score
+
+
+def rank(score: float, loss: float, mode: str) -> tuple[float, float]:
+    """Return the rank of a validation, larger if it is better; a score that is not a number is the worst.
+
+    Args:
+        score: the monitored metric.
+        loss: decides between equal scores; infinity if validation gives none.
+        mode: min or max, of the score.
+    """
+    sign = 1 if mode == "max" else -1
+    return (-math.inf if math.isnan(score) else sign * score), (-math.inf if math.isnan(loss) else -loss)
+
+
+class BestValidation:
+    """Metrics of the best validation so far, chosen by the best checkpoint's monitor, else by the model's.
+
+    Attributes:
+        metrics: values by name; empty before the first validation.
+        epoch: its epoch, counted from 0; None before the first validation.
+    """
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, float] = {}
+        self.epoch: int | None = None
+        self._restored = False
+
+    def update(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
+        """Keep the metrics of the validation that has just ended if it is the best; return whether it is."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.global_step:
+            return False  # before the first step there is no best checkpoint
+        checkpoint = trainer.checkpoint_callback
+        folder = getattr(checkpoint, "dirpath", None)
+        if self._restored and folder is not None and not Path(folder, "best.ckpt").is_file():
+            self.metrics, self.epoch = {}, None  # a new run from an old checkpoint: its best.ckpt is elsewhere
+        self._restored = False
+        name = getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", LOSS)
+        if name is None:  # a task whose last state is its result
+            return False
+        mode = better(name, getattr(checkpoint, "mode", None))
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
+        new, old = (rank(m.get(name, math.nan), m.get(LOSS, math.inf), mode) for m in (metrics, self.metrics))
+        if self.metrics and new <= old:
+            return False
+        self.metrics, self.epoch = metrics, trainer.current_epoch
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both attributes as plain data."""
+        return {"metrics": dict(self.metrics), "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore both attributes."""
+        self.metrics, self.epoch, self._restored = dict(state["metrics"]), state["epoch"], True
 
 
 class RunStatistics(pl.Callback):
@@ -140,3 +197,34 @@ def device_name(trainer: pl.Trainer) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+_NEAR = 0.99  # share of the loss of guessing from which on a loss counts as such
+
+
+def learning_note(
+    task: Task, val: float | None, train: float | None, monotony: str | None, *, first: bool = False
+) -> str | None:
+    """Return a line that names what a run fails to learn, with the remedy; None if there is nothing to say.
+
+    Args:
+        task: the trained model.
+        val: loss of the best validation; None without validation.
+        train: loss of the newest epoch over the training samples; None if it is not known.
+        monotony: clause about the best validation, of `Task.monotony`.
+        first: whether this is said after the first epoch, when a loss that one of the splits is spared counts as
+            learning.
+    """
+    guess, losses = task.guessing_loss(), [loss for loss in (val, train) if loss is not None]
+    facts, by_heart = [monotony] if monotony else [], False
+    if guess and losses and (min(losses) if first else losses[0]) >= _NEAR * guess:
+        name, loss = ("train/loss", losses[0]) if val is None else ("val/loss", val)
+        facts.insert(0, f"{name} is {loss:.3g}, no lower than by guessing ({guess:.3g})")
+        by_heart = not monotony and min(losses) < _NEAR * guess
+    if not facts:
+        return None
+    said = " and ".join(facts)
+    if by_heart:
+        return f"{said}, but train/loss is {train:.3g}: train for fewer epochs, on more samples, or with weight decay"
+    remedy = task.learning_remedy()
+    return f"after the first epoch {said}; if it stays so, {remedy}" if first else f"{said}: {remedy}"

@@ -1,4 +1,4 @@
-"""Pixels to numbers that networks learn from. Images are uint8 of 0 to 255 or floats of 0 to 1."""
+"""Images as networks take them: values and sizes. Images are uint8 of 0 to 255 or floats of 0 to 1."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_nn.layers.ragged import at_least_float32
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of 0 to 255
 
@@ -84,3 +87,27 @@ class Normalize(nn.Module):
         """Normalise images, uint8 or float (B, C, H, W), to the dtype of `mean`."""
         unit = self.white / 255 if image.is_floating_point() else 1.0
         return (image - self.mean * unit).div_(self.deviation * unit).to(self.mean.dtype)  # one copy: as fast as memory
+
+
+Size = tuple[int, int]
+
+
+def with_longer_side(size: Size, longer: float) -> Size:
+    """Scale rows and columns so that the longer side has so many pixels, and the other at least one."""
+    factor = longer / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def resize(image: Tensor, size: Size) -> Tensor:
+    """Resize images, (B, C, H, W), by bilinear interpolation, with antialiasing where they shrink."""
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(at_least_float32(image), size, mode="bilinear", antialias=True).to(image.dtype)
+
+
+def cover(image: Tensor, size: Size) -> Tensor:
+    """Scale images, (B, C, H, W), until they cover a size, and crop the rest equally on both sides."""
+    factor = max(size[0] / image.shape[2], size[1] / image.shape[3])
+    height, width = (max(side, round(whole * factor)) for side, whole in zip(size, image.shape[2:], strict=True))
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return resize(image, (height, width))[:, :, top : top + size[0], left : left + size[1]]

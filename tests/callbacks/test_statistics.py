@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lightning_nn import FCN, LogisticRegression, SoftmaxClassifier
-from lightning_nn.callbacks.learning_note import learning_note
+from lightning_nn.callbacks.statistics import learning_note
 from lightning_nn.metrics.confusion import only_predicted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.classification import Classifier

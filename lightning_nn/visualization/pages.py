@@ -1,4 +1,4 @@
-"""Untrusted text and images, made safe for HTML pages and Markdown."""
+"""Pages for the browser and Markdown: untrusted text and images, made safe for both."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_nn.layers.convolution import build, sequential
-from lightning_nn.layers.receptive_field import ReceptiveField, receptive_fields
+from lightning_nn.layers.inspection import ReceptiveField, receptive_fields
 
 
 @pytest.mark.parametrize(
