@@ -37,6 +37,7 @@ from report import Report, Spread, at_least, environment, parser, run_main
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lightning_nn import Photos, StyleTransfer
+from lightning_nn.backbones.feature_network import feature_network
 from lightning_nn.callbacks.statistics import peak_memory
 from lightning_nn.cli import main as cli
 from lightning_nn.layers.features import activations
@@ -45,7 +46,6 @@ from lightning_nn.layers.style import gram
 from lightning_nn.models.style_transfer import StyleLoss
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import open_weights
-from lightning_nn.tasks.feature_network import feature_network
 
 
 def main(argv: list[str] | None = None) -> None:

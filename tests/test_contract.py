@@ -25,7 +25,7 @@ from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 from tests.cases import CASES, Case
 from tests.commands import environment, free_port
 from tests.contract import check_export, differing, one_batch, to_plain, trainer

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_nn.layers.mobilenet import MobileNetV1
+from lightning_nn.backbones.mobilenet import MobileNetV1
 from tests.commands import command, environment, free_port, process, results, weights, write_reviews
 from tests.tiny.register import registered
 

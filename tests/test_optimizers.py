@@ -10,7 +10,7 @@ from lightning_nn import FCN, BackboneClassifier, ConvNet, ImageBatch, Optimizer
 from lightning_nn.data.synthetic.scenes.drawing import draw_scenes
 from lightning_nn.optimizers import Muon, normalised_kernels, orthogonal
 from lightning_nn.settings import OptimizerName
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 
 
 @pytest.mark.parametrize("shape", [(4, 7), (7, 4), (5, 5), (1, 9)])

@@ -16,7 +16,7 @@ import torch
 from lightning_nn.runs.run_folder import commit, versions
 from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import better
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 
 LOSS = "val/loss"  # decides between validations with the same score
 

@@ -19,7 +19,7 @@ from lightning_nn.data.module import DataModule
 from lightning_nn.runs.atomic_file import write_atomically, write_text
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Picture
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 from lightning_nn.visualization.draw import Drawing, augmented_picture, draw
 from lightning_nn.visualization.images import png
 from lightning_nn.visualization.pages import markdown_text

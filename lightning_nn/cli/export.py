@@ -23,8 +23,8 @@ from lightning_nn.data.photos.processor import ContentProcessor
 from lightning_nn.data.segmentation.processor import MaskProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
-from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.stylization import ImageTask
+from lightning_nn.tasks.task import Task
 
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
 AXES = ("batch", "channels", "height", "width")

@@ -23,9 +23,9 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.settings import better
-from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.task import Task
 
 _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 

@@ -36,9 +36,8 @@ from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
-from lightning_nn.tasks.base import Task
-from lightning_nn.tasks.classification import Classifier
-from lightning_nn.tasks.views import Views
+from lightning_nn.tasks.classification import Classifier, Views
+from lightning_nn.tasks.task import Task
 
 # Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}

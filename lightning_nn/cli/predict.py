@@ -29,10 +29,9 @@ from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
-from lightning_nn.tasks.base import Task
-from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.classification import Classifier, TextClassifier
 from lightning_nn.tasks.stylization import Stylization
-from lightning_nn.tasks.text_classification import TextClassifier
+from lightning_nn.tasks.task import Task
 from lightning_nn.visualization.attention import page, terminal
 
 CHUNK = 1024  # inputs in memory at once

@@ -49,9 +49,9 @@ from lightning_nn.runs.run_folder import Run, is_first_process, save_results
 from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.fine_tuning import FineTuning
 from lightning_nn.tasks.stylization import Stylization
+from lightning_nn.tasks.task import Task
 
 
 def train(request: Request) -> int:
@@ -312,9 +312,9 @@ def _opened(path: Path, task: type[Task]) -> Checkpoint | WeightsFile:
 
 def _networks() -> Any:
     """Import the classic networks, and with them torchvision, only where their names are needed."""
-    from lightning_nn.models import networks
+    from lightning_nn.backbones import torchvision
 
-    return networks
+    return torchvision
 
 
 def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, kept: dict[str, str]) -> str:

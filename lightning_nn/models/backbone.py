@@ -6,7 +6,7 @@
     inception_v3       Szegedy et al. 2016: large kernels as chains of small ones, 7x7 as 1x7 and 7x1
     resnet18, 34, 50   He et al. 2016: each block adds to its input, so that depth does no harm
     squeezenet1_1      Iandola et al. 2016: AlexNet's accuracy with a fiftieth of its parameters
-    mobilenet_v1       Howard et al. 2017: convolutions in two steps (`layers/mobilenet`)
+    mobilenet_v1       Howard et al. 2017: convolutions in two steps (`backbones/mobilenet`)
     mobilenet_v2       Sandler et al. 2018: the same within narrow residual blocks
     mobilenet_v3_...   Howard et al. 2019: small and large, found by search, with attention to channels
 
@@ -25,11 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_nn.data.batches import ImageBatch
-from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.convolution import measure_images
-from lightning_nn.layers.images import Normalize
-from lightning_nn.models.networks import (
+from lightning_nn.backbones.torchvision import (
     FORMS,
     Network,
     form_of_weights,
@@ -39,6 +35,10 @@ from lightning_nn.models.networks import (
     make_network,
     network_weights,
 )
+from lightning_nn.data.batches import ImageBatch
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.convolution import measure_images
+from lightning_nn.layers.images import Normalize
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import LRScheduler, Optimizer

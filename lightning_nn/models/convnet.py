@@ -41,11 +41,6 @@ from lightning_nn.tasks.strongest_patches import StrongestPatches
 SMALL = 0.01  # scale of the first weights of the last layer
 LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
 LENET += ["flatten", "linear 64", "relu"]
-EMBEDDED = ["whitening 3", "gelu"]  # the network that is part of the package, of conf/convnet-cifar10-vgg.yaml
-for _width in (48, 192, 256):
-    EMBEDDED += [f"conv {_width} 3 padding=1", "max_pool 2", "batch_norm scale=false", "gelu"]
-    EMBEDDED += [f"conv {_width} 3 padding=1", "batch_norm scale=false", "gelu"]
-EMBEDDED += ["global_max_pool"]
 
 
 class ConvNet(FineTuning, Classifier):

@@ -30,8 +30,8 @@ from lightning_nn.layers.images import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.models.style_transfer import StyleLoss, Targets
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.stylization import LayerWeights, StyledImage, StyleOptions, Stylization, pixels
+from lightning_nn.tasks.training import Means
 
 _STRIDE = 4  # of the blocks
 _SMALLEST = 2 * _STRIDE  # pixels to which smaller pictures are padded, so that a norm has several values

@@ -25,26 +25,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_nn.backbones.small import SmallBody, convolution, embedded_body
+from lightning_nn.backbones.torchvision import (
+    STRIDES,
+    LayersBody,
+    Network,
+    form_of_weights,
+    imagenet_file,
+    network_body,
+    network_weights,
+)
 from lightning_nn.data.batches import MaskBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.images import Normalize
 from lightning_nn.layers.upsampling import Upsampling
-from lightning_nn.models.bodies import (
-    STRIDES,
-    BodyName,
-    LayersBody,
-    SmallBody,
-    convolution,
-    embedded_body,
-    network_body,
-)
-from lightning_nn.models.networks import Network, form_of_weights, imagenet_file, network_weights
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
+BodyName = Literal["small", "embedded", Network]
 Stride = Literal[4, 8, 16, 32]
 
 

@@ -22,11 +22,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from lightning_nn.backbones.encoder import EncoderNetwork
 from lightning_nn.layers.ragged import segment_ids
 from lightning_nn.layers.recurrent import FlatReLU, State
-from lightning_nn.models.encoder import Captioner, EncoderNetwork
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.decoder import Decoder
+from lightning_nn.tasks.captioning import Captioner, Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
 
 

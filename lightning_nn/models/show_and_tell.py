@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_nn.backbones.encoder import EncoderNetwork
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import BatchNorm
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
-from lightning_nn.models.encoder import Captioner, EncoderNetwork
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.decoder import Decoder, Rows
+from lightning_nn.tasks.captioning import Captioner, CaptionRows, Decoder
 from lightning_nn.tasks.fine_tuning import Trainable
 
 FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered
@@ -215,7 +215,7 @@ class ShowAndTell(Captioner):
         self.guide = nn.Linear(embedding_size, guided_positions * vocabulary_size) if guided else None
         self.plan_training()
 
-    def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
+    def picture_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | None:
         """Sum the losses of words predicted from x_{-1}, and perhaps their position, alone; see `Captioning`."""
         if self.guide is None:
             return None

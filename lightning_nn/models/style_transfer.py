@@ -43,8 +43,8 @@ from lightning_nn.layers.style import (
     with_colours,
 )
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.base import Means
 from lightning_nn.tasks.stylization import ImageTask, LayerWeights, StyleOptions, placeholder
+from lightning_nn.tasks.training import Means
 
 Colours = Literal["style", "luminance", "histogram"]
 Init = Literal["content", "style", "noise"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -177,3 +178,19 @@ def patience(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def common_prefix(given: Iterable[str], own: Collection[str]) -> str:
+    """Return the prefix, such as "module.", under which a file has the most names of a model; "" if it has none.
+
+    Args:
+        given: names in the file.
+        own: names in the model.
+    """
+    found: Counter[str] = Counter()
+    for name in given:
+        parts = name.split(".")
+        for depth in range(min(len(parts), 5)):
+            if ".".join(parts[depth:]) in own:
+                found["".join(f"{part}." for part in parts[:depth])] += 1
+    return max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")

@@ -1,10 +1,27 @@
-"""Shared base of the models that describe an image in a sentence."""
+"""Base of the models that describe an image in a sentence: decoder, losses, writing and metrics.
+
+Self-critical training follows Rennie, Marcheret, Mroueh, Ross and Goel, "Self-critical sequence training for image
+captioning" (CVPR 2017): the gradient of the expected reward r of a drawn caption w is estimated by that of
+
+    L = - (r(w) - b) sum over t of log q(w_t | w_1 ... w_{t-1}, I)
+
+q is what captions are drawn from: the model's distribution over the words that may stand in a caption, so neither the
+start nor the unknown word, and no end before the first word. A caption cut at the maximum of words has an end that was
+not drawn, which has no part in the sum. The reward is CIDEr-D, the end counted as a word. The baseline b is the mean
+reward of the other captions drawn of the image (Luo 2020, arXiv:2003.09971), where the paper takes the reward of the
+greedy caption. The loss of a training step is the mean over the words drawn.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import sys
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -12,20 +29,77 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 
+from lightning_nn.backbones.encoder import SMALL, Encoder, EncoderNetwork
+from lightning_nn.backbones.torchvision import imagenet_file, network_weights
 from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
 from lightning_nn.data.processor import CaptionWriter, Processor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
+from lightning_nn.layers.beam_search import Sentences, Step, Vocabulary, beam_search, draw, sample
+from lightning_nn.layers.convolution import measure_images
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
-from lightning_nn.metrics.captions import CaptionRecords, DocumentFrequencies
-from lightning_nn.tasks.artifacts import Artifact
-from lightning_nn.tasks.base import Means, Task
-from lightning_nn.tasks.caption_artifacts import caption_artifacts
-from lightning_nn.tasks.decoder import Decoder, Rows, references, some_captions
-from lightning_nn.tasks.self_critical import draw_captions, with_end
+from lightning_nn.metrics.captions import CaptionCorpus, CaptionRecord, CaptionRecords, DocumentFrequencies, cider_d
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.tasks.artifacts import Artifact, Captions, Table
+from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
+from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.training import Means
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
+SHOWN_EXTREMES = 12  # images with the best captions, and with the worst
+
+
+class Decoder(nn.Module):
+    """Network that tells the next word from the features of an image and the words before.
+
+    Single steps and whole sequences give the same logits.
+    """
+
+    @abstractmethod
+    def look(self, features: Tensor) -> Tensor:
+        """Compute what the decoder sees of pictures, (B, P), from features (B, F)."""
+
+    @abstractmethod
+    def begin(self, picture: Tensor) -> State:
+        """Compute the state before the first word, (B, ...), from what `look` returned, (B, P)."""
+
+    def start(self, features: Tensor) -> State:
+        """Compute the state before the first word, (B, ...), from features (B, F)."""
+        return self.begin(self.look(features))
+
+    @abstractmethod
+    def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
+        """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
+
+    @abstractmethod
+    def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
+        """Compute the logits of the word after each word.
+
+        Args:
+            state: before the first word of each of N sequences, from `start`.
+            words: int64 (W,), of all sequences, one after another.
+            lengths: int64 (N,), words of each.
+
+        Returns:
+            (W, V).
+        """
+
+
+class CaptionRows(NamedTuple):
+    """Captions as sequences of words to read and words to predict.
+
+    Attributes:
+        inputs: int64 (W + N,), the start and the words of each caption.
+        targets: int64 (W + N,), the words and the end of each caption.
+        lengths: int64 (N,), number of rows of each caption.
+        image_index: int64 (N,), index of each caption's image.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    lengths: Tensor
+    image_index: Tensor
 
 
 class CaptionPrediction(NamedTuple):
@@ -38,6 +112,40 @@ class CaptionPrediction(NamedTuple):
 
     caption: str
     log_probability: float
+
+
+class CaptionRow(NamedTuple):
+    """A row of the table of test captions.
+
+    Attributes:
+        file: name of the image, or its number in the split.
+        truths: captions by people.
+        caption: the model's.
+        log_probability: of the caption by the model.
+        cider: CIDEr-D of the caption, 0 to 10.
+    """
+
+    file: str
+    truths: list[str]
+    caption: str
+    log_probability: float
+    cider: float
+
+
+class Draws(NamedTuple):
+    """Captions drawn of B images, `count` of each, those of all images one after another.
+
+    Attributes:
+        captions: ids of the words of each, without the end.
+        log_probability: (count B,), of drawing each, log q(w), with its gradient.
+        reward: (count B,), CIDEr-D.
+        advantage: (count B,), reward less the mean reward of the image's other captions.
+    """
+
+    captions: list[list[int]]
+    log_probability: Tensor
+    reward: Tensor
+    advantage: Tensor
 
 
 class Captioning(Task):
@@ -147,14 +255,14 @@ class Captioning(Task):
         """Compute the logits of each word and of each caption's end, (W + N, V), given the true words before."""
         return self._decoded(self.decoder.look(self.features(batch.image)), self.rows(batch))
 
-    def _decoded(self, picture: Tensor, rows: Rows) -> Tensor:
+    def _decoded(self, picture: Tensor, rows: CaptionRows) -> Tensor:
         state, inputs = select_state(self.decoder.begin(picture), rows.image_index), rows.inputs
         if self.training and self._sampled > 0:
             with torch.no_grad():
                 inputs = self._partly_drawn(inputs, self.decoder(state, inputs, rows.lengths), rows.lengths)
         return at_least_float32(self.decoder(state, inputs, rows.lengths))
 
-    def rows(self, batch: CaptionBatch) -> Rows:
+    def rows(self, batch: CaptionBatch) -> CaptionRows:
         """Return inputs and targets of the captions of a batch.
 
         Raises:
@@ -166,7 +274,7 @@ class Captioning(Task):
         place = torch.arange(len(words), device=words.device) + segment_ids(length, len(words))
         inputs = words.new_full((len(words) + len(length),), START).index_copy(0, place + 1, words)
         targets = torch.full_like(inputs, END).index_copy(0, place, words)
-        return Rows(inputs, targets, length + 1, batch.image_index)
+        return CaptionRows(inputs, targets, length + 1, batch.image_index)
 
     def _partly_drawn(self, inputs: Tensor, logits: Tensor, lengths: Tensor) -> Tensor:
         """Replace a share of the input words by words drawn from the model's predictions of them."""
@@ -195,7 +303,7 @@ class Captioning(Task):
         return Means({"loss": loss, "acc": correct}, len(targets))
 
     def _self_critical_means(self, batch: CaptionBatch) -> Means:
-        """Sum the loss and the reward of captions that the model draws; see `tasks.self_critical`."""
+        """Sum the loss and the reward of captions that the model draws; see the head of the file."""
         drawn = draw_captions(
             self.step,
             self.decoder.start(self.features(batch.image)),
@@ -209,7 +317,7 @@ class Captioning(Task):
         loss = -(drawn.advantage * drawn.log_probability).sum()
         return Means({"loss": loss, "reward": drawn.reward.mean() * words}, words)
 
-    def picture_loss(self, picture: Tensor, rows: Rows) -> Tensor | None:
+    def picture_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | None:
         """Compute a further loss of training, from what the decoder sees of pictures, (B, P); None: there is none."""
         return None
 
@@ -291,3 +399,202 @@ class Captioning(Task):
         """Yield captions with their images, and a table of those of the test; see `caption_artifacts`."""
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
         return caption_artifacts(records, self.require_processor(), split)
+
+
+class Captioner(FineTuning, Captioning):
+    """A captioner whose encoder is a convolutional network, trained with the decoder or before it.
+
+    Args:
+        shape: of an image, (C, H, W).
+        network: of the encoder; see `Encoder`.
+        layers: likewise, of a convnet; None for a small network for small images.
+        grid: likewise.
+        mirrored: likewise.
+        trainable: see `FineTuning.plan`; the head is the decoder.
+        unfreeze_at: likewise.
+        body_lr: likewise.
+        freeze_statistics: likewise.
+        captioning: further arguments of `Captioning`.
+    """
+
+    embedded_model = "convnet"
+    network_option = "--model.encoder"
+    training_arguments = FineTuning.training_arguments | Captioning.training_arguments
+    encoder: Encoder
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        network: EncoderNetwork,
+        layers: list[str] | None,
+        grid: int,
+        mirrored: bool,
+        trainable: Trainable,
+        unfreeze_at: int | None,
+        body_lr: float | None,
+        freeze_statistics: bool,
+        **captioning: Any,
+    ) -> None:
+        super().__init__(**captioning)
+        self.encoder = Encoder(shape, network, SMALL if layers is None else layers, grid, mirrored)
+        self.network = network
+        self._fine_tuning = (trainable, unfreeze_at, body_lr, freeze_statistics)
+
+    def plan_training(self) -> None:
+        """Set what is trained when, once encoder and decoder are made."""
+        layers = [*(f"encoder.{name}" for name in self.encoder.layers), "decoder"]
+        self.plan(layers, f"encoder.{self.encoder.last_stage}", *self._fine_tuning)
+
+    def measure(self, batches: Iterable[CaptionBatch]) -> None:
+        """Set what the encoder measures on training images before the first step; see `measure_images`."""
+        super().measure(batches)
+        if next(iter(batches)).image.dim() == 4:
+            measure_images(self.encoder.normalize, self.encoder.net, batches)
+
+    # ------------------------------------------------------------------ weights of another
+
+    def imagenet_weights(self) -> Path:
+        """Find torchvision's file, downloaded unless there."""
+        if self.network == "convnet":
+            raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
+        return imagenet_file(self.network, self.network_option)
+
+    @classmethod
+    def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that give the encoder the form of a convnet; see `Task`."""
+        if model == "convnet":
+            return {"encoder": "convnet", "layers": arguments.get("layers")}
+        return super().form_of(model, arguments)
+
+    def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
+        """Return the weights of a captioner, or of an encoder alone, by the names of this model."""
+        given, ours = weights.state_dict, isinstance(weights, Checkpoint)
+        captioner = ours and any(name.startswith("encoder.net.") for name in given)
+        if self.network != "convnet":
+            found = network_weights(weights, self.network, "net.", self.encoder.state_dict(), self.network_option)
+            return {**(given if captioner else {}), **{f"encoder.{name}": weight for name, weight in found.items()}}
+        if captioner:
+            return given
+        return {f"encoder.{re.sub('^body[.]', 'net.', name)}": weight for name, weight in given.items()}
+
+    # ------------------------------------------------------------------ frozen features
+
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
+        trainable, unfreeze_at, _, _ = self._fine_tuning
+        if trainable != "head" or unfreeze_at is not None or not self.pretrained:
+            return None
+        key = hashlib.blake2b(str(self.encoder).encode(), digest_size=8)  # its layers, also those without weights
+        for name, tensor in self.encoder.state_dict().items():
+            key.update(name.encode())
+            key.update(tensor.cpu().contiguous().numpy().tobytes())
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        device = torch.device("cpu") if accelerator is None else accelerator
+        encoder = deepcopy(self.encoder).to(device).eval()
+
+        @torch.inference_mode()
+        def compute(images: Tensor) -> Tensor:
+            return encoder(images.to(device)).cpu()
+
+        return FrozenEncoder(key.hexdigest(), compute)
+
+
+def some_captions(batch: CaptionBatch, count: int) -> CaptionBatch:
+    """Choose `count` captions of each image at random, or all of an image that has fewer."""
+    assert batch.words is not None and batch.length is not None and batch.image_index is not None
+    image, length = batch.image_index, batch.length
+    order = torch.rand(len(image), device=image.device).argsort()
+    order = order[image[order].argsort(stable=True)]  # at random in each image
+    captions = image.bincount(minlength=batch.size)
+    place = torch.arange(len(image), device=image.device) - segment_starts(captions)[image]
+    kept = torch.zeros_like(image, dtype=torch.bool).index_copy(0, order, place < count)
+    words = batch.words[kept[segment_ids(length, len(batch.words))]]
+    return batch._replace(words=words, length=length[kept], image_index=image[kept])
+
+
+def references(batch: CaptionBatch) -> list[list[list[int]]]:
+    """Group the word ids of the captions of a batch by image."""
+    assert batch.words is not None and batch.length is not None and batch.image_index is not None
+    found: list[list[list[int]]] = [[] for _ in range(batch.size)]
+    captions = torch.split(batch.words.cpu(), batch.length.tolist())
+    for image, words in zip(batch.image_index.tolist(), captions, strict=True):
+        found[image].append(words.tolist())
+    return found
+
+
+def draw_captions(
+    step: Step,
+    state: State,
+    vocabulary: Vocabulary,
+    references: list[list[list[int]]],
+    frequencies: DocumentFrequencies | None = None,
+    *,
+    count: int,
+    longest: int,
+) -> Draws:
+    """Draw captions and reward them.
+
+    Args:
+        step: the model.
+        state: before the start of the sentence, of each image.
+        vocabulary: of the model.
+        references: word ids of the captions by people, of each image.
+        frequencies: of the n-grams of captions by people, with their end; None for those of these images, of which
+            there should be many.
+        count: captions of each image, at least 2.
+        longest: maximum number of words.
+    """
+    images = len(references)
+    device = (state if isinstance(state, Tensor) else state[0]).device
+    index = torch.arange(images, device=device).repeat(count)
+    found = sample(step, select_state(state, index), vocabulary, longest=longest)
+    captions = found.lists(vocabulary.end)
+    ended = list(map(with_end, references))
+    corpus = CaptionCorpus.of(with_end(captions), ended * count)
+    frequencies = DocumentFrequencies(ended) if frequencies is None else frequencies
+    assert found.log_draw is not None
+    reward = torch.from_numpy(cider_d(corpus, frequencies)).to(found.log_draw).view(count, images)
+    others = (reward.sum(0) - reward) / (count - 1)
+    return Draws(captions, found.log_draw, reward.flatten(), (reward - others).flatten())
+
+
+def with_end(captions: list[list[int]]) -> list[list[int]]:
+    """Return captions with the end as their last word."""
+    return [[*caption, END] for caption in captions]
+
+
+def caption_artifacts(records: list[CaptionRecord], processor: CaptionWriter, split: str) -> Iterator[Artifact]:
+    """Yield the captions of a few images; of the test also the best and the worst by CIDEr-D and a table of all.
+
+    Args:
+        records: captions of the split.
+        processor: spells them, and shows the images if the data has them.
+        split: "val" or "test".
+    """
+    shown = {"captions": [records[i * len(records) // 4] for i in range(min(4, len(records)))]}
+    if split == "test":
+        ranked = sorted(records, key=lambda each: -each.cider)
+        shown |= {"best": ranked[:SHOWN_EXTREMES], "worst": ranked[::-1][:SHOWN_EXTREMES]}
+    for name, some in shown.items():
+        rows = [_row(record, processor, split) for record in some]
+        if rows and (image := processor.pictures.get(split)) is not None:
+            yield Captions(
+                [image(record.index) for record in some],
+                [row.caption for row in rows],
+                [row.truths for row in rows],
+                name,
+                [f"{row.file}: CIDEr-D {row.cider:.2f}" for row in rows],
+            )
+    if split == "test" and records:
+        yield Table("predictions", CaptionRow._fields, [_row(record, processor, split) for record in records])
+
+
+def _row(record: CaptionRecord, processor: CaptionWriter, split: str) -> CaptionRow:
+    names = processor.files.get(split)
+    return CaptionRow(
+        str(record.index) if names is None else names[record.index],
+        [processor.spell(words) for words in record.references],
+        processor.spell(record.words),
+        record.log_probability,
+        record.cider,
+    )

@@ -1,29 +1,34 @@
-"""Base class of classifiers: loss, metrics and predictions."""
+"""Base classes of classifiers: loss, metrics, predictions; views of test images; explanations of texts by attention."""
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
 import torch
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_nn.data.batches import Batch, ImageBatch
-from lightning_nn.data.processor import LabeledProcessor
+from lightning_nn.data.batches import Batch, ImageBatch, TextBatch
+from lightning_nn.data.processor import LabeledProcessor, Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
+from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.metrics.confusion import accuracy, macro_f1, only_predicted
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
-from lightning_nn.tasks.artifacts import Artifact, ConfusionMatrix
-from lightning_nn.tasks.base import Means, Task
-from lightning_nn.tasks.views import Views, views
+from lightning_nn.tasks.artifacts import Artifact, Attention, ConfusionMatrix, Explanation
+from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.training import Means
+
+Views = Literal["none", "flip", "shift"]
 
 
 class ClassPrediction(NamedTuple):
@@ -300,3 +305,161 @@ def _add(metrics: Mapping[str, Metric], losses: Tensor, predicted: Tensor, label
     # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
     metrics["loss"].update(losses, torch.ones_like(losses))
     metrics["confusion"].update(predicted, label)
+
+
+def views(image: Tensor, kind: Views) -> Iterator[tuple[Tensor, float]]:
+    """Yield the views of images and the weight of each, which sum to 1.
+
+    Args:
+        image: uint8 or float (B, C, H, W).
+        kind: none: the images alone. flip: also mirrored. shift: for one half that, for the other half both shifted by
+            a pixel up and left, and down and right (as in Jordan 2024, arXiv:2404.00498).
+    """
+    places = {0: 0.5, -1: 0.25, 1: 0.25} if kind == "shift" else {0: 1.0}
+    for by, weight in places.items():
+        moved = _shifted(image, by)
+        if kind == "none":
+            yield moved, weight
+        else:
+            yield moved, weight / 2
+            yield moved.flip(3), weight / 2
+
+
+def _shifted(image: Tensor, by: int) -> Tensor:
+    """Shift images by a pixel down and right (1) or up and left (-1); the border is mirrored."""
+    if not by:
+        return image
+    for dim in (2, 3):
+        size = image.shape[dim]
+        index = (torch.arange(size, device=image.device) - by).abs()
+        index = torch.where(index >= size, 2 * (size - 1) - index, index).clamp(min=0)
+        image = image.index_select(dim, index)
+    return image
+
+
+class AttentiveOutput(NamedTuple):
+    """Output of `forward(batch, return_attention=True)`.
+
+    Attributes:
+        logits: (D, K).
+        word_attention: (W,), weight of each word, summing to 1 within a sentence.
+        sentence_attention: (S,), weight of each sentence, summing to 1 within a document.
+    """
+
+    logits: Tensor
+    word_attention: Tensor
+    sentence_attention: Tensor
+
+
+class Tokenizer(Protocol):
+    """The part of a text processor that explanations need."""
+
+    def tokens(self, text: str) -> list[list[str]]:
+        """Split a text into the words of each sentence."""
+        ...
+
+
+class TextClassifier(Classifier):
+    """A classifier over word vectors; a subclass creates `embedding`.
+
+    Attributes:
+        embedding: the word embedding.
+        attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
+        short_recipe: recipe for texts of one sentence, on which a level of sentences has nothing to do; None without
+            such a level.
+    """
+
+    batch_type = TextBatch
+    exportable = False  # the number of steps is that of the longest sequence
+    short_recipe: ClassVar[str | None] = None
+    row_labels: ClassVar[dict[str, str]] = {
+        "embedding.table.weight": "words",
+        "embedding.characters.weight": "characters",
+        "output.weight": "categories",
+        "output.bias": "categories",
+    }
+    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
+    embedding: WordEmbedding
+
+    def on_processor(self, processor: Processor) -> None:
+        """Set the characters of each word in the embedding.
+
+        Raises:
+            UserError: the embedding was made for another vocabulary.
+        """
+        rows = processor.row_labels()
+        if "words" not in rows:
+            return
+        try:
+            self.embedding.set_characters(rows["words"], rows["characters"])
+        except ValueError as error:
+            remedy = f"make it with {type(self).__name__}.for_data(data)"
+            raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
+
+    def artifacts(self, split: str) -> Iterator[Artifact]:
+        """Also yield the attention over a few documents of the split."""
+        yield from super().artifacts(split)
+        # A strategy that shards the weights can't run the model on one process.
+        if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            with self.trainer.precision_plugin.forward_context():
+                explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
+            yield Attention(explanations)
+
+    @torch.inference_mode()
+    def explain(self, texts: list[str]) -> list[Explanation]:
+        """Predict classes of texts, with the weight of every word and sentence.
+
+        Args:
+            texts: any number of texts; each is a batch of its own.
+
+        Raises:
+            UserError: the model has no attention or was never trained, or an input is not a text.
+        """
+        processor = self.require_processor()
+        unknown = processor.row_labels()["words"][0]
+        explanations = []
+        for text in texts:
+            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
+            (explanation,) = self.explanations(batch)
+            sentences = cast(Tokenizer, processor).tokens(text)
+            pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
+            strange = frozenset(word for known, word in pairs if known == unknown)
+            explanations.append(explanation._replace(sentences=sentences, unknown=strange))
+        return explanations
+
+    @torch.inference_mode()
+    def explanations(self, batch: TextBatch) -> list[Explanation]:
+        """Predict classes of an encoded batch, with the weight of every word and sentence.
+
+        Words are shown as the vocabulary has them, unknown words as the unknown word.
+
+        Args:
+            batch: documents, on the model's device.
+
+        Raises:
+            UserError: the model has no attention or was never trained.
+        """
+        if not self.attends:
+            raise UserError(f"this {type(self).__name__} has no attention to show")
+        processor = self.require_processor()
+        with self.evaluating():
+            logits, word_weights, sentence_weights = self(batch, return_attention=True)
+        best = self.probabilities(logits).max(1)
+        vocabulary = processor.row_labels()["words"]
+        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
+        words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
+        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
+        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
+        return [
+            Explanation(
+                sentences=list(itertools.islice(words, len(shares))),
+                word_weights=list(itertools.islice(weights, len(shares))),
+                sentence_weights=shares.tolist(),
+                category=processor.categories[int(category)],
+                probability=float(probability),
+                truth=None if label is None else processor.categories[label],
+            )
+            for shares, probability, category, label in zip(
+                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
+            )
+        ]

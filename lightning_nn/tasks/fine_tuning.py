@@ -23,7 +23,7 @@ from lightning_nn.errors import UserError, choose
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.runs.weights_file import WeightsFile
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -126,7 +126,7 @@ class FineTuning(Task):
         return self
 
     def learning_remedy(self) -> str:
-        """Return what to change in a run that learns nothing; see `Training`."""
+        """Return what to change in a run that learns nothing; see `Task`."""
         if not self.pretrained:
             return f"{super().learning_remedy()}, or start from trained weights: --finetune"
         if len(self._frozen_first) == len(self.layers) - 1:  # the head alone is trained

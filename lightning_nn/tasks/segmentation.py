@@ -24,7 +24,8 @@ from lightning_nn.layers.upsampling import best_masks
 from lightning_nn.metrics.confusion import accuracy, intersection_over_union, only_predicted
 from lightning_nn.metrics.running import Worst
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
-from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.training import Means
 
 ClassWeights = Literal["median_frequency"]
 SHOWN_WORST = 12  # images

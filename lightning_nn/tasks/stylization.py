@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightning_nn.backbones.feature_network import feature_network
 from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.features import Features, Pooling, deep_layer, first_of_stages
@@ -27,8 +28,7 @@ from lightning_nn.layers.images import Size, levels, resize, with_longer_side
 from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.settings import HISTORY
 from lightning_nn.tasks.artifacts import Artifact, Picture
-from lightning_nn.tasks.base import Task
-from lightning_nn.tasks.feature_network import feature_network
+from lightning_nn.tasks.task import Task
 
 LayerWeights = dict[str, float]
 

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from lightning_nn.data.loader import Loader
-from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.task import Task
 from tests.cli.test_resume import interrupt_at, scalars
 from tests.commands import (
     command,

@@ -11,9 +11,9 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
 from lightning_nn import catalog
+from lightning_nn.backbones.mobilenet import MobileNetV1
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import find_recipes, parse
-from lightning_nn.layers.mobilenet import MobileNetV1
 from tests.commands import ROOT, command, write_described, write_pictures, write_reviews, write_street
 
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))

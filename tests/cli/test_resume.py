@@ -22,8 +22,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
-from lightning_nn.tasks.base import Task
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.task import Task
 from tests.commands import ROOT, Result, command, environment, process, results, same_bits, weights, write_reviews
 
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]", "--data.batch_size", "128")

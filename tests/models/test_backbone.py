@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn import FCN, BackboneClassifier, ImageBatch, Scenes, ShowAndTell
+from lightning_nn.backbones.mobilenet import MobileNetV1
+from lightning_nn.backbones.torchvision import FORMS, Network, recognise
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.models.backbone import scaled
-from lightning_nn.models.networks import FORMS, Network, recognise
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, open_weights
 from tests.commands import command

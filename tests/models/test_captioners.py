@@ -17,16 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_nn import UserError, catalog
+from lightning_nn.backbones.encoder import Encoder
 from lightning_nn.data.batches import END, START, CaptionBatch
 from lightning_nn.layers.beam_search import beam_search
 from lightning_nn.layers.recurrent import select_state
-from lightning_nn.models.encoder import Encoder
 from lightning_nn.models.multimodal_rnn import MultimodalDecoder, scaled_tanh
 from lightning_nn.models.show_and_tell import LSTMDecoder, ShowAndTell
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
-from lightning_nn.tasks.captioning import VOCABULARY
-from lightning_nn.tasks.decoder import Decoder, references, some_captions
+from lightning_nn.tasks.captioning import VOCABULARY, Decoder, references, some_captions
 from tests.cases import CASES
 from tests.commands import command
 from tests.contract import one_batch, trainer

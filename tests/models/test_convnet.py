@@ -14,12 +14,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from lightning_nn import ConvNet, Digits, ImageBatch, Scenes
+from lightning_nn.backbones.small import EMBEDDED
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.learner import measure_samples
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import Init, build, sequential
 from lightning_nn.layers.images import Normalize
-from lightning_nn.models.convnet import EMBEDDED
 from lightning_nn.runs.weights_file import WEIGHTS, embedded_weights
 from lightning_nn.settings import LRScheduler, Optimizer
 from tests.commands import command

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn import BackboneClassifier, LRScheduler, Optimizer, catalog
+from lightning_nn.backbones.mobilenet import MobileNetV1
 from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.errors import UserError
-from lightning_nn.layers.mobilenet import MobileNetV1
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from tests.cases import FewDigits

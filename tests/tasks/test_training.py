@@ -17,7 +17,7 @@ from lightning_nn import FCN, Digits, LogisticRegression, Loss, LRScheduler, Opt
 from lightning_nn.data.batches import IGNORED, ImageBatch, MaskBatch
 from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.tasks.artifacts import Masks
-from lightning_nn.tasks.base import Task
+from lightning_nn.tasks.task import Task
 from tests.contract import trainer
 from tests.tiny.segmentation import Segmenter, TinyMasks
 

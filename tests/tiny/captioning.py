@@ -24,7 +24,8 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Captions
-from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.training import Means
 from tests.tiny.shapes import SIDE, Shape, draw_shapes
 
 WORDS = ["<unknown>", "<start>", "<end>", "bright", "square", "bar", "left", "right"]

@@ -22,7 +22,8 @@ from lightning_nn.layers.images import normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
-from lightning_nn.tasks.base import Means, Task
+from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.training import Means
 from tests.tiny.shapes import SIDE, draw_shapes
 
 CATEGORIES = ["nothing", "bright", "dark"]

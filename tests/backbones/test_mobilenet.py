@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_nn.layers.mobilenet import MobileNetV1, SameConv2d, same_padding, unfolded
+from lightning_nn.backbones.mobilenet import MobileNetV1, SameConv2d, same_padding, unfolded
 
 SIZES = [
     (224, 3, 2, (0, 1)),

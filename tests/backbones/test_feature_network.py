@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lightning_nn import ConvNet
+from lightning_nn.backbones.feature_network import feature_network
 from lightning_nn.errors import UserError
 from lightning_nn.layers.features import Features, activations
-from lightning_nn.tasks.feature_network import feature_network
 from tests.contract import trainer
 
 

@@ -6,15 +6,14 @@ those of that layer's output.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 
-class Rows(NamedTuple):
+class RowLabels(NamedTuple):
     """Labels of the rows of a tensor.
 
     Attributes:
@@ -34,7 +33,7 @@ class Rows(NamedTuple):
 
 
 def transfer(
-    own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, Rows]
+    own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, RowLabels]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Copy the tensors that fit; labelled rows are copied to the row of the same label, whatever its index.
 
@@ -63,22 +62,6 @@ def transfer(
     return loaded, faults
 
 
-def common_prefix(given: Iterable[str], own: Collection[str]) -> str:
-    """Return the prefix, such as "module.", under which a file has the most names of a model; "" if it has none.
-
-    Args:
-        given: names in the file.
-        own: names in the model.
-    """
-    found: Counter[str] = Counter()
-    for name in given:
-        parts = name.split(".")
-        for depth in range(min(len(parts), 5)):
-            if ".".join(parts[depth:]) in own:
-                found["".join(f"{part}." for part in parts[:depth])] += 1
-    return max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")
-
-
 def misfit(own: Tensor, given: Any) -> str:
     """Return why a tensor of a file can't take the place of one of a model, whatever its shape; "" if it can."""
     if not isinstance(given, Tensor):
@@ -90,7 +73,7 @@ def _kind(tensor: Tensor) -> str:
     return "float" if tensor.is_floating_point() else "flag" if tensor.dtype == torch.bool else "whole number"
 
 
-def _faults(own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, Rows]) -> dict[str, str]:
+def _faults(own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[str, RowLabels]) -> dict[str, str]:
     """Return the reason for each tensor that can't be loaded, by name."""
     modules: dict[str, dict[str, str | None]] = {}
     for name, tensor in own.items():
@@ -109,7 +92,7 @@ def _faults(own: Mapping[str, Tensor], given: Mapping[str, Any], rows: Mapping[s
     return faults
 
 
-def _misfit(name: str, tensor: Tensor, given: Mapping[str, Any], rows: Rows | None) -> str | None:
+def _misfit(name: str, tensor: Tensor, given: Mapping[str, Any], rows: RowLabels | None) -> str | None:
     if name not in given:  # older files have no count of the batches
         return None if name.endswith("num_batches_tracked") else "not in the checkpoint"
     source = given[name]

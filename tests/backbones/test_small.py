@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lightning_nn import FCN, BackboneClassifier, ConvNet, UserError
+from lightning_nn.backbones.mobilenet import MobileNetV1
+from lightning_nn.backbones.small import EMBEDDED, SmallBody, embedded_body
+from lightning_nn.backbones.torchvision import STRIDES, Network, network_body
 from lightning_nn.data.batches import ImageBatch, MaskBatch
-from lightning_nn.layers.mobilenet import MobileNetV1
-from lightning_nn.models.bodies import STRIDES, BodyName, SmallBody, embedded_body, network_body
-from lightning_nn.models.convnet import EMBEDDED
-from lightning_nn.models.networks import Network
+from lightning_nn.models.fcn import BodyName
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from tests.commands import command

@@ -12,9 +12,7 @@ from lightning_nn.data.batches import END, START, UNKNOWN
 from lightning_nn.data.learner import measure_samples
 from lightning_nn.layers.recurrent import State
 from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
-from lightning_nn.tasks.captioning import VOCABULARY
-from lightning_nn.tasks.decoder import references
-from lightning_nn.tasks.self_critical import draw_captions, with_end
+from lightning_nn.tasks.captioning import VOCABULARY, draw_captions, references, with_end
 from tests.cases import CASES
 from tests.contract import one_batch
 from tests.tiny.captioning import TinyPictures

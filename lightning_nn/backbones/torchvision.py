@@ -1,10 +1,11 @@
-"""The classic convolutional networks as modules, and weights of others for them; `backbone` tells of each.
+"""The classic convolutional networks as modules, their bodies, and weights of others for them.
 
-All but mobilenet_v1 are torchvision's.
+Each is described in `models.backbone`; all but mobilenet_v1 are torchvision's.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache, partial
@@ -15,23 +16,22 @@ import lightning_nn.compat  # noqa: F401  isort: skip
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision import models  # type: ignore[import-untyped]
 
+from lightning_nn.backbones.mobilenet import MobileNetV1, unfolded
 from lightning_nn.errors import UserError
-from lightning_nn.layers.convolution import with_batch_norms
+from lightning_nn.layers.convolution import Whitening, with_batch_norms
 from lightning_nn.layers.images import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalize
-from lightning_nn.layers.mobilenet import MobileNetV1, unfolded
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names, shown
-from lightning_nn.runs.weights_file import WeightsFile, download_weights
-from lightning_nn.tasks.weight_transfer import common_prefix
+from lightning_nn.runs.weights_file import WeightsFile, common_prefix, download_weights
 
 Network = Literal[
     "alexnet", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50", "squeezenet1_1",
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
 ]  # fmt: skip
-
-
+STRIDES = (4, 8, 16, 32)  # of the maps of a body
 HEADS = ("avgpool", "dropout", "classifier", "fc")  # what follows the last maps begins with
 _UNUSED = (*HEADS, "aux1.", "aux2.", "AuxLogits.")  # what is no part of the body of a network begins with
 _NAMES = {  # of weights of others, by a part that only theirs have
@@ -40,6 +40,7 @@ _NAMES = {  # of weights of others, by a part that only theirs have
     "TensorFlow": r"/|:0$",
     "detectron2": r"\bres[2-5]\.\d",
 }
+_LEAST = {"alexnet": 64, "inception_v3": 96}  # without borders, smaller images have no map of stride 32
 
 
 class Form(NamedTuple):
@@ -150,6 +151,78 @@ def keep_pixels(net: nn.Module) -> dict[str, str]:
             net.set_submodule(name, nn.Identity())
             changed[name] = "left out for small images"
     return changed
+
+
+# ---------------------------------------------------------------------- maps of several strides
+
+
+class LayersBody(nn.Module):
+    """Layers of another network in a row, by its names, up to its last map.
+
+    Args:
+        modules: its modules; a layer may be within one of them.
+        shapes: (C, H, W) of the output of each layer, in the order of execution, for images of `side` pixels.
+        last_stage: the first layer with parameters after the last halving.
+        side: rows and columns of those images.
+        least: rows and columns that an image must have.
+
+    Attributes:
+        strides: stride of each layer whose output is a map.
+        channels, least, layers, last_stage: as those of `SmallBody`; there may be no map of stride 16 or 32.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        shapes: Mapping[str, tuple[int, ...]],
+        last_stage: str,
+        side: int,
+        least: int = STRIDES[-1],
+    ) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.least, self.last_stage, self._order = least, last_stage, list(shapes)
+        last = {2 ** round(math.log2(side / shape[1])): name for name, shape in shapes.items()}
+        self.strides = {name: stride for stride, name in last.items() if stride in STRIDES}
+        self.channels = [shapes[name][0] for name in self.strides]
+        self.layers = [name for name in shapes if any(True for _ in self.get_submodule(name).parameters())]
+        border = next((m.weight.shape[-1] for m in modules.values() if isinstance(m, Whitening)), 1) - 1
+        self._border = (border // 2, border - border // 2) * 2
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Compute the maps of images (B, C, H, W), from the finest to the coarsest; H and W are multiples of 32."""
+        (height, width), maps = x.shape[2:], []
+        if any(self._border):
+            x = F.pad(x, self._border, mode="replicate")
+        for name in self._order:
+            x = self.get_submodule(name)(x)
+            if name in self.strides:
+                maps.append(filled(x, height // self.strides[name], width // self.strides[name]))
+        return maps
+
+
+def filled(x: Tensor, height: int, width: int) -> Tensor:
+    """Repeat the edges of maps (B, C, H, W) that layers without borders made smaller."""
+    rows, columns = height - x.shape[2], width - x.shape[3]
+    if not rows and not columns:
+        return x
+    return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2), mode="replicate")
+
+
+def network_body(network: Network, multiplier: float = 1.0) -> LayersBody:
+    """Make the body of a classic network, whose first convolution gets a border if it has none.
+
+    Args:
+        network: its name.
+        multiplier: share of the channels of mobilenet_v1.
+    """
+    side, net = 256, make_network(network, 1, multiplier)
+    shapes = map_shapes(network, (side, side), multiplier)
+    first = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
+    first.padding = (first.kernel_size[0] // 2, first.kernel_size[1] // 2)
+    modules = {name: child for name, child in net.named_children() if not name.startswith(HEADS)}
+    return LayersBody(modules, shapes, FORMS[network].last_stage, side, _LEAST.get(network, STRIDES[-1]))
 
 
 # ---------------------------------------------------------------------- weights of others

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lightning_nn import ConvNet, ImageBatch
-from lightning_nn.tasks.views import Views, views
+from lightning_nn.tasks.classification import Views, views
 from tests.commands import command, results
 
 
