@@ -20,7 +20,7 @@ from report import Report, Spread, at_least, parser, run_main
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_nn.data.augmentation import Augment, augmented
-from lightning_nn.data.images.source import ImageSource
+from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.loader import BatchSampler, Loader
 from lightning_nn.layers.images import Normalize
 

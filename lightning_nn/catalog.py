@@ -86,7 +86,7 @@ DATA: dict[str, Entry] = {
 
 PROCESSORS: dict[str, str | type] = {
     "image": "lightning_nn.data.images.processor:ImageProcessor",
-    "mask": "lightning_nn.data.segmentation.processor:MaskProcessor",
+    "mask": "lightning_nn.data.segmentation.source:MaskProcessor",
     "caption": "lightning_nn.data.captions.processor:CaptionProcessor",
     "content": "lightning_nn.data.photos.processor:ContentProcessor",
     "style": "lightning_nn.data.photos.processor:PhotoProcessor",

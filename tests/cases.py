@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lightning_nn import Digits, ImageBatch, Photos, Pictures, Scenes, TextBatch, TextData
 from lightning_nn.data.batches import CaptionBatch, MaskBatch, StyleBatch
-from lightning_nn.data.images.source import ImageSource
+from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.module import DataModule
 from tests.tiny.captioning import START, TinyCaptions, TinyPictures
 from tests.tiny.segmentation import TinyMasks

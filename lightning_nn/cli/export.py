@@ -20,7 +20,7 @@ from lightning_nn.cli.writers import json_text
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.photos.processor import ContentProcessor
-from lightning_nn.data.segmentation.processor import MaskProcessor
+from lightning_nn.data.segmentation.source import MaskProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 from lightning_nn.tasks.stylization import ImageTask

@@ -21,7 +21,7 @@ from lightning_nn.cli.request import Request, refuse_training_options
 from lightning_nn.cli.streams import PromptInput
 from lightning_nn.cli.verbs import parse_options
 from lightning_nn.cli.writers import choose_form, writer
-from lightning_nn.data.images.source import named_images
+from lightning_nn.data.images.image_files import named_images
 from lightning_nn.data.processor import NO_INPUT, Processor, Record
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.errors import UserError

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lightning_nn.data.batches import Index
+from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 
 
@@ -45,24 +46,48 @@ def stratified_split(labels: Index, fraction: float, seed: int) -> tuple[Index, 
     return np.setdiff1d(np.arange(len(labels)), second), second
 
 
-def split_off(train: Index, fractions: Mapping[str, float], seed: int) -> dict[str, Index]:
-    """Split off splits from train at random, each a fraction of it, at least one sample.
+def complete(
+    splits: Mapping[str, Index],
+    fractions: Mapping[str, float],
+    seed: int,
+    labels: Index | None = None,
+    *,
+    name: str,
+    only: str | None = None,
+) -> tuple[dict[str, Index], list[str]]:
+    """Split off missing splits from train, each a fraction of all of it; train keeps what stays.
 
     Args:
-        train: int64 (N,), sample numbers.
-        fractions: fraction of each split, in the order in which they are split off.
+        splits: int64, sample numbers of each split that exists.
+        fractions: fraction of each split that may be missing, in the order in which they are split off.
         seed: of the choice, which is the same on every machine.
+        labels: int64 (N,), class of each sample, to split off each class in proportion; None to ignore classes.
+        name: of the data, for errors.
+        only: the only split to return, all samples if it is missing; None to return all three.
 
     Returns:
-        Sample numbers of each split and of what stays of train, each in ascending order.
+        Sample numbers of each split in ascending order, and a note on each split that was split off.
 
     Raises:
-        UserError: nothing stays.
+        UserError: a split, or a class in train, is left without samples.
     """
-    order, found = np.random.default_rng(seed).permutation(train), {}
-    for split, fraction in fractions.items():
-        count = max(1, round(fraction * len(train)))
-        found[split], order = np.sort(order[:count]), order[count:]
-    if not len(order):
-        raise UserError(f"{len(train)} images are too few to split off {' and '.join(fractions)}")
-    return {"train": np.sort(order), **found}
+    if only is not None:
+        return {only: splits[only] if only in splits else np.sort(np.concatenate([*splits.values()]))}, []
+    whole, missing, indices = splits["train"], [split for split in fractions if split not in splits], {**splits}
+    if labels is None:
+        indices["train"] = np.random.default_rng(seed).permutation(whole)
+    for split in missing:
+        train, count = indices["train"], fractions[split] * len(whole)
+        if labels is None:
+            chosen = np.arange(len(train)) < max(1, round(count))
+        else:
+            chosen = np.isin(np.arange(len(train)), stratified_split(labels[train], count / len(train), seed)[1])
+        indices[split], indices["train"] = np.sort(train[chosen]), train[~chosen]
+    classes = np.unique(labels[whole]) if labels is not None else np.empty(0)
+    lost = labels is not None and len(np.unique(labels[indices["train"]])) < len(classes)
+    if lost or not all(map(len, indices.values())):
+        each = "; each class needs at least three" if labels is not None else ""
+        raise UserError(f"{name}: {len(whole):,} images are too few to split off {' and '.join(missing)}{each}")
+    how = ", stratified by class" if labels is not None else ""
+    notes = [f"{s} is split off from train: {len(indices[s]):,} of {len(whole):,} images{how}" for s in missing]
+    return {split: np.sort(indices[split]) for split in SPLITS}, notes

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lightning_nn import Bulletins, Digits, Images, SoftmaxClassifier, TextData, UserError
-from lightning_nn.data.images.source import ImageSource
+from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.module import DataModule
 from tests.contract import trainer
 from tests.tiny.segmentation import MaskSource, Segmenter, TinyMasks

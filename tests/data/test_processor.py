@@ -16,7 +16,7 @@ from lightning_nn import ConvNet, UserError, catalog
 from lightning_nn.data.captions.processor import CaptionProcessor
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.photos.processor import ContentProcessor, PhotoProcessor
-from lightning_nn.data.segmentation.processor import MaskProcessor
+from lightning_nn.data.segmentation.source import MaskProcessor
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.runs.checkpoint import Checkpoint
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lightning_nn import FCN, UserError
 from lightning_nn.backbones.torchvision import STRIDES
 from lightning_nn.data.batches import IGNORED, MaskBatch
-from lightning_nn.data.segmentation.processor import MaskProcessor
+from lightning_nn.data.segmentation.source import MaskProcessor
 from lightning_nn.runs.checkpoint import Checkpoint
 from tests.commands import command
 from tests.contract import check_export

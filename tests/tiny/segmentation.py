@@ -14,8 +14,8 @@ from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from lightning_nn.data.batches import IGNORED, Index, MaskBatch
+from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.source import fingerprint_image
 from lightning_nn.data.loader import Fingerprints, Source
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.layers.images import normalize

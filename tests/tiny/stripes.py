@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from lightning_nn import catalog
 from lightning_nn.data.batches import ImageBatch
+from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.source import ImageSource
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.layers.images import normalize
 from lightning_nn.tasks.classification import Classifier

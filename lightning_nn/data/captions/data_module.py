@@ -18,11 +18,11 @@ from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering, Pi
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.source import CaptionSource, cached_features
 from lightning_nn.data.captions.words import Tokenizer, Tokens, make_vocabulary, number, other_words, unknown_share
+from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
-from lightning_nn.data.images.source import decode
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.data.splits import check_fractions, split_off
+from lightning_nn.data.splits import check_fractions, complete
 from lightning_nn.data.tables.folders import SPLITS, find_named_splits
 from lightning_nn.data.tables.reading import check_encoding
 from lightning_nn.data.tables.rows import BAD_PICTURES, BadRowError, BadRows
@@ -139,7 +139,7 @@ class CaptionedModule(DataModule):
         """Return the numbers of channels, rows, columns and words."""
         processor = self.processor
         assert isinstance(processor, CaptionProcessor)
-        channels, height, width = processor.images.form.shape
+        channels, height, width = processor.form.shape
         return {"channels": channels, "height": height, "width": width, "vocabulary_size": len(processor.words)}
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
@@ -234,7 +234,7 @@ class CaptionData(CaptionedModule):
         gathering = self._gather(path, Pictures(root))
         found = [*gathering.found.values()]
         self._check_language(found, path, gathering.outside)
-        scale = self.fixed_processor.images.scale if isinstance(self.fixed_processor, CaptionProcessor) else None
+        scale = getattr(self.fixed_processor, "scale", None)
         decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
         for i, reason in decoded.broken.items():
             gathering.refuse(BadRowError(f"{found[i].place}: {reason}", BAD_PICTURES))
@@ -319,15 +319,13 @@ class CaptionData(CaptionedModule):
         named["train"] = named["train"] or named[""]
         indices = {split: np.array(named[split], np.int64) for split in SPLITS if named[split]}
         self.provided_splits = [*indices]
-        if (only := self.evaluation_split) is not None:
-            return {only: indices.get(only, readable)}
-        if "train" not in indices:
+        if "train" not in indices and self.evaluation_split is None:
             raise UserError(f"{self.path}: no captions of train, only of {' and '.join(indices)}")
-        missing = {split: fraction for split, fraction in self.fractions.items() if split not in indices}
-        whole = len(indices["train"])
-        indices |= split_off(indices["train"], missing, self.split_seed)
-        self.notes += [f"{s} is split off from train: {len(indices[s]):,} of {whole:,} images" for s in missing]
-        return {split: indices[split] for split in SPLITS}
+        indices, notes = complete(
+            indices, self.fractions, self.split_seed, name=str(self.path), only=self.evaluation_split
+        )
+        self.notes += notes
+        return indices
 
     def _split_folders(self, found: list[CaptionedPicture]) -> dict[str, Path]:
         """Return the folder of each split if all pictures lie in such folders, such as train and val; else {}."""

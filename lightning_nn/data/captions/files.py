@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn.data.captions.processor import Language
-from lightning_nn.data.images.archive import zip_members
-from lightning_nn.data.images.source import SUFFIXES as PICTURES
+from lightning_nn.data.images.image_files import SUFFIXES as PICTURES
+from lightning_nn.data.images.image_files import zip_members
 from lightning_nn.data.tables.columns import SPLIT_COLUMNS, named_so, plain_text, split_in
 from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, files_below, find_named_splits
 from lightning_nn.data.tables.json import parse

@@ -9,9 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from lightning_nn.data.captions.files import CaptionLine, read_list
-from lightning_nn.data.images.archive import zip_members
-from lightning_nn.data.images.reading import ImageFile
-from lightning_nn.data.images.source import SUFFIXES
+from lightning_nn.data.images.image_files import SUFFIXES, ImageFile, zip_members
 from lightning_nn.data.normalization import comparable
 from lightning_nn.data.tables.folders import files_below
 from lightning_nn.data.tables.rows import (

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from lightning_nn.data.batches import CaptionBatch, Index
-from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Pixels, RawImage
-from lightning_nn.data.processor import InputOptions, Record, check_state
+from torch import Tensor
+
+from lightning_nn.data.batches import CaptionBatch
+from lightning_nn.data.images.processor import RawImages
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Pixels
+from lightning_nn.data.processor import check_state
 
 Language = Literal["en", "zh"]
 TokenName = Literal["words", "chars"]
 
 
-class CaptionProcessor:
-    """Processor of raw images to batches without captions, with the vocabulary of the captions.
+class CaptionProcessor(RawImages[CaptionBatch]):
+    """Processor of raw images for a captioner, with the vocabulary of the captions; see `RawImages`.
 
     Args:
         words: vocabulary of the model, V words, by id; the first three are `vocabulary.SPECIAL`.
         channels: 1 for gray, 3 for red, green, blue.
         height: height in pixels.
         width: width in pixels.
-        fit: how an image of another shape is resized, "crop" or "squash"; see `ImageForm`.
+        fit: how an image of another shape is resized, "crop" or "squash".
         language: "en", written with spaces between words, or "zh", without.
         tokens: "words", or "chars" where each character is a word.
-        scale: see `ImageProcessor`.
+        scale: value that becomes 255 in an image with more than 8 bits a channel.
         max_pixels: maximum number of pixels of a raw image.
 
     Attributes:
@@ -50,34 +51,17 @@ class CaptionProcessor:
         *,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        super().__init__(channels, height, width, fit, scale, "white", max_pixels)
         state = {"words": words, "language": language, "tokens": tokens}
         check_state(state, words=list, language=Language, tokens=TokenName)
         self.words, self.language, self.tokens = words, language, tokens
         self.others: list[str] = []
         self.files: dict[str, Sequence[str]] = {}
         self.pictures: dict[str, Callable[[int], Pixels]] = {}
-        self.images = ImageProcessor([], channels, height, width, fit, scale, max_pixels=max_pixels)
 
-    def encode(self, raw: list[RawImage]) -> CaptionBatch:
-        """Encode raw images as a batch without captions; see `ImageProcessor.encode`.
-
-        Raises:
-            UserError: an image can't be read.
-        """
-        return CaptionBatch(self.images.encode(raw).image)
-
-    def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, CaptionBatch]]:
-        """Yield batches of up to `batch_size` images, in order.
-
-        Raises:
-            UserError: see `encode`.
-        """
-        for index, batch in self.images.batches(raw, batch_size):
-            yield index, CaptionBatch(batch.image)
-
-    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
-        """Find image files; see `ImageProcessor.inputs`."""
-        return self.images.inputs(options)
+    def batch(self, image: Tensor) -> CaptionBatch:
+        """Make a batch of images without captions."""
+        return CaptionBatch(image)
 
     def spell(self, ids: Iterable[int]) -> str:
         """Write the words of a caption: with spaces between them in English, without in Chinese."""
@@ -91,5 +75,4 @@ class CaptionProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data."""
-        state = {key: value for key, value in self.images.state_dict().items() if key != "categories"}
-        return {"words": list(self.words), "language": self.language, "tokens": self.tokens, **state}
+        return {"words": list(self.words), "language": self.language, "tokens": self.tokens, **super().state_dict()}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import CaptionBatch, FrozenEncoder, Index
 from lightning_nn.data.cache import entry, fingerprint, is_cached
 from lightning_nn.data.captions.words import CaptionTable
+from lightning_nn.data.images.decoding import fingerprint_image, progress
 from lightning_nn.data.images.reading import Pixels
-from lightning_nn.data.images.source import fingerprint_image, progress
 from lightning_nn.data.loader import Fingerprints
 
 _FORMAT = 1  # of the cache

@@ -9,6 +9,8 @@ import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
+from lightning_nn.data.images.decoding import decode
+from lightning_nn.data.images.image_files import SUFFIXES
 from lightning_nn.data.images.label_tables import (
     NO_OPTIONS,
     ImageIndex,
@@ -22,9 +24,8 @@ from lightning_nn.data.images.label_tables import (
 )
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm
-from lightning_nn.data.images.source import SUFFIXES, decode
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.splits import check_fractions, stratified_split
+from lightning_nn.data.splits import check_fractions, complete
 from lightning_nn.data.tables.folders import (
     SPLITS,
     Classes,
@@ -167,21 +168,17 @@ def read_class_folders(
     categories = sorted(found["train"])
     _check_classes(places, found, categories, notes)
     files, labels, provided = _number(found, categories)
-    images, broken, fingerprints, found_scale, remarks, ground = decode(files, root, form, max_pixels, scale, ground)
+    images, broken, fingerprints, found_scale, remarks, ground, _ = decode(files, root, form, max_pixels, scale, ground)
     notes += remarks
     _report_broken(broken, files, notes)
     scale = scale or found_scale
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(index, readable) for split, index in provided.items()}
     _check_readable(indices, labels, categories, places, broken)
-    if only is not None:
-        indices = {only: indices.get(only, np.concatenate(list(indices.values())))}
-        return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale, ground)
-    _split_off_missing(indices, labels, {"test": test_fraction, "val": val_fraction}, seed, notes)
-    if not all(map(len, indices.values())) or len(np.unique(labels[indices["train"]])) < len(categories):
-        raise UserError(f"{root}: too few images to split off val and test; each class needs at least three")
-    indices = {split: indices[split] for split in SPLITS}
-    return ImageSet(images, labels, indices, categories, notes, list(provided), fingerprints, files, scale, ground)
+    fractions = {"test": test_fraction, "val": val_fraction}
+    indices, notes_on_splits = complete(indices, fractions, seed, labels, name=str(root), only=only)
+    notes += notes_on_splits
+    return ImageSet(images, labels, indices, categories, notes, [*provided], fingerprints, files, scale, ground)
 
 
 def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
@@ -310,20 +307,6 @@ def _check_readable(
     for split, place in places.items():
         if not len(indices[split]):
             raise UserError(f"{place}: no image in it can be read; without the folder, {split} is split off from train")
-
-
-def _split_off_missing(
-    indices: dict[str, Index], labels: Index, fractions: dict[str, float], seed: int, notes: list[str]
-) -> None:
-    """Split off the missing splits from train, each a fraction of the original train."""
-    whole = len(indices["train"])
-    for split, fraction in fractions.items():
-        if split in indices:
-            continue
-        train = indices["train"]
-        stay, chosen = stratified_split(labels[train], fraction * whole / len(train), seed)
-        indices["train"], indices[split] = train[stay], train[chosen]
-        notes.append(f"{split} is split off from train: {len(chosen):,} of {whole:,} images, stratified by class")
 
 
 def _report_broken(broken: dict[int, str], files: list[Path], notes: list[str]) -> None:

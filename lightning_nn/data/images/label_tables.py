@@ -8,7 +8,7 @@ from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from lightning_nn.data.images.source import SUFFIXES
+from lightning_nn.data.images.image_files import SUFFIXES
 from lightning_nn.data.normalization import comparable
 from lightning_nn.data.tables.columns import LABEL_NAMES, SPLIT_COLUMNS, plain_text, split_in
 from lightning_nn.data.tables.folders import Classes, files_below, find_named_splits, sole_folder, splits_in

@@ -1,19 +1,56 @@
-"""Base class of data sets of labelled images: sources from arrays and splits, the image form, and the table."""
+"""Labelled images: a split of them, and the base class of data sets that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
+
+import numpy as np
+import torch
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
-from lightning_nn.data.batches import Index
+from lightning_nn.data.batches import ImageBatch, Index
+from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm, Pixels
-from lightning_nn.data.images.source import ImageSource, summarize
 from lightning_nn.data.labeled_module import LabeledDataModule
-from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.data.module import BatchSize
+
+
+class ImageSource:
+    """Images of one split, fetched a batch at a time.
+
+    Args:
+        images: uint8 (N, C, H, W), in memory or memory-mapped.
+        labels: int64 (N,).
+        indices: int64, indices of the images in this split; None for all.
+        fingerprints: uint64 (N,), hash of each image, if already known.
+    """
+
+    lengths: Index | None = None
+
+    def __init__(
+        self, images: Pixels, labels: Index, indices: Index | None = None, fingerprints: Fingerprints | None = None
+    ) -> None:
+        self.images = images
+        self._fingerprints = fingerprints
+        self.indices = np.arange(len(images)) if indices is None else indices
+        self.labels: Index = labels[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Index) -> ImageBatch:
+        images = np.asarray(self.images[self.indices[index]])
+        return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
+
+    def fingerprints(self) -> Fingerprints:
+        """Return a hash of the pixels of each image, uint64 (N,)."""
+        if self._fingerprints is not None:
+            return self._fingerprints[self.indices]
+        return np.fromiter((fingerprint_image(self.images[i]) for i in self.indices), np.uint64, len(self.indices))
 
 
 class ImageSet(NamedTuple):
@@ -100,3 +137,19 @@ class LabeledImages(LabeledDataModule):
             "width": width,
             "num_classes": len(self.categories),
         }
+
+
+def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
+    """Build the rows of the table shown at the start of a run: images and classes of each split.
+
+    Args:
+        sources: sources of the splits, by name.
+        form: form of the images.
+    """
+    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images per class", "channels x height x width")]
+    for split, source in sources.items():
+        counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
+        least, most = int(counts.min()), int(counts.max())
+        spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
+    return rows

@@ -11,9 +11,17 @@ import torch
 from torch import Tensor
 
 from lightning_nn.data.batches import Index, StyleBatch
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, Pixels, read_image
-from lightning_nn.data.images.source import decode, fingerprint_image, image_files
-from lightning_nn.data.images.value_range import UnscaledImageError, note_on_scale
+from lightning_nn.data.images.decoding import decode, fingerprint_image
+from lightning_nn.data.images.image_files import image_files
+from lightning_nn.data.images.reading import (
+    MAX_PIXELS,
+    ImageForm,
+    PixelLimit,
+    Pixels,
+    UnscaledImageError,
+    note_on_scale,
+    read_image,
+)
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.photos.processor import ContentProcessor, PhotoProcessor

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lightning_nn.data.batches import Index, StyleBatch
-from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import PixelLimit, Pixels, RawImage, read_image
-from lightning_nn.data.processor import MOST, InputOptions, Record, check_state
+from lightning_nn.data.images.processor import RawImages
+from lightning_nn.data.images.reading import MAX_PIXELS, PixelLimit, Pixels, RawImage
+from lightning_nn.data.processor import MOST, InputOptions, check_state
 from lightning_nn.errors import UserError
 from lightning_nn.layers.images import with_longer_side
 
@@ -75,50 +75,34 @@ class PhotoProcessor:
         return {"names": list(self.names), "styles": list(self.styles)}
 
 
-class ContentProcessor:
-    """Processor of raw pictures, which keep their shape; see `ImageProcessor`.
+class ContentProcessor(RawImages[StyleBatch]):
+    """Processor of raw pictures, which keep their shape.
 
     Args:
         styles: names of the styles that the model was trained on.
         longest: pixels to which the longer side of a larger picture is scaled.
-        scale: see `ImageProcessor`.
+        scale: value that becomes 255 in a picture with more than 8 bits a channel; see `RawImages`.
     """
 
     kind = "content"
 
     def __init__(self, styles: list[str], longest: int = 1024, scale: int | None = None) -> None:
+        super().__init__(3, 0, 0, "keep", scale, "white", MAX_PIXELS)
         check_state({"styles": styles, "longest": longest}, styles=list, longest=range(1, MOST))
         self.styles, self.longest = styles, longest
-        self.images = ImageProcessor([], 3, 0, 0, "keep", scale)
 
-    def encode(self, raw: list[RawImage]) -> StyleBatch:
-        """Encode raw pictures as a batch of contents.
+    def batch(self, image: Tensor) -> StyleBatch:
+        """Make a batch of contents."""
+        return StyleBatch(image)
 
-        Raises:
-            UserError: a picture can't be read, or they differ in size.
-        """
-        limit = PixelLimit(self.images.max_pixels)
-        pixels = (read_image(each, self.images.form, limit, self.images.scale) for each in raw)
-        images = [self._fitted(each) for each in pixels]
-        if len(sizes := {tuple(image.shape) for image in images}) > 1:
-            raise UserError(f"images of {len(sizes)} sizes can't be one batch: encode those of each size by themselves")
-        return StyleBatch(torch.stack(images))
-
-    def _fitted(self, pixels: Pixels) -> torch.Tensor:
-        if max(pixels.shape[1:]) > self.longest:
-            height, width = with_longer_side((pixels.shape[1], pixels.shape[2]), self.longest)
-            image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-        return torch.from_numpy(np.array(pixels, order="C"))
-
-    def batches(self, raw: list[RawImage], batch_size: int) -> Iterator[tuple[Index, StyleBatch]]:
-        """Yield batches of one picture each, in order."""
-        for i, each in enumerate(raw):
-            yield np.array([i]), self.encode([each])
-
-    def inputs(self, options: InputOptions) -> Iterator[Path] | Iterator[Record]:
-        """Find image files; see `ImageProcessor.inputs`."""
-        return self.images.inputs(options)
+    def read(self, image: RawImage, limit: PixelLimit) -> Pixels:
+        """Read a raw picture, uint8 (3, H, W), whose longer side is at most `longest`; `limit` bounds its pixels."""
+        pixels = super().read(image, limit)
+        if max(pixels.shape[1:]) <= self.longest:
+            return pixels
+        height, width = with_longer_side((pixels.shape[1], pixels.shape[2]), self.longest)
+        large = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        return np.asarray(large.resize((width, height), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
 
     def preparation(self) -> dict[str, str]:
         """Return how a picture becomes an input of an exported network, as texts by name."""
@@ -126,7 +110,7 @@ class ContentProcessor:
             f"a picture whose longer side is above {self.longest} pixels is shrunk to that: "
             "image.resize((width, height), Image.Resampling.BILINEAR), sides rounded"
         )
-        steps = self.images.preparation()
+        steps = super().preparation()
         return {
             **steps,
             "longest": str(self.longest),
@@ -140,5 +124,5 @@ class ContentProcessor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        scale = {} if self.images.scale is None else {"scale": self.images.scale}
+        scale = {} if self.scale is None else {"scale": self.scale}
         return {"styles": list(self.styles), "longest": self.longest, **scale}

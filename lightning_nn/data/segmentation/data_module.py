@@ -15,12 +15,10 @@ from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table
-from lightning_nn.data.segmentation.decoding import KEEP, TRIMAPS, DecodedPairs, decode_pairs
+from lightning_nn.data.segmentation.masks import KEEP, TRIMAPS, DecodedPairs, decode_pairs
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
-from lightning_nn.data.segmentation.processor import MaskProcessor
-from lightning_nn.data.segmentation.source import SizedMaskSource
-from lightning_nn.data.splits import check_fractions, split_off
-from lightning_nn.data.tables.folders import SPLITS
+from lightning_nn.data.segmentation.source import MaskProcessor, SizedMaskSource
+from lightning_nn.data.splits import check_fractions, complete
 from lightning_nn.errors import UserError
 
 BINARY = ["background", "object"]  # of masks of 0 and 255 alone
@@ -97,14 +95,19 @@ class SegmentationData(LabeledDataModule):
             self.notes.append(
                 f"{lists[0]} is not read; if it names the classes of the masks: --data.classes {lists[0]}"
             )
-        trained = self.fixed_processor.images.scale if isinstance(self.fixed_processor, MaskProcessor) else None
+        trained = getattr(self.fixed_processor, "scale", None)
         decoded = decode_pairs(pairs, root, table, self.max_pixels, trained, self.threshold)
         self.notes += decoded.notes
         names = self._categories(root, pairs, table, decoded)
-        indices, sizes, counts = self._splits(found), decoded.sizes, decoded.counts
+        ends = np.cumsum([len(split) for split in found.values()])
+        provided = {s: np.arange(end - len(found[s]), end) for s, end in zip(found, ends, strict=True)}
+        indices, notes = complete(provided, self.fractions, self.split_seed, name=self.path, only=self.evaluation_split)
+        self.notes += notes
+        sizes, counts = decoded.sizes, decoded.counts
         self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts
         self.sources = {
-            split: SizedMaskSource(decoded.images, decoded.masks, sizes, index) for split, index in indices.items()
+            split: SizedMaskSource(decoded.images, decoded.masks, sizes, index, fingerprints=decoded.fingerprints)
+            for split, index in indices.items()
         }
         self.provided_splits = list(found)
         if (ignored := counts[:, IGNORED].sum()) > 0:
@@ -187,18 +190,6 @@ class SegmentationData(LabeledDataModule):
                 f"warning: a batch of {split} has up to {pixels / 1e6:,.0f} megapixels, {count:,} of {size}, and may "
                 f"not fit in memory: {window}{fewer}or make the files smaller"
             )
-
-    def _splits(self, found: dict[str, list[Pair]]) -> dict[str, NDArray[np.int64]]:
-        """Return the indices of each split into all pairs; missing ones are split off from train."""
-        ends = np.cumsum([len(pairs) for pairs in found.values()])
-        indices = {s: np.arange(end - len(found[s]), end) for s, end in zip(found, ends, strict=True)}
-        if (only := self.evaluation_split) is not None:
-            return {only: indices.get(only, np.arange(ends[-1]))}
-        missing = {split: fraction for split, fraction in self.fractions.items() if split not in indices}
-        indices |= split_off(indices["train"], missing, self.split_seed)
-        whole = len(found["train"])
-        self.notes += [f"{s} is split off from train: {len(indices[s]):,} of {whole:,} images" for s in missing]
-        return {split: indices[split] for split in SPLITS}
 
     def describe(self) -> dict[str, Any]:
         """Return the numbers of channels and of classes."""

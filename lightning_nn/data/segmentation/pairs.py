@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lightning_nn.data.images.source import SUFFIXES, image_files
+from lightning_nn.data.images.image_files import SUFFIXES, image_files
 from lightning_nn.data.segmentation.classes import decode_list
 from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, is_neutral, split_words
 from lightning_nn.errors import UserError

@@ -1,17 +1,22 @@
-"""Images and their masks, in memory or memory-mapped."""
+"""From images with masks to batches: the samples of a split, and the processor of raw images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lightning_nn.data.batches import IGNORED, Index, MaskBatch
-from lightning_nn.data.images.reading import ImageForm, Pixels
-from lightning_nn.data.images.source import fingerprint_image
+from lightning_nn.data.images.decoding import fingerprint_image
+from lightning_nn.data.images.processor import RawImages
+from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, Pixels
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.processor import check_state
+from lightning_nn.errors import UserError
 
 _PADDING = 127  # gray, the middle of the values that a network sees
 
@@ -68,16 +73,25 @@ class SizedMaskSource:
         sizes: int64 (N, 2), height and width of each image.
         indices: int64, images of this split.
         channels: channels of the images, C.
+        fingerprints: uint64 (N,), hash of each image; None to compute them on demand.
 
     Attributes:
         lengths: int64 (N, 2), height and width of each image of this split; None if all are of one size.
     """
 
-    def __init__(self, images: Pixels, masks: Pixels, sizes: Index, indices: Index, channels: int = 3) -> None:
+    def __init__(
+        self,
+        images: Pixels,
+        masks: Pixels,
+        sizes: Index,
+        indices: Index,
+        channels: int = 3,
+        fingerprints: Fingerprints | None = None,
+    ) -> None:
         self.indices, self.sizes, self.channels = indices, sizes, channels
         own = sizes[indices]
         self.lengths: Index | None = None if (own == own[:1]).all() else own
-        self._images, self._masks = images, masks
+        self._images, self._masks, self._fingerprints = images, masks, fingerprints
         self._starts = np.concatenate([[0], sizes.prod(1).cumsum()])
 
     def __len__(self) -> int:
@@ -108,4 +122,56 @@ class SizedMaskSource:
 
     def fingerprints(self) -> Fingerprints:
         """Return a hash of the pixels of each image, uint64 (N,)."""
+        if self._fingerprints is not None:
+            return self._fingerprints[self.indices]
         return np.fromiter((fingerprint_image(self._image(i)) for i in self.indices), np.uint64, len(self))
+
+
+class MaskProcessor(RawImages[MaskBatch]):
+    """Processor of raw images for a model of masks; see `RawImages` for the other arguments.
+
+    Args:
+        categories: name of each class, in the order of its value in a mask.
+        channels: 1 for gray, 3 for red, green, blue.
+        height: height in pixels; 0 with "keep".
+        width: width in pixels; 0 with "keep".
+        fit: how an image of another shape is resized.
+        scale: value that becomes 255 in an image with more than 8 bits a channel.
+        colours: (red, green, blue) of each class, in the order of the categories; None for those of the palette.
+        max_pixels: maximum number of pixels of a raw image.
+    """
+
+    kind = "mask"
+
+    def __init__(
+        self,
+        categories: list[str],
+        channels: int,
+        height: int,
+        width: int,
+        fit: Fit = "crop",
+        scale: int | None = None,
+        colours: list[list[int]] | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__(channels, height, width, fit, scale, "white", max_pixels)
+        check_state({"categories": categories}, categories=list)
+        levels = [level for each in colours or () for level in each]
+        whole = all(type(level) is int and 0 <= level <= 255 for level in levels)
+        if colours is not None and not (whole and [len(each) for each in colours] == [3] * len(categories)):
+            raise UserError(f"{len(categories)} classes need as many colours (red, green, blue), not {colours}")
+        self.categories, self.colours = categories, colours
+
+    def batch(self, image: Tensor) -> MaskBatch:
+        """Make a batch of images without masks."""
+        return MaskBatch(image)
+
+    def row_labels(self) -> dict[str, list[str]]:
+        """Return the names of the rows of weight tables: categories."""
+        return {"categories": self.categories}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data."""
+        colours = {} if self.colours is None else {"colours": self.colours}
+        return {"categories": list(self.categories), **super().state_dict(), **colours}

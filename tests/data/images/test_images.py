@@ -349,7 +349,7 @@ def two_for_one_part(root):
         (names_in_gbk, r"the name '\\xb9\\xb7' is not UTF-8.*convmv -f gbk"),
         (cifar, "cifar-10-python.tar.gz is of CIFAR-10: use --data cifar10 --data.path"),
         (archive_inside, "unpack train.zip first"),
-        (too_few, "too few images"),
+        (too_few, "2 images are too few to split off test and val; each class needs at least three"),
         (
             parts_without_train,
             "Test: a split of the data, but .* has no train folder .* put the class folders .* into train/",

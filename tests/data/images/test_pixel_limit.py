@@ -26,7 +26,9 @@ FORM = ImageForm(3, 8, 8)
 PEAK = """
 import json, re, sys
 from pathlib import Path
-from lightning_nn.data.images.reading import ImageForm, PixelLimit, read_image
+from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.reading import PixelLimit
+from lightning_nn.data.images.reading import read_image
 from lightning_nn.errors import UserError
 
 def peak():

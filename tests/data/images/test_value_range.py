@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_nn.data.images import source
+from lightning_nn.data.images import decoding
 from lightning_nn.data.images.data_module import Images
 from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.errors import UserError
@@ -90,7 +90,7 @@ def test_the_scale_comes_from_the_cache_or_from_a_trained_model(tmp_path, monkey
     put(root / "bright", BRIGHT, np.int32)
     first = prepared(root)
     with monkeypatch.context() as patch:
-        patch.setattr(source, "read_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(decoding, "read_image", lambda *_: pytest.fail("decoded again"))
         again = prepared(root)
     assert again.notes == first.notes
     assert again.processor.state_dict() == first.processor.state_dict()

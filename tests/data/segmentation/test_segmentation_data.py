@@ -17,7 +17,7 @@ from lightning_nn.data.augmentation import Augment
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.segmentation.classes import read_class_table
-from lightning_nn.data.segmentation.decoding import MaskError, decode_pairs, read_mask
+from lightning_nn.data.segmentation.masks import MaskError, decode_pairs, read_mask
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.source import SizedMaskSource
 from tests.contract import trainer

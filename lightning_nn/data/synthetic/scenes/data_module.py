@@ -19,8 +19,7 @@ from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.loader import Source
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.segmentation.processor import MaskProcessor
-from lightning_nn.data.segmentation.source import MaskSource, summarize_masks
+from lightning_nn.data.segmentation.source import MaskProcessor, MaskSource, summarize_masks
 from lightning_nn.data.synthetic.scenes import drawing, layout
 from lightning_nn.data.synthetic.scenes.captions import CAPTIONS, DRAWS, describe
 from lightning_nn.data.synthetic.scenes.drawing import CLASSES, draw_scenes

@@ -1,4 +1,4 @@
-"""Images and masks as flat files of pixels, decoded once into the cache and memory-mapped from then on.
+"""Masks of images as a flat file of classes, decoded once into the cache and memory-mapped from then on.
 
 A mask is read as an index for each pixel with, if it has colours, the colour of each index. What the indices mean is
 decided once all masks are read, for all of them alike: the values of classes, or colours of a table.
@@ -19,10 +19,17 @@ from PIL import Image
 
 from lightning_nn.data.batches import IGNORED, Index
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.images.reading import ImageForm, PixelLimit, Pixels, image_formats, read_image, turn_of
-from lightning_nn.data.images.source import stamp
-from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
+from lightning_nn.data.images.decoding import decode
+from lightning_nn.data.images.image_files import stamp
+from lightning_nn.data.images.reading import (
+    ImageForm,
+    PixelLimit,
+    Pixels,
+    image_formats,
+    turn_of,
+)
 from lightning_nn.data.labeled_module import count_classes
+from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.segmentation.classes import ClassTable, Colour, lists_beside
 from lightning_nn.data.segmentation.pairs import Pair
 from lightning_nn.data.tables.folders import is_special
@@ -30,7 +37,7 @@ from lightning_nn.errors import UserError
 
 KEEP = ImageForm(3, 0, 0, "keep")
 TRIMAPS = ClassTable("", ["background", "pet"], {1: 1, 2: 0, 3: IGNORED}, {})  # of Oxford's pets; 3: not classified
-_FORMAT = 3  # of the cache
+_FORMAT = 4  # of the cache
 _BOTH = {(0, 0, 0), (255, 255, 255)}
 _LOSSY = ("JPEG", "MPO")
 _THRESHOLD = "if they show one object on a background, --data.threshold 128 reads them"
@@ -46,8 +53,9 @@ class DecodedPairs(NamedTuple):
         counts: int64 (N, 256), number of pixels of each class of each mask.
         binary: whether the masks had the values 0 and 255 alone, which are 0 and 1 here.
         palette: (red, green, blue) of each class, where masks with palettes agree on them; else empty.
-        scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
         notes: remarks for the user.
+        scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
+        fingerprints: uint64 (N,), hash of each image.
     """
 
     images: Pixels
@@ -56,8 +64,9 @@ class DecodedPairs(NamedTuple):
     counts: Index
     binary: bool
     palette: list[list[int]]
-    scale: int | None
     notes: list[str]
+    scale: int | None
+    fingerprints: Fingerprints
 
 
 class MaskError(Exception):
@@ -210,56 +219,53 @@ def decode_pairs(
         "files": [stamp(file, root) for pair in pairs for file in pair],
         "classes": None if table is None else [table.names, *(list(each.items()) for each in table[2:4])],
         "max_pixels": max_pixels,
-        "scale": scale,
         "threshold": threshold,
     }
-    build = partial(
-        _build, pairs=pairs, root=root, table=table, limit=PixelLimit(max_pixels), scale=scale, threshold=threshold
-    )
+    images = decode([pair.image for pair in pairs], root, KEEP, max_pixels, scale)
+    if images.broken:
+        raise UserError(images.broken[min(images.broken)])
+    limit = PixelLimit(max_pixels)
+    build = partial(_build, pairs=pairs, sizes=images.sizes, root=root, table=table, limit=limit, threshold=threshold)
     folder = entry(f"masks-{fingerprint([], settings)}", build)
-    images, masks = (np.memmap(folder / f"{name}.bin", np.uint8, "r") for name in ("images", "masks"))
+    masks = np.memmap(folder / "masks.bin", np.uint8, "r")
     found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
-    return DecodedPairs(images, masks, np.load(folder / "sizes.npy"), np.load(folder / "counts.npy"), **found)
+    found["notes"] = [*images.notes, *found["notes"]]
+    counts = np.load(folder / "counts.npy")
+    return DecodedPairs(
+        images.images, masks, images.sizes, counts, **found, scale=images.scale, fingerprints=images.fingerprints
+    )
 
 
 def _build(
     folder: Path,
     *,
     pairs: Sequence[Pair],
+    sizes: Index,
     root: Path,
     table: ClassTable | None,
     limit: PixelLimit,
-    scale: int | None,
     threshold: int | None,
 ) -> None:
-    """Write all pixels; images with more than 8 bits a channel are read again once the scale is known."""
-    sizes, counts = np.empty((len(pairs), 2), np.int64), np.empty((len(pairs), IGNORED + 1), np.int64)
-    deep: dict[int, ValueRange] = {}
+    """Write the class of each pixel of all masks."""
+    counts = np.empty((len(pairs), IGNORED + 1), np.int64)
+    starts = np.cumsum([0, *sizes.prod(1)])
     read: list[IndexedMask] = []
     faults: list[tuple[Path, MaskError]] = []
     turned = 0
-    with (folder / "images.bin").open("wb") as images, (folder / "masks.bin").open("wb") as masks:
+    with (folder / "masks.bin").open("wb") as masks:
         for i, pair in enumerate(pairs):
             try:
                 mask = read_mask(pair.mask, threshold, limit)
-                image = _read(pair.image, limit, deep, i)
-                pixels, is_turned = _as_large(mask.pixels, image.shape[1:], pair)
+                pixels, is_turned = _as_large(mask.pixels, tuple(sizes[i].tolist()), pair)
             except MaskError as fault:
                 faults.append((pair.mask, fault))
                 continue
             turned += is_turned
-            sizes[i], counts[i] = pixels.shape, count_classes(pixels, IGNORED + 1)
+            counts[i] = count_classes(pixels, IGNORED + 1)
             read.append(mask._replace(pixels=np.empty((0, 0), np.uint8)))  # a view would keep all pixels in memory
             masks.write(pixels.tobytes())
-            images.write(image.tobytes())
         _refuse(faults, len(pairs))
-        ranges = {pairs[i].image: values for i, values in deep.items()}
-        chosen = scale or (choose_scale(ranges) if ranges else None)
-        starts = np.cumsum([0, *sizes.prod(1)])
-        for i in deep:
-            images.seek(3 * int(starts[i]))
-            images.write(read_image(pairs[i].image, KEEP, limit, chosen).tobytes())
-    notes = [note_on_scale(ranges, chosen, len(pairs), trained=scale is not None)] if ranges and chosen else []
+    notes = []
     if turned:
         notes.append(f"{turned:,} masks have the size of the stored pixels and are turned by the EXIF of their images")
     whole = np.memmap(folder / "masks.bin", np.uint8, "r+")
@@ -275,27 +281,13 @@ def _build(
             start, end = starts[i : i + 2]
             whole[start:end] = classes[whole[start:end]]
             counts[i] = np.bincount(classes, counts[i], IGNORED + 1)
-    np.save(folder / "sizes.npy", sizes)
     np.save(folder / "counts.npy", counts)
     found = {
         "binary": meaning.binary and table is None,
         "palette": meaning.palette(),
-        "scale": chosen,
         "notes": [*notes, *meaning.notes],
     }
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
-
-
-def _read(file: Path, limit: PixelLimit, deep: dict[int, ValueRange], number: int) -> Pixels:
-    """Read an image, uint8 (3, H, W); as zeros, if its values have more than 8 bits, whose range `deep` gets."""
-    try:
-        return read_image(file, KEEP, limit, "unknown")
-    except UnscaledImageError as error:
-        deep[number] = error.values
-        with Image.open(file, formats=image_formats()) as image:
-            turn = turn_of(image)
-            upright = image.size if turn is None else Image.new("1", image.size).transpose(turn).size
-        return np.zeros((3, *upright[::-1]), np.uint8)
 
 
 def _refuse(faults: Sequence[tuple[Path, MaskError]], count: int) -> None:

@@ -1,16 +1,21 @@
-"""Images in zip archives, read like files without unpacking the archive."""
+"""Image files: below folders, and in zip archives, which are read without unpacking."""
 
 from __future__ import annotations
 
+import glob
 import io
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from lightning_nn.data.tables.folders import files_below
 from lightning_nn.data.tables.reading import suggest_encoding
 from lightning_nn.errors import UserError
+
+_TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
+SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
 
 _UTF8 = 0x800  # flag of a name
 _LARGEST = 1 << 28  # bytes of one image, packed by any camera
@@ -49,6 +54,57 @@ class ZipMember:
         if self._member.file_size > _LARGEST:
             raise BadZipFile(f"it unpacks to {self._member.file_size >> 20} MB")
         return io.BytesIO(self._archive.read(self._member))
+
+
+ImageFile = Path | ZipMember
+
+
+def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List all files below a folder, in the order of their names.
+
+    Hidden files and what macOS adds to archives are skipped; no folder is read twice, even if links lead there.
+
+    Args:
+        folder: searched to any depth.
+
+    Returns:
+        The images, by their suffix, and the other files.
+    """
+    return files_below(folder, SUFFIXES)
+
+
+def named_images(names: Iterable[str]) -> list[Path]:
+    """List the image files that names on a command line stand for, in their order.
+
+    Args:
+        names: files, folders whose images are all taken, and patterns such as photos/*.jpg.
+
+    Raises:
+        UserError: nothing is there, or there is no image in a folder.
+    """
+    found: list[Path] = []
+    for name in names:
+        paths = [Path(name)] if os.path.lexists(name) else sorted(map(Path, glob.glob(name)))  # noqa: PTH207
+        if not paths:
+            raise UserError(f"{name}: no such file or folder; see --data.file")
+        for path in paths:
+            images = sorted(image_files(path)[0]) if path.is_dir() else [path]
+            if not images:
+                raise UserError(f"{path}: no images in this folder; see --data.file")
+            found += images
+    return list(dict.fromkeys(found))
+
+
+def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:
+    """Return what tells a file from another: its name below `root`, size, modification and inode change time."""
+    if isinstance(file, ZipMember):
+        return file.stamp
+    name = str(file).removeprefix(str(root))  # `relative_to` is slow for tens of thousands of files
+    try:
+        stat = file.stat()
+    except OSError:  # a broken link; reading reports it
+        return name, 0, 0, 0
+    return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _name(member: ZipInfo) -> str:

@@ -1,81 +1,44 @@
-"""Images as one uint8 array, decoded once into the cache and memory-mapped from then on."""
+"""Image files as one array of pixels, decoded once into the cache and memory-mapped from then on."""
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from lightning_nn.data.batches import ImageBatch, Index
+from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.images.archive import ZipMember
+from lightning_nn.data.images.image_files import ImageFile, stamp
 from lightning_nn.data.images.reading import (
     MAX_PIXELS,
     Ground,
-    ImageFile,
     ImageForm,
     PixelLimit,
     Pixels,
     Scale,
+    UnscaledImageError,
+    ValueRange,
+    choose_scale,
+    note_on_scale,
     read_image,
 )
-from lightning_nn.data.images.value_range import UnscaledImageError, ValueRange, choose_scale, note_on_scale
-from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
-from lightning_nn.data.tables.folders import files_below
+from lightning_nn.data.loader import Fingerprints
 from lightning_nn.errors import UserError
 
-_TYPES = "avif bmp gif jfif jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
-SUFFIXES = frozenset(f".{name}" for name in _TYPES.split(" "))
-
-_FORMAT = 4  # of the cache
+_FORMAT = 5  # of the cache
 _CHUNK = 256  # maximum number of decoded images in memory
 _CHUNK_BYTES = 1 << 26  # their maximum size
+_CHUNK_UNSIZED = 4  # maximum number of images in memory that keep their sizes, which are not known beforehand
 _FEW_BLANK = 0.1  # share of images of a single colour up to which nothing is said
-
-
-class ImageSource:
-    """Images of one split, fetched a batch at a time.
-
-    Args:
-        images: uint8 (N, C, H, W), in memory or memory-mapped.
-        labels: int64 (N,).
-        indices: int64, indices of the images in this split; None for all.
-        fingerprints: uint64 (N,), hash of each image, if already known.
-    """
-
-    lengths: Index | None = None
-
-    def __init__(
-        self, images: Pixels, labels: Index, indices: Index | None = None, fingerprints: Fingerprints | None = None
-    ) -> None:
-        self.images = images
-        self._fingerprints = fingerprints
-        self.indices = np.arange(len(images)) if indices is None else indices
-        self.labels: Index = labels[self.indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Index) -> ImageBatch:
-        images = np.asarray(self.images[self.indices[index]])
-        return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
-
-    def fingerprints(self) -> Fingerprints:
-        """Return a hash of the pixels of each image, uint64 (N,)."""
-        if self._fingerprints is not None:
-            return self._fingerprints[self.indices]
-        return np.fromiter((fingerprint_image(self.images[i]) for i in self.indices), np.uint64, len(self.indices))
 
 
 def fingerprint_image(image: Pixels) -> int:
@@ -87,52 +50,18 @@ def fingerprint_image(image: Pixels) -> int:
     return int.from_bytes(hashlib.blake2b(image.tobytes(), digest_size=8).digest(), "little")
 
 
-def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List all files below a folder, in the order of their names.
-
-    Hidden files and what macOS adds to archives are skipped; no folder is read twice, even if links lead there.
-
-    Args:
-        folder: searched to any depth.
-
-    Returns:
-        The images, by their suffix, and the other files.
-    """
-    return files_below(folder, SUFFIXES)
-
-
-def named_images(names: Iterable[str]) -> list[Path]:
-    """List the image files that names on a command line stand for, in their order.
-
-    Args:
-        names: files, folders whose images are all taken, and patterns such as photos/*.jpg.
-
-    Raises:
-        UserError: nothing is there, or there is no image in a folder.
-    """
-    found: list[Path] = []
-    for name in names:
-        paths = [Path(name)] if os.path.lexists(name) else sorted(map(Path, glob.glob(name)))  # noqa: PTH207
-        if not paths:
-            raise UserError(f"{name}: no such file or folder; see --data.file")
-        for path in paths:
-            images = sorted(image_files(path)[0]) if path.is_dir() else [path]
-            if not images:
-                raise UserError(f"{path}: no images in this folder; see --data.file")
-            found += images
-    return list(dict.fromkeys(found))
-
-
 class Decoded(NamedTuple):
     """Decoded images of files.
 
     Attributes:
-        images: uint8 (N, C, H, W), in the order of the files.
-        broken: reason for each file that can't be read, by its index; its row of the array is zero.
+        images: uint8 (N, C, H, W), in the order of the files; flat if they keep their sizes, one after another.
+        broken: reason for each file that can't be read, by its index; it has zeros in the array, or nothing if images
+            keep their sizes.
         fingerprints: uint64 (N,), hash of each image.
         scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
         notes: remarks on the scale and on images of a single colour, for the user.
         ground: what shows where an image is transparent.
+        sizes: int64 (N, 2), height and width of each image.
     """
 
     images: Pixels
@@ -141,6 +70,7 @@ class Decoded(NamedTuple):
     scale: int | None
     notes: list[str]
     ground: Ground
+    sizes: Index
 
 
 def decode(
@@ -180,38 +110,13 @@ def decode(
     )
     folder = entry(f"pictures-{fingerprint([], settings)}", build)
     broken = json.loads((folder / "broken.json").read_text(encoding="utf-8"))
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    shape = (len(files), *form.shape) if form.fit != "keep" else (-1,)
+    pixels = folder / "images.bin"
+    images = np.memmap(pixels, np.uint8, "r") if pixels.stat().st_size else np.empty(0, np.uint8)
     reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
     found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
-    return Decoded(images, reasons, np.load(folder / "fingerprints.npy"), **found)
-
-
-def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
-    """Build the rows of the table shown at the start of a run: images and classes of each split.
-
-    Args:
-        sources: sources of the splits, by name.
-        form: form of the images.
-    """
-    rows: list[tuple[str, ...]] = [("split", "images", "classes", "images per class", "channels x height x width")]
-    for split, source in sources.items():
-        counts = np.unique(cast(LabeledSource, source).labels, return_counts=True)[1]
-        least, most = int(counts.min()), int(counts.max())
-        spread = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        rows.append((split, f"{len(source):,}", f"{len(counts):,}", spread, " x ".join(map(str, form.shape))))
-    return rows
-
-
-def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:
-    """Return what tells a file from another: its name below `root`, size, modification and inode change time."""
-    if isinstance(file, ZipMember):
-        return file.stamp
-    name = str(file).removeprefix(str(root))  # `relative_to` is slow for tens of thousands of files
-    try:
-        stat = file.stat()
-    except OSError:  # a broken link; reading reports it
-        return name, 0, 0, 0
-    return name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    fingerprints, sizes = np.load(folder / "fingerprints.npy"), np.load(folder / "sizes.npy")
+    return Decoded(images.reshape(shape), reasons, fingerprints, **found, sizes=sizes)
 
 
 def _build(
@@ -225,7 +130,7 @@ def _build(
     scale: int | None,
     ground: Ground | None,
 ) -> None:
-    """Write images.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map.
+    """Write images.bin in the order of the files; a full disk raises an error, not a bus error in a memory map.
 
     Images with more than 8 bits a channel are decoded again once all files are read and the scale is known; all images
     are, if many of them are blank on white and show something on gray.
@@ -234,28 +139,28 @@ def _build(
     deep: dict[int, ValueRange] = {}
     blank: dict[int, bytes] = {}  # the colour of each image that has a single one
     fingerprints = np.empty(len(files), np.uint64)
-    zero = np.zeros(form.shape, np.uint8)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *form.shape)}
-    with (folder / "images.npy").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
-        np.lib.format.write_array_header_1_0(stream, header)
-        begin = stream.tell()
+    sizes = np.full((len(files), 2), (form.height, form.width), np.int64)
+    starts = np.zeros(len(files) + 1, np.int64)
+    with (folder / "images.bin").open("wb") as stream, ThreadPoolExecutor(workers) as pool:
 
         def store(numbers: Sequence[int], scale: Scale, ground: Ground) -> None:
-            run = pool.map if workers > 1 else map
-            for number, result in _read_all(
-                files, numbers, form=form, limit=limit, run=run, scale=scale, ground=ground
-            ):
-                if isinstance(result, ValueRange):
-                    deep[number] = result
+            read = partial(_try_read, form=form, limit=limit, scale=scale, ground=ground)
+            for number, result in _in_chunks(files, numbers, form, read, pool.map if workers > 1 else map):
+                image = result if isinstance(result, np.ndarray) else None
+                if isinstance(result, UnscaledImageError):
+                    deep[number] = result.values
+                    sizes[number] = result.size if form.fit == "keep" else sizes[number]
                 elif isinstance(result, str):
                     broken[number] = result
-                image = result if isinstance(result, np.ndarray) else zero
-                stream.seek(begin + number * zero.size)
+                blank.pop(number, None)
+                if image is None:
+                    image = np.zeros((form.channels, *sizes[number]), np.uint8)
+                elif (image == image[:, :1, :1]).all():
+                    blank[number] = image[:, 0, 0].tobytes()
+                sizes[number], starts[number + 1] = image.shape[1:], starts[number] + image.size
+                stream.seek(int(starts[number]))
                 stream.write(image.tobytes())
                 fingerprints[number] = fingerprint_image(image)
-                blank.pop(number, None)
-                if isinstance(result, np.ndarray) and (image == image[:, :1, :1]).all():
-                    blank[number] = image[:, 0, 0].tobytes()
 
         store(range(len(files)), "unknown", ground or "white")
         white = [number for number, colour in blank.items() if colour == b"\xff" * form.channels]
@@ -271,6 +176,7 @@ def _build(
         chosen = scale or (choose_scale(ranges) if ranges else None)
         store([*deep], chosen, ground or "white")
     np.save(folder / "fingerprints.npy", fingerprints)
+    np.save(folder / "sizes.npy", sizes)
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
     notes = [note_on_scale(ranges, chosen, len(files), trained=scale is not None)] if ranges and chosen else []
     notes += _notes_on_blank(names, blank, ground)
@@ -299,19 +205,16 @@ def _notes_on_blank(names: Sequence[str], blank: dict[int, bytes], ground: Groun
     return notes
 
 
-def _read_all(
+def _in_chunks(
     files: Sequence[ImageFile],
     numbers: Sequence[int],
-    *,
     form: ImageForm,
-    limit: PixelLimit,
+    read: Callable[..., Any],
     run: Callable[..., Any],
-    scale: Scale,
-    ground: Ground,
-) -> Iterator[tuple[int, Pixels | ValueRange | str]]:
-    """Yield the number of each file with its pixels, or its range if the scale is unknown, or why it can't be read."""
-    read = partial(_try_read, form=form, limit=limit, scale=scale, ground=ground)
-    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(form.shape)))
+) -> Iterator[tuple[int, Pixels | UnscaledImageError | str]]:
+    """Yield the number of each file with what `read` returns of it, a bounded number of them in memory."""
+    size = math.prod(form.shape)
+    chunk = max(1, min(_CHUNK, _CHUNK_BYTES // size)) if size else _CHUNK_UNSIZED
     for start in progress(range(0, len(numbers), chunk), "decoding images"):
         some = numbers[start : start + chunk]
         yield from zip(some, run(read, [files[number] for number in some]), strict=True)
@@ -328,10 +231,11 @@ def progress(steps: range, text: str) -> Iterator[int]:
 
 def _try_read(
     file: ImageFile, form: ImageForm, limit: PixelLimit, scale: Scale, ground: Ground
-) -> Pixels | ValueRange | str:
+) -> Pixels | UnscaledImageError | str:
+    """Read an image; return its error if the scale is unknown, and the reason if it can't be read."""
     try:
         return read_image(file, form, limit, scale, ground)
     except UnscaledImageError as deep:
-        return deep.values
+        return deep
     except UserError as error:
         return str(error).removeprefix(str(file))
