@@ -69,9 +69,7 @@ class Encoder(nn.Module):
             kept = list(itertools.dropwhile(lambda entry: entry.strip().startswith("global_"), reversed(layers)))[::-1]
             built = build(kept, shape)
             self.net: nn.Module = sequential(built)
-            for module in self.net.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    initialise(module, "kaiming")
+            initialise(self.net, "kaiming")
             shapes = {layer.name: layer.outputs for layer in built}
             last = last_stage(built)
         else:

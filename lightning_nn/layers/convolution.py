@@ -1,4 +1,6 @@
-"""Convolutional networks from a list of layers, each an entry of a few words.
+"""Convolutional networks: layers that torch lacks or has slower, and networks from a list of layers.
+
+An entry of the list is a few words:
 
     conv 16 5 padding=2              16 kernels of 5 x 5, on a border of 2 zeros
     batch_norm                       Ioffe and Szegedy 2015
@@ -19,8 +21,8 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import Any, Literal, NamedTuple, get_type_hints
+from copy import deepcopy
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -32,6 +34,10 @@ from lightning_nn.errors import UserError, nearest
 from lightning_nn.layers.images import Normalize
 from lightning_nn.layers.ragged import at_least_float32
 
+Init = Literal["zeros", "normal", "xavier", "kaiming", "orthogonal", "dirac"]
+Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
+_UNFOLDED = 8  # images at once; an unfolded image is K^2 times as large
+
 
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation of maps, (B, C, H, W), or of flat samples, (B, C) (Ioffe and Szegedy 2015).
@@ -41,7 +47,17 @@ class BatchNorm(nn.BatchNorm2d):
 
     A batch with one value a channel has no variance, and torch raises an error in training; here such a batch is
     normalised by the running statistics, which it doesn't change. The last batch of an epoch may be a single sample.
+
+    Args:
+        channels: number of channels, C.
+        eps: added to the variance.
+        momentum: share of the newest batch in the running statistics.
+        scale: learn a factor on each channel; if False it stays 1.
     """
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float | None = 0.1, scale: bool = True) -> None:
+        super().__init__(channels, eps, momentum)
+        self.weight.requires_grad_(scale)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each channel, to the same shape."""
@@ -130,9 +146,6 @@ class _MaxPool(torch.autograd.Function):
         return pixels.view(batch, channels, height, width), None, None
 
 
-_UNFOLDED = 8  # images at once; an unfolded image is K^2 times as large
-
-
 class Whitening(nn.Module):
     """Convolution with fixed kernels that decorrelate the pixels of a patch (as in Jordan 2024, arXiv:2404.00498).
 
@@ -199,151 +212,33 @@ def measure_images(normalize: Normalize, net: nn.Module, batches: Iterable[Any])
             module.measure(normalize(batch.image.expand(-1, channels, -1, -1)) for batch in batches)
 
 
-Init = Literal["zeros", "normal", "xavier", "kaiming", "orthogonal", "dirac"]
-
-
-def initialise(layer: nn.Conv2d | nn.Linear, init: Init, deviation: float = 0.01) -> None:
-    """Initialise the weights of a layer, and set its bias to zero.
+def initialise(net: nn.Module, init: Init, deviation: float = 0.01) -> None:
+    """Initialise the weights of all convolutions and fully connected layers, and set their biases to zero.
 
     Args:
-        layer: the layer.
+        net: a layer, or a network.
         init: zeros; normal, N(0, deviation^2); xavier (Glorot and Bengio 2010); kaiming, which preserves the variance
             after a ReLU (He et al. 2015); orthogonal (Saxe et al. 2014); or dirac: the first kernels of a convolution
             copy its input (Zagoruyko and Komodakis 2017), all other weights are kaiming.
         deviation: of normal.
     """
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    if init == "zeros":
-        nn.init.zeros_(layer.weight)
-    elif init == "normal":
-        nn.init.normal_(layer.weight, std=deviation)
-    elif init == "xavier":
-        nn.init.xavier_uniform_(layer.weight)
-    elif init == "orthogonal":
-        nn.init.orthogonal_(layer.weight)
-    else:
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-        if init == "dirac" and isinstance(layer, nn.Conv2d):
-            nn.init.dirac_(layer.weight.data[: layer.weight.shape[1]])
-
-
-Shape = tuple[int, ...]  # (C, H, W) of an image, (F,) of a flat sample
-Made = tuple[nn.Module, Shape]
-
-
-class BuiltLayer(NamedTuple):
-    """A layer made from its entry.
-
-    Attributes:
-        entry: its text.
-        name: name of the module: its kind and a number, such as conv2.
-        module: the layer.
-        inputs: shape of its input, without the batch.
-        outputs: shape of its output.
-    """
-
-    entry: str
-    name: str
-    module: nn.Module
-    inputs: Shape
-    outputs: Shape
-
-
-def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0) -> int:
-    """Count the places of a window on `size` pixels: floor((size + 2 padding - kernel) / stride) + 1."""
-    return (size + 2 * padding - kernel) // stride + 1
-
-
-# ---------------------------------------------------------------------- the kinds of layers
-
-
-def _slide(shape: Shape, channels: int, kernel: int, stride: int, padding: int) -> Shape:
-    if len(shape) != 3:
-        raise ValueError("its input is flat")
-    size = [output_size(each, kernel, stride, padding) for each in shape[1:]]
-    if min(size) < 1:
-        raise ValueError(f"a window of {kernel} x {kernel} is larger than its input, {text(shape)}")
-    return (channels, *size)
-
-
-def _conv(
-    shape: Shape, channels: int, kernel: int, stride: int = 1, padding: int = 0, groups: int = 1, bias: bool = True
-) -> Made:
-    out = _slide(shape, channels, kernel, stride, padding)
-    return nn.Conv2d(shape[0], channels, kernel, stride, padding, groups=groups, bias=bias), out
-
-
-def _pool(pool: type[nn.Module], shape: Shape, kernel: int, stride: int = 0, padding: int = 0) -> Made:
-    if 2 * padding > kernel:
-        raise ValueError(f"padding is {padding}; it must be at most half of the kernel")
-    out = _slide(shape, shape[0], kernel, stride or kernel, padding)
-    return pool(kernel, stride or kernel, padding), out
-
-
-def _global_pool(pool: Callable[[int], nn.Module], shape: Shape) -> Made:
-    _slide(shape, shape[0], 1, 1, 0)
-    return nn.Sequential(pool(1), nn.Flatten()), shape[:1]
-
-
-def _batch_norm(shape: Shape, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True) -> Made:
-    norm = BatchNorm(shape[0], eps, momentum)
-    norm.weight.requires_grad_(scale)
-    return norm, shape
-
-
-def _flatten(shape: Shape) -> Made:
-    return nn.Flatten(), (torch.Size(shape).numel(),)
-
-
-def _linear(shape: Shape, features: int, bias: bool = True) -> Made:
-    if len(shape) != 1:
-        raise ValueError(f"its input is an image, {text(shape)}; put flatten or global_avg_pool before it")
-    return nn.Linear(shape[0], features, bias=bias), (features,)
-
-
-def _dropout(shape: Shape, p: float = 0.5) -> Made:
-    return nn.Dropout(p), shape
-
-
-def _leaky_relu(shape: Shape, slope: float = 0.01) -> Made:
-    return nn.LeakyReLU(slope), shape
-
-
-def _plain(activation: type[nn.Module], shape: Shape) -> Made:
-    return activation(), shape
-
-
-def _whitening(shape: Shape, kernel: int) -> Made:
-    out = _slide(shape, 2 * shape[0] * kernel**2, kernel, 1, 0)
-    return Whitening(shape[0], kernel), out
-
-
-RANGES = {
-    **dict.fromkeys(("channels", "kernel", "stride", "groups", "features"), (1, math.inf)),
-    "padding": (0, math.inf),
-    **dict.fromkeys(("momentum", "p", "slope"), (0, 1)),
-    "eps": (1e-12, 1),
-}
-
-KINDS: dict[str, Callable[..., Made]] = {
-    "conv": _conv,
-    "max_pool": partial(_pool, MaxPool2d),
-    "avg_pool": partial(_pool, nn.AvgPool2d),
-    "global_avg_pool": partial(_global_pool, nn.AdaptiveAvgPool2d),
-    "global_max_pool": partial(_global_pool, nn.AdaptiveMaxPool2d),
-    "sigmoid": partial(_plain, nn.Sigmoid),
-    "tanh": partial(_plain, nn.Tanh),
-    "relu": partial(_plain, nn.ReLU),
-    "leaky_relu": _leaky_relu,
-    "elu": partial(_plain, nn.ELU),
-    "gelu": partial(_plain, nn.GELU),
-    "batch_norm": _batch_norm,
-    "dropout": _dropout,
-    "flatten": _flatten,
-    "linear": _linear,
-    "whitening": _whitening,
-}
+    for layer in net.modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        if init == "zeros":
+            nn.init.zeros_(layer.weight)
+        elif init == "normal":
+            nn.init.normal_(layer.weight, std=deviation)
+        elif init == "xavier":
+            nn.init.xavier_uniform_(layer.weight)
+        elif init == "orthogonal":
+            nn.init.orthogonal_(layer.weight)
+        else:
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            if init == "dirac" and isinstance(layer, nn.Conv2d):
+                nn.init.dirac_(layer.weight.data[: layer.weight.shape[1]])
 
 
 class Residual(nn.Module):
@@ -362,10 +257,89 @@ class Residual(nn.Module):
         return x + self.layers(x)
 
 
-# ---------------------------------------------------------------------- from entries to layers
+class Layer(NamedTuple):
+    """A layer of a network whose layers form a chain.
+
+    Attributes:
+        name: name of the module; in a network made from a list its kind and a number, such as conv2.
+        module: the layer.
+        inputs: shape of its input, without the batch.
+        outputs: shape of its output.
+        entry: its entry in the list; "" in a network that was not made from one.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: Shape
+    outputs: Shape
+    entry: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
 
 
-def build(entries: Iterable[str], shape: Shape, where: str = "layers") -> list[BuiltLayer]:
+def trace(layers: Iterable[tuple[str, nn.Module]], shape: Shape) -> list[Layer]:
+    """Find the shapes between layers by one pass on the meta device, which computes nothing.
+
+    Args:
+        layers: names and modules of a chain.
+        shape: of the input, (C, H, W) or (F,).
+
+    Raises:
+        RuntimeError: a layer doesn't fit its input.
+    """
+    x, traced = torch.empty(1, *shape, device="meta"), []
+    for name, module in layers:
+        with torch.no_grad():
+            y = deepcopy(module).to("meta").eval()(x)
+        traced.append(Layer(name, module, tuple(x.shape[1:]), tuple(y.shape[1:])))
+        x = y
+    return traced
+
+
+def sequential(layers: Iterable[Layer]) -> nn.Sequential:
+    """Chain layers in a module that knows them by name."""
+    chain = nn.Sequential()
+    for layer in layers:
+        chain.add_module(layer.name, layer.module)
+    return chain
+
+
+# A maker of each kind of layer: the first argument is the number of channels of its input, the others are options.
+KINDS: dict[str, Callable[..., nn.Module]] = {
+    "conv": lambda inputs, channels, kernel, stride=1, padding=0, groups=1, bias=True: nn.Conv2d(
+        inputs, channels, kernel, stride, padding, groups=groups, bias=bias
+    ),
+    "max_pool": lambda inputs, kernel, stride=None, padding=0: MaxPool2d(kernel, stride, padding),
+    "avg_pool": lambda inputs, kernel, stride=None, padding=0: nn.AvgPool2d(kernel, stride, padding),
+    "global_avg_pool": lambda inputs: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    "global_max_pool": lambda inputs: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+    "sigmoid": lambda inputs: nn.Sigmoid(),
+    "tanh": lambda inputs: nn.Tanh(),
+    "relu": lambda inputs: nn.ReLU(),
+    "leaky_relu": lambda inputs, slope=0.01: nn.LeakyReLU(slope),
+    "elu": lambda inputs: nn.ELU(),
+    "gelu": lambda inputs: nn.GELU(),
+    "batch_norm": lambda inputs, momentum=0.1, eps=1e-5, scale=True: BatchNorm(inputs, eps, momentum, scale),
+    "dropout": lambda inputs, p=0.5: nn.Dropout(p),
+    "flatten": lambda inputs: nn.Flatten(),
+    "linear": lambda inputs, features, bias=True: nn.Linear(inputs, features, bias=bias),
+    "whitening": lambda inputs, kernel: Whitening(inputs, kernel),
+}
+
+# Type of each option, its least and its largest value.
+OPTIONS: dict[str, tuple[type, float, float]] = {
+    **dict.fromkeys(("channels", "kernel", "stride", "groups", "features"), (int, 1, math.inf)),
+    "padding": (int, 0, math.inf),
+    **dict.fromkeys(("momentum", "p", "slope"), (float, 0, 1)),
+    "eps": (float, 1e-12, 1),
+    **dict.fromkeys(("bias", "scale"), (bool, 0, 1)),
+}
+
+
+def build(entries: Iterable[str], shape: Shape, where: str = "layers") -> list[Layer]:
     """Make the layers of a list.
 
     A convolution or linear layer before a batch_norm has no bias unless its entry says so: the norm has one.
@@ -379,100 +353,79 @@ def build(entries: Iterable[str], shape: Shape, where: str = "layers") -> list[B
         UserError: an entry is unknown or doesn't fit its input; the message names it.
     """
     entries = [str(entry).strip() for entry in entries]
-    kinds = [_kind(entry) for entry in entries]
+    kinds = [entry.partition(" ")[0] for entry in entries]
     counts: Counter[str] = Counter()
-    layers = []
+    layers: list[Layer] = []
     for i, (entry, kind) in enumerate(zip(entries, kinds, strict=True)):
         place = f"{where}[{i}] {entry!r}"
-        following = next((each for each in kinds[i + 1 :] if not each.endswith("_pool")), "")
+        following = next((later for later in kinds[i + 1 :] if not later.endswith("_pool")), "")
         try:
-            if kind == "whitening" and i:
-                raise ValueError("it is measured on images, so it must be the first layer")
             if kind == "residual":
-                module, out = _residual(entry, shape, place)
+                module: nn.Module = _residual(entry, shape, place)
             else:
-                module, out = _make(kind, entry.split()[1:], shape, normed=following == "batch_norm")
-        except (ValueError, TypeError) as error:
+                options = _options(kind, entry.split()[1:])
+                _check_input(kind, options, shape, first=not i)
+                if following == "batch_norm" and kind in ("conv", "linear"):
+                    options.setdefault("bias", False)
+                module = KINDS[kind](shape[0], **options)
+            counts[kind] += 1
+            (layer,) = trace([(f"{kind}{counts[kind]}", module)], shape)
+        except (ValueError, RuntimeError) as error:
             raise UserError(f"{place}: {error}") from None
-        counts[kind] += 1
-        layers.append(BuiltLayer(entry, f"{kind}{counts[kind]}", module, shape, out))
-        shape = out
+        layers.append(layer._replace(entry=entry))
+        shape = layer.outputs
     return layers
 
 
-def _kind(entry: str) -> str:
-    return (entry.split() or [""])[0]
-
-
-def _residual(entry: str, shape: Shape, place: str) -> Made:
-    inner = [each for each in entry.partition(" ")[2].split(",") if each.strip()]
+def _residual(entry: str, shape: Shape, place: str) -> Residual:
+    inner = [part for part in entry.partition(" ")[2].split(",") if part.strip()]
     if not inner:
         raise ValueError("expected residual LAYER, LAYER, ...")
     layers = build(inner, shape, f"{place}, layer ")
-    if (out := layers[-1].outputs) != shape:
-        raise ValueError(f"its layers turn {text(shape)} into {text(out)}, which can't be added")
-    return Residual(sequential(layers)), shape
+    if (outputs := layers[-1].outputs) != shape:
+        raise ValueError(f"its layers turn {text(shape)} into {text(outputs)}, which can't be added")
+    return Residual(sequential(layers))
 
 
-def _make(kind: str, words: Sequence[str], shape: Shape, *, normed: bool) -> Made:
+def _options(kind: str, words: Sequence[str]) -> dict[str, Any]:
+    """Read the words of an entry after its kind: values in the order of the options, or NAME=VALUE."""
     if kind not in KINDS:
         raise ValueError(f"unknown layer{nearest(kind, [*KINDS, 'residual'])}")
-    maker = KINDS[kind]
-    parameters = dict(list(inspect.signature(maker).parameters.items())[1:])
-    hints = get_type_hints(maker.func if isinstance(maker, partial) else maker)
-    given: dict[str, Any] = {}
-    for word, free in zip(words, [*parameters, *[""] * len(words)], strict=False):
-        name, equals, value = word.partition("=")
-        name, value = (name, value) if equals else (free, word)
-        if name not in parameters or name in given:
-            raise ValueError(f"{word} is too much; expected {_usage(kind, parameters)}")
-        given[name] = _value(value, hints[name], f"{word}; expected {_usage(kind, parameters)}")
-        least, most = RANGES.get(name, (0, 1))
-        if not least <= given[name] <= most:
+    empty = inspect.Parameter.empty
+    defaults = {name: p.default for name, p in inspect.signature(KINDS[kind]).parameters.items() if name != "inputs"}
+    written = {name: "KERNEL" if default is None else str(default).lower() for name, default in defaults.items()}
+    usage = [name.upper() if default is empty else f"{name}={written[name]}" for name, default in defaults.items()]
+    expected = f"expected {' '.join([kind, *usage])}"
+    options: dict[str, Any] = {}
+    for word, free in zip(words, [*defaults, *[""] * len(words)], strict=False):
+        name, value = word.split("=", 1) if "=" in word else (free, word)
+        if name not in defaults or name in options:
+            raise ValueError(f"{word} is too much; {expected}")
+        of_type, least, most = OPTIONS[name]
+        try:
+            options[name] = {"true": True, "false": False}[value] if of_type is bool else of_type(value)
+        except (KeyError, ValueError):
+            raise ValueError(f"can't read {word}; {expected}") from None
+        if not least <= options[name] <= most:
             raise ValueError(f"{name} is {value}; it must be at least {least:g}" + f", at most {most:g}" * (most == 1))
-    if missing := [name for name, each in parameters.items() if each.default is each.empty and name not in given]:
-        raise ValueError(f"{missing[0]} is missing; expected {_usage(kind, parameters)}")
-    if normed and "bias" in parameters:
-        given.setdefault("bias", False)
-    return maker(shape, **given)
+    if missing := [n for n, default in defaults.items() if default is empty and n not in options]:
+        raise ValueError(f"{missing[0]} is missing; {expected}")
+    return options
 
 
-def _usage(kind: str, parameters: dict[str, inspect.Parameter]) -> str:
-    words = [n.upper() if p.default is p.empty else f"{n}={str(p.default).lower()}" for n, p in parameters.items()]
-    return " ".join([kind, *words])
-
-
-def _value(word: str, kind: type, expected: str) -> Any:
-    try:
-        return {"true": True, "false": False}[word] if kind is bool else kind(word)
-    except (KeyError, ValueError):
-        raise ValueError(f"can't read {expected}") from None
-
-
-def sequential(layers: Iterable[BuiltLayer]) -> nn.Sequential:
-    """Chain layers in a module that knows them by name."""
-    chain = nn.Sequential()
-    for layer in layers:
-        chain.add_module(layer.name, layer.module)
-    return chain
-
-
-def with_parameters(layers: Iterable[BuiltLayer]) -> list[str]:
-    """List the names of the layers that have parameters."""
-    return [layer.name for layer in layers if any(True for _ in layer.module.parameters())]
-
-
-def last_stage(layers: Sequence[BuiltLayer]) -> list[str]:
-    """List the names of the layers with parameters since the last halving that any of them follows."""
-    found = with_parameters(layers)
-    for i, layer in enumerate(layers):
-        halves = len(layer.outputs) == 3 and 2 * layer.outputs[1] <= layer.inputs[1] + 1 < 2 * layer.inputs[1]
-        if halves and (since := with_parameters(layers[i:])):
-            found = since
-    return found
-
-
-# ---------------------------------------------------------------------- the table
+def _check_input(kind: str, options: dict[str, Any], shape: Shape, *, first: bool) -> None:
+    """Refuse a layer that its input doesn't suit, in clearer words than torch's."""
+    kernel, padding = options.get("kernel"), options.get("padding", 0)
+    if kind == "whitening" and not first:
+        raise ValueError("it is measured on images, so it must be the first layer")
+    if kind == "linear" and len(shape) != 1:
+        raise ValueError(f"its input is an image, {text(shape)}; put flatten or global_avg_pool before it")
+    if (kernel or kind.startswith("global_")) and len(shape) != 3:
+        raise ValueError("its input is flat")
+    if kind.endswith("_pool") and kernel and 2 * padding > kernel:
+        raise ValueError(f"padding is {padding}; it must be at most half of the kernel")
+    if kernel and kernel > min(shape[1:]) + 2 * padding:
+        raise ValueError(f"a window of {kernel} x {kernel} is larger than its input, {text(shape)}")
 
 
 def text(shape: Shape) -> str:
@@ -480,16 +433,11 @@ def text(shape: Shape) -> str:
     return " x ".join(map(str, shape))
 
 
-def layer_table(layers: Iterable[BuiltLayer]) -> list[tuple[str, ...]]:
-    """Build the rows of a table of layers, header first.
-
-    The last column is the reason for convolution: the parameters of a fully connected layer from all values of the
-    input to all values of the output.
-    """
-    rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "fully connected")]
-    for entry, _, module, inputs, outputs in layers:
-        count = sum(parameter.numel() for parameter in module.parameters())
-        full = (torch.Size(inputs).numel() + 1) * torch.Size(outputs).numel()
-        dense = f"{full:,}" if isinstance(module, nn.Conv2d | nn.Linear) else ""
-        rows.append((entry, text(outputs), f"{count:,}" if count else "", dense))
-    return rows
+def last_stage(layers: Sequence[Layer]) -> list[str]:
+    """List the names of the layers with parameters since the last halving that any of them follows."""
+    names = [layer.name for layer in layers if layer.parameters]
+    for i, layer in enumerate(layers):
+        halves = len(layer.outputs) == 3 and 2 * layer.outputs[1] <= layer.inputs[1] + 1 < 2 * layer.inputs[1]
+        if halves and (since := [later.name for later in layers[i:] if later.parameters]):
+            names = since
+    return names

@@ -4,12 +4,13 @@
 
 Neurons of a feature map share their weights and see a small window each (Fukushima 1980; LeCun et al. 1989). Pooling
 keeps the largest or the mean value of each window, so a small shift of the image changes little, and the exact place is
-lost. The layers are a list in a recipe; by default a small LeNet (LeCun et al. 1998) with ReLU and maximum.
+lost. A recipe may list other layers; without a list it is a small LeNet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, cast
@@ -21,32 +22,58 @@ from lightning_nn.data.batches import ImageBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.convolution import (
     Init,
+    MaxPool2d,
     build,
     initialise,
     last_stage,
-    layer_table,
     measure_images,
     sequential,
-    with_parameters,
+    trace,
 )
 from lightning_nn.layers.images import Normalize
-from lightning_nn.layers.inspection import dense_classifier, receptive_fields
+from lightning_nn.layers.inspection import (
+    StrongestPatches,
+    activations,
+    dense_classifier,
+    layer_table,
+    receptive_fields,
+)
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.artifacts import Activations, Artifact, Patches
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
-from lightning_nn.tasks.strongest_patches import StrongestPatches
 
 SMALL = 0.01  # scale of the first weights of the last layer
-LENET = ["conv 16 5 padding=2", "relu", "max_pool 2", "conv 32 3 padding=1", "relu", "max_pool 2"]
-LENET += ["flatten", "linear 64", "relu"]
+
+
+def lenet(channels: int, height: int, width: int, num_classes: int) -> nn.Sequential:
+    """Make a small LeNet (LeCun et al. 1998), with ReLU and maximum in place of its tanh and mean.
+
+    Raises:
+        UserError: the images are too small to be halved twice.
+    """
+    if min(height, width) < 4:
+        raise UserError(f"images of {height} x {width} pixels can't be halved twice; each side needs at least 4")
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(channels, 16, kernel_size=5, padding=2),  # (B, 16, H, W)
+            relu1=nn.ReLU(),
+            max_pool1=MaxPool2d(2),  # (B, 16, H/2, W/2)
+            conv2=nn.Conv2d(16, 32, kernel_size=3, padding=1),  # (B, 32, H/2, W/2)
+            relu2=nn.ReLU(),
+            max_pool2=MaxPool2d(2),  # (B, 32, H/4, W/4)
+            flatten1=nn.Flatten(),  # (B, 32 H/4 W/4)
+            linear1=nn.Linear(32 * (height // 4) * (width // 4), 64),  # (B, 64)
+            relu3=nn.ReLU(),
+            linear2=nn.Linear(64, num_classes),  # (B, K)
+        )
+    )
 
 
 class ConvNet(FineTuning, Classifier):
-    """A convolutional network, built from a list of layers.
+    """A convolutional network: a small LeNet, or one built from a list of layers.
 
-    The last layer, from the values of the list's end to the logits of the K classes, is added to it.
+    The last layer, from the values of the list's end to the logits of the K classes, is added to a list.
 
     Args:
         channels: channels of an image, C.
@@ -58,7 +85,7 @@ class ConvNet(FineTuning, Classifier):
             padding=0; global_avg_pool; global_max_pool; sigmoid; tanh; relu; leaky_relu slope=0.01; elu; gelu;
             batch_norm momentum=0.1 eps=1e-5 scale=true; dropout p=0.5; flatten; linear FEATURES bias=true; whitening
             KERNEL (a first layer of fixed kernels that decorrelate neighbouring pixels, measured on training images);
-            residual LAYER, LAYER, ... (their output is added to their input). null: a small LeNet.
+            residual LAYER, LAYER, ... (their output is added to their input). null: a small LeNet, `lenet`.
         init: first weights. zeros: nothing is learned but the last bias. normal: N(0, init_deviation^2). xavier:
             Glorot and Bengio 2010. kaiming: He et al. 2015, which keeps the scale through a ReLU; the last layer, which
             has none, starts a hundred times smaller, so that all classes are about equally probable. orthogonal: Saxe
@@ -102,21 +129,54 @@ class ConvNet(FineTuning, Classifier):
         choose("init", init, Init)
         if min(init_deviation, logit_scale) <= 0:
             raise UserError(f"init_deviation is {init_deviation} and logit_scale {logit_scale}; both must be above 0")
-        entries = [*(LENET if layers is None else layers), f"linear {num_classes}"]
-        self.logit_scale = logit_scale
+        if layers is None:
+            net = lenet(channels, height, width, num_classes)
+            self.chain = trace(net.named_children(), (channels, height, width))
+        else:
+            self.chain = build([*layers, f"linear {num_classes}"], (channels, height, width))
+        *body, head = self.chain
         self.normalize = Normalize(channels)
-        self.built = build(entries, (channels, height, width))
-        *body, head = self.built
-        self.body, self.head = sequential(body), head.module
-        self.strongest = StrongestPatches(receptive_fields(self.body.named_children()))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                initialise(module, init, init_deviation)
+        self.body, self.head = sequential(body), cast(nn.Linear, head.module)
+        self.logit_scale = logit_scale
+        initialise(self, init, init_deviation)
         if init == "kaiming":
-            cast(nn.Linear, self.head).weight.data.mul_(SMALL)
-        every, last = ([*(f"body.{name}" for name in find(body)), "head"] for find in (with_parameters, last_stage))
-        self.plan(every, last[0], trainable, unfreeze_at, body_lr, freeze_statistics)
+            self.head.weight.data.mul_(SMALL)
+        self.strongest = StrongestPatches(receptive_fields(self.body.named_children()))
+        names = [*(f"body.{layer.name}" for layer in body if layer.parameters), "head"]
+        stage = [*(f"body.{name}" for name in last_stage(body)), "head"]
+        self.plan(names, stage[0], trainable, unfreeze_at, body_lr, freeze_statistics)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
+
+    def forward(self, batch: ImageBatch) -> Tensor:
+        """Compute logits z, (B, K)."""
+        x = self.normalize(batch.image)  # (B, C, H, W)
+        return self.head(self.body(x)) * self.logit_scale  # (B, F), (B, K)
+
+    def measure(self, batches: Iterable[ImageBatch]) -> None:
+        """Set mean, deviation and whitening kernels before the first step; see `measure_images`."""
+        measure_images(self.normalize, self.body, batches)
+
+    def layer_outputs(self, batch: ImageBatch) -> dict[str, Tensor]:
+        """Compute the output of each layer in evaluation mode, by its name; see `Classifier`."""
+        with self.evaluating():
+            return activations(self.body, self.normalize(batch.image))
+
+    def dense(self) -> nn.Sequential:
+        """Return a copy for larger images: logits at every place, (B, K, H', W'); see `dense_classifier`."""
+        chain = nn.Sequential(deepcopy(self.normalize), *dense_classifier(self.chain, self.logit_scale))
+        return chain.train(self.training)
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return the table of layers: output, parameters, those of a fully connected layer of the same width, training.
+
+        The last column is there if some layers are frozen or have a learning rate of their own.
+        """
+        rows = layer_table(self.chain)
+        places = [*(f"body.{layer.name}" for layer in self.chain[:-1]), "head"]
+        plans = [self.training_plan(name) if name in self.layers else "" for name in places]
+        if {*plans} <= {"", "trained"}:
+            return rows
+        return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
 
     @classmethod
     def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> ConvNet:
@@ -136,65 +196,3 @@ class ConvNet(FineTuning, Classifier):
         body = {name: weight for name, weight in weights.state_dict.items() if not name.startswith("head.")}
         model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
         return model
-
-    def measure(self, batches: Iterable[ImageBatch]) -> None:
-        """Set mean, deviation and whitening kernels before the first step; see `measure_images`."""
-        measure_images(self.normalize, self.body, batches)
-
-    def forward(self, batch: ImageBatch) -> Tensor:
-        """Compute logits z, (B, K)."""
-        x = self.normalize(batch.image)  # (B, C, H, W)
-        return self.head(self.body(x)) * self.logit_scale  # (B, F), (B, K)
-
-    @torch.no_grad()
-    def dense(self) -> nn.Sequential:
-        """Return a copy for larger images, uint8 or float (B, C, H, W): logits at every place, (B, K, H', W').
-
-        Raises:
-            UserError: see `dense_classifier`.
-        """
-        chain = nn.Sequential(deepcopy(self.normalize), *dense_classifier(self.built))
-        for parameter in chain[-1].parameters():
-            parameter.mul_(self.logit_scale)
-        return chain.train(self.training)
-
-    def summary(self) -> list[tuple[str, ...]]:
-        """Return the table of layers: output, parameters, those of a fully connected layer of the same width, training.
-
-        The last column is there if some layers are frozen or have a learning rate of their own.
-        """
-        rows = layer_table(self.built)
-        places = [*(f"body.{layer.name}" for layer in self.built[:-1]), "head"]
-        plans = [self.training_plan(name) if name in self.layers else "" for name in places]
-        if {*plans} <= {"", "trained"}:
-            return rows
-        return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
-
-    def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Also yield the activations of each layer on the shown images, and after a test the patches it responds to."""
-        yield from super().artifacts(split)
-        if split == "test":
-            yield Patches(self.strongest.patches())
-        if shown := self.shown.get(split):
-            yield Activations(self.activations(ImageBatch(torch.cat([batch.image for batch in shown]))))
-
-    def on_test_epoch_start(self) -> None:
-        """Also forget the patches of an earlier test."""
-        super().on_test_epoch_start()
-        self.strongest.reset()
-
-    def test_step(self, batch: ImageBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Also look for the patches that the layers respond to, among the first images."""
-        super().test_step(batch, batch_idx, dataloader_idx)
-        if self.trainer.loggers and not self.strongest.is_full:
-            self.strongest.update(batch.image, self.activations(batch))
-
-    @torch.no_grad()
-    def activations(self, batch: ImageBatch) -> dict[str, Tensor]:
-        """Compute the output of each layer in evaluation mode, (B, C, H, W) or (B, F), by the layer's name."""
-        found = {}
-        with self.evaluating():
-            x = self.normalize(batch.image)
-            for name, module in self.body.named_children():
-                found[name] = x = module(x)
-        return found

@@ -20,11 +20,12 @@ from lightning_nn.data.processor import LabeledProcessor, Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.inspection import StrongestPatches
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.metrics.confusion import accuracy, macro_f1, only_predicted
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
-from lightning_nn.tasks.artifacts import Artifact, Attention, ConfusionMatrix, Explanation
+from lightning_nn.tasks.artifacts import Activations, Artifact, Attention, ConfusionMatrix, Explanation, Patches
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.training import Means
 
@@ -71,6 +72,7 @@ class Classifier(Task):
         class_counts: number of training samples per class; set by the data module before each run, None with other
             loaders.
         all_classes: return predictions as `ClassProbabilities`.
+        strongest: searches the test images for the patches that layers respond to; None for a topic without maps.
     """
 
     monitor = "val/acc"
@@ -90,6 +92,7 @@ class Classifier(Task):
         self._counts: list[int] | None = None  # `class_counts` of the current run
         self._balanced: list[float] | None = None
         self.all_classes = False
+        self.strongest: StrongestPatches | None = None
 
     @abstractmethod
     def forward(self, batch: Any) -> Any:
@@ -260,10 +263,30 @@ class Classifier(Task):
         """
         return cast(Tensor, self.split_metrics(split)["confusion"].compute()).cpu()
 
+    def layer_outputs(self, batch: Any) -> dict[str, Tensor]:
+        """Return the output of each layer that is shown, by its name; a hook for topics with `strongest`."""
+        raise NotImplementedError
+
+    def on_test_epoch_start(self) -> None:
+        """Reset the metrics, and forget the patches of an earlier test."""
+        super().on_test_epoch_start()
+        if self.strongest:
+            self.strongest.reset()
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Evaluate a batch, and search the first images for the patches that layers respond to."""
+        super().test_step(batch, batch_idx, dataloader_idx)
+        if self.strongest and self.trainer.loggers and not self.strongest.is_full:
+            self.strongest.update(batch.image, self.layer_outputs(batch))
+
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the confusion matrix."""
+        """Yield the confusion matrix; of a chain of layers their activations, after a test their strongest patches."""
         if self.split_metrics(split)["confusion"].update_called:
             yield ConfusionMatrix(self.confusion(split), self.categories())
+        if self.strongest and split == "test":
+            yield Patches(self.strongest.patches())
+        if self.strongest and (shown := self.shown.get(split)):
+            yield Activations(self.layer_outputs(ImageBatch(torch.cat([batch.image for batch in shown]))))
 
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
         """Return class probabilities, (B, K)."""

@@ -283,6 +283,12 @@ def test_a_wrong_argument_is_a_user_error(tmp_path: Path, option: str, value: st
     command("fit", "--model", "convnet", f"--model.{option}", value, cwd=tmp_path).refused(message)
 
 
+def test_images_that_can_not_be_halved_twice_need_a_list_of_layers() -> None:
+    with pytest.raises(UserError, match="images of 3 x 8 pixels can't be halved twice"):
+        ConvNet(**{**SIZE, "height": 3})
+    assert ConvNet(**{**SIZE, "height": 3}, layers=["conv 4 3 padding=1", "relu", "flatten"]).head.in_features == 96
+
+
 def test_another_size_of_images_is_refused() -> None:
     with pytest.raises(UserError, match=r"images of \(1, 8, 4\); this model was made for 8 x 8 pixels"):
         ConvNet(**SIZE).check_batch(ImageBatch(torch.zeros(2, 1, 8, 4)))
