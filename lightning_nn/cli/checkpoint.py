@@ -44,20 +44,23 @@ def find_checkpoint(logs: str, model: str | None, which: str) -> Path:
 
 def _newest(logs: str, model: str | None, which: str) -> Path:
     runs = [Run(path.parent) for path in Path(logs).glob(f"{model or '*'}/*/checkpoints")]
-    found = [run.best if which == "best" and run.best.is_file() else run.last for run in runs]
-    found = [path for path in found if path.is_file() and (path.stem == which or _is_unvalidated(Run.of(path)))]
-    if found:
-        return max(found, key=lambda path: path.stat().st_mtime)
+    if files := [file for run in runs if (file := _result(run, which)) is not None]:
+        return max(files, key=lambda path: path.stat().st_mtime)
     where = Path(logs) / (model or "")
     if which == "best" and any(run.last.is_file() for run in runs):
         raise UserError(f"no run in {where} has a best.ckpt, as none was validated yet; take --ckpt_path last")
     raise UserError(f"no run with a {which}.ckpt in {where}; train one first: {program()} --model {model or 'NAME'}")
 
 
-def _is_unvalidated(run: Run | None) -> bool:
+def _result(run: Run, which: str) -> Path | None:
+    """Return the last or best checkpoint of a run, if it has one; the last is also the best without validation."""
+    if which == "best" and run.best.is_file():
+        return run.best
+    return run.last if run.last.is_file() and (which == "last" or _is_unvalidated(run)) else None
+
+
+def _is_unvalidated(run: Run) -> bool:
     """Return whether the last state of a run is its result: its model is not validated, or it ended unvalidated."""
-    if run is None:
-        return False
     model = catalog.MODELS.get(run.folder.absolute().parent.name)
     if model is not None and model.load().monitor is None:
         return True
@@ -72,6 +75,24 @@ def open_checkpoint(request: Request, which: str) -> Checkpoint:
         UserError: there is no such file, or it is not a checkpoint of lightning_nn.
     """
     return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
+
+
+def open_trained(request: Request, which: str, doing: str) -> Checkpoint:
+    """Open the checkpoint of a model of the catalog, and print which it is and what is not loaded of it.
+
+    Args:
+        request: the command line.
+        which: last, best or a path.
+        doing: such as "predicted by".
+
+    Raises:
+        UserError: there is no such file, or its model is not the one that the command line names.
+    """
+    checkpoint = open_checkpoint(request, which)
+    saved_model(request, checkpoint)
+    say_checkpoint(checkpoint, which, doing)
+    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
+    return checkpoint
 
 
 def say_checkpoint(checkpoint: Checkpoint, which: str, doing: str) -> None:

@@ -190,22 +190,22 @@ class Explainer:
         return None
 
     def _misfit(self, said: _Said, reason: str) -> str:
-        where, option = (f"{said.file}: ", said.name) if said.file else ("", f"--{said.name}")
+        option = f"{said.file}: {said.name}" if said.file else f"--{said.name}"
         if said.name in self.classes:
             options = [f"--{name}" for name in self.known if name.startswith(f"{said.name}.")]
-            hint = next((each for each in options if each.endswith(".name")), options[0])
+            hint = next((known for known in options if known.endswith(".name")), options[0])
             return f"{option} is a group of options, such as {hint}; settings from a file: -c FILE"
         kinds = _alternatives(self._kind(said.name.removesuffix("+")))
-        if not kinds or any(kind is None for kind in kinds):  # an object is possible: only the parser knows the reason
-            return f"{where}{option} is {said.value}: {reason}"
-        texts = [str(kind) for kind in kinds]
+        texts = [kind for kind in kinds if kind is not None]
+        if not texts or len(texts) < len(kinds):  # an object is possible: only the parser knows the reason
+            return f"{option} is {said.value}: {reason}"
         choices = [text[1:-1] for text in texts if text.startswith("'")]
-        if choices and {*texts} <= {"null", *(f"'{each}'" for each in choices)}:
+        if choices and len(choices) + texts.count("null") == len(texts):
             near = nearest(str(said.value), choices) if len(choices) > 1 else ""
-            ending = near if "did you mean" in near else ""
-            return f"{where}{option} is {said.value!r}, not one of {', '.join(choices)}{ending}"
+            near = near if "did you mean" in near else ""  # else it lists the choices again
+            return f"{option} is {said.value!r}, not one of {', '.join(choices)}{near}"
         must = f"one of: {', '.join(texts)}" if len(texts) > 1 else f"of type {texts[0]}"
-        return f"{where}{option} is {said.value}; it must be {must}"
+        return f"{option} is {said.value}; it must be {must}"
 
     def _kind(self, name: str) -> Any:
         group, _, last = name.rpartition(".")

@@ -20,7 +20,7 @@ from lightning_nn.cli.checkpoint import (
 from lightning_nn.cli.console import show_data
 from lightning_nn.cli.factory import check_processes, make_data, make_trainer, share_features
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
-from lightning_nn.cli.request import Request, refuse_training_options
+from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import refuse_other_splits
 from lightning_nn.data.cache import cache_folder
 from lightning_nn.data.duplicates import matches, recall_trained
@@ -29,7 +29,6 @@ from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run, is_first_process, save_results
-from lightning_nn.tasks.classification import Classifier
 
 ALLOWED = 0.05  # share of the samples to evaluate on that may be training samples
 
@@ -47,59 +46,77 @@ def evaluate(request: Request) -> int:
     """
     if not request.ckpt_path:
         raise UserError(f"{request.verb} needs a checkpoint: --ckpt_path last, best or FILE")
-    refuse_training_options(request)
     checkpoint = open_checkpoint(request, request.ckpt_path)
-    path = checkpoint.path
     say_checkpoint(checkpoint, request.ckpt_path, "testing" if request.verb == "test" else "validating")
-    request = as_saved(request, checkpoint)
+    cli = _command_line(as_saved(request, checkpoint), checkpoint)
+    split = "val" if request.verb == "validate" else "test"
+    data = _prepared(cli, split, checkpoint)
+    searched = {name: cli.config.model[name] for name in cli.task.prediction_arguments if cli.gives(f"model.{name}")}
+    model = cli.task.from_checkpoint(checkpoint, **searched)
+    model.views = cli.views
+    share_features(model, data, compute=False)  # an evaluation reads one split only
+    trainer, run = make_trainer(cli, None), _run_of_result(cli, data, split, checkpoint)
+    if run is not None and cli.views == "none" and os.access(run.folder, os.W_OK):  # else the metrics are shown alone
+        trainer.callbacks.append(TensorBoardCallback(run.folder))  # type: ignore[attr-defined]
+    (metrics,) = (trainer.validate if split == "val" else trainer.test)(model, datamodule=data, verbose=False)
+    if trainer.is_global_zero:
+        answer = {"checkpoint": str(checkpoint.path), "samples": len(data.sources[split]), **metrics}
+        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+        if run is not None:
+            of_views = "test/" if cli.views == "none" else f"test/{cli.views}/"
+            save_results(run.results, {name.replace("test/", of_views, 1): value for name, value in metrics.items()})
+    return 0
+
+
+def _command_line(request: Request, checkpoint: Checkpoint) -> CommandLine:
+    """Return the settings of an evaluation.
+
+    Raises:
+        UserError: the command line sets what the checkpoint decides.
+    """
     assert request.model and request.data
     settings = saved_settings(checkpoint, request.data)
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
-    say_left_out([name for name in settings.left_out if not cli.gives(name)], path)
-    changes = cli.changes()
-    decided = {f"data.{name}" for name in cli.data_module.reading}
-    own_arguments = {name for name in cli.task.prediction_arguments if f"model.{name}" in changes}
-    contradicted = [k for k in changes if k.split(".")[0] in ("model", *TASK_SETTINGS)]
-    contradicted = [k for k in contradicted if k.removeprefix("model.") not in own_arguments]
-    contradicted += [k for k in changes if k in decided]
-    if contradicted:
-        raise UserError(f"--{contradicted[0]} contradicts {path}, which decides it; leave it out")
+    say_left_out([name for name in settings.left_out if not cli.gives(name)], checkpoint.path)
+    of_predictions = {f"model.{name}" for name in cli.task.prediction_arguments}
+    reading = {f"data.{name}" for name in cli.data_module.reading}
+    for option in cli.changes():
+        of_model = option.split(".")[0] in ("model", *TASK_SETTINGS) and option not in of_predictions
+        if of_model or option in reading:
+            raise UserError(f"--{option} contradicts {checkpoint.path}, which decides it; leave it out")
     say_paths(cli, settings, checkpoint)
     check_processes(cli)
     cli.seed()
+    return cli
+
+
+def _prepared(cli: CommandLine, split: str, checkpoint: Checkpoint) -> DataModule:
+    """Prepare the data, compare it with that of the training, and show its table.
+
+    Raises:
+        UserError: there is no such split, or the model has seen it in training.
+    """
     data = make_data(cli)
     data.use_processor(checkpoint.processor())
-    split = "val" if request.verb == "validate" else "test"
-    if "data.path" in changes:
+    if "data.path" in cli.changes():
         data.evaluate_only(split)
     data.require_split(split)
-    if data.evaluation_split is None and split not in data.provided_splits and request.data == checkpoint.data:
+    if data.evaluation_split is None and split not in data.provided_splits and cli.data_name == checkpoint.data:
         refuse_other_splits(data, checkpoint)
     data = compare_with_training(data, split, cli, checkpoint)
-    if data.evaluation_split is None:  # the training data may be under another path
-        changes.pop("data.path", None)
     if is_first_process():
         show_data(data, sys.stderr)
-    model = cli.task.from_checkpoint(checkpoint, **{name: cli.config.model[name] for name in own_arguments})
-    share_features(model, data, compute=False)  # an evaluation reads one split only
-    if isinstance(model, Classifier):
-        model.views = cli.views
-    trainer, run = make_trainer(cli, None), Run.of(path)
-    same = request.data == checkpoint.data and not any(map(_decides_metrics, changes))
-    same = same and saved_digest(data, checkpoint) in (None, data.split_digest)
-    is_result = run is not None and (path.name == run.best.name or not run.best.is_file())
-    own = run if split == "test" and is_result and same else None
-    if own is not None and cli.views == "none" and os.access(own.folder, os.W_OK):  # else the metrics are shown alone
-        trainer.callbacks.append(TensorBoardCallback(own.folder))  # type: ignore[attr-defined]
-    run_split = trainer.validate if split == "val" else trainer.test
-    (metrics,) = run_split(model, datamodule=data, verbose=False)
-    if trainer.is_global_zero:
-        answer = {"checkpoint": str(path), "samples": len(data.sources[split]), **metrics}
-        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
-        if own is not None:
-            of_views = "test/" if cli.views == "none" else f"test/{cli.views}/"
-            save_results(own.results, {name.replace("test/", of_views, 1): value for name, value in metrics.items()})
-    return 0
+    return data
+
+
+def _run_of_result(cli: CommandLine, data: DataModule, split: str, checkpoint: Checkpoint) -> Run | None:
+    """Return the run whose own test this is, so that it keeps the metrics; None for another evaluation."""
+    moved = {"data.path"} if data.evaluation_split is None else set()  # the training data may be under another path
+    run, changes = Run.of(checkpoint.path), cli.changes().keys() - moved
+    if run is None or split != "test" or cli.data_name != checkpoint.data or any(map(_decides_metrics, changes)):
+        return None
+    is_result = checkpoint.path.name == run.best.name or not run.best.is_file()
+    return run if is_result and saved_digest(data, checkpoint) in (None, data.split_digest) else None
 
 
 def _decides_metrics(option: str) -> bool:

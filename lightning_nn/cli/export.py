@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -12,18 +14,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightning_nn import catalog
-from lightning_nn.cli.checkpoint import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
+from lightning_nn.cli.checkpoint import open_trained
 from lightning_nn.cli.overwriting import InputFiles, check_out
-from lightning_nn.cli.request import Request, refuse_training_options
-from lightning_nn.cli.verbs import parse_export, program
+from lightning_nn.cli.request import Request
+from lightning_nn.cli.verbs import program
 from lightning_nn.cli.writers import json_text
 from lightning_nn.data.batches import Batch
-from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.photos.processor import ContentProcessor
-from lightning_nn.data.segmentation.source import MaskProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
-from lightning_nn.tasks.stylization import ImageTask
 from lightning_nn.tasks.task import Task
 
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
@@ -58,36 +56,23 @@ def export(request: Request) -> int:
     Raises:
         UserError: there is no checkpoint, its model can't be exported, or onnx is not installed.
     """
-    refuse_training_options(request)
-    out = parse_export(request.rest)
-    which = request.ckpt_path or "best"
-    checkpoint = open_checkpoint(request, which)
-    name = saved_model(request, checkpoint)
-    inputs = InputFiles.of(checkpoint, request.imports)
-    check_out(out, inputs)
-    say_checkpoint(checkpoint, which, "exporting")
-    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
-    model: Task = catalog.MODELS[name].load().from_checkpoint(checkpoint)
-    if isinstance(model, ImageTask):
-        raise UserError(f"{name} can't be exported: it is a finished picture, which predict --out FILE.png writes")
+    assert request.options is not None
+    out: Path = request.options.out
+    checkpoint = open_trained(request, request.ckpt_path or "best", "exporting")
+    check_out(out, InputFiles.of(checkpoint, request.imports))
+    model: Task = catalog.MODELS[checkpoint.model].load().from_checkpoint(checkpoint)
     if not model.exportable:
         raise UserError(
-            f"{name} can't be exported: the number of its steps depends on the input. Its checkpoint is enough to "
-            f"predict: {program()} predict --ckpt_path {checkpoint.path}, or in Python "
+            f"{model.name} can't be exported: {model.why_not_exportable}. Its checkpoint is enough to predict: "
+            f"{program()} predict --ckpt_path {checkpoint.path}, or in Python "
             f"{type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
         )
     processor = model.require_processor()
     example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
     model.check_batch(example)
-    about = {"model": name, "checkpoint": checkpoint.path.name, "output": model.output_meaning}
-    if isinstance(processor, ImageProcessor | MaskProcessor | ContentProcessor):
-        about |= processor.preparation()
-    about |= {kind: json_text(rows) for kind, rows in processor.row_labels().items()}
-    if colours := getattr(processor, "colours", None):
-        about["colours"] = json.dumps(colours)
     model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
     forward = Forward(model, example).eval()
-    about["input"] = ", ".join(forward.inputs)
+    about = {"checkpoint": checkpoint.path.name, **_about(model), "input": ", ".join(forward.inputs)}
     exported = export_program(forward, other)
     if out.suffix == ".pt2":
         about |= {"least": str(_least_side(exported, example))} if about.get("height") == "any" else {}
@@ -95,14 +80,29 @@ def export(request: Request) -> int:
     else:
         content = to_onnx(exported, forward, about)
         write_atomically(out, lambda file: file.write(content))
-    inputs_of = exported.graph_signature.user_inputs
-    given = (node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs_of)
-    for (field, tensor), shape in zip(forward.inputs.items(), given, strict=True):
+    least = f", H and W from {about['least']} on" if "least" in about else ""
+    for line in _input_lines(exported, forward):
+        print(f"{out}: {line}{least}")
+    return 0
+
+
+def _about(model: Task) -> dict[str, str]:
+    """Return texts on a model for those who use its exported network: preparation of images, output, classes."""
+    processor = model.require_processor()
+    about = {"model": model.name, "output": model.output_meaning, **getattr(processor, "preparation", dict)()}
+    about |= {kind: json_text(rows) for kind, rows in processor.row_labels().items()}
+    colours = getattr(processor, "colours", None)
+    return {**about, "colours": json.dumps(colours)} if colours else about
+
+
+def _input_lines(exported: torch.export.ExportedProgram, forward: Forward) -> Iterator[str]:
+    """Yield type and shape of each input, with a letter for each size that is free."""
+    inputs = exported.graph_signature.user_inputs
+    shapes = (node.meta["val"].shape for node in exported.graph.nodes if node.name in inputs)
+    for (field, tensor), shape in zip(forward.inputs.items(), shapes, strict=True):
         sizes = [str(size) if isinstance(size, int) else letter for letter, size in zip("BCHW", shape, strict=False)]
         free = ", ".join(size for size in sizes if size.isalpha())
-        least = f", H and W from {about['least']} on" if "least" in about else ""
-        print(f"{out}: input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}{least}")
-    return 0
+        yield f"input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}"
 
 
 def _least_side(exported: torch.export.ExportedProgram, example: Batch) -> int:

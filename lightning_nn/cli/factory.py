@@ -23,8 +23,6 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.settings import better
-from lightning_nn.tasks.captioning import Captioning
-from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.task import Task
 
 _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
@@ -51,14 +49,7 @@ def make_model(cli: CommandLine, data: DataModule) -> Task:
     for group in TASK_SETTINGS:
         if group in cli.objects:
             setattr(model, group, cli.objects[group])
-    if isinstance(model, Classifier):
-        model.loss.check(model.num_classes)
-        if model.loss.r_drop and not model.has_dropout:
-            remedy = "raise --model.dropout, or set " * ("dropout" in model.hparams) + "--loss.r_drop 0"
-            raise UserError(
-                f"--loss.r_drop {model.loss.r_drop:g} compares two passes that differ by dropout, and this "
-                f"{cli.task.__name__} has none: {remedy}"
-            )
+    model.check_settings()
     return model
 
 
@@ -70,7 +61,7 @@ def share_features(model: Task, data: DataModule, *, compute: bool = True) -> No
         data: the data module.
         compute: features of all splits that are not in the cache; if not, the images themselves are given.
     """
-    if isinstance(model, Captioning) and not data.augment.is_on and hasattr(data, "use_features"):
+    if hasattr(data, "use_features") and not data.augment.is_on:
         data.use_features(model.frozen_encoder(), compute=compute)
 
 

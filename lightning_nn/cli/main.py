@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from lightning_nn import catalog
 from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_training_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
-from lightning_nn.cli.verbs import overview, parse_export, parse_options, verb_help
-from lightning_nn.cli.verbs import parser as predict_parser
+from lightning_nn.cli.verbs import VERBS, has_own_options, overview, own_options, verb_help
 from lightning_nn.errors import UserError
 from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.sanitize import sanitize
@@ -30,35 +29,12 @@ def main(argv: list[str] | None = None) -> int:
         The exit code: 0; 2 after a user error, which is printed on standard error; 130 after Ctrl-C.
     """
     with lasting_streams() as output:
-        return _main(sys.argv[1:] if argv is None else argv, output)
+        return _exit_code(sys.argv[1:] if argv is None else argv, output)
 
 
-def _main(argv: list[str], output: LastingFile | None) -> int:
+def _exit_code(argv: list[str], output: LastingFile | None) -> int:
     try:
-        if output is not None:
-            output.essential = True
-        request = parse(argv)
-        if request.verb == "predict" and request.help:
-            print(predict_parser().format_help(), flush=True)
-            return 0
-        if request.verb == "export" and request.help:
-            print(verb_help("export"), flush=True)
-            return 0
-        alone = () if request.help else ("predict", "export", "test", "validate")
-        if not request.model and not request.ckpt_path and request.verb not in alone:
-            if argv and not request.help:
-                raise UserError(_no_model(request.rest))
-            print(verb_help(request.verb) if request.verb else overview(), flush=True)
-            return 0
-        if request.verb in ("predict", "export"):  # an error in their options costs no import of torch
-            refuse_training_options(request)
-            (parse_options if request.verb == "predict" else parse_export)(request.rest)
-        _refuse_unreadable(argv)
-        if output is not None:  # a training outlives the reader of its output
-            output.essential = request.verb not in ("", "fit") or bool(request.help)
-        code = execute(request)
-        sys.stdout.flush()
-        return code
+        return _run(argv, output)
     except UserError as error:
         print("\n".join(map(sanitize, f"error: {error}".splitlines())), file=sys.stderr)
         return 2
@@ -77,6 +53,30 @@ def _main(argv: list[str], output: LastingFile | None) -> int:
             raise
         print(f"error: {sanitize(str(error.filename))}: {error.strerror}", file=sys.stderr)
         return 2
+
+
+def _run(argv: list[str], output: LastingFile | None) -> int:
+    if output is not None:
+        output.essential = True
+    request = parse(argv)
+    trains, named = request.verb in ("", "fit"), request.model or request.ckpt_path
+    if request.help and (has_own_options(request.verb) or not named):
+        print(verb_help(request.verb) if request.verb else overview(), flush=True)
+        return 0
+    if trains and not named:
+        if argv:
+            raise UserError(_no_model(request.rest))
+        print(overview(), flush=True)
+        return 0
+    if not trains:
+        refuse_training_options(request)
+    request = request._replace(options=own_options(request.verb, request.rest))  # an error costs no import of torch
+    _refuse_unreadable(argv)
+    if output is not None:  # a training outlives the reader of its output
+        output.essential = not trains or bool(request.help)
+    code = execute(request)
+    sys.stdout.flush()
+    return code
 
 
 def _refuse_unreadable(argv: list[str]) -> None:
@@ -135,30 +135,12 @@ def execute(request: Request) -> int:
 
 def _do(request: Request) -> int:
     if request.help:
-        print(_help(request))
+        print(_settings(request._replace(rest=[])).help())
         return 0
-    if request.print_config and request.verb not in ("predict", "export"):
+    if request.print_config and request.options is None:
         print(_settings(request).text(), end="")
         return 0
-    if request.verb == "predict":
-        from lightning_nn.cli.predict import predict
-
-        return predict(request)
-    if request.verb == "export":
-        from lightning_nn.cli.export import export
-
-        return export(request)
-    if request.verb in ("validate", "test"):
-        from lightning_nn.cli.evaluate import evaluate
-
-        return evaluate(request)
-    from lightning_nn.cli.train import train
-
-    return train(request)
-
-
-def _help(request: Request) -> str:
-    return _settings(request._replace(rest=[])).help()
+    return VERBS[request.verb or "fit"].run(request)
 
 
 def _settings(request: Request) -> CommandLine:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, reduce
 from inspect import signature
+from operator import or_
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -28,7 +29,6 @@ from lightning_nn import catalog
 from lightning_nn.cli.errors import Explainer, innermost
 from lightning_nn.cli.request import Request, config_files, find_recipes, names_in
 from lightning_nn.cli.verbs import program, short_program
-from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
@@ -36,7 +36,7 @@ from lightning_nn.runs.checkpoint import to_plain_data
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
-from lightning_nn.tasks.classification import Classifier, Views
+from lightning_nn.tasks.classification import Views
 from lightning_nn.tasks.task import Task
 
 # Groups of settings that are attributes of a task; a task without the attribute lacks the options.
@@ -109,17 +109,18 @@ class CommandLine:
         decided = set(self.data_module.describes)
         parser.add_class_arguments(self.task, "model", skip=decided, instantiate=False)
         parser.add_class_arguments(self.data_module, "data", instantiate=False)
-        if self.request.verb in ("validate", "test"):  # no setting of a training, so in no checkpoint
+        if self._evaluates:  # no setting of a training, so in no checkpoint
             text = "Evaluate on training samples, too."
             parser.add_argument("--data.allow_seen", type=bool, default=False, help=text)
-            if issubclass(self.task, Classifier) and self.task.batch_type is ImageBatch:
+            if views := self.task.view_names():
                 text = "Average over mirrored images (flip), also over shifted ones (shift)."
-                parser.add_argument("--data.views", choices=get_args(Views), default="none", help=text)
+                parser.add_argument("--data.views", choices=views, default="none", help=text)
         elif "augment" in signature(self.data_module).parameters:
             parser.add_argument("--data.show", action="store_true", help="Only draw what the network sees.")
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
+        _try_int_before_float(parser)
         own: dict[str, Any] = {f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()}
         for group in self._in_task:
             own |= {f"{group}.{key}": value for key, value in asdict(getattr(self.task, group)).items()}
@@ -151,6 +152,10 @@ class CommandLine:
                 if config.optimizer[name] != (none := getattr(Optimizer, name)) and not self.gives(f"optimizer.{name}"):
                     config.optimizer[name] = none  # the recipe's is for another optimizer
         return config
+
+    @property
+    def _evaluates(self) -> bool:
+        return self.request.verb in ("validate", "test")
 
     @property
     def _in_task(self) -> dict[str, type]:
@@ -240,28 +245,36 @@ class CommandLine:
         `validate` and `test` load all others from the checkpoint: the data's are shown, and those of predictions alone.
         """
         verb, trainer = self.request.verb, self.request.help == "trainer"
-        evaluates = verb in ("validate", "test")
-        shown = {"data"} if evaluates else {"model", "data", *SETTINGS}
-        decided = {f"data.{name}" for name in self.data_module.reading} if evaluates else set()
-        of_predictions = {f"model.{name}" for name in self.task.prediction_arguments} if evaluates else set()
-
-        def heeded(option: str) -> bool:
-            group, dot, _ = option.partition(".")
-            if trainer:
-                return group == "trainer" and bool(dot)
-            # `--model FILE` and the like read a single group from a file: redundant beside -c
-            known = group in shown or option in of_predictions if dot else group not in {*self.classes, *SETTINGS}
-            return option not in decided and known
-
-        self.parser.formatter_class = _formatter(heeded)
+        self.parser.formatter_class = _formatter(_is_trainers if trainer else self._heeds)
         command = " ".join(filter(None, [short_program(), verb or "[command]"]))
-        where = f"--ckpt_path last|best|FILE --data {self.data_name}" if evaluates else ""
-        where = where or f"--model {self.model_name} --data {self.data_name}"
-        self.parser.usage = f"{command} {where} [--GROUP.NAME VALUE ...]"
+        start = "--ckpt_path last|best|FILE" if self._evaluates else f"--model {self.model_name}"
+        self.parser.usage = f"{command} {start} --data {self.data_name} [--GROUP.NAME VALUE ...]"
         self.parser.description = None if trainer or not self.task.__doc__ else self.task.__doc__.split("\n", 1)[0]
         again = f"{program()} {f'{verb} ' if verb else ''}--model {self.model_name} --help trainer"
         ending = "" if trainer else f"\nThe trainer's arguments (--trainer.…): {again}\n"
         return f"{self.parser.format_help()}{ending}"
+
+    def _heeds(self, option: str) -> bool:
+        """Return whether the verb uses an option, apart from those of the trainer."""
+        group, dot, name = option.partition(".")
+        if not dot:  # `--model FILE` and the like read a single group from a file: redundant beside -c
+            return group not in {*self.classes, *SETTINGS}
+        if self._evaluates:
+            searches = group == "model" and name in self.task.prediction_arguments
+            return searches or (group == "data" and name not in self.data_module.reading)
+        return group in {"model", "data", *SETTINGS}
+
+
+def _is_trainers(option: str) -> bool:
+    return option.startswith("trainer.")
+
+
+def _try_int_before_float(parser: ArgumentParser) -> None:
+    """Let options that take both read 3 as an int: `typing` may have cached their type with float first."""
+    for action in parser._actions:
+        kinds = get_args(getattr(action, "_typehint", None))
+        if {int, float} <= {*kinds}:
+            cast(Any, action)._typehint = reduce(or_, sorted(kinds, key=lambda kind: kind is not int))
 
 
 def _formatter(shown: Any) -> type[DefaultHelpFormatter]:

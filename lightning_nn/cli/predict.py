@@ -6,31 +6,27 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
 from lightning_nn import catalog
-from lightning_nn.cli.checkpoint import open_checkpoint, saved_model, saved_settings, say_checkpoint, say_left_out
+from lightning_nn.cli.checkpoint import open_trained
 from lightning_nn.cli.overwriting import InputFiles, check_out
-from lightning_nn.cli.request import Request, refuse_training_options
+from lightning_nn.cli.request import Request
 from lightning_nn.cli.streams import PromptInput
-from lightning_nn.cli.verbs import parse_options
-from lightning_nn.cli.writers import choose_form, writer
+from lightning_nn.cli.writers import Form, Write, choose_form, writer
 from lightning_nn.data.images.image_files import named_images
-from lightning_nn.data.processor import NO_INPUT, Processor, Record
-from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.data.processor import NO_INPUT, Record
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
-from lightning_nn.tasks.classification import Classifier, TextClassifier
-from lightning_nn.tasks.stylization import Stylization
 from lightning_nn.tasks.task import Task
 from lightning_nn.visualization.attention import page, terminal
 
@@ -51,19 +47,73 @@ def predict(request: Request) -> int:
     Raises:
         UserError: there is no checkpoint or no input, or none of the inputs can be read.
     """
-    refuse_training_options(request)
-    options = parse_options(request.rest)
+    assert request.options is not None
+    options = request.options
     options.say, options.stdin = _say, PromptInput(sys.stdin.buffer)
-    which = request.ckpt_path or ("best" if _validates(request.model) else "last")
+    checkpoint = _open(request)
+    model = _load(request, checkpoint)
+    records: Iterator[Record] = map(_record, model.require_processor().inputs(options))
+    form = choose_form(options.out, options.format)
+    is_page = bool(form == "html" and options.out)
+    page_file = Path("attention.html") if options.explain and not is_page else None
+    inputs = InputFiles.of(checkpoint, request.imports, _files(options.files))
+    _check_outputs(model, options.out, form, page_file, inputs)
+    if options.explain:
+        explained = _explain(model, records, page_file or options.out)
+        if is_page or not options.out:
+            _warn(model, checkpoint)
+            _Tally.of(explained).say()
+            return 0
+        records = iter(explained)
+    waits = options.stdin.waits if options.files == ["-"] else lambda: False
+    title = f"Predictions: {type(model).__name__}"
+    with writer(options.out, form, title, guard=options.guard, say=_say, inputs=inputs) as write:
+        tally = _write_predictions(write, model, checkpoint, _chunks(records, waits))
+    tally.say()
+    if options.out:
+        done = tally.count - tally.unreadable
+        _say(f"{done:,} prediction{'s' * (done != 1)} in {options.out}")
+    return 0
+
+
+def _write_predictions(write: Write, model: Task, checkpoint: Checkpoint, chunks: Iterable[list[Record]]) -> _Tally:
+    """Predict and write, and warn of unknown words as soon as there are enough.
+
+    Raises:
+        UserError: none of the inputs can be read.
+    """
+    tally, warned = _Tally(), False
+    for chunk in chunks:
+        for record, prediction in _predicted(model, chunk):
+            write(record, prediction)
+            tally.add(record)
+        warned = warned or _warn(model, checkpoint, ENOUGH)
+    if tally.count and tally.unreadable == tally.count:
+        raise UserError(f"none of {tally.count:,} inputs can be read: {tally.reasons[0]}")
+    warned or _warn(model, checkpoint)
+    return tally
+
+
+def _open(request: Request) -> Checkpoint:
+    """Open the checkpoint: the best of the newest run by default, or the last of a model that is not validated."""
+    validates = request.model is None or catalog.find(catalog.MODELS, request.model, "model").load().monitor is not None
+    which = request.ckpt_path or ("best" if validates else "last")
     try:
-        checkpoint = open_checkpoint(request, which)
+        return open_trained(request, which, "predicted by")
     except UserError:
-        if options.text is None and not options.files:
+        if request.options is None or (request.options.text is None and not request.options.files):
             raise UserError(NO_INPUT) from None
         raise
-    name = saved_model(request, checkpoint)
-    say_checkpoint(checkpoint, which, "predicted by")
-    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
+
+
+def _load(request: Request, checkpoint: Checkpoint) -> Task:
+    """Load the model, with the arguments of the command line that have a part in predictions, on the device asked for.
+
+    Raises:
+        UserError: the model has no part that an option is for.
+    """
+    assert request.options is not None
+    name, options = checkpoint.model, request.options
     task: type[Task] = catalog.MODELS[name].load()
     if foreign := options.arguments.keys() - task.prediction_arguments:
         raise UserError(
@@ -71,65 +121,54 @@ def predict(request: Request) -> int:
         )
     model = task.from_checkpoint(checkpoint, **options.arguments)
     model.to(_device(options.accelerator))
-    if options.all_classes:
-        if not isinstance(model, Classifier):
-            raise UserError(f"--all_classes needs a model that predicts classes, which {name} does not: leave it out")
-        model.all_classes = True
-    processor = model.require_processor()
-    records: Iterator[Record] = map(_record, processor.inputs(options))
-    form = choose_form(options.out, options.format)
-    is_page = bool(form == "html" and options.out)
-    page_file = Path("attention.html") if options.explain and not is_page else None
-    inputs = InputFiles.of(checkpoint, request.imports, _files(options.files))
-    if options.out:
-        check_out(options.out, inputs)
-    if page_file:
-        inputs.refuse(page_file, "--explain")
-        if options.out and os.path.realpath(options.out) == os.path.realpath(page_file):
-            raise UserError(f"--explain writes {page_file}, which is --out too; name another file")
-    if isinstance(model, Stylization) and not options.out and form != "html":
+    if options.all_classes and not model.predicts_classes:
+        raise UserError(f"--all_classes needs a model that predicts classes, which {name} does not: leave it out")
+    model.all_classes = options.all_classes
+    return model
+
+
+def _check_outputs(model: Task, out: Path | None, form: Form, page_file: Path | None, inputs: InputFiles) -> None:
+    """Refuse files to write that can't be written or are inputs, before anything is computed."""
+    if out:
+        check_out(out, inputs)
+    elif model.predicts_images and form != "html":
         raise UserError(
-            f"{name} makes pictures: name a file, --out picture.png for one, or --out pictures.csv for several, "
+            f"{model.name} makes pictures: name a file, --out picture.png for one, or --out pictures.csv for several, "
             "which go into a folder beside it"
         )
-    if options.explain:
-        explained = list(itertools.islice(records, CHUNK))
-        if next(records, None) is not None:
-            _say(f"only the first {CHUNK:,} texts are explained")
-        records = iter(explained)
-        texts = [record.raw for record in explained if not record.error]
-        if explained and not texts:
-            raise _unreadable(explained[0].error, len(explained))
-        _explain(model, texts, page_file or options.out)
-        if is_page or not options.out:
-            _warns_of_unknown_words(processor, checkpoint)
-            _say_unreadable([record.error for record in explained if record.error], len(explained))
-            return 0
-    waits = options.stdin.waits if options.files == ["-"] else lambda: False
-    count, warned = 0, False
-    reasons: list[str] = []
-    title = f"Predictions: {type(model).__name__}"
-    with writer(options.out, form, title, guard=options.guard, say=_say, inputs=inputs) as write:
-        for chunk in _chunks(records, waits):
-            for record, prediction in _predicted(model, chunk):
-                write(record, prediction)
-                if record.error:
-                    reasons.append(record.error if len(reasons) < _SHOWN else "")
-            count += len(chunk)
-            warned = warned or _warns_of_unknown_words(processor, checkpoint, ENOUGH)
-        if count and len(reasons) == count:
-            raise _unreadable(reasons[0], count)
-    warned or _warns_of_unknown_words(processor, checkpoint)
-    _say_unreadable(reasons, count)
-    if options.out:
-        done = count - len(reasons)
-        _say(f"{done:,} prediction{'s' * (done != 1)} in {options.out}")
-    return 0
+    if page_file:
+        inputs.refuse(page_file, "--explain")
+        if out and os.path.realpath(out) == os.path.realpath(page_file):
+            raise UserError(f"--explain writes {page_file}, which is --out too; name another file")
 
 
-def _validates(model: str | None) -> bool:
-    """Return whether a model, by its name, has a best checkpoint; True if it is not known yet."""
-    return model is None or catalog.find(catalog.MODELS, model, "model").load().monitor is not None
+class _Tally:
+    """Count of the inputs, and of those that can't be read, with the first reasons."""
+
+    def __init__(self) -> None:
+        self.count = self.unreadable = 0
+        self.reasons: list[str] = []
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> _Tally:
+        """Count inputs."""
+        tally = cls()
+        for record in records:
+            tally.add(record)
+        return tally
+
+    def add(self, record: Record) -> None:
+        """Count an input."""
+        self.count += 1
+        if record.error:
+            self.unreadable += 1
+            self.reasons += [record.error] * (len(self.reasons) < _SHOWN)
+
+    def say(self) -> None:
+        """Print how many of the inputs can't be read, and why the first of them."""
+        if self.unreadable:
+            more = "; ..." if self.unreadable > _SHOWN else ""
+            _say(f"{self.unreadable:,} of {self.count:,} inputs can't be read: {'; '.join(self.reasons)}{more}")
 
 
 def _files(names: list[str]) -> Iterator[Path]:
@@ -152,17 +191,6 @@ def _predicted(model: Task, chunk: list[Record]) -> list[tuple[Record, Predictio
         return [(chunk[0]._replace(error=str(error)), model.predict([chunk[0].empty])[0])]
 
 
-def _say_unreadable(reasons: list[str], count: int) -> None:
-    """Say how many of the inputs can't be read, and why the first of them."""
-    if reasons:
-        more = "; ..." if len(reasons) > _SHOWN else ""
-        _say(f"{len(reasons):,} of {count:,} inputs can't be read: {'; '.join(reasons[:_SHOWN])}{more}")
-
-
-def _unreadable(reason: str | None, count: int) -> UserError:
-    return UserError(f"none of {count:,} inputs can be read: {reason}")
-
-
 def _say(remark: str) -> None:
     print(sanitize(remark), file=sys.stderr, flush=True)
 
@@ -171,20 +199,20 @@ def _record(raw: Any) -> Record:
     return raw if isinstance(raw, Record) else Record(raw, {"input": raw})
 
 
-def _warns_of_unknown_words(processor: Processor, checkpoint: Checkpoint, least: int = 1) -> bool:
+def _warn(model: Task, checkpoint: Checkpoint, least: int = 1) -> bool:
     """Warn if most words of the inputs so far are unknown, and return whether they are.
 
     Args:
-        processor: that of the model, after its predictions.
+        model: after its predictions.
         checkpoint: the file of the model.
         least: number of words below which nothing is said yet.
     """
-    if not isinstance(processor, TextProcessor) or processor.read < least or processor.unknown_share() <= MOST:
+    if (share := model.unknown_share(least)) <= MOST:
         return False
     trained = checkpoint.data_arguments.get("path") or checkpoint.data or "other texts"
     _say(
-        f"warning: {processor.unknown_share():.0%} of the words are unknown to this model, which was trained on "
-        f"{trained}: its predictions mean little for such texts"
+        f"warning: {share:.0%} of the words are unknown to this model, which was trained on {trained}: its predictions "
+        "mean little for such texts"
     )
     return True
 
@@ -204,14 +232,24 @@ def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[li
         yield chunk
 
 
-def _explain(model: Task, texts: list[str], file: Path) -> None:
-    """Show what the model attended to, in the terminal and on a page."""
+def _explain(model: Task, records: Iterator[Record], file: Path) -> list[Record]:
+    """Show what the model attended to, in the terminal and on a page, and return the records that are explained.
+
+    Raises:
+        UserError: the model has no attention, or none of the records can be read.
+    """
+    explained = list(itertools.islice(records, CHUNK))
+    if next(records, None) is not None:
+        _say(f"only the first {CHUNK:,} texts are explained")
+    texts = [record.raw for record in explained if not record.error]
+    if explained and not texts:
+        raise UserError(f"none of {len(explained):,} inputs can be read: {explained[0].error}")
     if not model.attends:
         raise UserError(
             f"--explain needs a model with attention: --model han, or --model lstm with --model.pooling attention "
             f"(this is {model.name})"
         )
-    explanations = cast(TextClassifier, model).explain(texts)
+    explanations = model.explain(texts)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for explanation in explanations:
         console.print(terminal(explanation, width=console.width))
@@ -219,6 +257,7 @@ def _explain(model: Task, texts: list[str], file: Path) -> None:
     replaced = ", which is replaced" * file.is_file()
     write_text(file, page(explanations, "Attention"))
     print(f"written to {file}{replaced}")
+    return explained
 
 
 def _device(accelerator: str) -> torch.device:

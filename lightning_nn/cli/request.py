@@ -7,12 +7,13 @@ import importlib.util
 import itertools
 import shlex
 import sys
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_nn import catalog
-from lightning_nn.cli.verbs import VERBS
+from lightning_nn.cli.verbs import VERBS, has_own_options
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.saved_settings import NAMES
 from lightning_nn.sanitize import sanitize
@@ -37,6 +38,7 @@ class Request(NamedTuple):
         print_config: print the settings and do nothing else.
         rest: arguments for the parser of the model's options.
         argv: the whole command line, without the program's name.
+        options: options of a verb that has its own; None for the others.
     """
 
     verb: str
@@ -51,6 +53,7 @@ class Request(NamedTuple):
     print_config: bool
     rest: list[str]
     argv: list[str]
+    options: Namespace | None = None
 
     @property
     def command(self) -> str:
@@ -65,50 +68,49 @@ def parse(argv: list[str]) -> Request:
         UserError: an unknown verb, model or data set, a pair that does not fit, or an option without its value.
     """
     rest = list(argv)
-    verb = ""
-    if rest and not rest[0].startswith("-"):
-        verb = rest.pop(0)
-        if verb not in VERBS:
-            raise UserError(f"unknown command {verb!r}{nearest(verb, VERBS)}")
+    verb = rest.pop(0) if rest and not rest[0].startswith("-") else ""
+    if verb and verb not in VERBS:
+        raise UserError(f"unknown command {verb!r}{nearest(verb, VERBS)}")
     for note in repeated(rest):
         print(sanitize(note), file=sys.stderr)
     imports = []
     while (module := _take(rest, "--import", only_first=True)) is not None:
         import_own(module)
         imports.append(module)
-    given = {option[2:]: _take(rest, option) for option in OPTIONS}
+    values = {option[2:]: _take(rest, option) for option in OPTIONS}
     for position in _config_positions(rest):
         rest[position] = resolve(rest[position])
-    model, data = given["model"], given["data"]
-    if verb not in ("predict", "export") and not given["ckpt_path"]:  # a checkpoint names both itself
-        named = names_in(config_files(rest))
-        model, data = model or named.model, data or named.data
-    if model:
-        entry = catalog.find(catalog.MODELS, model, "model")
-        if data:
-            row = catalog.find(catalog.DATA, data, "data set")
-            if not entry.fits(row):
-                reads, gives = " or ".join(entry.batch_types), " or ".join(row.batch_types)
-                fits = [name for name, each in catalog.DATA.items() if entry.fits(each)]
-                raise UserError(
-                    f"--model {model} reads {reads}, --data {data} gives {gives}; data sets that fit: {', '.join(fits)}"
-                )
-    elif data:
-        catalog.find(catalog.DATA, data, "data set")
+    if not has_own_options(verb) and not values["ckpt_path"]:  # a checkpoint names both itself
+        of_files = names_in(config_files(rest))
+        values["model"] = values["model"] or of_files.model
+        values["data"] = values["data"] or of_files.data
+    _check_pair(values["model"], values["data"])
     return Request(
         verb=verb,
-        model=model,
-        data=data,
-        ckpt_path=given["ckpt_path"],
-        finetune=given["finetune"],
-        folder=given["folder"] or "logs",
-        name=given["name"],
+        model=values["model"],
+        data=values["data"],
+        ckpt_path=values["ckpt_path"],
+        finetune=values["finetune"],
+        folder=values["folder"] or "logs",
+        name=values["name"],
         help=_take_help(rest),
         imports=imports,
         print_config=_take_flag(rest, "--print_config"),
         rest=rest,
         argv=list(argv),
     )
+
+
+def _check_pair(model: str | None, data: str | None) -> None:
+    """Refuse an unknown model, unknown data, and data that the model does not read."""
+    entry = catalog.find(catalog.MODELS, model, "model") if model else None
+    row = catalog.find(catalog.DATA, data, "data set") if data else None
+    if entry is not None and row is not None and not entry.fits(row):
+        reads, gives = " or ".join(entry.batch_types), " or ".join(row.batch_types)
+        fits = [name for name, other in catalog.DATA.items() if entry.fits(other)]
+        raise UserError(
+            f"--model {model} reads {reads}, --data {data} gives {gives}; data sets that fit: {', '.join(fits)}"
+        )
 
 
 def config_files(argv: list[str]) -> list[str]:

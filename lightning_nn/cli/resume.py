@@ -8,17 +8,17 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import Timer
 
-from lightning_nn import catalog
 from lightning_nn.callbacks.resume import ResumableEarlyStopping, longer_time
 from lightning_nn.cli.checkpoint import saved_digest, say_left_out
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
-from lightning_nn.cli.verbs import VERBS, program
+from lightning_nn.cli.verbs import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run, is_first_process, load_results
 from lightning_nn.runs.saved_settings import names, overlap
+from lightning_nn.tasks.task import Task
 
 _ASIDE = ("trainer.default_root_dir", "trainer.profiler")  # without effect on training
 _OBJECTS = ("trainer.callbacks", "trainer.logger", "trainer.plugins", "trainer.model_registry")
@@ -35,17 +35,15 @@ def resume_command(path: Path, model: str, request: Request) -> str:
     return f"{program()}{_imports(request)} --model {model} --ckpt_path {shlex.quote(str(path))}"
 
 
-def predict_command(path: Path, model: str, request: Request) -> str:
-    """Return the command that predicts with a run's checkpoint; see `resume_command` for the arguments."""
-    run, raw = Run.of(path), "--data.file PICTURE"
-    for kind in catalog.MODELS[model].batch_types:
-        if kind == "text":
-            raw = '--data.text "……"'
-        elif kind == "content":
-            raw += " --out picture.png"
-        elif kind == "style":
-            raw = f"--out {'pictures.csv' if run is not None and len(run.pictures) > 1 else 'picture.png'}"
-    return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {raw}"
+def predict_command(path: Path, model: Task, request: Request) -> str:
+    """Return the command that predicts with a run's checkpoint.
+
+    Args:
+        path: its checkpoint.
+        model: the trained model.
+        request: request of the command that trained it.
+    """
+    return f"{program()} predict{_imports(request)} --ckpt_path {shlex.quote(str(path))} {model.inputs_hint}"
 
 
 def _imports(request: Request) -> str:
@@ -65,27 +63,22 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     """
     left_out = [name for name in left_out if not cli.gives(name)]
     options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
-    needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, each) for each in options)]
+    needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, option) for option in options)]
     if not needed:
         say_left_out(left_out, path)
         return
-    run, one = Run.of(path), len(needed) == 1
-    without = [f"--{name} null" for name in needed if name in _OBJECTS]
-    ways = []
+    run, ways = Run.of(path), []
     if run is not None:
-        first, *rest = cli.request.argv or [""]
-        argv = [first, "-c", str(run.config), *rest] if first in VERBS else ["-c", str(run.config), first, *rest]
+        verb, rest = cli.request.verb, cli.request.argv[bool(cli.request.verb) :]
+        argv = [*[verb] * bool(verb), "-c", str(run.config), *rest]
         ways.append(f"If you trust it: {program()} {shlex.join(argv)}")
-    if len(without) == len(needed):
-        ways.append(f"To resume without: {' '.join(without)}")
+    if all(name in _OBJECTS for name in needed):
+        ways.append(f"To resume without: {' '.join(f'--{name} null' for name in needed)}")
+    affect, are = ("affects", "is") if len(needed) == 1 else ("affect", "are")
     raise UserError(
-        "\n".join(
-            [
-                f"{names(needed)} of {run.folder if run else path} {'affects' if one else 'affect'} training and "
-                f"{'is' if one else 'are'} not loaded from its file, which anyone may have written",
-                *(ways or ["Use another checkpoint, or start a new run from these weights: --finetune"]),
-            ]
-        )
+        f"{names(needed)} of {run.folder if run else path} {affect} training and {are} not loaded from its file, which "
+        "anyone may have written\n"
+        + "\n".join(ways or ["Use another checkpoint, or start a new run from these weights: --finetune"])
     )
 
 

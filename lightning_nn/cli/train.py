@@ -49,8 +49,6 @@ from lightning_nn.runs.run_folder import Run, is_first_process, save_results
 from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.fine_tuning import FineTuning
-from lightning_nn.tasks.stylization import Stylization
 from lightning_nn.tasks.task import Task
 
 
@@ -73,22 +71,50 @@ def _fit(setup: TrainingSetup) -> int:
     path = None if checkpoint is None else str(checkpoint.path.absolute())
     del setup, checkpoint  # frees its tensors before training
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
-    if isinstance(model, Stylization):  # so that photographs are refused before anything is written
+    if model.measures_early:
         model.trainer = trainer
         measure_samples(model, data.sources["train"])
     if trainer.is_global_zero:
-        if rows := model.summary():
-            print()
-            show_table(rows, sys.stdout)
-        where = "nothing is saved" if rehearsal else f"run {run.folder}"
-        print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; {where}\n")
-        if rehearsal:
-            run.discard()
-        else:
-            cli.save(run)
+        _begin(cli, model, run, rehearsal)
+    with _failures_explained(trainer, run, path):
+        trainer.fit(model, datamodule=data, ckpt_path=path)
+    if trainer.interrupted:
+        if trainer.is_global_zero:
+            saved = f"stopped; saved {run.last}\nresume with: {resume_command(run.last, cli.model_name, cli.request)}"
+            saved = "\n".join([saved, *(f"picture {file}" for file in run.pictures)])
+            print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
+        return 130
+    if not rehearsal:
+        with _full_disk_named(run):
+            _finish(cli, trainer, model, data, run, record)
+    return 0
+
+
+def _begin(cli: CommandLine, model: Task, run: Run, rehearsal: bool) -> None:
+    """Print what is trained, and write the settings to the folder of the run, which a rehearsal does not keep."""
+    if rows := model.summary():
+        print()
+        show_table(rows, sys.stdout)
+    where = "nothing is saved" if rehearsal else f"run {run.folder}"
+    print(f"{type(model).__name__}: {sum(p.numel() for p in model.parameters()):,} parameters; {where}\n")
+    if rehearsal:
+        run.discard()
+    else:
+        cli.save(run)
+
+
+@contextmanager
+def _failures_explained(trainer: Trainer, run: Run, path: str | None) -> Iterator[None]:
+    """Explain errors of a training, with what is left of it; an interruption by the user is none.
+
+    Args:
+        trainer: its trainer.
+        run: its run.
+        path: the checkpoint that it resumes from, if any.
+    """
     try:
         with _full_disk_named(run):
-            trainer.fit(model, datamodule=data, ckpt_path=path)
+            yield
     except (KeyboardInterrupt, SystemExit):
         if not trainer.interrupted:
             raise
@@ -105,16 +131,6 @@ def _fit(setup: TrainingSetup) -> int:
             f"{path} is damaged: the state of its run can't be restored ({type(error).__name__}: {error}); "
             f"use another checkpoint, or only its weights: --finetune {path}"
         ) from error
-    if trainer.interrupted:
-        if trainer.is_global_zero:
-            saved = f"stopped; saved {run.last}\nresume with: {resume_command(run.last, cli.model_name, cli.request)}"
-            saved = "\n".join([saved, *(f"picture {file}" for file in run.pictures)])
-            print(f"\n{saved if run.last.is_file() else 'stopped before a checkpoint was written'}", file=sys.stderr)
-        return 130
-    if not rehearsal:
-        with _full_disk_named(run):
-            _finish(cli, trainer, model, data, run, record)
-    return 0
 
 
 @contextmanager
@@ -152,33 +168,36 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     check_training(cli)
     cli.seed()
-    source = request.finetune
-    tuned: Checkpoint | WeightsFile | None = None
-    if source == "embedded":
-        tuned = embedded_weights(cli.task.embedded_model or request.model)
-    elif source and source != "imagenet":
-        tuned = _opened(find_checkpoint(request.folder, request.model, source), cli.task)
-    if isinstance(tuned, Checkpoint):
-        saved = saved_settings(tuned)
-        if form := cli.task.form_of(tuned.model, saved.group("model")):
-            say_left_out(saved.left_out, tuned.path)
-            cli.keep_form(form)
-    if tuned:
-        cli.keep_form(cli.task.form_of_weights(tuned.state_dict))
+    source, tuned = request.finetune, _weights_to_tune(cli)
     data = _prepared(cli)
     try:
         model = make_model(cli, data)
     except UserError as error:
-        if not source or request.data or cli.data_name != "digits":
+        if not source or request.data or not cli.task.data_to_tune:
             raise
-        raise UserError(
-            f"{error}\nIt was made for --data digits, images of 8 pixels; for weights that read images of 32 pixels or "
-            "more, name your own: --data images --data.path FOLDER"
-        ) from None
+        raise UserError(f"{error}\nIt was made for --data {cli.data_name}; for {cli.task.data_to_tune}") from None
     if source:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
     share_features(model, data)
     return TrainingSetup(cli, data, model, _new_run(request, held), None)
+
+
+def _weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
+    """Open the weights that --finetune names, and give the model their form; None for ImageNet's, which follow it."""
+    source, name, task = cli.request.finetune, cli.model_name, cli.task
+    if source in (None, "imagenet"):
+        return None
+    if source == "embedded":
+        weights: Checkpoint | WeightsFile = embedded_weights(task.embedded_model or name)
+    else:
+        weights = _opened(find_checkpoint(cli.request.folder, name, source), task)
+    if isinstance(weights, Checkpoint):
+        saved = saved_settings(weights)
+        if form := task.form_of(weights.model, saved.group("model")):
+            say_left_out(saved.left_out, weights.path)
+            cli.keep_form(form)
+    cli.keep_form(task.form_of_weights(weights.state_dict))
+    return weights
 
 
 def _new_run(request: Request, held: ExitStack) -> Run:
@@ -238,7 +257,7 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     data.prepare_once()
     if is_first_process():
         show_data(data, sys.stdout)
-        recipe = None if processor is not None else getattr(cli.task, "short_recipe", None)
+        recipe = cli.task.short_recipe if processor is None else None
         if recipe and recipe not in " ".join(cli.request.argv) and getattr(data, "median_sentences", 2) <= 1:
             print(f"most documents are one sentence, so there are no sentences to weigh: -c {recipe} is for such texts")
     return data
@@ -259,7 +278,7 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
     if trainer.is_global_zero:
         save_results(run.results, results)
-        predict = predict_command(tested, cli.model_name, request) if tested.is_file() else ""
+        predict = predict_command(tested, model, request) if tested.is_file() else ""
         show_results(run, results, resume, predict)
         if tests and not tested.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")
@@ -274,25 +293,33 @@ def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModul
     loaded, kept = model.load_weights(checkpoint, data.processor)
     if not loaded:
         raise UserError(f"{checkpoint.path} has no weights that fit this model: {_why_not(model, checkpoint, kept)}")
-    if not is_first_process():
-        return
+    if is_first_process():
+        _show_loaded(model, checkpoint, loaded, kept)
+
+
+def _show_loaded(
+    model: Task, checkpoint: Checkpoint | WeightsFile, loaded: dict[str, str], kept: dict[str, str]
+) -> None:
+    """Print which tensors of a file were loaded, by parts of the model, and warn of those that stay random."""
     print(f"from {sanitize(str(checkpoint.path))}: {len(loaded)} tensors loaded, {len(kept)} not")
     for note in getattr(checkpoint, "notes", ()):
         print(sanitize(f"  {note}"))
     own = model.state_dict().keys()
-    rows: list[tuple[str, ...]] = [("part", "loaded", "not loaded")]
-    for part, several in groupby([name for name in own if name in {**loaded, **kept}], _part):
-        tensors = list(several)
-        there, lacking = [name for name in tensors if name in loaded], [name for name in tensors if name in kept]
-        remarks = [f"{len(there)}", *dict.fromkeys(loaded[name] for name in there if loaded[name])]
-        reason = f"{len(lacking)}: {lacking[0].removeprefix(f'{part}.')} {kept[lacking[0]]}" if lacking else ""
-        rows.append((part, "; ".join(remarks) if there else "", reason))
-    show_table(rows, sys.stdout)
+    parts = groupby([name for name in own if name in {**loaded, **kept}], _part)
+    rows = [_loaded_row(part, list(tensors), loaded, kept) for part, tensors in parts]
+    show_table([("part", "loaded", "not loaded"), *rows], sys.stdout)
     if foreign := [name for name in kept if name not in own]:
         print(sanitize(f"only in the file: {names(foreign)}"))
-    body = tuple(f"{layer}." for layer in model.layers[:-1]) if isinstance(model, FineTuning) else ()
+    body = tuple(f"{layer}." for layer in model.layers_below_head)
     if random := [name for name in own if name in kept and name.startswith(body)]:
         print(sanitize(f"warning: before the head these start at random: {names(random)}"))
+
+
+def _loaded_row(part: str, tensors: list[str], loaded: dict[str, str], kept: dict[str, str]) -> tuple[str, str, str]:
+    there, lacking = [name for name in tensors if name in loaded], [name for name in tensors if name in kept]
+    remarks = [f"{len(there)}", *dict.fromkeys(loaded[name] for name in there if loaded[name])]
+    reason = f"{len(lacking)}: {lacking[0].removeprefix(f'{part}.')} {kept[lacking[0]]}" if lacking else ""
+    return part, "; ".join(remarks) if there else "", reason
 
 
 def _part(name: str) -> str:
@@ -321,5 +348,7 @@ def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, kept: dict[str, 
     """Return why no weights of a file fit a model, and for those of a known network the option that takes them."""
     if network := _networks().recognise(checkpoint.state_dict).get("network"):
         return f"it holds {network}, which {model.network_option} {network} takes"
+    if model.embedded_option and checkpoint.path == embedded_weights(model.embedded_model or model.name).path:
+        return f"it is for {model.embedded_option}"
     unfit = [f"{shown(name)}: {reason}" for name, reason in kept.items() if " here, " in reason]
     return unfit[0] if unfit else f"it holds {names(sorted(checkpoint.state_dict))}"

@@ -1,4 +1,4 @@
-"""The verbs of the command: what each does, its help, and the options of `predict` and `export`, without torch."""
+"""The verbs of the command line: what each does, the options that are its own, and its help; without torch."""
 
 from __future__ import annotations
 
@@ -7,42 +7,266 @@ import importlib.util
 import re
 import shlex
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from lightning_nn import catalog
 from lightning_nn.errors import UserError, nearest
 
-VERBS = {
-    "fit": "train, without a test at the end",
-    "validate": "metrics of a checkpoint on the validation split",
-    "test": "metrics of a checkpoint on the test split",
-    "predict": "predictions for your own text or pictures",
-    "export": "the network of a checkpoint as ONNX or for torch",
-}
-ARGUMENTS: tuple[tuple[str, type, str], ...] = (
+FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
+EXPORTS = (".onnx", ".pt2")
+SEARCH: tuple[tuple[str, type, str], ...] = (
     ("beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
     ("longest", int, "maximum number of words of a caption"),
     ("length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
 )
-FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
-EXPORTS = (".onnx", ".pt2")
 
 
-def program() -> str:
-    """Return the command as it was called: `lightning-nn`, `python -m lightning_nn` or `python train.py`."""
-    called = Path(sys.argv[0])
-    if called.name.startswith("lightning-nn"):
-        return called.name
-    if called.name == "__main__.py" and called.parent.name == "lightning_nn":
-        return "python -m lightning_nn"
-    elsewhere = called.name == "train.py" and called.absolute().parent != Path.cwd()
-    return f"python {shlex.quote(str(called) if elsewhere else 'train.py')}"
+class Verb(NamedTuple):
+    """A verb of the command line.
+
+    Attributes:
+        line: what it does, for the general help.
+        function: "module:function" that runs a request and returns the exit code.
+        usage: what a command line with it needs, and what it may have.
+        about: what it does, for its own help.
+        options: help of the options that each verb parses alike, by option and metavar.
+        ending: end of its help; {name} stands for the command.
+        add_options: adds the verb's own options to a parser; None if it takes options of a model, data and trainer.
+        check: checks and completes its own options.
+    """
+
+    line: str
+    function: str
+    usage: tuple[str, str]
+    about: str
+    options: dict[str, str]
+    ending: str = ""
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    check: Callable[[argparse.Namespace], None] = lambda options: None
+
+    def run(self, request: Any) -> int:
+        """Import and call its function."""
+        module, name = self.function.split(":")
+        return int(getattr(import_module(module), name)(request))
 
 
-def short_program() -> str:
-    """Return the command for usage lines, where a script is shown by its name."""
-    return program() if "train.py" not in program() else "train.py"
+def _add_predict_options(parser: argparse.ArgumentParser) -> None:
+    from lightning_nn.data.images.reading import MAX_PIXELS
+
+    add = parser.add_argument
+    add("--data.text", dest="text", action="append", help="a text; may be given several times")
+    add(
+        "--data.file",
+        dest="files",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="a table (.csv, .tsv, .jsonl, .json, .gz of these, .parquet, .xlsx), a file with one text per line, or - "
+        "for standard input; for a model of pictures any number of pictures, folders and patterns (photos/*.jpg)",
+    )
+    add(
+        "--data.format",
+        dest="form",
+        choices=FORMS,
+        help="how to read the file or standard input, whatever its name; text is one text per line",
+    )
+    add(
+        "--data.text_column",
+        dest="text_column",
+        help="name of the table's text column, or its number from 1 if there is no header (default: as in training)",
+    )
+    add("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
+    add(
+        "--data.max_pixels",
+        dest="max_pixels",
+        type=int,
+        default=MAX_PIXELS,
+        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
+    )
+    add(
+        "--out",
+        type=Path,
+        help="write predictions to a file: .png for one picture; .csv, .jsonl or an .html page, a row for each input: "
+        "its own columns, then those of the prediction; for a table or lines also why one can't be read, in the column "
+        "error. Images become PNG files in a folder beside it",
+    )
+    add(
+        "--format",
+        choices=["csv", "jsonl", "html"],
+        help="overrides the file's suffix (default without --out: CSV in a pipe)",
+    )
+    add("--all_classes", action="store_true", help="write the probability of each class, each in a column")
+    add(
+        "--guard_formulas",
+        dest="guard",
+        type=_flag,
+        metavar="true|false",
+        default=True,
+        help="put a ' before a text that a spreadsheet would read as a formula, in CSV (default: true)",
+    )
+    for name, kind, text in SEARCH:
+        text = f"{text} (default: as in training)"
+        add(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
+    add("--explain", action="store_true", help="show what the model attended to, here and in attention.html")
+    add("--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)")
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, got {value!r}")
+    return value.lower() == "true"
+
+
+def _gather_arguments(options: argparse.Namespace) -> None:
+    """Gather the arguments of the model that are given in `arguments`."""
+    values = {name: vars(options).pop(name) for name, _, _ in SEARCH}
+    options.arguments = {name: value for name, value in values.items() if value is not None}
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE", help='.onnx (after: pip install -e ".[onnx]") or .pt2')
+
+
+def _check_export(options: argparse.Namespace) -> None:
+    """Check that a file of a known kind is named, and that the package that writes it is installed."""
+    out: Path | None = options.out
+    if out is None or out.suffix not in EXPORTS:
+        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {out})")
+    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" else ():
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
+
+
+_CHECKPOINT = "--ckpt_path last|best|FILE"
+_TRAINED = {
+    _CHECKPOINT: "of the newest run, or a file",
+    "--model NAME": "the newest run of this model",
+    "--folder DIR": "folder of all runs (logs)",
+}
+_OR_BEST = {**_TRAINED, _CHECKPOINT: "of the newest run, or a file (best)"}
+
+
+def _evaluation(verb: str, split: str, short: str) -> Verb:
+    return Verb(
+        line=f"metrics of a checkpoint on the {split} split",
+        function="lightning_nn.cli.evaluate:evaluate",
+        usage=(_CHECKPOINT, "[--data.NAME VALUE ...]"),
+        about=f"Prints the metrics of a checkpoint on the {split} split, as JSON.",
+        options={**_TRAINED, "--data NAME": "data other than the run's"},
+        ending=f"options of the data (--data.NAME VALUE) are listed by\n"
+        f"  {{name}} {verb} --model NAME --help\n"
+        f"and --trainer.accelerator, --trainer.devices, --trainer.limit_{short}_batches by\n"
+        f"  {{name}} {verb} --model NAME --help trainer",
+    )
+
+
+VERBS = {
+    "fit": Verb(
+        line="train, without a test at the end",
+        function="lightning_nn.cli.train:train",
+        usage=("--model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
+        about="Trains a model, without a test at the end.",
+        options={
+            "--model NAME": "model to train",
+            "--data NAME": "data to train it on",
+            _CHECKPOINT: "resume a run instead",
+            "--finetune imagenet|embedded|FILE": "start from weights",
+            "--folder DIR": "folder of all runs (logs)",
+            "--name NAME": "folder of this run (its time)",
+            "-c FILE": "settings from a file, such as a run's config.yaml",
+            "--print_config": "show all settings and stop",
+            "--seed_everything N": "seed of the random numbers (0)",
+        },
+        ending="all others (--GROUP.NAME VALUE) are listed by\n  {name} fit --model NAME --help",
+    ),
+    "validate": _evaluation("validate", "validation", "val"),
+    "test": _evaluation("test", "test", "test"),
+    "predict": Verb(
+        line="predictions for your own text or pictures",
+        function="lightning_nn.cli.predict:predict",
+        usage=(f"{_CHECKPOINT} [--model NAME]", "--data.text TEXT"),
+        about="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
+        options=_OR_BEST,
+        add_options=_add_predict_options,
+        check=_gather_arguments,
+    ),
+    "export": Verb(
+        line="the network of a checkpoint as ONNX or for torch",
+        function="lightning_nn.cli.export:export",
+        usage=(_CHECKPOINT, "--out model.onnx|model.pt2"),
+        about="Writes the network of a checkpoint for other programs: an ONNX file, or a program of torch.export. "
+        "Input is a batch of uint8 images as the model was trained on; normalisation is inside, the names of the "
+        "classes in the metadata.",
+        options=_OR_BEST,
+        add_options=_add_export_options,
+        check=_check_export,
+    ),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def has_own_options(verb: str) -> bool:
+    """Return whether a verb has options of its own, in place of those of a model, its data and the trainer."""
+    return verb in VERBS and VERBS[verb].add_options is not None
+
+
+def own_options(verb: str, rest: list[str]) -> argparse.Namespace | None:
+    """Parse the options of a verb that has its own; None for other verbs.
+
+    Args:
+        verb: a key of VERBS, or empty.
+        rest: arguments that are left when the options that all verbs parse alike are taken.
+
+    Raises:
+        UserError: an unknown option, a wrong value, or something that the verb lacks.
+    """
+    row = VERBS.get(verb)
+    if row is None or row.add_options is None:
+        return None
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    row.add_options(parser)
+    options, unknown = parser.parse_known_args(rest)
+    if unknown:
+        names = re.findall(r"--[a-z._]+", verb_help(verb))
+        raise UserError(f"unknown option {unknown[0]} of {verb}{nearest(unknown[0].partition('=')[0], names)}")
+    row.check(options)
+    return options
+
+
+def verb_help(verb: str) -> str:
+    """Return the help of a verb that needs no model."""
+    row, name = VERBS[verb], short_program()
+    parser = _Parser(
+        usage=_usage(f"{name} {verb} {row.usage[0]}", row.usage[1]),
+        description=row.about,
+        epilog=row.ending.format(name=name),
+        formatter_class=_Formatter,
+        add_help=False,
+    )
+    for option, text in row.options.items():
+        flag, _, value = option.partition(" ")
+        settings: dict[str, Any] = {"metavar": value} if value else {"action": "store_true"}
+        parser.add_argument(flag, help=text, **settings)
+    if row.add_options is not None:
+        row.add_options(parser)
+    return parser.format_help().rstrip()
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help in at most 80 columns, whose end keeps its lines."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=80)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 def overview() -> str:
@@ -50,10 +274,10 @@ def overview() -> str:
     name = short_program()
     models = [f"  {model:<14} {row.line:<42} {row.data}" for model, row in catalog.MODELS.items()]
     data = [f"  {each:<14} {row.line}" for each, row in catalog.DATA.items()]
-    verbs = [f"  {verb:<14} {line}" for verb, line in VERBS.items()]
+    verbs = [f"  {verb:<14} {row.line}" for verb, row in VERBS.items()]
     return "\n".join(
         [
-            *_usage(f"{name} [command] --model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
+            f"usage: {_usage(f'{name} [command] --model NAME', '[--data NAME] [--GROUP.NAME VALUE ...]')}",
             "",
             f"models         {'what it is':<42} default data",
             *models,
@@ -79,193 +303,22 @@ def overview() -> str:
     )
 
 
-def verb_help(verb: str) -> str:
-    """Return the help of a verb without a model: the options that it uses.
-
-    Args:
-        verb: fit, validate, test or export.
-    """
-    name = short_program()
-    if verb == "fit":
-        return "\n".join(
-            [
-                *_usage(f"{name} fit --model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
-                "",
-                "Trains a model, without a test at the end.",
-                "",
-                "options",
-                "  --model NAME --data NAME    model, and data to train it on",
-                f"  --GROUP.NAME VALUE          listed by: {name} fit --model NAME --help",
-                "  --ckpt_path last|best|FILE  resume a run instead",
-                "  --finetune imagenet|embedded|FILE  start from weights",
-                "  --folder DIR, --name NAME   folder of the run (logs/MODEL/TIME)",
-                "  -c FILE                     settings from a file, also a run's config.yaml",
-                "  --print_config              show all settings and stop",
-                "  --seed_everything N         seed of the random numbers (0)",
-            ]
-        )
-    if verb == "export":
-        return "\n".join(
-            [
-                *_usage(f"{name} export --ckpt_path last|best|FILE", "--out model.onnx|model.pt2"),
-                "",
-                "Writes the network of a checkpoint for other programs: an ONNX file, or a",
-                "program of torch.export. Input is a batch of uint8 images as the model was",
-                "trained on; normalisation is inside, the names of the classes in the metadata.",
-                "",
-                "options",
-                "  --ckpt_path last|best|FILE  of the newest run, or a file (best)",
-                "  --model NAME                the newest run of this model",
-                "  --folder DIR                folder of all runs (logs)",
-                '  --out FILE                  .onnx (after: pip install -e ".[onnx]") or .pt2',
-            ]
-        )
-    split = {"validate": "validation", "test": "test"}[verb]
-    short = {"validate": "val", "test": "test"}[verb]
-    return "\n".join(
-        [
-            *_usage(f"{name} {verb} --ckpt_path last|best|FILE", "[--data.NAME VALUE ...]"),
-            "",
-            f"Prints the metrics of a checkpoint on the {split} split, as JSON.",
-            "",
-            "options",
-            "  --ckpt_path last|best|FILE  of the newest run, or a file",
-            "  --model NAME                the newest run of this model",
-            "  --folder DIR                folder of all runs (logs)",
-            "  --data NAME, --data.NAME VALUE  data other than the run's; listed by",
-            f"      {name} {verb} --model NAME --help",
-            f"  --trainer.accelerator, --trainer.devices, --trainer.limit_{short}_batches; by",
-            f"      {name} {verb} --model NAME --help trainer",
-        ]
-    )
-
-
-def _usage(start: str, options: str) -> list[str]:
+def _usage(start: str, options: str) -> str:
     """Return a usage line, or two if one would be wider than a terminal."""
-    line = f"usage: {start} {options}"
-    return [line] if len(line) <= 80 else [f"usage: {start}", f"       {options}"]
+    return f"{start} {options}" if len(f"usage: {start} {options}") <= 80 else f"{start}\n       {options}"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
+def program() -> str:
+    """Return the command as it was called: `lightning-nn`, `python -m lightning_nn` or `python train.py`."""
+    called = Path(sys.argv[0])
+    if called.name.startswith("lightning-nn"):
+        return called.name
+    if called.name == "__main__.py" and called.parent.name == "lightning_nn":
+        return "python -m lightning_nn"
+    elsewhere = called.name == "train.py" and called.absolute().parent != Path.cwd()
+    return f"python {shlex.quote(str(called) if elsewhere else 'train.py')}"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the options of `predict`."""
-    from lightning_nn.data.images.reading import MAX_PIXELS
-
-    out = _Parser(
-        "train.py predict",
-        "train.py predict --ckpt_path last|best|FILE [--model NAME] --data.text TEXT",
-        allow_abbrev=False,
-        description="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
-        add_help=False,
-    )
-    out.add_argument("--data.text", dest="text", action="append", help="a text; may be given several times")
-    out.add_argument(
-        "--data.file",
-        dest="files",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="a table (.csv, .tsv, .jsonl, .json, .gz of these, .parquet, .xlsx), a file with one text per line, or - "
-        "for standard input; for a model of pictures any number of pictures, folders and patterns (photos/*.jpg)",
-    )
-    out.add_argument(
-        "--data.format",
-        dest="form",
-        choices=FORMS,
-        help="how to read the file or standard input, whatever its name; text is one text per line",
-    )
-    out.add_argument(
-        "--data.text_column",
-        dest="text_column",
-        help="name of the table's text column, or its number from 1 if there is no header (default: as in training)",
-    )
-    out.add_argument("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
-    out.add_argument(
-        "--data.max_pixels",
-        dest="max_pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
-    )
-    out.add_argument(
-        "--out",
-        type=Path,
-        help="write predictions to a file: .png for one picture; .csv, .jsonl or an .html page, a row for each input: "
-        "its own columns, then those of the prediction; for a table or lines also why one can't be read, in the column "
-        "error. Images become PNG files in a folder beside it",
-    )
-    out.add_argument(
-        "--format",
-        choices=["csv", "jsonl", "html"],
-        help="overrides the file's suffix (default without --out: CSV in a pipe)",
-    )
-    out.add_argument(
-        "--all_classes", action="store_true", help="also write the probability of each class, in a column of its own"
-    )
-    out.add_argument(
-        "--guard_formulas",
-        dest="guard",
-        type=_flag,
-        metavar="true|false",
-        default=True,
-        help="put a ' before a text that a spreadsheet would read as a formula, in CSV (default: true)",
-    )
-    for name, kind, text in ARGUMENTS:
-        text = f"{text} (default: as in training)"
-        out.add_argument(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
-    out.add_argument(
-        "--explain", action="store_true", help="show what the model attended to, here and in attention.html"
-    )
-    out.add_argument(
-        "--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)"
-    )
-    return out
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got {value!r}")
-    return value.lower() == "true"
-
-
-def parse_options(rest: list[str]) -> argparse.Namespace:
-    """Parse the options of `predict`; those of the model go into `arguments`.
-
-    Raises:
-        UserError: an unknown option or value.
-    """
-    known = parser()
-    options, unknown = known.parse_known_args(rest)
-    if unknown:
-        names = re.findall(r"--[a-z._]+", known.format_help())
-        raise UserError(f"unknown option {unknown[0]} of predict{nearest(unknown[0].partition('=')[0], names)}")
-    given = {name: vars(options).pop(name) for name, _, _ in ARGUMENTS}
-    options.arguments = {name: value for name, value in given.items() if value is not None}
-    return options
-
-
-def parse_export(rest: list[str]) -> Path:
-    """Parse the options of `export`, and look whether what it needs is installed.
-
-    Returns:
-        The file to write.
-
-    Raises:
-        UserError: an unknown option, no file of a known kind, or no package that writes it.
-    """
-    known = _Parser(allow_abbrev=False, add_help=False)
-    known.add_argument("--out", type=Path)
-    options, unknown = known.parse_known_args(rest)
-    out: Path | None = options.out
-    if unknown:
-        raise UserError(f"unknown option {unknown[0]} of export{nearest(unknown[0].partition('=')[0], ['--out'])}")
-    if out is None or out.suffix not in EXPORTS:
-        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {out})")
-    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" else ():
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
-    return out
+def short_program() -> str:
+    """Return the command for usage lines, where a script is shown by its name."""
+    return program() if "train.py" not in program() else "train.py"

@@ -288,10 +288,7 @@ def article(raw: Any, prediction: Prediction) -> str:
     images += [figure_tag(_coloured(value, legend), name) for name, value in fields.items() if is_image(value)]
     masks = [value for value in fields.values() if is_image(value) and value.ndim == 2]
     shown = sorted({int(k) for mask in masks for k in np.unique(mask)})
-    others = {name: value for name, value in fields.items() if not is_image(value) and name != "settings"}
-    heading = next((name for name, value in others.items() if isinstance(value, str)), None)
-    named = raw.name if isinstance(raw, Path) else ""
-    title = html_text(str(others.pop(heading) if heading else named))
+    title, others = _heading(raw, fields)
     rest = ", ".join(f"{html_text(name)} {html_text(cell(value))}" for name, value in others.items())
     parts = [
         f"<h2>{title}</h2>" if title else "",
@@ -301,6 +298,14 @@ def article(raw: Any, prediction: Prediction) -> str:
         "" if isinstance(raw, Path) else f'<p dir="auto">{html_text(str(raw))}</p>',
     ]
     return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>\n"
+
+
+def _heading(raw: Any, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the heading of an article as HTML, and the other fields that are no images."""
+    others = {name: value for name, value in fields.items() if not is_image(value) and name != "settings"}
+    name = next((name for name, value in others.items() if isinstance(value, str)), None)
+    named = raw.name if isinstance(raw, Path) else ""
+    return html_text(str(others.pop(name) if name else named)), others
 
 
 def _input_figure(path: Path) -> str:

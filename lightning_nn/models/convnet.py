@@ -107,6 +107,7 @@ class ConvNet(FineTuning, Classifier):
     name = "convnet"
     optimizer = Optimizer(name="sgd", lr=0.03, momentum=0.9)
     row_labels = dict.fromkeys(("head.weight", "head.bias"), "categories")
+    data_to_tune = "weights that read images of 32 pixels or more, name your own: --data images --data.path FOLDER"
     first_samples = 5_000
 
     def __init__(

@@ -91,6 +91,7 @@ class FastStyleTransfer(Stylization):
     """
 
     name = "fast_style"
+    inputs_hint = "--data.file PICTURE --out picture.png"
     output_meaning = "picture (batch, 3, height, width), RGB from 0 to 255, not rounded"
     optimizer = Optimizer(name="adam", lr=3e-3)
     lr_scheduler = LRScheduler(name="one_cycle")

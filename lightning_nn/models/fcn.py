@@ -114,6 +114,7 @@ class FCN(FineTuning, Segmentation):
     name = "fcn"
     network_option = "--model.body"
     embedded_model = "convnet"
+    embedded_option = "--model.body embedded"
     training_arguments = FineTuning.training_arguments | {"class_weights"}
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 

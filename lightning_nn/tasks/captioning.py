@@ -228,10 +228,6 @@ class Captioning(Task):
         """Return the processor, which knows the words; see `Task`."""
         return cast(CaptionWriter, super().require_processor())
 
-    def frozen_encoder(self) -> FrozenEncoder | None:
-        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
-        return None
-
     @property
     def first_samples(self) -> int:
         """Training samples that are measured before the first step: all of them, if their n-grams are counted."""

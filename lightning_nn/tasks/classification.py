@@ -6,7 +6,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, get_args
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
@@ -68,7 +68,6 @@ class Classifier(Task):
 
     Attributes:
         loss: options of the cross-entropy; replace it before training.
-        views: views of images that validation and test average over.
         class_counts: number of training samples per class; set by the data module before each run, None with other
             loaders.
         all_classes: return predictions as `ClassProbabilities`.
@@ -78,6 +77,7 @@ class Classifier(Task):
     monitor = "val/acc"
     output_meaning = "logits (batch, classes); their softmax is the probability of each class"
     headline = ("acc", "f1")
+    predicts_classes = True
     batch_type: ClassVar[type[Batch]] = ImageBatch
     loss: Loss = Loss()
     views: Views = "none"
@@ -120,6 +120,25 @@ class Classifier(Task):
     def has_dropout(self) -> bool:
         """True if the model has dropout, so that two passes over a batch differ in training."""
         return any(isinstance(module, nn.Dropout) and module.p > 0 for module in self.modules())
+
+    def check_settings(self) -> None:
+        """Check the options of the loss.
+
+        Raises:
+            UserError: they don't fit the classes, or compare two passes of a model without dropout.
+        """
+        self.loss.check(self.num_classes)
+        if self.loss.r_drop and not self.has_dropout:
+            remedy = "raise --model.dropout, or set " * ("dropout" in self.hparams) + "--loss.r_drop 0"
+            raise UserError(
+                f"--loss.r_drop {self.loss.r_drop:g} compares two passes that differ by dropout, and this "
+                f"{type(self).__name__} has none: {remedy}"
+            )
+
+    @classmethod
+    def view_names(cls) -> tuple[str, ...]:
+        """Return the values of `views`; none if it reads no images."""
+        return get_args(Views) if cls.batch_type is ImageBatch else ()
 
     @property
     def class_weights(self) -> list[float] | None:
@@ -394,7 +413,7 @@ class TextClassifier(Classifier):
 
     batch_type = TextBatch
     exportable = False  # the number of steps is that of the longest sequence
-    short_recipe: ClassVar[str | None] = None
+    inputs_hint = '--data.text "……"'
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
         "embedding.characters.weight": "characters",
@@ -418,6 +437,11 @@ class TextClassifier(Classifier):
         except ValueError as error:
             remedy = f"make it with {type(self).__name__}.for_data(data)"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
+
+    def unknown_share(self, least: int = 1) -> float:
+        """Return the share of unknown words in the inputs of predict so far; see `Task`."""
+        processor: Any = self.require_processor()
+        return float(processor.unknown_share()) if getattr(processor, "read", 0) >= least else 0.0
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Also yield the attention over a few documents of the split."""

@@ -97,6 +97,11 @@ class FineTuning(Task):
 
     # ------------------------------------------------------------------ what is frozen
 
+    @property
+    def layers_below_head(self) -> list[str]:
+        """Names of all layers but the head."""
+        return self.layers[:-1]
+
     def _modules_of(self, layers: Iterable[str]) -> list[nn.Module]:
         return [self.get_submodule(name) for name in layers]
 
@@ -138,7 +143,7 @@ class FineTuning(Task):
 
     def batch_norms(self) -> list[str]:
         """List the names of the batch norms of all layers but the head."""
-        body = tuple(f"{layer}." for layer in self.layers[:-1])
+        body = tuple(f"{layer}." for layer in self.layers_below_head)
         return [n for n, module in self.named_modules() if isinstance(module, _NORMS) and f"{n}.".startswith(body)]
 
     def setup(self, stage: str) -> None:
@@ -182,7 +187,7 @@ class FineTuning(Task):
         groups = super().parameter_groups()
         if self.body_lr == 1:
             return groups
-        body = {id(p) for layer in self._modules_of(self.layers[:-1]) for p in layer.parameters()}
+        body = {id(p) for layer in self._modules_of(self.layers_below_head) for p in layer.parameters()}
         parted = []
         for group in groups:
             slower = {"scale": group.get("scale", 1.0) * self.body_lr}

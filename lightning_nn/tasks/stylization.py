@@ -107,6 +107,8 @@ class Stylization(Task):
 
     batch_type = StyleBatch
     monitor = None
+    predicts_images = True
+    measures_early = True
     first_samples = 1  # the data module hands over photographs before the first step
 
     def __init__(self, options: StyleOptions) -> None:
@@ -251,6 +253,7 @@ class ImageTask(Stylization):
     """
 
     exportable = False
+    why_not_exportable = "it is a finished picture, which predict --out FILE.png writes"
     begun: Tensor
     versions = 1  # of each style
 
@@ -266,6 +269,11 @@ class ImageTask(Stylization):
         self.picture = nn.Parameter(placeholder(pictures, self.sizes[0]))
         self.register_buffer("begun", torch.zeros(pictures, dtype=torch.bool))
         self._targets: tuple[StyleBatch, Any] | None = None
+
+    @property
+    def inputs_hint(self) -> str:  # type: ignore[override]
+        """Options of predict that name the files to write."""
+        return f"--out {'pictures.csv' if self.pictures > 1 else 'picture.png'}"
 
     @abstractmethod
     def first_image(self, batch: StyleBatch) -> Tensor:

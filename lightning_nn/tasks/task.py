@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lightning_nn import catalog
-from lightning_nn.data.batches import Batch
+from lightning_nn.data.batches import Batch, FrozenEncoder
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running import RunningMeans, Totals
@@ -25,7 +25,7 @@ from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
 from lightning_nn.runs.weights_file import WeightsFile, common_prefix
 from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.artifacts import Artifact, Prediction
+from lightning_nn.tasks.artifacts import Artifact, Explanation, Prediction
 from lightning_nn.tasks.training import (
     Means,
     Window,
@@ -69,6 +69,7 @@ class Task(pl.LightningModule, ABC):
         batch_type: type of its batches.
         attends: True if it can show its attention (`explain`).
         exportable: True if `torch.export` accepts its forward; not if the number of steps depends on the data.
+        why_not_exportable: the reason where it does not.
         output_meaning: what its forward computes, for those who use an exported network.
         monitor: metric that selects the best checkpoint; lower is better if its name ends in loss, else higher. None:
             there is no validation, and the last state is the result.
@@ -76,10 +77,19 @@ class Task(pl.LightningModule, ABC):
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
+        embedded_option: option without which they don't fit; empty if they do by default.
+        data_to_tune: which weights need other data than the default, and the options for it; empty if none do.
         network_option: option that chooses a classic network, which public weights are for.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
         training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
         prediction_arguments: arguments that have a part in predictions alone, which a command may change for itself.
+        inputs_hint: options of predict that name an input, as a command to go on with shows them.
+        short_recipe: recipe for texts of one sentence; None if the model has none.
+        predicts_classes: True if its predictions are classes, whose probabilities `all_classes` adds.
+        predicts_images: True if its predictions are images alone, which have to go into files.
+        measures_early: True if what it measures on training samples may refuse them, before the run writes anything.
+        all_classes: whether predictions include the probability of each class.
+        views: views of images that validation and test average over.
         optimizer: optimizer and its settings; replace it before training.
         lr_scheduler: schedule of the learning rate; replace it before training.
         train_batches: batches per epoch on each process; set by the data module before each run, None with other
@@ -91,15 +101,25 @@ class Task(pl.LightningModule, ABC):
     batch_type: ClassVar[type[Batch]]
     attends: bool = False
     exportable: ClassVar[bool] = True
+    why_not_exportable: ClassVar[str] = "the number of its steps depends on the input"
     output_meaning: ClassVar[str] = ""
     monitor: ClassVar[str | None] = "val/loss"
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     embedded_model: ClassVar[str | None] = None
+    embedded_option: ClassVar[str] = ""
+    data_to_tune: ClassVar[str] = ""
     network_option: ClassVar[str] = "--model backbone --model.network"
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
     training_arguments: ClassVar[frozenset[str]] = frozenset()
     prediction_arguments: ClassVar[frozenset[str]] = frozenset()
+    inputs_hint: str = "--data.file PICTURE"
+    short_recipe: ClassVar[str | None] = None
+    predicts_classes: ClassVar[bool] = False
+    predicts_images: ClassVar[bool] = False
+    measures_early: ClassVar[bool] = False
+    all_classes: bool = False
+    views: str = "none"
     optimizer: Optimizer = Optimizer()
     lr_scheduler: LRScheduler = LRScheduler()
 
@@ -211,6 +231,35 @@ class Task(pl.LightningModule, ABC):
     def summary(self) -> list[tuple[str, ...]]:
         """Return the rows of a table of the model shown when a run starts, header first; an empty list for none."""
         return []
+
+    @classmethod
+    def view_names(cls) -> tuple[str, ...]:
+        """Return the values of `views`; none if it can't average over views of images."""
+        return ()
+
+    @property
+    def layers_below_head(self) -> list[str]:
+        """Names of the layers that fine-tuning should load from another model; none if all are alike."""
+        return []
+
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return an encoder of images that is not trained, so that features can be computed once; None for none."""
+        return None
+
+    def explain(self, texts: list[str]) -> list[Explanation]:
+        """Predict on texts, with what the model attended to, if it `attends`."""
+        raise UserError(f"this {type(self).__name__} has no attention to show")
+
+    def unknown_share(self, least: int = 1) -> float:
+        """Return the share of unknown words in the inputs of predict so far; 0 of fewer words than `least`."""
+        return 0.0
+
+    def check_settings(self) -> None:
+        """Check the settings that a command or a program has replaced.
+
+        Raises:
+            UserError: they don't fit the model.
+        """
 
     def check_batch(self, batch: Any) -> None:
         """Refuse a batch that the model can't read.

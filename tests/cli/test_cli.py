@@ -210,6 +210,10 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "--model convnet --finetune embedded",
         ("--data digits", "32 pixels", "--data images"),
     ),
+    "embedded weights that another body has": (
+        "--model fcn --data.train_size 20 --data.val_size 10 --data.test_size 10 --data.size 32 --finetune embedded",
+        ("convnet.safetensors", "--model.body embedded"),
+    ),
     "a module that there is not": ("--import nothere --model mine", ("--import nothere", "no module")),
     "a file that there is not": ("--import nothere.py --model mine", ("nothere.py", "no such file")),
     "nothing to finetune from": ("--model softmax --finetune x.ckpt", ("x.ckpt",)),
@@ -358,6 +362,15 @@ def test_command_line_over_file_over_recipe_over_code(tmp_path: Path) -> None:
     assert (extra["trainer"]["max_epochs"], extra["optimizer"]["lr"]) == (7, 0.3)
     both = settings("-c", "extra.yaml", "--optimizer.lr", "0.4", cwd=tmp_path)
     assert (both["trainer"]["max_epochs"], both["optimizer"]["lr"]) == (7, 0.4)
+
+
+@pytest.mark.parametrize(("value", "kind"), [("3", int), ("3.0", float), ("0.5", float)])
+def test_a_whole_number_stays_one_whatever_order_typing_keeps(
+    value: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Trainer.__init__.__annotations__, "limit_train_batches", float | int | None)
+    limit = settings("--trainer.limit_train_batches", value, cwd=tmp_path)["trainer"]["limit_train_batches"]
+    assert (limit, type(limit)) == (float(value), kind)
 
 
 def test_settings_that_an_optimizer_lacks_come_from_no_recipe(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_the_predict_command_that_is_printed_works(name: str, folder: Path, tiny
     run = trainer(folder, max_epochs=1, limit_train_batches=1, limit_val_batches=0)
     run.fit(model, datamodule=data)
     run.save_checkpoint(folder / "net.ckpt")
-    line = predict_command(Path("net.ckpt"), name, parse(["--model", name]))
+    line = predict_command(Path("net.ckpt"), model, parse(["--model", name]))
     argv = shlex.split(line.replace("PICTURE", "picture.jpg"))
     Image.new("RGB", (32, 24), "red").save(folder / "picture.jpg")
     command(*argv[argv.index("predict", 1) :], cwd=folder).ok()
