@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import FrozenEncoder, Index
 from lightning_nn.data.cache import entry, remembered_fingerprint, thorough_checks
-from lightning_nn.data.captions.files import find_caption_files, read_captions
+from lightning_nn.data.captions.files import BAD_PICTURES, find_caption_files, read_captions
 from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering, Pictures
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.source import CaptionSource, cached_features
@@ -25,7 +25,7 @@ from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.splits import check_fractions, complete
 from lightning_nn.data.tables.folders import SPLITS, find_named_splits
 from lightning_nn.data.tables.reading import check_encoding
-from lightning_nn.data.tables.rows import BAD_PICTURES, BadRowError, BadRows
+from lightning_nn.data.tables.rows import BadRowError, BadRows
 from lightning_nn.data.text.corpus import many_unknown
 from lightning_nn.data.text.segmenter import written_with_spaces
 from lightning_nn.errors import UserError, choose

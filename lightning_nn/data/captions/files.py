@@ -12,17 +12,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lightning_nn.data.captions.processor import Language
 from lightning_nn.data.images.image_files import SUFFIXES as PICTURES
 from lightning_nn.data.images.image_files import zip_members
-from lightning_nn.data.tables.columns import SPLIT_COLUMNS, named_so, plain_text, split_in
+from lightning_nn.data.tables.columns import SPLIT_NAMES, as_text, named_so, plain_text, split_in, value_of
 from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, files_below, find_named_splits
 from lightning_nn.data.tables.json import parse
 from lightning_nn.data.tables.reading import UNDECODED, decode, encoding_remedy, opened, read_lines
 from lightning_nn.data.tables.rows import BAD_BYTES, BAD_ROWS, BadRowError, Row
-from lightning_nn.data.tables.table import BINARY, SUFFIXES, form_of, read_rows
+from lightning_nn.data.tables.table import BINARY, SUFFIXES, form_of, open_table
 from lightning_nn.errors import UserError
 
 _TOKEN = re.compile(r"([^\s,|{}][^\t,|{}]*?)#(?:[A-Za-z]\w*#)?\d+\s+(.*)", re.DOTALL)
@@ -34,6 +35,7 @@ _CAPTION = (
     *("caption", "captions", "caption_text", "raw", "sentence", "sentences", "sentences_raw", "comment", "text"),
     *("texts", "description", "report", "描述", "标题", "句子", "文本"),
 )
+_NAMES = (_IMAGE[0], _CAPTION[0])
 _WANTED = frozenset((*_IMAGE, *_CAPTION))
 _NUMBER = re.compile(r"[ _-]?\d+$")  # of caption_1
 _KEYS = (b'"caption', b'"raw"', b'"sentence')  # of JSON with captions
@@ -44,9 +46,14 @@ _LISTED = re.compile(r"[^\t#,|]+\.[A-Za-z]{3,4}\s*|\d{4,}\s*")  # a picture alon
 _LEMMAS = "lemma"  # Flickr8k.lemma.token.txt holds the base forms of the words
 _SEVERAL = 5  # rows of which each has as many cells too many: these are columns, and no text with commas
 _SHOWN = 3  # files named in an error or note
-
-
 _QUOTE = "put captions with commas into quotation marks, double those inside, or put tabs between the columns"
+
+# Kinds of a `ReadingReport`.
+NO_CAPTION = "skipped: {count} picture{s} without captions"
+NO_PICTURE = "skipped: {count} line{s} with a picture that is not there"
+BAD_PICTURES = "skipped: {count} picture{s} that can't be read"
+EMPTY_CAPTIONS = "skipped: {count} caption{s} without words"
+LONG_CAPTIONS = "truncated: {count} caption{s} of more than --data.max_words words"
 
 
 class CaptionLine(NamedTuple):
@@ -229,18 +236,32 @@ def read_captions(
     notes = [] if notes is None else notes
     form, name = form_of(file), Path(file.parent.name, file.name).as_posix()
     if form == "json":
-        rows = _json_rows(file, encoding, is_picture)
-    else:
-        first = "" if form in BINARY else _first_line(file, encoding)
-        if _TOKEN.match(first):
-            notes.append(f"captions: {name}, lines of PICTURE#NUMBER CAPTION")
-            yield from _token_lines(file, encoding)
-            return
-        if form is None:
-            raise NoCaptionsError(f"{file.name}: neither a table nor lines of PICTURE#NUMBER CAPTION")
-        form = "csv" if form == "txt" and "\t" not in first else form
-        rows = read_rows(file, encoding, form, wanted=_WANTED, lenient=True)
-    yield from _table_lines(rows, name, language, is_picture, notes, commas=form == "csv")
+        yield from _row_captions(_json_rows(file, encoding, is_picture), name, language, is_picture, notes)
+        return
+    first = "" if form in BINARY else _first_line(file, encoding)
+    if _TOKEN.match(first):
+        notes.append(f"captions: {name}, lines of PICTURE#NUMBER CAPTION")
+        yield from _token_lines(file, encoding)
+        return
+    if form is None:
+        raise NoCaptionsError(f"{file.name}: neither a table nor lines of PICTURE#NUMBER CAPTION")
+    form = "csv" if form == "txt" and "\t" not in first else form
+
+    def is_record(cells: list[str]) -> bool:
+        return len(cells) == 2 and (is_picture(cells[0]) or Path(cells[0].strip().lower()).suffix in PICTURES)
+
+    table = open_table(file, encoding, form, wanted=_WANTED, lenient=True, is_record=is_record)
+    rows, commas, width = table.rows, form == "csv", len(table.columns)
+    first_cells = [*table.sample[0].cells.values()] if table.sample else []
+    if not table.header and is_record(first_cells):
+        rows = (row._replace(cells=dict(zip(_NAMES, row.cells.values(), strict=False))) for row in rows)
+    elif form not in ("jsonl", "parquet"):
+        names = [name.lower() for name in table.header or first_cells]
+        columns = _find_columns(names, table.place)
+        for column in (columns.image, *columns.captions, columns.split):
+            if column and (count := names.count(column)) > 1:
+                raise UserError(f"{table.place}: {count} columns are called {column!r}; rename all but one")
+    yield from _row_captions(rows, name, language, is_picture, notes, commas=commas, width=width)
 
 
 def _first_line(file: Path, encoding: str) -> str:
@@ -286,91 +307,58 @@ class _Columns(NamedTuple):
         return f"image = {self.image}, caption = {self.captions[0]}{several}{split}"
 
 
-def _table_lines(
+def _row_captions(
     rows: Iterator[Row],
     file: str,
     language: Language,
     is_picture: Callable[[str], bool],
     notes: list[str],
     *,
-    commas: bool,
+    commas: bool = False,
+    width: int = 0,
 ) -> Iterator[CaptionLine | BadRowError]:
-    """Yield the captions in the rows of a table; `commas`: a caption without quotation marks may have some.
+    """Yield the captions in rows; `commas`: a caption in the last of `width` columns may have some outside of quotes.
 
     Raises:
         NoCaptionsError: the first row has no such columns.
-        UserError: two columns of one name.
     """
     expected: _Columns | None = None  # those of the first row; each object of JSON has its own
-    header: list[str] = []
+    names: list[str] = []
     widths, count = set[int](), 0
     for row in rows:
-        place, cells, count = row.place, row.cells, count + 1
+        count += 1
+        widths.add(len(row.cells) + len(row.rest))
+        cells = {name.strip().lower(): value for name, value in row.cells.items()}
         try:
-            if row.error and isinstance(cells, list) and not header:
-                raise UserError(str(row.error))
-            if row.error:
-                raise BadRowError(f"{row.error}; {_QUOTE}") if commas and row.error.kind == BAD_ROWS else row.error
-            if isinstance(cells, list) and not header:
-                header, is_first_caption = _header(cells, place, is_picture)
-                if not is_first_caption:
-                    count = 0
-                    continue
-            widths.add(len(cells))
-            named = _by_name(cells, header, place, is_picture if commas else None)
-            columns = _find_columns(named, place)
+            if row.error and not (commas and row.error.kind == BAD_ROWS):
+                raise row.error
+            if row.error and not row.rest:
+                raise BadRowError(f"{row.error}; {_QUOTE}")
+            if [*cells] != names:
+                columns, names = _find_columns(cells, row.place), [*cells]
+            if row.rest:
+                if columns.captions != (names[-1],) or not is_picture(cells[columns.image]):
+                    raise BadRowError(f"{row.error}; {_QUOTE}")
+                cells[names[-1]] = ", ".join([cells[names[-1]], *row.rest])
             if expected is None:
                 expected = columns
                 notes.append(f"captions: {file}, {columns}")
             elif columns != expected:
-                raise BadRowError(f"{place}: columns {columns}; the first row has {expected}")
-            yield from _row_lines(named, columns, language, place)
+                raise BadRowError(f"{row.place}: columns {columns}; the first row has {expected}")
+            yield from _captions_of(Row(row.place, cells), columns, language)
         except NoCaptionsError as error:
             if expected is None:
                 raise
             yield BadRowError(str(error))
         except BadRowError as error:
             yield error
-    if count >= _SEVERAL and header and len(widths) == 1 and min(widths) > len(header) + 1:
+    if count >= _SEVERAL and width and len(widths) == 1 and min(widths) > width + 1:
         raise UserError(
-            f"{file}: {len(header)} columns have a name, but each row has {min(widths)}; name the others, too, such as "
+            f"{file}: {width} columns have a name, but each row has {min(widths)}; name the others, too, such as "
             "caption_1, caption_2"
         )
     if not count:
         raise UserError(f"{file.rpartition('/')[2]}: no captions in it")
-
-
-def _header(cells: list[str], place: str, is_picture: Callable[[str], bool]) -> tuple[list[str], bool]:
-    """Return the names of the columns in lower case, and whether the first row holds a caption already.
-
-    Raises:
-        UserError: two columns that are read have one name.
-    """
-    names = [cell.strip().lower() for cell in cells]
-    if len(cells) == 2 and _WANTED.isdisjoint(names) and (is_picture(cells[0]) or Path(names[0]).suffix in PICTURES):
-        return [_IMAGE[0], _CAPTION[0]], True
-    columns = _find_columns(names, place)
-    for name in (columns.image, *columns.captions, columns.split):
-        if names.count(name or "") > 1:
-            raise UserError(f"{place}: several columns are called {name!r}; rename all but one")
-    return names, False
-
-
-def _by_name(
-    cells: dict[str, Any] | list[str], header: list[str], place: str, is_picture: Callable[[str], bool] | None
-) -> dict[str, Any]:
-    """Return the cells of a row by the names of their columns, in lower case."""
-    if isinstance(cells, dict):
-        return {name.strip().lower(): value for name, value in cells.items()}
-    if len(cells) > len(header) and is_picture is not None:
-        columns = _find_columns(header, place)
-        if columns.captions == (header[-1],) and is_picture(cells[header.index(columns.image)]):
-            cells = [*cells[: len(header) - 1], ", ".join(cells[len(header) - 1 :])]
-        else:
-            raise BadRowError(f"{place}: {len(cells)} columns, expected {len(header)}; {_QUOTE}")
-    if len(cells) != len(header):
-        raise BadRowError(f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(header)}")
-    return dict(zip(header, cells, strict=True))
 
 
 def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Columns:
@@ -389,42 +377,40 @@ def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Colu
             raise NoCaptionsError(
                 f"{place}: no column of {what} in {there}; call it {known[0]} ({', '.join(known[1:6])})"
             )
-    others = (SPLIT_COLUMNS, ("language",), ("kind",))
+    others = (SPLIT_NAMES, ("language",), ("kind",))
     return _Columns(image[0], captions, *(next((name for name in some if name in names), None) for some in others))
 
 
-def _row_lines(cells: dict[str, Any], columns: _Columns, language: str, place: str) -> Iterator[CaptionLine]:
+def _captions_of(row: Row, columns: _Columns, language: str) -> Iterator[CaptionLine]:
     """Yield the captions of a row, none if it is in another language or not by people."""
     for column, wanted in ((columns.language, language), (columns.kind, "human")):
-        if column is not None and plain_text(cells, column, place).strip() != wanted:
+        if column is not None and plain_text(row, column).strip() != wanted:
             return
-    if isinstance(cells[columns.image], bytes | dict):
+    if isinstance(row.cells[columns.image], bytes | dict):
         raise UserError(
-            f"{place}: {columns.image!r} holds the picture itself; save pictures as files and name them here"
+            f"{row.place}: {columns.image!r} holds the picture itself; save pictures as files and name them here"
         )
-    picture = plain_text(cells, columns.image, place).strip()
-    split = "" if columns.split is None else split_in(plain_text(cells, columns.split, place), place)
-    found = [text for name in columns.captions for text in _captions(cells, name, place)]
+    picture = plain_text(row, columns.image).strip()
+    split = "" if columns.split is None else split_in(plain_text(row, columns.split), row.place)
+    captions = [text for name in columns.captions for text in _captions(row.cells[name], name, row.place)]
     if len(columns.captions) > 1:
-        found = [text for text in found if text] or found[:1]
-    yield from (CaptionLine(picture, text, place, split) for text in found)
-    if not found:
-        yield CaptionLine(picture, None, place, split)
+        captions = [text for text in captions if text] or captions[:1]
+    yield from (CaptionLine(picture, caption, row.place, split) for caption in captions)
+    if not captions:
+        yield CaptionLine(picture, None, row.place, split)
 
 
-def _captions(cells: dict[str, Any], name: str, place: str) -> list[str]:
+def _captions(value: Any, name: str, place: str) -> list[str]:
     """Return the captions in a cell: a text, or a list of them, of JSON or as JSON, Python or NumPy writes it."""
-    value = cells[name]
     if isinstance(value, str) and value.lstrip().startswith(("['", '["')):
         value = _listed(value.strip(), place)
-    if not isinstance(value, list):
-        return [plain_text(cells, name, place).strip()]
-    texts = []
-    for each in value:
-        if isinstance(each, dict):  # of Karpathy
-            each = each.get(next((key for key in _CAPTION if key in each), ""), each)
-        texts.append(plain_text({name: each}, name, place).strip())
-    return texts
+    texts = value if isinstance(value, list) else [value]
+    if isinstance(value, list):  # Karpathy's are objects
+        texts = [
+            text.get(next((key for key in _CAPTION if key in text), ""), text) if isinstance(text, dict) else text
+            for text in value
+        ]
+    return [as_text(text, name, place).strip() for text in texts]
 
 
 def _listed(text: str, place: str) -> list[str]:
@@ -468,22 +454,23 @@ def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool]) -> 
     if "images" in lists and "annotations" in lists:
         yield from _coco_rows(lists["images"], lists["annotations"], file.name)
     elif lists and SPLIT_OF.keys() >= {key.lower() for key in lists}:
-        for split, some in lists.items():
-            yield from _objects(some, f"{file.name}: {split}", {"split": split})
+        for split, entries in lists.items():
+            yield from _objects(entries, f"{file.name}: {split}", {"split": split})
     elif isinstance(whole, dict) and all(is_picture(key) or Path(key).suffix.lower() in PICTURES for key in whole):
         for name, captions in whole.items():
-            yield Row(f"{file.name}: {name[:40]!r}", {_IMAGE[0]: name, _CAPTION[0]: captions})
+            yield Row(f"{file.name}: {name[:40]!r}", dict(zip(_NAMES, (name, captions), strict=True)))
     elif "images" in lists or len(lists) == 1:
         key = "images" if "images" in lists else next(iter(lists))
-        yield from _objects(lists[key], f"{file.name}: {key}", {})
+        yield from _objects(lists[key], f"{file.name}: {key}")
     elif lists and isinstance(whole, dict):
         raise NoCaptionsError(f"{file.name}: no list of pictures with captions; it has: {', '.join(whole)[:80]}")
     else:
-        yield from read_rows(file, encoding, lenient=True)
+        yield from open_table(file, encoding, lenient=True).rows
 
 
-def _objects(some: list[Any], name: str, more: dict[str, Any]) -> Iterator[Row]:
-    for number, cells in enumerate(some):
+def _objects(entries: list[Any], name: str, more: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Row]:
+    """Yield the objects of a list as rows, each with more cells."""
+    for number, cells in enumerate(entries):
         place = f"{name}[{number}]"
         if isinstance(cells, dict):
             yield Row(place, {**cells, **more})
@@ -491,50 +478,29 @@ def _objects(some: list[Any], name: str, more: dict[str, Any]) -> Iterator[Row]:
             yield Row(place, {}, BadRowError(f"{place}: expected an object, got {cells!r:.40}"))
 
 
-def _coco_rows(some: list[Any], annotations: list[Any], name: str) -> Iterator[Row]:
+def _coco_rows(images: list[Any], annotations: list[Any], name: str) -> Iterator[Row]:
     """Yield a row for each annotation, and for each image without any."""
-    images: dict[int | str, tuple[str, dict[str, Any]]] = {}
-    for number, image in enumerate(some):
-        place = f"{name}: images[{number}]"
+    by_id: dict[str, Row] = {}
+    for row in _objects(images, f"{name}: images"):
         try:
-            key, cells = _value(image, "id", int | str, place), {"image": _value(image, "file_name", str, place)}
-            cells |= {"split": image["split"]} if "split" in image else {}
-            if images.setdefault(key, (place, cells))[1] != cells:
-                raise BadRowError(f"{place}: id {key!r} is that of {images[key][1]['image']!r} too")
+            key, cells = plain_text(row, "id"), {"image": plain_text(row, "file_name")}
+            if not cells["image"]:
+                raise BadRowError(f"{row.place}: 'file_name' is {row.cells['file_name']!r}; expected a text")
+            cells |= {"split": row.cells["split"]} if "split" in row.cells else {}
+            if (known := by_id.setdefault(key, Row(row.place, cells))).cells != cells:
+                raise BadRowError(f"{row.place}: id {key} is that of {known.cells['image']!r} too")
         except BadRowError as error:
-            yield Row(place, {}, error)
+            yield Row(row.place, {}, error)
     described = set()
-    for number, annotation in enumerate(annotations):
-        place = f"{name}: annotations[{number}]"
+    for row in _objects(annotations, f"{name}: annotations"):
         try:
-            key, caption = (
-                _value(annotation, "image_id", int | str, place),
-                _value(annotation, "caption", object, place),
-            )
-            if key not in images:
-                raise BadRowError(f"{place}: image_id {key!r} is of no image in this file")
+            key, caption = plain_text(row, "image_id"), value_of(row, "caption")
+            if key not in by_id:
+                raise BadRowError(f"{row.place}: image_id {key} is of no image in this file")
             described.add(key)
-            yield Row(place, {**images[key][1], "caption": caption})
+            yield Row(row.place, {**by_id[key].cells, "caption": caption})
         except BadRowError as error:
-            yield Row(place, {}, error)
-    for key, (place, cells) in images.items():
+            yield Row(row.place, {}, error)
+    for key, row in by_id.items():
         if key not in described:
-            yield Row(place, {**cells, "caption": []})
-
-
-def _value(entry: Any, key: str, kind: Any, place: str) -> Any:
-    """Return a value of an object of JSON.
-
-    Raises:
-        BadRowError: it is no object, has no such value, or one of another type.
-    """
-    if not isinstance(entry, dict):
-        raise BadRowError(f"{place}: expected an object with {key!r}, got {entry!r:.40}")
-    if key not in entry:
-        raise BadRowError(f"{place}: no {key!r}; there are: {', '.join(entry)[:80]}")
-    if not isinstance(entry[key], kind):
-        raise BadRowError(f"{place}: {key!r} is {entry[key]!r:.40}; expected {_EXPECTED[kind]}")
-    return entry[key]
-
-
-_EXPECTED: dict[Any, str] = {str: "a text", int | str: "a number or a text"}
+            yield Row(row.place, {**row.cells, "caption": []})

@@ -8,21 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from lightning_nn.data.captions.files import CaptionLine, read_list
+from lightning_nn.data.captions.files import (
+    EMPTY_CAPTIONS,
+    LONG_CAPTIONS,
+    NO_CAPTION,
+    NO_PICTURE,
+    CaptionLine,
+    read_list,
+)
 from lightning_nn.data.images.image_files import SUFFIXES, ImageFile, zip_members
 from lightning_nn.data.normalization import comparable
 from lightning_nn.data.tables.folders import files_below
-from lightning_nn.data.tables.rows import (
-    EMPTY_CAPTIONS,
-    LONG_CAPTIONS,
-    MOST_BAD,
-    NO_CAPTION,
-    NO_PICTURE,
-    BadRowError,
-    BadRows,
-    ReadingReport,
-    too_many,
-)
+from lightning_nn.data.tables.rows import MOST_BAD, BadRowError, BadRows, ReadingReport, too_many
 from lightning_nn.errors import UserError
 
 _STATE = ("notes", "given", "outside", "total", "bad")

@@ -18,7 +18,7 @@ from lightning_nn.data.images.label_tables import (
     find_table_beside,
     find_tables,
     find_tables_of_splits,
-    open_table,
+    open_labels,
     read_labels,
     wrapped,
 )
@@ -221,7 +221,7 @@ def _read_tables(
     """Read the table of each split, train first; a column of the first may name the splits."""
     found: dict[str, Classes] = {}
     for split in sorted(tables, key=SPLITS.index):
-        table = open_table(tables[split], index, options, split)
+        table = open_labels(tables[split], index, options, split)
         known = {} if split == "train" else found["train"]
         for part, classes in read_labels(table, index, options, notes, split, known).items():
             if part in found:

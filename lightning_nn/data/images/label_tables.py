@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from itertools import dropwhile, islice
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lightning_nn.data.images.image_files import SUFFIXES
 from lightning_nn.data.normalization import comparable
-from lightning_nn.data.tables.columns import LABEL_NAMES, SPLIT_COLUMNS, plain_text, split_in
+from lightning_nn.data.tables.columns import (
+    LABEL_NAMES,
+    SPLIT_NAMES,
+    Role,
+    as_text,
+    choose,
+    plain_name,
+    split_in,
+    unsure,
+    wanted_names,
+)
 from lightning_nn.data.tables.folders import Classes, files_below, find_named_splits, sole_folder, splits_in
 from lightning_nn.data.tables.labels import Labels, are_numbers, check_single
 from lightning_nn.data.tables.reading import DecodingError
-from lightning_nn.data.tables.rows import MOST_BAD, NO_LABEL, BadRowError, ReadingReport
-from lightning_nn.data.tables.table import form_of, read_rows, suffix_of
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.data.tables.rows import MOST_BAD, NO_LABEL, BadRowError, ReadingReport, Row, Table
+from lightning_nn.data.tables.table import form_of, open_table, suffix_of
+from lightning_nn.errors import UserError
 
 _FORMS = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx")  # that are looked for in a folder
 _DEPTH = 8  # folders around the tables; a link may lead in a circle
 _SAMPLE = 200  # rows that tell the columns
 _ENOUGH = 0.5  # share of the rows of a table found in a folder that name images
-_CLASS_NAMES = (
-    *LABEL_NAMES,
-    "classid",
-    "classname",
-    "labelname",
-    "labelid",
-    "classes",
-    "species",
-    "breed",
-    "diagnosis",
+_FILE = Role("file_column", "file", ())
+_CLASS = Role(
+    "label_column",
+    "class",
+    (*LABEL_NAMES, *("classid", "classname", "labelname", "labelid", "classes", "species", "breed", "diagnosis")),
 )
 
 
@@ -99,62 +103,61 @@ class LabelTable(NamedTuple):
 
     Attributes:
         file: the table.
-        rows: place and cells of each row, without the header.
-        names: names of the columns; their numbers from 1 if there is no header.
-        column: number of the column that names the images, from 0.
+        table: its columns and rows.
+        column: the column that names the images.
     """
 
     file: Path
-    rows: list[tuple[str, list[str]]]
-    names: list[str]
-    column: int
+    table: Table
+    column: str
 
 
-def open_table(
+def open_labels(
     file: Path, index: ImageIndex, options: TableOptions, split: str = "train", *, sample: bool = False
 ) -> LabelTable:
-    """Read a table and find the column that names images, by its contents.
+    """Open a table and find the column that names images, by its contents.
 
     Args:
-        file: the table; see `rows.SUFFIXES`.
+        file: the table; see `table.SUFFIXES`.
         index: the images it may name.
         options: how it is read.
         split: that it is of.
-        sample: read the first rows only.
+        sample: whether it must name many images to be one, as where it was not given, but found.
 
     Raises:
         UserError: it can't be read, or names no images.
     """
     if not form_of(file):
         raise UserError(f"{file}: neither a folder of images nor a table of files and labels (.csv, .tsv, .xlsx, ...)")
-    read = read_rows(file, options.encoding, wanted=[name for name in options[:2] if name])
-    rows = [(row.place, row.cells) for row in (islice(read, _SAMPLE) if sample else read)]
-    first = rows[0][1] if rows else []
-    keys = list(first) if isinstance(first, dict) else None
-    cells = [(place, _texts(row, place, keys)) for place, row in rows]
-    cells = [(place, row) for place, row in cells if any(map(str.strip, row))]
-    if not cells:
-        raise UserError(f"{file} is empty")
-    if keys is None and all(len(row) == 1 for _, row in cells[:_SAMPLE]):  # `images/1.jpg 3`, as Caffe has it
-        cells = [(place, row[0].rsplit(None, 1)) for place, row in cells]
-    width = Counter(len(row) for _, row in cells[:_SAMPLE]).most_common(1)[0][0]
-    if keys is None:  # a title above the header has other cells, and names no image
-        cells = list(dropwhile(lambda row: len(row[1]) != width and not any(map(index.find, row[1])), cells))
-    body = [row for _, row in cells[keys is None : _SAMPLE] if len(row) == width] or [cells[0][1]]
-    shares = [sum(bool(index.find(row[i], split)) for row in body) / len(body) for i in range(width)]
-    header = keys or [name.strip() for name in cells[0][1]] + [""] * (width - len(cells[0][1]))
-    if options.file_column is not None:
-        column = _position(options.file_column, header, f"{file}: --data.file_column")
-    else:
-        column = max(range(width), key=lambda i: (shares[i], len({row[i] for row in body})))
-    if shares[column] < _ENOUGH * sample or not shares[column]:
-        raise UserError(
-            f"{file}: no image below {index.root} is called as in the column {header[column][:40]!r}, such as "
-            f"{body[0][column][:60]!r}; put the images beside the table, or name the column: --data.file_column NAME"
+
+    def open_as(form: str | None) -> Table:
+        return open_table(
+            file,
+            options.encoding,
+            form,
+            wanted=wanted_names(options.file_column, options.label_column),
+            is_record=lambda cells: any(index.find(cell, split) for cell in cells),
+            size=_SAMPLE,
         )
-    named = keys is not None or (len(cells[0][1]) == width and not index.find(header[column], split))
-    names = header if named else [str(number + 1) for number in range(width)]
-    return LabelTable(file, cells[named and keys is None :], names, column)
+
+    table = open_as(None)
+    if len(table.columns) == 1 and form_of(file) in ("csv", "tsv", "txt"):  # `images/1.jpg 3`, as Caffe has it
+        table = open_as("space")
+    rows = [row for row in table.sample if any(_cell(row, name).strip() for name in row.cells)]
+    if not rows:
+        raise UserError(f"{file} is empty")
+    values = {name: [_cell(row, name) for row in rows] for name in table.columns}
+    shares = {name: sum(bool(index.find(cell, split)) for cell in cells) for name, cells in values.items()}
+    if options.file_column is not None:
+        (column,) = choose(table, _FILE, options.file_column)
+    else:
+        column = max(table.columns, key=lambda name: (shares[name], len({*values[name]})))
+    if not shares[column] or shares[column] < _ENOUGH * sample * len(rows):
+        raise UserError(
+            f"{file}: no image below {index.root} is called as in the column {column[:40]!r}, such as "
+            f"{values[column][0][:60]!r}; put the images beside the table, or name the column: --data.file_column NAME"
+        )
+    return LabelTable(file, table, column)
 
 
 def wrapped(folder: Path) -> Iterator[Path]:
@@ -216,7 +219,7 @@ def find_table_beside(split: str, place: Path, root: Path, options: TableOptions
         for file in possible_tables(folder):
             fits = splits_in(file.stem) == {split} or (not splits_in(file.stem) and folder != root)
             if fits and _names_images(file, index, options):
-                return open_table(file, index, options, split)
+                return open_labels(file, index, options, split)
     return None
 
 
@@ -231,7 +234,7 @@ def possible_tables(folder: Path) -> list[Path]:
 
 def _names_images(file: Path, index: ImageIndex, options: TableOptions) -> bool:
     try:
-        open_table(file, index, options, sample=True)
+        open_labels(file, index, options, sample=True)
     except UserError as error:
         if isinstance(error, DecodingError) and suffix_of(file) != ".txt":
             raise
@@ -240,7 +243,7 @@ def _names_images(file: Path, index: ImageIndex, options: TableOptions) -> bool:
 
 
 def read_labels(
-    table: LabelTable,
+    labeled: LabelTable,
     index: ImageIndex,
     options: TableOptions,
     notes: list[str],
@@ -250,7 +253,7 @@ def read_labels(
     """Read the images of each class, by split: that of the table, or those that a column of it names.
 
     Args:
-        table: from `open_table`.
+        labeled: from `open_labels`.
         index: the images it names.
         options: how it is read.
         notes: receives remarks for the user.
@@ -263,116 +266,98 @@ def read_labels(
     Raises:
         UserError: no column of labels, an image with two labels, or rows that name no image; names file and line.
     """
-    file, rows, names, column = table
-    label = _label_column(table, options, known)
+    file, table, column = labeled
+    label = _label_column(labeled, options, known)
     if label is None and split == "val":
         raise UserError(f"{file}: no column of labels; add one, or remove the table to split val off from train")
     if label is None:
         notes.append(f"left out, unlabelled: {file} has no column of labels")
         return {}
-    cells = [row[label] for _, row in rows if len(row) > label]
-    labels, report = Labels(ReadingReport(), numbers=are_numbers(cells[:_SAMPLE])), Counter[str]()
-    parts = _split_column(table, label)
-    check_single((place, row[label]) for place, row in rows[:_SAMPLE] if len(row) > label)
+    rows = [row for row in table.rows if row.error or any(_cell(row, name).strip() for name in row.cells)]
+    labels = Labels(ReadingReport(), numbers=are_numbers(_cell(row, label) for row in table.sample))
+    check_single((row.place, _cell(row, label)) for row in table.sample)
+    part_column = _split_column(table.columns, rows, (label, column))
+    unread = Counter[str]()
     seen: dict[Path, tuple[str, str, str]] = {}
     found: dict[str, Classes] = {}
     missing, first = 0, ""
-    for place, row in rows:
-        if len(row) != len(names):
-            raise UserError(f"{place}: {len(row)} cells, expected {len(names)}: is there a separator in a name?")
-        part = split if parts is None else split_in(row[parts], place)
+    for row in rows:
+        if row.error:
+            raise UserError(f"{row.error}; remove it if it is a title")
+        place, named = row.place, _cell(row, column)
+        part = split if part_column is None else split_in(_cell(row, part_column), place)
         if part is None:
-            report["are of no split"] += 1
+            unread["are of no split"] += 1
             continue
-        images = index.find(row[column], split)
+        images = index.find(named, split)
         if not images:
-            missing, first = missing + 1, first or f"{place}, {row[column][:60]!r}"
+            missing, first = missing + 1, first or f"{place}, {named[:60]!r}"
             continue
         if len(images) > 1:
-            raise UserError(
-                f"{place}: {row[column]!r} may be {images[0]} or {images[1]}; write the path into the table"
-            )
+            raise UserError(f"{place}: {named!r} may be {images[0]} or {images[1]}; write the path into the table")
         try:
-            name = labels.read(row[label], place)
+            name = labels.read(_cell(row, label), place)
         except BadRowError as error:
             if error.kind != NO_LABEL:
                 raise
-            report["have no label"] += 1
+            unread["have no label"] += 1
             continue
         known_name, known_part, where = seen.setdefault(images[0], (name, part, place))
         if (known_name, known_part) != (name, part):
             one, other = (repr(name), repr(known_name)) if name != known_name else (f"of {part}", f"of {known_part}")
             raise UserError(
-                f"{place}: {row[column]!r} is {one}, but {other} at {where}; an image has one label and one split here"
+                f"{place}: {named!r} is {one}, but {other} at {where}; an image has one label and one split here"
             )
         if where == place:
             found.setdefault(part, {}).setdefault(name, []).append(images[0])
-    total = missing + report.total() + len(seen)
+    total = missing + unread.total() + len(seen)
     if missing > MOST_BAD * total:
         raise UserError(
             f"{file}: {missing:,} of {total:,} rows name no image below {index.root}, the first: {first}; put the "
             "images beside the table, or correct the names"
         )
-    notes.append(f"labels by {file.name}: the column {names[column]} names the image, {names[label]} its class")
+    notes.append(f"labels by {file.name}: the column {column} names the image, {label} its class")
     if missing:
         notes.append(f"left out, {missing:,} of {total:,} rows of {file.name} name no image, the first: {first}")
-    notes += [f"left out, {count:,} of {total:,} rows of {file.name} {why}" for why, count in report.items()]
+    notes += [f"left out, {count:,} of {total:,} rows of {file.name} {why}" for why, count in unread.items()]
     for classes in found.values():
         for images in classes.values():
             images.sort()
     return found
 
 
-def _texts(row: dict[str, Any] | list[str], place: str, keys: list[str] | None) -> list[str]:
-    """Return the cells of a row as texts, in the order of the keys of the first row."""
-    if isinstance(row, list):
-        return row
-    return [plain_text(row, key, place) if key in row else "" for key in keys or row]
+def _cell(row: Row, name: str) -> str:
+    """Return a cell as text; "" if the row has none, or a list."""
+    value = row.cells.get(name)
+    return "" if isinstance(value, (dict, list)) else as_text(value, name, row.place)
 
 
-def _label_column(table: LabelTable, options: TableOptions, known: Collection[str]) -> int | None:
-    """Return the number of the column of labels; None if another split than train has none."""
-    names, column = table.names, table.column
-    others = [i for i in range(len(names)) if i != column]
-    if options.label_column is not None:
-        if known and options.label_column not in names and not options.label_column.isdecimal():
-            return None
-        return _position(options.label_column, names, f"{table.file}: --data.label_column")
-    by_name = [i for name in _CLASS_NAMES for i in others if _plain(names[i]) == name]
-    if by_name:
-        return by_name[0]
+def _label_column(labeled: LabelTable, options: TableOptions, known: Collection[str]) -> str | None:
+    """Return the column of labels; None if another split than train has none."""
+    table, column, wanted = labeled.table, labeled.column, options.label_column
+    if wanted is not None and known and wanted not in table.columns and not wanted.isdecimal():
+        return None
+    if found := choose(table, _CLASS, wanted, [column]):
+        return found[0]
+    others = [name for name in table.columns if name != column]
     if known:
-        sample = [row for _, row in table.rows[:_SAMPLE] if len(row) == len(names)]
-        by_value = [i for i in others if all(row[i].strip() in known for row in sample)]
+        by_value = [name for name in others if all(_cell(row, name).strip() in known for row in table.sample)]
         return by_value[0] if len(by_value) == 1 else None
-    if len(others) == 1:
-        return others[0]
     if not others:
-        raise UserError(f"{table.file}: a single column, {names[0]!r}; expected the file and the class of each image")
-    shown = ", ".join(names[i][:40] for i in others[:20])
-    raise UserError(f"{table.file}: which column is the class? There are: {shown}; use --data.label_column NAME")
+        raise UserError(f"{labeled.file}: a single column, {column!r}; expected the file and the class of each image")
+    if len(others) > 1:
+        raise unsure(table, _CLASS)
+    return others[0]
 
 
-def _split_column(table: LabelTable, label: int) -> int | None:
-    """Return the number of the column of splits: one of its names, with a split in some row."""
-    for i, name in enumerate(table.names):
-        if _plain(name) in (*SPLIT_COLUMNS, "dataset") and i not in (label, table.column):
-            cells = {row[i] for _, row in table.rows if len(row) > i}
-            if any(len(splits_in(cell)) == 1 for cell in cells):
-                return i
+def _split_column(columns: list[str], rows: list[Row], others: Collection[str]) -> str | None:
+    """Return the column of splits: one of its names, with a split in some row."""
+    for name in columns:
+        if plain_name(name) not in (*SPLIT_NAMES, "dataset") or name in others:
+            continue
+        if any(len(splits_in(cell)) == 1 for cell in {_cell(row, name) for row in rows}):
+            return name
     return None
-
-
-def _position(wanted: str, names: Sequence[str], what: str) -> int:
-    if wanted in names:
-        return names.index(wanted)
-    if wanted.isdecimal() and 1 <= int(wanted) <= len(names):
-        return int(wanted) - 1
-    raise UserError(f"{what} is {wanted!r}, which is not a column{nearest(wanted, names)}")
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace(" ", "").replace("_", "")
 
 
 def _common_end(parts: list[str], file: Path) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_nn.data.tables.reading import check_unpacked
-from lightning_nn.data.tables.rows import SHEETS, ReadingReport, Row
+from lightning_nn.data.tables.rows import SHEETS, Cells, ReadingReport, Row
 from lightning_nn.errors import UserError
 
 _BATCH = 256  # rows of a Parquet file that are held in memory
@@ -61,7 +61,7 @@ def _class_name(number: Any, names: list[str]) -> Any:
     return number
 
 
-def xlsx_rows(file: Path, report: ReadingReport | None = None) -> Iterator[Row]:
+def xlsx_rows(file: Path, report: ReadingReport | None = None) -> Iterator[Cells]:
     """Yield the rows of a workbook's first sheet that holds any; empty rows are skipped.
 
     The report gets its name if there are several.
@@ -84,19 +84,19 @@ def xlsx_rows(file: Path, report: ReadingReport | None = None) -> Iterator[Row]:
                         report.add(SHEETS, f"{sheet.title} of {file.name}")
                     width = max(len(row.cells) for row in first)
                     for place, cells, _ in chain(first, rows):
-                        yield Row(place, [*cells, *[""] * (width - len(cells))])
+                        yield Cells(place, [*cells, *[""] * (width - len(cells))])
                     return
     except (zipfile.BadZipFile, KeyError, OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{file} is damaged or not an Excel workbook: {error}") from None
 
 
-def _sheet_rows(sheet: Any, name: str) -> Iterator[Row]:
+def _sheet_rows(sheet: Any, name: str) -> Iterator[Cells]:
     for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
         cells = [_cell(value) for value in values]
         while cells and not cells[-1]:
             cells.pop()
         if cells:
-            yield Row(f"{name}:{number}", cells)
+            yield Cells(f"{name}:{number}", cells)
 
 
 def _cell(value: Any) -> str:

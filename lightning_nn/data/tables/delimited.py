@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from lightning_nn.data.tables.columns import KNOWN_NAMES, MOST_TITLES, SAMPLE
-from lightning_nn.data.tables.rows import BadRowError, Lines, Row
+from lightning_nn.data.tables.columns import KNOWN_NAMES, MOST_TITLES
+from lightning_nn.data.tables.rows import SAMPLE, BadRowError, Cells, Lines, Row
 from lightning_nn.errors import UserError
 
 _LONGEST_FIELD = 1 << 27  # characters; an unclosed quotation mark turns the rest of the file into one field
@@ -33,7 +33,7 @@ class _Dialect(NamedTuple):
     escapes: bool = False
 
 
-def csv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
+def csv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Cells]:
     """Yield rows of cells separated by commas, or by semicolons, tabs or bars if the first rows are.
 
     Cells are quoted if they contain separators, quotation marks or line breaks. Spaces after a separator are dropped.
@@ -49,7 +49,7 @@ def csv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
     return _quoted_rows(chain(first, lines), name, max(dialects, key=lambda dialect: _fit(first, dialect, size)))
 
 
-def txt_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
+def txt_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Cells | Row]:
     """Yield rows of cells between tabs, or where no line has one, between semicolons, bars, or commas below a header.
 
     Without a header commas don't separate, since sentences have some.
@@ -67,7 +67,7 @@ def txt_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
     return tsv_rows(lines, name, size)
 
 
-def tsv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
+def tsv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Cells | Row]:
     """Yield rows of tab-separated cells, or of fastText's labels and texts; blank lines are skipped.
 
     Quotation marks have no meaning, unless the first rows that begin a cell with one are quoted as in CSV.
@@ -83,7 +83,14 @@ def tsv_rows(lines: Lines, name: str, size: int = SAMPLE) -> Iterator[Row]:
     return _tab_rows(lines, name, size)
 
 
-def _tab_rows(lines: Iterator[tuple[int, str]], name: str, size: int) -> Iterator[Row]:
+def last_word_rows(lines: Lines, name: str) -> Iterator[Cells]:
+    """Yield the last word of each line and what is before it, as in `images/1.jpg 3`, in the form of Caffe."""
+    for number, line in lines:
+        if line.strip():
+            yield Cells(f"{name}:{number}", line.strip().rsplit(None, 1))
+
+
+def _tab_rows(lines: Iterator[tuple[int, str]], name: str, size: int) -> Iterator[Cells]:
     width = 0
     for number, line in lines:
         if '"' in line and (line[0] == '"' or '\t"' in line):
@@ -96,13 +103,13 @@ def _tab_rows(lines: Iterator[tuple[int, str]], name: str, size: int) -> Iterato
         if line := line.rstrip("\r\n"):
             cells = line.split("\t")
             width = width or len(cells)
-            yield Row(f"{name}:{number}", cells)
+            yield Cells(f"{name}:{number}", cells)
 
 
-def _tab_cells(lines: Lines, name: str) -> Iterator[Row]:
+def _tab_cells(lines: Lines, name: str) -> Iterator[Cells]:
     for number, line in lines:
         if line := line.rstrip("\r\n"):
-            yield Row(f"{name}:{number}", line.split("\t"))
+            yield Cells(f"{name}:{number}", line.split("\t"))
 
 
 def _fasttext_rows(lines: Lines, name: str) -> Iterator[Row]:
@@ -111,7 +118,7 @@ def _fasttext_rows(lines: Lines, name: str) -> Iterator[Row]:
             yield Row(f"{name}:{number}", {"text": _LABEL.sub("", line).strip(), "label": _LABEL.findall(line)})
 
 
-def _quoted_rows(lines: Lines, name: str, dialect: _Dialect, line_number: int = 1) -> Iterator[Row]:
+def _quoted_rows(lines: Lines, name: str, dialect: _Dialect, line_number: int = 1) -> Iterator[Cells]:
     reader = _reader((line for _, line in lines), dialect)
     before = line_number - 1
     while True:
@@ -126,10 +133,10 @@ def _quoted_rows(lines: Lines, name: str, dialect: _Dialect, line_number: int = 
                     f"{name}:{start}: a quotation mark in the record that begins here is never closed"
                 ) from None
             place = f"{name}:{start}"
-            yield Row(place, [], BadRowError(f"{place}: the record that begins here is not CSV: {error}"))
+            yield Cells(place, [], BadRowError(f"{place}: the record that begins here is not CSV: {error}"))
             continue
         if cells:
-            yield Row(f"{name}:{start}", cells)
+            yield Cells(f"{name}:{start}", cells)
 
 
 def _reader(lines: Iterator[str], dialect: _Dialect) -> Any:

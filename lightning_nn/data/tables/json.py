@@ -58,9 +58,9 @@ def _records(whole: Any, name: str) -> Any:
         raise UserError(f"{name}: expected an object on each line, or a list of objects, got {_shown(whole)}")
     if isinstance(whole.get("data"), list):
         names = whole.get("columns")
-        return [dict(zip(names, cells, strict=False)) for cells in whole["data"]] if names else whole["data"]
+        return [dict(zip(map(str, names), cells, strict=False)) for cells in whole["data"]] if names else whole["data"]
     if whole and all(isinstance(column, list) for column in whole.values()):
-        whole = {column: dict(enumerate(values)) for column, values in whole.items()}
+        whole = {name: {str(i): value for i, value in enumerate(values)} for name, values in whole.items()}
     if not all(isinstance(column, dict) for column in whole.values()):
         return [whole]
     first, *others = whole.values()

@@ -8,87 +8,22 @@ from typing import Any, Literal, NamedTuple
 from lightning_nn.data.tables.reading import DecodingError
 from lightning_nn.errors import UserError
 
-NO_WORDS = "no_words"
-EMPTY_CLASSES = "empty_classes"
-UNESCAPED = "unescaped"
-UNCERTAIN_BREAKS = "uncertain_breaks"
-SHEETS = "sheets"
-TITLES = "titles"
-HEADERS = "headers"
-FOOTERS = "footers"
-BAD_ROWS = "bad_rows"
-BAD_BYTES = "bad_bytes"
-NO_LABEL = "no_label"
-SPELLINGS = "spellings"
-DOUBTFUL = "doubtful"
-NO_CAPTION = "no_caption"
-NO_PICTURE = "no_picture"
-BAD_PICTURES = "bad_pictures"
-EMPTY_CAPTIONS = "empty_captions"
-LONG_CAPTIONS = "long_captions"
+SAMPLE = 1000  # rows or lines that tell how a table is written
+MOST_BAD = 0.2  # share of rows that may be skipped
+_SHOWN = 3  # places that are named of each kind
 
-# {s} is the "s" of the plural; in the order of the notes.
-SENTENCES = {
-    SHEETS: "{count} workbook{s} with several sheets, of which the first that holds rows is read",
-    TITLES: "skipped: {count} row{s} above the header",
-    HEADERS: "skipped: the header, repeated {count} time{s}",
-    FOOTERS: "skipped: {count} footer{s} such as a total",
-    BAD_ROWS: "skipped: {count} row{s} that can't be read",
-    BAD_BYTES: "skipped: {count} document{s} with bytes that are not in the encoding",
-    NO_LABEL: "skipped: {count} row{s} without a label",
-    SPELLINGS: "labels in {count} other spelling{s} are read as one",
-    DOUBTFUL: "warning: {count} document{s} with a label such as None, which is read as a category",
-    NO_CAPTION: "skipped: {count} picture{s} without captions",
-    NO_PICTURE: "skipped: {count} line{s} with a picture that is not there",
-    EMPTY_CAPTIONS: "skipped: {count} caption{s} without words",
-    LONG_CAPTIONS: "truncated: {count} caption{s} of more than --data.max_words words",
-    BAD_PICTURES: "skipped: {count} picture{s} that can't be read",
-    NO_WORDS: "skipped: {count} document{s} without words",
-    EMPTY_CLASSES: "not a category, because no document of it has words: {count} label{s}",
-    UNESCAPED: "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)",
-    UNCERTAIN_BREAKS: "the two signs \\n in {count} document{s} are left as they are: perhaps a path or a formula",
-}
-_SHOWN = 3  # places named of each kind
-
-
-class ReadingReport:
-    """Counts of what happened while documents were read, by kind, with the first places of each.
-
-    Add to it only in what a data set's `records` yield: then it is complete when the corpus is built, and stored there.
-
-    Args:
-        counts: {kind: [count, first places]}, as `counts` of another report.
-    """
-
-    def __init__(self, counts: dict[str, tuple[int, list[str]]] | None = None) -> None:
-        self.counts = {kind: (count, list(places)) for kind, (count, places) in (counts or {}).items()}
-
-    def add(self, kind: str, place: str) -> None:
-        """Count an event.
-
-        Args:
-            kind: a key of `SENTENCES`.
-            place: file and line, such as "train.tsv:17".
-        """
-        count, places = self.counts.setdefault(kind, (0, []))
-        if len(places) < _SHOWN:
-            places.append(place)
-        self.counts[kind] = (count + 1, places)
-
-    def count(self, kind: str) -> int:
-        """Return how often a kind was counted."""
-        return self.counts.get(kind, (0, []))[0]
-
-    def notes(self) -> Iterator[str]:
-        """Yield a sentence for each kind that was counted."""
-        for kind, sentence in SENTENCES.items():
-            if kind in self.counts:
-                count, places = self.counts[kind]
-                more = ", ..." if count > len(places) else ""
-                yield f"{sentence.format(count=f'{count:,}', s='s' * (count != 1))} ({', '.join(places)}{more})"
-
+# Kinds of a `ReadingReport`; {s} is the "s" of the plural.
+SHEETS = "{count} workbook{s} with several sheets, of which the first that holds rows is read"
+TITLES = "skipped: {count} row{s} above the header"
+HEADERS = "skipped: the header, repeated {count} time{s}"
+BAD_ROWS = "skipped: {count} row{s} that can't be read"
+BAD_BYTES = "skipped: {count} document{s} with bytes that are not in the encoding"
+NO_LABEL = "skipped: {count} row{s} without a label"
+SPELLINGS = "labels in {count} other spelling{s} are read as one"
+DOUBTFUL = "warning: {count} document{s} with a label such as None, which is read as a category"
 
 Lines = Iterable[tuple[int, str]]
+BadRows = Literal["error", "skip"]
 
 
 class BadRowError(UserError):
@@ -103,22 +38,87 @@ class BadRowError(UserError):
         self.kind = kind
 
 
+class Cells(NamedTuple):
+    """A row of a table before its columns have names.
+
+    Attributes:
+        place: where it begins, such as "a.csv:2".
+        cells: in the order of the columns.
+        error: why it can't be read.
+    """
+
+    place: str
+    cells: list[str]
+    error: BadRowError | None = None
+
+
 class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
         place: where it begins, such as "a.csv:2".
-        cells: by name, or in the order of the columns.
+        cells: by the name of the column.
         error: why it can't be read; then its cells are what is left of them.
+        rest: cells beyond the last column.
     """
 
     place: str
-    cells: dict[str, Any] | list[str]
+    cells: dict[str, Any]
     error: BadRowError | None = None
+    rest: tuple[str, ...] = ()
 
 
-BadRows = Literal["error", "skip"]
-MOST_BAD = 0.2  # share of rows that may be skipped
+class Table(NamedTuple):
+    """A table whose columns have names.
+
+    Attributes:
+        place: of its header, or of its first row.
+        columns: name of each column; column_1, column_2, ... without a header, name_2 for the second of a name.
+        header: names as the header, or the first objects of JSON, have them; [] if there is none.
+        sample: the first rows that can be read.
+        rows: all rows, the sample too.
+    """
+
+    place: str
+    columns: list[str]
+    header: list[str]
+    sample: list[Row]
+    rows: Iterator[Row]
+
+
+class ReadingReport:
+    """Counts of what happened while files were read, by kind, with the first places of each.
+
+    Add to it only in what a data set's `records` yield: then it is complete when the corpus is built, and stored there.
+
+    Args:
+        counts: {kind: [count, first places]}, as `counts` of another report.
+    """
+
+    def __init__(self, counts: dict[str, tuple[int, list[str]]] | None = None) -> None:
+        self.counts = {kind: (count, list(places)) for kind, (count, places) in (counts or {}).items()}
+
+    def add(self, kind: str, place: str) -> None:
+        """Count what happened.
+
+        Args:
+            kind: the sentence that reports it, with {count} and {s} for the plural.
+            place: file and line, such as "train.tsv:17".
+        """
+        count, places = self.counts.setdefault(kind, (0, []))
+        if len(places) < _SHOWN:
+            places.append(place)
+        self.counts[kind] = (count + 1, places)
+
+    def count(self, kind: str) -> int:
+        """Return how often a kind was counted."""
+        return self.counts.get(kind, (0, []))[0]
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each kind, in the order of their first places."""
+        for sentence, (count, places) in self.counts.items():
+            more = ", ..." if count > len(places) else ""
+            yield f"{sentence.format(count=f'{count:,}', s='s' * (count != 1))} ({', '.join(places)}{more})"
 
 
 class Skipping:

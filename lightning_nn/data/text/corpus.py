@@ -35,7 +35,7 @@ from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import ReadingReport
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 
-FORMAT = 5  # of the arrays, normalization and word segmentation: included in the key of every entry
+FORMAT = 6  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
 
 

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import Index
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.tables.folders import SPLITS
-from lightning_nn.data.tables.rows import EMPTY_CLASSES, NO_WORDS, ReadingReport
+from lightning_nn.data.tables.rows import ReadingReport
 from lightning_nn.data.text.corpus import BLOCK, blocks
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
+
+NO_WORDS = "skipped: {count} document{s} without words"
+EMPTY_CLASSES = "not a category, because no document of it has words: {count} label{s}"
 
 
 class LabeledText(NamedTuple):

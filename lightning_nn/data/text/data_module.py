@@ -18,7 +18,7 @@ from lightning_nn.data.module import BatchSize
 from lightning_nn.data.normalization import unescape
 from lightning_nn.data.splits import check_fractions
 from lightning_nn.data.tables.folders import SPLITS
-from lightning_nn.data.tables.rows import UNCERTAIN_BREAKS, UNESCAPED, BadRows, ReadingReport
+from lightning_nn.data.tables.rows import BadRows, ReadingReport
 from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, shorten, summary_table
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.documents import TextFiles, read_words
@@ -30,6 +30,9 @@ _SAMPLE = 500  # documents, and characters of each, by which a segmenter is chos
 _WORDS_CHOSEN = (
     "segmenter: words, because hardly any letter is Chinese or Japanese (else: --data.segmenter jieba or chars)"
 )
+
+UNESCAPED = "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)"
+UNCERTAIN_BREAKS = "the two signs \\n in {count} document{s} are left as they are: perhaps a path or a formula"
 
 
 class TextSet(NamedTuple):
@@ -381,5 +384,5 @@ class TextData(Documents):
             fractions=self._fractions,
             user_words=user_words,
             report=files.report,
-            text_column=files.columns.text_column,
+            text_column=files.text_column,
         )

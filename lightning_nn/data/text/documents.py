@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.tables.columns import (
-    LABEL_NAMES,
-    SAMPLE,
-    Columns,
-    find_columns,
-    find_header,
-    plain_text,
-    value_of,
-    wanted_names,
-)
+from lightning_nn.data.tables.columns import LABEL_NAMES, plain_text, value_of, wanted_names
 from lightning_nn.data.tables.folders import SPLITS, Classes, find_classes, find_splits, is_exact
 from lightning_nn.data.tables.labels import NAME_FILES, ClassNames, Labels, are_numbers, check_single
 from lightning_nn.data.tables.reading import DecodingError, check_encoding, decode, peek, read_lines, refuse_binary
-from lightning_nn.data.tables.rows import (
-    FOOTERS,
-    HEADERS,
-    BadRowError,
-    BadRows,
-    ReadingReport,
-    Row,
-    Skipping,
-    with_remedy,
-)
+from lightning_nn.data.tables.rows import BadRowError, BadRows, ReadingReport, Row, Skipping, Table, with_remedy
 from lightning_nn.data.tables.split_tables import (
     FORMS,
     check_path,
@@ -42,10 +23,19 @@ from lightning_nn.data.tables.split_tables import (
     tables_of_splits,
     wrapped,
 )
-from lightning_nn.data.tables.table import SUFFIXES, form_of, read_rows
+from lightning_nn.data.tables.table import SUFFIXES, form_of, open_table
+from lightning_nn.data.text.columns import Columns, find_columns
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.segmenter import user_word
 from lightning_nn.errors import UserError, choose
+
+_FOOTER = re.compile(
+    r"\(?((grand |sub)?total|sum|count)\s*[:：]?\s*[\d,.]*( rows?| records?)?\)?|"
+    r"\(?[\d,]+ (rows?|records?)( selected| affected| in set)?[.)]*|"
+    r"(合计|总计|小计|总数)\s*[:：]?\s*[\d,.]*|[（(]?[共总]计?\s*[:：]?\s*[\d,]+\s*[行条个项](记录|数据|结果|评论)?[）)。.]*",
+    re.IGNORECASE,
+)
+FOOTERS = "skipped: {count} footer{s} such as a total"
 
 
 class TextFiles:
@@ -107,8 +97,8 @@ class TextFiles:
             (beside / name for name in NAME_FILES if self._tables and (beside / name).is_file()), None
         )
         self._class_names: ClassNames | None = None
-        self.columns = Columns([], "", 0, [])
-        self._labels, self._by_key = Labels(self.report), False
+        self.columns = Columns([], "", 0, "", [])
+        self._labels = Labels(self.report)
         self._trained: set[str] = set()
         if self._tables:
             self._choose_columns(text_column, label_column)
@@ -138,7 +128,7 @@ class TextFiles:
     @property
     def text_column(self) -> str:
         """The text columns of tables as `--data.text_column` would name them; "" for folders."""
-        return self.columns.text_column
+        return self.columns.option
 
     def records(self) -> dict[str, Iterator[LabeledText]]:
         """Return the documents of each provided split, read lazily.
@@ -155,13 +145,11 @@ class TextFiles:
 
     def _choose_columns(self, text: str | None, label: str | None) -> None:
         train = next(iter(self._all_tables()))  # or the first split present
-        sample = self._sample(train)
-        if not sample:
-            raise UserError(f"{train} is empty")
-        self._by_key = isinstance(sample[0].cells, dict)
-        self.columns = find_columns(sample, train.name, text, label, classes=self._names_file is not None)
+        table = self._open(train)
+        self.columns = find_columns(table, train.name, text, label, classes=self._names_file is not None)
+        self._wanted = [*self._wanted, *(() if self.columns.width else (*self.columns.text, self.columns.label))]
         self.notes += self.columns.notes
-        labels = [(row.place, value) for row, value in self._label_values(sample)]
+        labels = self._label_values(table)
         self._labels = Labels(self.report, numbers=are_numbers(value for _, value in labels))
         self._trained = set(Labels(ReadingReport()).readable(labels))
         check_single((place, value) for place, value in labels if isinstance(value, str))
@@ -176,60 +164,83 @@ class TextFiles:
         Raises:
             UserError: val does; another would be split off from train in its place.
         """
-        table, label = self._tables[split][0], self.columns.label
-        sample = self._sample(table)
-        if not sample or isinstance(sample[0].cells, dict) != self._by_key:
+        file, columns = self._tables[split][0], self.columns
+        try:
+            table = self._open(file)
+        except UserError:  # that it can't be read is said where its documents are read
             return
-        is_named = isinstance(label, str) or find_header(sample) == 0
-        names = [name.strip().lower() for name in sample[0].cells] if is_named else []
-        values = [("", value) for _, value in self._label_values(sample)]
-        if values:  # -1 stands for none if train lacks it
+        names = [name.lower() for name in table.header]
+        values = self._label_values(table)
+        if not names and not columns.width:
+            return
+        if values and len(table.columns) >= columns.width:  # -1 stands for none if train lacks it
             unlabelled = not {*Labels(ReadingReport(), numbers=True).readable(values)} - ({"-1"} - self._trained)
         elif names:
-            near = get_close_matches(str(label).lower(), names, 1, 0.7)
-            unlabelled = not (near or set(LABEL_NAMES) & set(names)) and all(
-                str(text).lower() in names for text in self.columns.text if isinstance(text, str)
-            )
+            near = get_close_matches(columns.label.lower(), names, 1, 0.7)
+            texts = columns.width or all(name.lower() in names for name in columns.text)
+            unlabelled = bool(texts) and not (near or set(LABEL_NAMES) & set(names))
         else:
-            unlabelled = all(len(row.cells) == self.columns.width - 1 for row in sample)
+            unlabelled = len(table.columns) == columns.width - 1
         if unlabelled and split == "val":
-            raise UserError(f"{table}: its rows have no label; add labels, or remove it to split val off from train")
+            raise UserError(f"{file}: its rows have no label; add labels, or remove it to split val off from train")
         if unlabelled:
             del self._tables[split]
             self.notes.append(
-                f"{table.name} is left out, since its rows have no label: use predict --data.file for their categories"
+                f"{file.name} is left out, since its rows have no label: use predict --data.file for their categories"
             )
 
-    def _sample(self, table: Path) -> list[Row]:
-        return [row for row in islice(self._rows(table), SAMPLE) if not row.error]
+    def _label_values(self, table: Table) -> list[tuple[str, Any]]:
+        """Return the place of each row of a sample that has a cell for the label, and what is in it."""
+        label = self.columns.label
+        return [(row.place, row.cells[label]) for row in table.sample if label in row.cells]
 
-    def _label_values(self, sample: list[Row]) -> Iterator[tuple[Row, Any]]:
-        """Yield the rows that may hold a label, with the cell that holds it."""
-        label, width = self.columns.label, self.columns.width
-        if isinstance(label, str) and sample and isinstance(sample[0].cells, list):
-            header = [cell.strip() for cell in sample[0].cells]
-            sample, width = sample[1:], len(header)
-            label = header.index(label) if label in header else width
-        for row in sample:
-            if isinstance(row.cells, dict):
-                if label in row.cells:
-                    yield row, row.cells[str(label)]
-            elif len(row.cells) == width and isinstance(label, int) and label < width:
-                yield row, row.cells[label]
-
-    def _rows(self, table: Path, report: ReadingReport | None = None) -> Iterator[Row]:
+    def _open(self, file: Path, report: ReadingReport | None = None) -> Table:
         try:
-            yield from read_rows(table, self.encoding, wanted=self._wanted, lenient=self._skipping.skips, report=report)
-        except (BadRowError, DecodingError) as error:
+            return open_table(file, self.encoding, wanted=self._wanted, lenient=self._skipping.skips, report=report)
+        except DecodingError as error:
             raise with_remedy(error, "rows") from None
 
-    def _read_tables(self, tables: list[Path]) -> Iterator[LabeledText]:
-        class_name = self._class_names.name if self._class_names and self._class_names.names else None
-        for table in tables:
-            rows = self._rows(table, self.report)
-            yield from read_records(
-                rows, str(table), self.columns, self._labels, class_name, self._skipping, self.report
-            )
+    def _read_tables(self, files: list[Path]) -> Iterator[LabeledText]:
+        for file in files:
+            try:
+                yield from self._read_table(file)
+            except DecodingError as error:
+                raise with_remedy(error, "rows") from None
+
+    def _read_table(self, file: Path) -> Iterator[LabeledText]:
+        """Yield the documents in the rows of a table.
+
+        Raises:
+            UserError: no rows, other columns than in train, or a row that can't be read.
+        """
+        table, texts, label = self._open(file, self.report), self.columns.text, self.columns.label
+        self.columns.check(table)
+        named, known = self._class_names, self._labels.known
+        total, bad, first = 0, 0, ""
+        for row in table.rows:
+            try:
+                text = "\n".join([plain_text(row, column) for column in texts])
+                value = value_of(row, label)
+                name = known.get(value) if type(value) is str else None
+                if name is None:
+                    if _is_footer(row.cells):
+                        self.report.add(FOOTERS, row.place)
+                        continue
+                    name = self._labels.read(value, row.place)
+            except BadRowError as error:
+                if _is_blank(row):
+                    continue
+                if _is_footer(row.cells):
+                    self.report.add(FOOTERS, row.place)
+                    continue
+                self._skipping.handle(error, row.place)
+                bad, total, first = bad + 1, total + 1, first or str(error)
+                continue
+            total += 1
+            yield LabeledText(text, named.name(name, row.place) if named and named.names else name, row.place)
+        if not total:
+            raise UserError(f"{file} is empty: no documents")
+        self._skipping.check(str(file), bad, total, first)
 
     def _read_documents(self, folders: Classes) -> Iterator[LabeledText]:
         total, bad, first = 0, 0, ""
@@ -331,122 +342,14 @@ def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}
 
 
-_FOOTER = re.compile(
-    r"\(?((grand |sub)?total|sum|count)\s*[:：]?\s*[\d,.]*( rows?| records?)?\)?|"
-    r"\(?[\d,]+ (rows?|records?)( selected| affected| in set)?[.)]*|"
-    r"(合计|总计|小计|总数)\s*[:：]?\s*[\d,.]*|[（(]?[共总]计?\s*[:：]?\s*[\d,]+\s*[行条个项](记录|数据|结果|评论)?[）)。.]*",
-    re.IGNORECASE,
-)
-
-
-def read_records(
-    rows: Iterable[Row],
-    name: str,
-    columns: Columns,
-    labels: Labels,
-    class_name: Callable[[str, str], str] | None,
-    skipping: Skipping,
-    report: ReadingReport,
-) -> Iterator[LabeledText]:
-    """Yield the documents in the rows of a table.
-
-    Args:
-        rows: header first if there is one.
-        name: of the table, for errors.
-        columns: where text and label are.
-        labels: reads them.
-        class_name: maps a label and its place to the name of the class; None for the label itself.
-        skipping: what to do about rows that can't be read.
-        report: receives footers and repeated headers.
-
-    Raises:
-        UserError: no rows, other columns than in train, or a row that can't be read.
-    """
-    texts, label_column, known = columns.text, columns.label, labels.known
-    only = texts[0] if len(texts) == 1 and isinstance(texts[0], str) else ""
-    header: list[str] = []
-    width, total, bad, first = columns.width, 0, 0, ""
-    positions: list[int] = [] if isinstance(label_column, str) else [int(each) for each in texts]
-    at = -1 if isinstance(label_column, str) else label_column
-    for row in rows:
-        place, cells, problem = row
-        try:
-            if problem:
-                raise problem
-            if isinstance(cells, dict):
-                text = cells.get(only) if only else None
-                if type(text) is not str:
-                    text = "\n".join([plain_text(cells, each, place) for each in texts])
-                value = value_of(cells, label_column, place)
-                label = known.get(value) if type(value) is str else None
-            elif at < 0:
-                header = [cell.strip() for cell in cells]
-                width, at = len(header), _position(header, label_column, place)
-                positions = [_position(header, each, place) for each in texts]
-                continue
-            else:
-                if len(cells) != width:
-                    raise _wrong_width(cells, width, place)
-                value = cells[at]
-                text = cells[positions[0]] if len(positions) == 1 else "\n".join([cells[i] for i in positions])
-                label = known.get(value)
-                if label is None and (kind := _not_a_record(cells, at, positions, header, place)):
-                    report.add(kind, place)
-                    continue
-            if label is None:
-                label = labels.read(value, place)
-        except BadRowError as error:
-            if isinstance(cells, list) and not any(map(str.strip, cells)):
-                continue
-            if isinstance(cells, list) and _is_footer(cells):
-                report.add(FOOTERS, place)
-                continue
-            skipping.handle(error, place)
-            bad, total, first = bad + 1, total + 1, first or str(error)
-            continue
-        total += 1
-        yield LabeledText(text, class_name(label, place) if class_name else label, place)
-    if not total:
-        raise UserError(f"{name} is empty: no documents")
-    skipping.check(name, bad, total, first)
-
-
-def _position(header: list[str], name: str | int, place: str) -> int:
-    if header.count(str(name)) > 1:
-        raise UserError(f"{place}: {header.count(str(name))} columns are called {name!r}; rename all but one")
-    if name not in header:
-        raise UserError(f"{place}: no column {name!r} as in train; there are: {', '.join(header)}; rename one of them")
-    return header.index(str(name))
-
-
-def _wrong_width(cells: list[str], width: int, place: str) -> BadRowError:
-    return BadRowError(
-        f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a label is missing, or the text "
-        "contains the separator"
-    )
-
-
-def _not_a_record(cells: list[str], at: int, positions: list[int], header: list[str], place: str) -> str:
-    """Return the kind of a row with a new label that is a header or a footer; "" for a record.
-
-    Raises:
-        UserError: a header with other columns.
-    """
-    if header:
-        names = [name.lower() for name in header]
-        found = [cell.strip().lower() for cell in cells]
-        if found == names:
-            return HEADERS
-        if all(found[i] in names for i in (at, *positions)):
-            raise UserError(
-                f"{place}: another header, {', '.join(cells)}: tables with other columns were joined; join them with "
-                "the columns in one order"
-            )
-    return FOOTERS if _is_footer(cells) else ""
-
-
-def _is_footer(cells: list[str]) -> bool:
+def _is_footer(cells: Mapping[str, Any]) -> bool:
     """Return whether a row is a total or a count of rows, beside empty cells and numbers."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
+    filled = [cell.strip() for cell in cells.values() if isinstance(cell, str) and cell.strip()]
     rest = [cell for cell in filled if not _FOOTER.fullmatch(cell)]
     return len(rest) < len(filled) and all(cell.replace(",", "").replace(".", "").isdigit() for cell in rest)
+
+
+def _is_blank(row: Row) -> bool:
+    """Return whether a row has cells, but nothing in them."""
+    cells = [*row.cells.values(), *row.rest]
+    return bool(cells) and all(isinstance(cell, str) and not cell.strip() for cell in cells)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +15,16 @@ from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.normalization import unescape
 from lightning_nn.data.processor import MOST, NO_INPUT, InputOptions, Record, check_state
-from lightning_nn.data.tables.columns import SAMPLE, TEXT_NAMES, find_header, plain_text, wanted_names
+from lightning_nn.data.tables.columns import check_unique, choose, columns_of, plain_text, unsure, wanted_names
 from lightning_nn.data.tables.reading import UNDECODED, check_encoding, decode, opened, read_lines
-from lightning_nn.data.tables.rows import BadRowError, ReadingReport, Row
-from lightning_nn.data.tables.table import BINARY, form_of, line_rows, read_rows
+from lightning_nn.data.tables.rows import SAMPLE, BadRowError, ReadingReport, Table
+from lightning_nn.data.tables.table import BINARY, form_of, open_table, table_of_lines
+from lightning_nn.data.text.columns import TEXT
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
-from lightning_nn.errors import UserError, nearest
+from lightning_nn.errors import UserError
+
+LONGEST = 50_000  # maximum number of characters in a batch: bounds memory when predicting on long documents
 
 
 def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
@@ -61,12 +64,11 @@ def _file(options: InputOptions, trained: str) -> Iterator[Record]:
         raise UserError(f"{path} {what}; expected a table, a file with one text per line, or - for standard input")
     name, encoding = "standard input" if path is None else str(path), options.encoding
     form, report = options.form or (form_of(path) if path else None), ReadingReport()
-    wanted = wanted_names(options.text_column or trained, None)
+    wanted = wanted_names(options.text_column or trained)
     if form in BINARY:
         if path is None:
             raise UserError(f"--data.format {form} needs a file, not standard input: --data.file FILE")
-        rows = read_rows(path, form=form, wanted=wanted, lenient=True, report=report)
-        yield from _Table(options, trained, name).records(rows, SAMPLE)
+        yield from _records(open_table(path, form=form, wanted=wanted, report=report), options, trained, name)
     else:
         with nullcontext(options.stdin) if path is None else opened(path) as stream:
             lines, size = read_lines(stream, name, encoding, lenient=True), 1 if path is None else SAMPLE
@@ -77,8 +79,8 @@ def _file(options: InputOptions, trained: str) -> Iterator[Record]:
                 for number, line in lines:
                     yield _line(line.rstrip("\r\n"), name, number, encoding)
             else:
-                rows = line_rows(lines, name, encoding, form, wanted=wanted, lenient=True, report=report, sample=size)
-                yield from _Table(options, trained, name).records(rows, size)
+                table = table_of_lines(lines, name, encoding, form, wanted=wanted, report=report, size=size)
+                yield from _records(table, options, trained, name)
     for note in report.notes():
         options.say(note)
 
@@ -110,130 +112,47 @@ def _line(text: str, name: str, number: int, encoding: str) -> Record:
     return Record("" if error else text, {"input": text}, error)
 
 
-class _Columns(NamedTuple):
-    """The columns of a table.
+def _records(table: Table, options: InputOptions, trained: str, name: str) -> Iterator[Record]:
+    """Yield a record for each row of a table.
 
-    Attributes:
-        names: of all columns, each another one.
-        text: names of those that hold the text.
-        has_header: whether the first row names them.
+    Raises:
+        UserError: texts are given beside it, no column is the text for certain, or there are no rows.
     """
-
-    names: list[str]
-    text: list[str]
-    has_header: bool
-
-
-class _Table:
-    """The rows of a table as records."""
-
-    def __init__(self, options: InputOptions, trained: str, name: str) -> None:
-        if options.text:
-            raise UserError(f"--data.text has other columns than {name}: predict on them one after the other")
-        self._given, self._trained, self._name, self._say = options.text_column, trained, name, options.say
-
-    def records(self, rows: Iterator[Row], size: int) -> Iterator[Record]:
-        """Yield a record for each row but the header.
-
-        Args:
-            rows: of the table, from its header on.
-            size: number of readable rows that decide on the columns.
-        """
-        first: list[Row] = []
-        sample: list[Row] = []
-        while len(sample) < size and (row := next(rows, None)):
-            first.append(row)
-            if not row.error:
-                sample.append(row)
-        if not first:
-            raise UserError(f"{self._name} is empty")
-        columns = self._choose(sample) if sample else _Columns([], [], has_header=False)
-        count = 0
-        for row in chain(first, rows):
-            if not (columns.has_header and row is sample[0]):
-                count += 1
-                yield _record(row, columns)
-        if not count:
-            raise UserError(f"{self._name} has a header, but no rows")
-
-    def _choose(self, sample: list[Row]) -> _Columns:
-        """Choose the columns of the text: as told, else as in training, else by their names if that is certain."""
-        place, first = sample[0][:2]
-        if isinstance(first, dict):
-            names, is_named = list(dict.fromkeys(name for row in sample for name in row.cells)), True
-        else:
-            names = [cell.strip() for cell in first]
-            is_named = find_header(sample, wanted_names(self._given or self._trained, None)) == 0
-        unique = _unique(names) if is_named else [f"column_{number}" for number in range(1, len(names) + 1)]
-        if is_named and unique != names:
-            self._say(f"{self._name} has columns of the same name; they are called {', '.join(unique)}")
-        for column, origin in ((self._given, ""), (self._trained, ", as in training")):
-            text = _find(column, names, unique, by_number=not is_named or not origin) if column else []
-            if text:
-                break
-            if column and not origin:
-                raise UserError(
-                    f"{place}: --data.text_column is {column!r}, which is not a column{nearest(column, names)}"
-                )
-        else:
-            known = [name for name in unique if name.lower() in TEXT_NAMES] if is_named else []
-            text, origin = (unique if isinstance(first, dict) and len(unique) == 1 else known), ", by its name"
-        shown = ", ".join(name[:30] for name in names)
-        if len(text) != 1 and ", by" in origin:
-            number = "" if is_named else ", or its number, from 1, if that is no header"
-            trained = f" (in training: {self._trained})" if self._trained else ""
-            raise UserError(
-                f"{place}: which column is the text{trained}? There are: {shown}; use --data.text_column NAME{number}"
-            )
-        if any(names.count(name) > 1 for name in text):
-            raise UserError(f"{place}: several columns are called {text[0]!r}; rename all but one")
-        self._say(f"text: {', '.join(text)} of {self._name}{origin}")
-        return _Columns(unique, text, is_named and isinstance(first, list))
+    if options.text:
+        raise UserError(f"--data.text has other columns than {name}: predict on them one after the other")
+    if table.header and table.columns != table.header:
+        options.say(f"{name} has columns of the same name; they are called {', '.join(table.columns)}")
+    columns = _text_columns(table, options, trained, name)
+    count = 0
+    for row in table.rows:
+        count, text, error = count + 1, "", ""
+        try:
+            text = "\n".join(plain_text(row, column) for column in columns)
+        except BadRowError as problem:
+            error = str(problem)
+        if not error and not text.strip():
+            error = f"{row.place}: no text in {' or '.join(columns)}"
+        yield Record("" if error else text, row.cells, error, table.columns)
+    if not count:
+        raise UserError(f"{name} has a header, but no rows")
 
 
-def _record(row: Row, columns: _Columns) -> Record:
-    place, cells, problem = row
-    error = str(problem or "")
-    if isinstance(cells, list):
-        if not error and len(cells) != len(columns.names):
-            error = f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(columns.names)}"
-        cells = dict(zip(columns.names, cells, strict=False))
-    if not error and (missing := [name for name in columns.text if name not in cells]):
-        error = f"{place}: no {missing[0]!r}; there are: {', '.join(cells)}"
-    text = ""
-    try:
-        if not error:
-            text = "\n".join(plain_text(cells, name, place) for name in columns.text)
-    except BadRowError as found:
-        error = str(found)
-    if not error and not text.strip():
-        error = f"{place}: no text in {' or '.join(columns.text)}"
-    return Record("" if error else text, cells, error, columns.names)
-
-
-def _find(wanted: str, names: list[str], unique: list[str], *, by_number: bool) -> list[str]:
-    """Return the names of the columns that are wanted, several joined by commas; [] if one is missing."""
-    found = []
-    for part in [wanted] if wanted in names else wanted.split(","):
-        is_number = by_number and part.isascii() and part.isdigit() and 1 <= int(part) <= len(unique)
-        if part not in names and not is_number:
-            return []
-        found.append(part if part in names else unique[int(part) - 1])
-    return found
-
-
-def _unique(names: list[str]) -> list[str]:
-    unique: dict[str, Any] = {}
-    for name in names:
-        number, free = 1, name
-        while free in unique:
-            number += 1
-            free = f"{name}_{number}"
-        unique[free] = None
-    return list(unique)
-
-
-LONGEST = 50_000  # maximum number of characters in a batch: bounds memory when predicting on long documents
+def _text_columns(table: Table, options: InputOptions, trained: str, name: str) -> list[str]:
+    """Choose the columns of the text: as told, else as in training, else by their names if that is certain."""
+    columns, origin = choose(table, TEXT, options.text_column) if options.text_column is not None else [], ""
+    if not columns and trained:
+        columns, origin = columns_of(table, trained, several=True, numbers=not table.header), ", as in training"
+        columns = columns if {*columns} <= {*table.columns} else []
+    if not columns:
+        known = [column for column in table.header if column.lower() in TEXT.names]
+        columns, origin = table.header if len(table.header) == 1 else known, ", by its name"
+        if len(columns) != 1:
+            remembered = f" (in training: {trained})" if trained else ""
+            number = "" if table.header else ", or its number, from 1, if that is no header"
+            raise unsure(table, TEXT._replace(what=f"text{remembered}"), number)
+    check_unique(table, columns)
+    options.say(f"text: {', '.join(columns)} of {name}{origin}")
+    return columns
 
 
 class TextProcessor:

@@ -77,7 +77,7 @@ def test_a_split_is_a_known_one_or_none(tmp_path: Path) -> None:
 
 def test_two_columns_of_captions_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("image,caption,caption\np.png,a dog,a cat\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"c.csv:1: several columns are called 'caption'; rename all but one"):
+    with pytest.raises(UserError, match=r"c.csv:1: 2 columns are called 'caption'; rename all but one"):
         read(tmp_path / "c.csv")
 
 
@@ -178,8 +178,8 @@ def test_commas_of_a_caption_after_the_name_of_a_picture_are_text(tmp_path: Path
     good, bad = read_captions(file, "en", "utf-8", "a.png".__eq__)
     assert isinstance(good, CaptionLine) and good.caption == "A dog, seen from afar, runs"
     assert str(bad) == (
-        "captions.txt:3: 3 columns, expected 2; put captions with commas into quotation marks, double those inside, or "
-        "put tabs between the columns"
+        "captions.txt:3: 3 columns, expected 2: a cell is missing, or one contains the separator; put captions with "
+        "commas into quotation marks, double those inside, or put tabs between the columns"
     )
 
 
@@ -208,7 +208,7 @@ def coco(caption: Any = "a dog", **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("whole", "message"),
     [
-        ({"images": ["a"], "annotations": []}, "images[0]: expected an object with 'id', got 'a'"),
+        ({"images": ["a"], "annotations": []}, "images[0]: expected an object, got 'a'"),
         ({"images": ["a"]}, "images[0]: expected an object, got 'a'"),
         (karpathy(sentences=[{"tokens": 5}]), "images[0]: 'sentences' is {'tokens': 5}; expected a text or a number"),
         (karpathy(sentences=[["a dog"]]), "images[0]: 'sentences' is ['a dog']; expected a text or a number"),
@@ -216,7 +216,7 @@ def coco(caption: Any = "a dog", **changes: Any) -> dict[str, Any]:
         (karpathy(split=3), "images[0]: the split is '3'; there are: train, val, test, none"),
         (karpathy(split="trian"), "images[0]: the split is 'trian'; did you mean 'train'?"),
         (coco(file_name=None), "images[0]: 'file_name' is None; expected a text"),
-        (coco(id=[1]), "images[0]: 'id' is [1]; expected a number or a text"),
+        (coco(id=[1]), "images[0]: 'id' is [1]; expected a text or a number"),
         (coco(id=2), "annotations[0]: image_id 1 is of no image in this file"),
         (coco(caption={"a": "dog"}), "annotations[0]: 'caption' is {'a': 'dog'}; expected a text or a number"),
         ({**coco(), "annotations": [{"caption": "a dog"}]}, "annotations[0]: no 'image_id'; there are: caption"),

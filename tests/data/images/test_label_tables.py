@@ -141,12 +141,14 @@ def test_a_column_without_names_of_splits_gives_none(tmp_path: Path) -> None:
     assert all_of(read(tmp_path)[0]) == EXPECTED
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_title_above_a_table_is_no_row(tmp_path: Path, order: int) -> None:
+def test_a_title_above_a_table_is_no_row(tmp_path: Path) -> None:
     put(tmp_path, *(f"{i}.png" for i in NUMBERS))
-    rows = "\n".join(",".join([f"{i}.png", LABELS[i]][::order]) for i in NUMBERS)
-    table(tmp_path, "labels.csv", f"My pictures\n{rows}\n")
+    rows = "".join(f"{i}.png,{LABELS[i]}\n" for i in NUMBERS)
+    table(tmp_path, "labels.csv", f"My pictures\nfile,label\n{rows}")
     assert all_of(read(tmp_path)[0]) == EXPECTED
+    table(tmp_path, "labels.csv", f"My pictures\n{rows}")
+    with pytest.raises(UserError, match=r"labels.csv:1: 1 column, expected 2.*; remove it if it is a title"):
+        read(tmp_path)
 
 
 def test_a_val_split_without_labels_stops_the_start(tmp_path: Path) -> None:
@@ -188,12 +190,12 @@ def test_a_split_without_class_folders_is_labelled_by_the_table_beside_it(tmp_pa
     ("text", "arguments", "message"),
     [
         ("id,label\n9,cat\n8,dog\n", {}, "labels.csv: no image below .* is called as in the column 'id', such as '9'"),
-        ("id,a,b\n0,1,0\n1,0,1\n", {}, "which column is the class. There are: a, b; use --data.label_column"),
+        ("id,a,b\n0,1,0\n1,0,1\n", {}, "which column is the class. There are: id, a, b; use --data.label_column"),
         ("id,a\n0,x\n1,y\n", {"label_column": "b"}, "--data.label_column is 'b', which is not a column"),
         ("id,a\n0,x\n1,y\n", {"file_column": "ids"}, "--data.file_column is 'ids', .* did you mean 'id'"),
         ("id,label\n0,cat\n1,dog\n0,dog\n", {}, "labels.csv:4: '0' is 'dog', but 'cat' at labels.csv:2"),
         ("id,label\n0,cat\n1,dog\n2,dog\n5,dog\n6,cat\n", {}, "2 of 5 rows name no image .* labels.csv:5, '5'"),
-        ("id,label\n0,cat\n1,dog,\n2,dog\n", {}, "labels.csv:3: 3 cells, expected 2"),
+        ("id,label\n0,cat\n1,dog,\n2,dog\n", {}, "labels.csv:3: 3 columns, expected 2"),
         ("id\n0\n1\n", {}, "labels.csv: a single column, 'id'"),
         ("", {}, "labels.csv is empty"),
         ('""\n""\n', {}, "labels.csv is empty"),

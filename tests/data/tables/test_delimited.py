@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lightning_nn.data.tables.reading import read_lines
-from lightning_nn.data.tables.rows import FOOTERS, HEADERS, TITLES
-from lightning_nn.data.tables.table import line_rows
-from lightning_nn.data.text.documents import TextFiles
+from lightning_nn.data.tables.rows import HEADERS, TITLES
+from lightning_nn.data.tables.table import table_of_lines
+from lightning_nn.data.text.documents import FOOTERS, TextFiles
 from lightning_nn.errors import UserError
 
 GOOD = [('一, "二"', "x"), ("三；\n四", "y"), ("五", "x")]
@@ -268,7 +268,7 @@ def test_a_stream_is_read_a_line_at_a_time(tmp_path: Path) -> None:
 
     raw = Slow()
     lines = read_lines(io.BufferedReader(raw), "standard input", "utf-8")
-    rows = line_rows(lines, "standard input", "utf-8", "csv", sample=1)
-    assert next(rows).cells == ["text", "label"]
+    table = table_of_lines(lines, "standard input", "utf-8", "csv", size=1)
+    assert table.columns == ["text", "label"]
     assert raw.read_lines <= 2
-    assert next(rows).cells == ["一", "x"] and raw.read_lines <= 3
+    assert next(table.rows).cells == {"text": "一", "label": "x"} and raw.read_lines <= 3

@@ -1,13 +1,14 @@
 """Report on what happened while documents were read."""
 
-from lightning_nn.data.tables.rows import EMPTY_CLASSES, NO_WORDS, ReadingReport
+from lightning_nn.data.tables.rows import ReadingReport
+from lightning_nn.data.text.corpus_building import EMPTY_CLASSES, NO_WORDS
 
 
 def test_a_kind_is_counted_and_its_first_places_are_named() -> None:
     report = ReadingReport()
-    report.add(EMPTY_CLASSES, "void")
     for line in range(2, 1202):
         report.add(NO_WORDS, f"a.csv:{line}")
+    report.add(EMPTY_CLASSES, "void")
     assert report.count(NO_WORDS) == 1200
     assert list(ReadingReport(report.counts).notes()) == [
         "skipped: 1,200 documents without words (a.csv:2, a.csv:3, a.csv:4, ...)",

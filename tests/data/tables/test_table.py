@@ -12,16 +12,16 @@ import pyarrow.parquet
 import pytest
 
 from lightning_nn.data.tables.rows import ReadingReport
-from lightning_nn.data.tables.table import form_of, read_rows
+from lightning_nn.data.tables.table import form_of, open_table
 from lightning_nn.data.text.documents import TextFiles
 from lightning_nn.errors import UserError
 
 TABLE = "text,label\n一，二,x\n三,y\n"
-CELLS = [["text", "label"], ["一，二", "x"], ["三", "y"]]
+CELLS = [{"text": "一，二", "label": "x"}, {"text": "三", "label": "y"}]
 
 
 def cells(file: Path, **options: str) -> list[Any]:
-    return [row.cells for row in read_rows(file, **options)]
+    return [row.cells for row in open_table(file, **options).rows]
 
 
 def workbook(file: Path, rows: list[list[Any]]) -> Path:
@@ -69,9 +69,11 @@ def test_a_gzip_file_that_no_text_makes_or_that_is_damaged_is_refused(tmp_path: 
 
 def test_a_workbook_is_the_rows_of_its_first_sheet(tmp_path: Path) -> None:
     file = workbook(tmp_path / "a.xlsx", [["text", "label", None], ["一，二", 1], [], ["三", 2.0], [None, 2.5]])
-    rows = list(read_rows(file))
-    assert [row.cells for row in rows] == [["text", "label"], ["一，二", "1"], ["三", "2"], ["", "2.5"]]
-    assert [row.place for row in rows] == ["a.xlsx:1", "a.xlsx:2", "a.xlsx:4", "a.xlsx:5"]
+    table = open_table(file)
+    rows = list(table.rows)
+    assert table.columns == ["text", "label"] and table.place == "a.xlsx:1"
+    assert [[*row.cells.values()] for row in rows] == [["一，二", "1"], ["三", "2"], ["", "2.5"]]
+    assert [row.place for row in rows] == ["a.xlsx:2", "a.xlsx:4", "a.xlsx:5"]
     file = workbook(tmp_path / "b.xlsx", [["text", "label"], ["一", 1], ["二", 2.0]])
     assert [tuple(record) for record in TextFiles(file).records()["train"]] == [
         ("一", "1", "b.xlsx:2"),
@@ -85,7 +87,7 @@ def test_a_workbook_by_another_name_and_with_several_sheets(tmp_path: Path) -> N
         book.create_sheet("Daten" if len(book.worksheets) == 1 else "More").append(row)
     book.save(tmp_path / "a.bin")
     report = ReadingReport()
-    assert [row.cells for row in read_rows(tmp_path / "a.bin", form="xlsx", report=report)] == [["text", "label"]]
+    assert open_table(tmp_path / "a.bin", form="xlsx", report=report).columns == ["text", "label"]
     assert [*report.notes()] == [
         "1 workbook with several sheets, of which the first that holds rows is read (Daten of a.bin)"
     ]
@@ -98,7 +100,7 @@ def test_a_parquet_file_gives_rows_by_name_and_the_names_of_its_classes(tmp_path
         {"text": "二", "label": "neg"},
         {"text": None, "label": None},
     ]
-    assert next(read_rows(file)).place == "a.parquet, row 1"
+    assert open_table(file).place == "a.parquet, row 1"
     file = parquet(tmp_path / "b.parquet", {"text": ["一", "二"], "label": [1, 0]})
     assert [record.label for record in TextFiles(file).records()["train"]] == ["1", "0"]
     file.write_bytes(b"PAR1" + bytes(100) + b"PAR1")

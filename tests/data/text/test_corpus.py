@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text import corpus as corpus_module
 from lightning_nn.data.text.corpus import Corpus, TextSource
-from lightning_nn.data.text.corpus_building import LabeledText, build
+from lightning_nn.data.text.corpus_building import NO_WORDS, LabeledText, build
 from lightning_nn.data.text.segmenter import Segmenter
 from lightning_nn.errors import UserError
 
@@ -95,7 +95,7 @@ def test_the_vocabulary_is_counted_in_train_alone(tmp_path: Path) -> None:
 def test_documents_without_a_word_are_skipped_and_counted(tmp_path: Path) -> None:
     train = [("甲", "x"), (" 　\x00", "x"), ("", "y"), ("乙", "y")]
     corpus = built(tmp_path, {"train": train, "val": train[:1], "test": train[3:]})
-    assert corpus.report.counts == {"no_words": (2, ["train.tsv:2", "train.tsv:3"])}
+    assert corpus.report.counts == {NO_WORDS: (2, ["train.tsv:2", "train.tsv:3"])}
     assert list(corpus.report.notes()) == ["skipped: 2 documents without words (train.tsv:2, train.tsv:3)"]
     assert [corpus.categories[i] for i in source(corpus, "train", 9).labels] == ["x", "y"]
 

@@ -103,7 +103,7 @@ def test_the_cache_knows_columns_however_they_were_found(tmp_path: Path, monkeyp
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "".join(f"第{i}句,{i % 2}\n" for i in range(40)), encoding="utf-8")
     first = prepared(path)
-    assert "columns: text = text, label = label (by the header of a.csv)" in first.notes
+    assert "columns: text = text, label = label (by their names in a.csv)" in first.notes
     monkeypatch.setattr("lightning_nn.data.text.data_module.build", lambda *_, **__: pytest.fail("built again"))
     assert prepared(path, label_column="label").notes == first.notes
     assert prepared(path, label_column="2", text_column="text").notes == first.notes

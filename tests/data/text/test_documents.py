@@ -197,7 +197,7 @@ def test_of_several_candidates_the_choice_is_told(tmp_path: Path) -> None:
     files = TextFiles(path)
     assert [record.label for record in files.records()["train"]] == ["x", "y"]
     assert files.notes == [
-        "columns: text = review, label = category (by the header of a.csv)",
+        "columns: text = review, label = category (by their names in a.csv)",
         "label_column is category; for another: --data.label_column sentiment",
     ]
     assert read(path, label_column="sentiment")["train"] == [("一", "+"), ("二", "-")]
@@ -222,7 +222,7 @@ def test_columns_given_by_number_are_numbers_though_a_cell_is_called_so(tmp_path
     assert noted(path, **options) == ["columns 3 (text) and 1 (label), no header"]
     path = write(tmp_path, {"b.csv": "Class Index,Title,Text\n3,a,b\n"}) / "b.csv"
     assert read(path, **options)["train"] == [("b", "3")]
-    assert noted(path, **options) == ["columns: text = Text, label = Class Index (by the header of b.csv)"]
+    assert noted(path, **options) == ["columns: text = Text, label = Class Index (by their names in b.csv)"]
 
 
 def test_a_space_after_a_comma_belongs_to_no_cell(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.tsv": ""}, r"a\.tsv is empty"),
         ({"train.csv": "text,label\na,x\n", "test.csv": "text,label\n"}, r"test\.csv is empty"),
         ({"a.csv": "text,label\n"}, r"a\.csv is empty"),
-        ({"a.tsv": "一\tx\n二\n"}, r"^a\.tsv:2: 1 column, expected 2: a label is missing"),
+        ({"a.tsv": "一\tx\n二\n"}, r"^a\.tsv:2: 1 column, expected 2: a cell is missing"),
         ({"a.tsv": "一\tx\n二\t \n"}, r"^a\.tsv:2: no label"),
         ({"a.tsv": "一\tx\n二\ty\tz\n"}, r"^a\.tsv:2: 3 columns, expected 2"),
         ({"a.csv": "text,label\n一,二,x\n"}, r"^a\.csv:2: 3 columns, expected 2"),
@@ -368,7 +368,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
             {"a.csv": "id,text,size\n1,一,2\n"},
             r"^a\.csv:1: which column is the label.*id, text, size.*--data\.label_column",
         ),
-        ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二"}\n'}, r"^a\.jsonl:2: no 'label' as in the first line"),
+        ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二"}\n'}, r"^a\.jsonl:2: no 'label'; there are: text"),
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text": "二", "label": null}\n'}, r"^a\.jsonl:2: no label"),
         ({"a.jsonl": '{"text": ["一"], "label": 1}\n'}, r"^a\.jsonl:1: 'text' is \['一'\]; expected a text"),
         ({"a.jsonl": '{"text": "一", "label": 1}\n{"text":\n'}, r"^a\.jsonl:2: the JSON ends at column"),
@@ -387,7 +387,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ),
         (
             {"train.tsv": "一\tx\n", "val.jsonl": '{"text": "一", "label": "x"}'},
-            r"^val\.jsonl:1: an object, but train has columns without a header",
+            r"^val\.jsonl:1: a header or an object, but train has columns without",
         ),
         (
             {"a.tsv": b"\xe4\xb8\x80\tx\n\xe4\xb8\x80\xb5\xff\ty\n"},
