@@ -19,7 +19,7 @@ def sanitize(text: str) -> str:
     writing) and lone surrogates are removed; line breaks become spaces. Bytes of a file name that are not UTF-8 are
     written as \\xd5.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     text = re.sub(r"[\t-\r\x85\u2028\u2029]+", " ", _SEQUENCE.sub("", text))
     return "".join(c for c in _with_bytes(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))

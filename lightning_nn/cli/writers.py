@@ -35,8 +35,8 @@ from lightning_nn.runs.atomic_file import write_atomically, write_text, writing
 from lightning_nn.sanitize import is_formula, sanitize, without_controls
 from lightning_nn.tasks.artifacts import Legend, Prediction
 from lightning_nn.visualization.images import png
-from lightning_nn.visualization.pages import LONGEST, TAIL, figure_tag, head, html_text
-from lightning_nn.visualization.segmentation import colour_table, legend_csv, legend_html, overlay
+from lightning_nn.visualization.pages import LONGEST, open_page, render
+from lightning_nn.visualization.segmentation import colour_table, legend_csv, named_colours, overlay
 
 Form = Literal["terminal", "csv", "jsonl", "html", "png"]
 Write = Callable[[Record, Prediction], None]
@@ -148,13 +148,14 @@ def _written(
             rows.write(record, fields)
         stream.flush()
 
+    head, tail = open_page(title) if form == "html" else ("", "")
     if form == "html":
-        stream.write(head(title))
+        stream.write(head)
     elif form == "csv" and images is not None:
         stream.write("\ufeff")  # a spreadsheet takes a file without it for one of an 8-bit encoding
     yield write
     if form == "html":
-        stream.write(TAIL)
+        stream.write(tail)
     elif form in ("csv", "jsonl"):
         rows.end()
 
@@ -284,41 +285,40 @@ def article(raw: Any, prediction: Prediction) -> str:
     Without a text the name of the input is the heading. Classes of masks are named with their colours.
     """
     fields, legend = dict(columns(prediction)), _legend(prediction)
-    images = [_input_figure(raw)] if isinstance(raw, Path) else []
-    images += [figure_tag(_coloured(value, legend), name) for name, value in fields.items() if is_image(value)]
+    images, error = _input_image(raw) if isinstance(raw, Path) else ([], "")
+    images += [(name, _coloured(value, legend)) for name, value in fields.items() if is_image(value)]
     masks = [value for value in fields.values() if is_image(value) and value.ndim == 2]
     shown = sorted({int(k) for mask in masks for k in np.unique(mask)})
     title, others = _heading(raw, fields)
-    rest = ", ".join(f"{html_text(name)} {html_text(cell(value))}" for name, value in others.items())
-    parts = [
-        f"<h2>{title}</h2>" if title else "",
-        f'<p class="soft">{rest}</p>' if rest else "",
-        f'<div class="images">{"".join(images)}</div>' if images else "",
-        f'<p class="soft">{legend_html(legend, shown)}</p>' if legend and shown else "",
-        "" if isinstance(raw, Path) else f'<p dir="auto">{html_text(str(raw))}</p>',
-    ]
-    return "<article>\n" + "\n".join(filter(None, parts)) + "\n</article>\n"
+    return render(
+        "prediction.html",
+        title=title,
+        fields=[(name, cell(value)) for name, value in others.items()],
+        error=error,
+        images=images,
+        colours=named_colours(legend, shown) if legend else [],
+        text=None if isinstance(raw, Path) else str(raw),
+    )
 
 
 def _heading(raw: Any, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the heading of an article as HTML, and the other fields that are no images."""
+    """Return the heading of an article, and the other fields that are no images."""
     others = {name: value for name, value in fields.items() if not is_image(value) and name != "settings"}
     name = next((name for name, value in others.items() if isinstance(value, str)), None)
-    named = raw.name if isinstance(raw, Path) else ""
-    return html_text(str(others.pop(name) if name else named)), others
+    return str(others.pop(name)) if name else raw.name if isinstance(raw, Path) else "", others
 
 
-def _input_figure(path: Path) -> str:
-    """Return a figure of an input image; if it can't be read any more, the reason."""
+def _input_image(path: Path) -> tuple[list[tuple[str, NDArray[np.uint8]]], str]:
+    """Return an input image with its name, or the reason if it can't be read any more."""
     try:
-        return figure_tag(_read(path), path.name)
+        return [(path.name, _read(path))], ""
     except UserError as error:
-        return f'<p class="soft">{html_text(str(error))}</p>'
+        return [], str(error)
 
 
 def refusal(error: str) -> str:
     """Return HTML for a record that can't be read."""
-    return f'<article>\n<p class="soft">{html_text(error)}</p>\n</article>\n'
+    return render("prediction.html", title="", fields=[], error=error, images=[], colours=[], text=None)
 
 
 def _coloured(image: NDArray[np.uint8], legend: Legend | None) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ escaped.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from rich.text import Text
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.visualization.pages import TAIL, head, html_text, markdown_text
+from lightning_nn.visualization.pages import markdown_text, render
 
 STRONGEST = 5  # words named beside a document
 SENTENCES = 20  # of a document in a Markdown table, those of the largest weights; the page has all
@@ -46,6 +47,16 @@ class ShadedWord(NamedTuple):
     weight: float
     shade: float
     unknown: bool = False
+
+    @property
+    def is_shaded(self) -> bool:
+        """True if its shade can be seen on a page."""
+        return self.shade >= 0.005
+
+    @property
+    def classes(self) -> str:
+        """Its classes in the style of the page."""
+        return " ".join(["w"] * self.is_shaded + ["unknown"] * self.unknown)
 
 
 class ShadedSentence(NamedTuple):
@@ -95,26 +106,6 @@ def _is_wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF"
 
 
-# ---------------------------------------------------------------------- page
-
-_STYLE = """
-ol { list-style: none; margin: .75rem 0 0; padding: 0; }
-li { display: grid; grid-template-columns: 7rem minmax(0, 1fr); column-gap: .75rem; padding: .2rem 0; }
-.weight { display: grid; grid-template-columns: 1fr 3.25rem; column-gap: .4rem; align-items: center; height: 1.75rem;
-  color: var(--soft); font-size: .8rem; font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-.bar { height: .6rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) left / var(--s) 100%
-  no-repeat, var(--line); }
-.text { overflow-wrap: anywhere; }
-.w, .key { border-radius: .2rem; padding: .1em 0; background: rgb(var(--word) / var(--w));
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-.bar, .w, .key { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-.key { padding: .1em .6em; color: var(--text); }
-.unknown { text-decoration: underline dotted; text-underline-offset: .2em; }
-@media (max-width: 30rem) { li { grid-template-columns: 3.75rem minmax(0, 1fr); column-gap: .5rem; }
-  .weight { grid-template-columns: 1fr; height: auto; align-content: start; line-height: 1.3; padding-top: .3rem; } }
-"""
-
-
 def page(explanations: list[Explanation], title: str) -> str:
     """Write a page of documents with each word shaded by its weight: self-contained HTML, without scripts.
 
@@ -122,70 +113,15 @@ def page(explanations: list[Explanation], title: str) -> str:
         explanations: the documents.
         title: of the page.
     """
-    keys = " ".join(f'<span class="key" style="--w:{w}">{name}</span>' for name, w in _KEYS.items())
-    unknown = _UNKNOWN * any(explanation.unknown for explanation in explanations)
-    intro = f"""<p class="soft">The bar is the share of a sentence in the document, in percent. A word is shaded by its
-own share in its sentence times the root of the sentence's: {keys}. Point at a word for its share.{unknown}</p>
-"""
-    articles = "".join(_article(number, e) for number, e in enumerate(explanations, 1))
-    return head(title, intro, _STYLE) + (articles or "<p>No documents.</p>") + TAIL
-
-
-_KEYS = {"weak": 0.15, "middling": 0.5, "strong": 1}
-_UNKNOWN = """ The model does not know a word with a <span class="unknown">dotted line</span>: for it, all such
-words are one."""
-
-
-def _article(number: int, explanation: Explanation) -> str:
-    sentences = shade(explanation)
-    words = ", ".join(f"{html_text(w.text)} {w.weight:.0%}" for w in strongest(sentences))
-    rows = "".join(_row(sentence) for sentence in sentences)
-    language = _language(explanation)
-    return f"""<article aria-labelledby="d{number}">
-<h2 id="d{number}">{number}. {html_text(explanation.category)} {_percent(explanation.probability)}</h2>
-<p class="soft">{_verdict(explanation)}</p>
-<p class="soft">Strongest words: <span{language}>{words or "none"}</span></p>
-<ol{language}>
-{rows}</ol>
-</article>
-"""
-
-
-def _row(sentence: ShadedSentence) -> str:
-    percent = f"{sentence.weight:.1%}"
-    words = "".join(map(_word, sentence.words))
-    return (
-        f'<li><span class="weight"><span class="bar" style="--s:{percent}" aria-hidden="true"></span>'
-        f'<span>{percent}</span></span><span class="text" dir="auto">{words}</span></li>\n'
-    )
-
-
-def _word(word: ShadedWord) -> str:
-    shaded = word.shade >= 0.005
-    classes = " ".join(["w"] * shaded + ["unknown"] * word.unknown)
-    attributes = f' class="{classes}"' * bool(classes) + f' style="--w:{word.shade:.2f}"' * shaded
-    return f'{word.gap}<span{attributes} title="{word.weight:.1%}">{html_text(word.text)}</span>'
-
-
-def _verdict(explanation: Explanation) -> str:
-    if explanation.truth is None:
-        return "The true class is not known."
-    if explanation.truth == explanation.category:
-        return f'<span class="right">✓ right</span>: {html_text(explanation.truth)}'
-    return f'<span class="wrong">✗ wrong</span>: it is {html_text(explanation.truth)}'
-
-
-def _language(explanation: Explanation) -> str:
-    """Return a lang attribute, if the script shows the language, so that glyphs and a screen reader's voice fit."""
-    text = "".join(word for sentence in explanation.sentences for word in sentence)
-    return ' lang="zh"' if _CJK.search(text) and not _KANA_OR_HANGUL.search(text) else ""
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
-
-
-# ---------------------------------------------------------------------- Markdown
+    documents = []
+    for explanation in explanations:
+        sentences, text = shade(explanation), "".join(itertools.chain(*explanation.sentences))
+        # A language that the script shows gives the right glyphs, and a screen reader the right voice.
+        chinese = bool(_CJK.search(text)) and not _KANA_OR_HANGUL.search(text)
+        content = {"explanation": explanation, "sentences": sentences, "strongest": strongest(sentences)}
+        documents.append({**content, "chinese": chinese})
+    unknown = any(explanation.unknown for explanation in explanations)
+    return render("attention.html", title=title, documents=documents, unknown=unknown)
 
 
 def table(explanation: Explanation) -> str:
@@ -209,9 +145,6 @@ def table(explanation: Explanation) -> str:
     if len(sentences) > SENTENCES:
         rows += ["", f"The heaviest {SENTENCES} of {len(sentences)} sentences."]
     return "\n".join(rows)
-
-
-# ---------------------------------------------------------------------- terminal
 
 
 def terminal(explanation: Explanation, width: int = 80) -> TerminalExplanation:
@@ -250,7 +183,7 @@ class TerminalExplanation:
     def _title(self) -> Text:
         title = Text(overflow="fold")
         title.append(sanitize(self.explanation.category), style="bold")
-        title.append(f"  {_percent(self.explanation.probability)}")
+        title.append(f"  {self.explanation.probability:.1%}")
         truth = self.explanation.truth
         if truth is not None:
             right = truth == self.explanation.category

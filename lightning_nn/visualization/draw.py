@@ -29,9 +29,9 @@ from lightning_nn.tasks.artifacts import (
     Picture,
     Table,
 )
-from lightning_nn.visualization import attention, captions, confusion, patches, segmentation
-from lightning_nn.visualization.images import picture
-from lightning_nn.visualization.pages import markdown_text
+from lightning_nn.visualization import attention, captions, confusion, segmentation
+from lightning_nn.visualization.images import patch_sheet, picture
+from lightning_nn.visualization.pages import markdown_text, render
 from lightning_nn.visualization.segmentation import masks_picture
 
 _WORDS = {"val": "validation"}
@@ -96,8 +96,10 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             values = {f"activations/{name}": each.float().cpu().numpy() for name, each in layers.items()}
             return Drawing({}, {"activations": activation_table(layers)}, {}, values)
         case Patches(layers):
-            pages = {"patches.html": patches.page(layers, _title("Patches", model, len(layers), word, "layer"))}
-            return Drawing({}, {}, pages if layers else {})
+            title = _title("Patches", model, len(layers), word, "layer")
+            sheets = [(name, patches.shape[-1], patch_sheet(patches)) for name, patches in layers.items()]
+            page = render("patches.html", title=title, layers=sheets)
+            return Drawing({}, {}, {"patches.html": page} if layers else {})
         case Picture(image, _, name):
             return Drawing({name: image}, {}, {})
         case _:

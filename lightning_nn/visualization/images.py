@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from lightning_nn.sanitize import sanitize
 
@@ -111,6 +112,7 @@ TALLEST = 1.5  # height of an image at most, in widths
 TITLE = 0.3  # height of the line below an image, in inches
 GAP = 0.08
 TITLE_COLUMNS = 26
+PATCH_SIDE = 48  # pixels of a patch on a page, at least
 
 
 def picture(
@@ -174,3 +176,20 @@ def png(image: Image.Image | NDArray[np.uint8], settings: str = "") -> bytes:
     data = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(data, "PNG", pnginfo=about)
     return data.getvalue()
+
+
+def patch_sheet(patches: Tensor) -> NDArray[np.uint8]:
+    """Lay patches out in rows, enlarged, with gaps between them.
+
+    Args:
+        patches: uint8 (channels, patches, C, size, size).
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    times = max(1, PATCH_SIDE // patches.shape[-1])
+    shown = patches.expand(*patches.shape[:2], 3, *patches.shape[3:]).permute(0, 1, 3, 4, 2).numpy()
+    shown = shown.repeat(times, axis=2).repeat(times, axis=3)
+    shown = np.pad(shown, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    rows, columns, height, width, _ = shown.shape
+    return np.ascontiguousarray(shown.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3))

@@ -14,7 +14,7 @@ from lightning_nn.data.batches import IGNORED
 from lightning_nn.sanitize import is_formula, without_controls
 from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.visualization.images import labels, picture
-from lightning_nn.visualization.pages import TAIL, figure_tag, head, html_text
+from lightning_nn.visualization.pages import render
 
 OPACITY = 0.5  # of a class's colour over the image
 IGNORED_COLOUR = (160, 160, 160)
@@ -102,27 +102,18 @@ def page(masks: Masks, title: str) -> str:
         masks: with a title and a true mask for each image.
         title: of the page.
     """
-    legend = legend_html(masks.legend, _present(masks))
-    articles = "".join(
-        f'<article>\n<h2>{html_text(heading)}</h2>\n<div class="images">'
-        + figure_tag(image, "image")
-        + figure_tag(overlay(image, predicted, masks.legend), "predicted")
-        + figure_tag(overlay(image, true, masks.legend), "true")
-        + "</div>\n</article>\n"
+    images = [
+        (heading, image, overlay(image, predicted, masks.legend), overlay(image, true, masks.legend))
         for heading, image, predicted, true in zip(masks.titles, *masks[:3], strict=True)
-    )
-    return head(title, f'<p class="soft">{legend}</p>\n') + articles + TAIL
+    ]
+    return render("masks.html", title=title, colours=named_colours(masks.legend, _present(masks)), images=images)
 
 
-def legend_html(legend: Legend, values: Sequence[int]) -> str:
-    """Name the classes of some values of masks, each after a square in its colour."""
-    colours = colour_table(legend)
+def named_colours(legend: Legend, values: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Return name and colour, 0 to 255, of the classes of some values of masks."""
+    colours = colour_table(legend).tolist()
     names = [*legend.categories, *["ignored"] * (IGNORED + 1 - len(legend.categories))]
-    return "".join(
-        f'<span style="color: rgb({red} {green} {blue})">■</span> {html_text(names[k])} '
-        for k in values
-        for red, green, blue in [colours[k].tolist()]
-    )
+    return [(names[k], colours[k]) for k in values]
 
 
 def _present(masks: Masks) -> list[int]:
