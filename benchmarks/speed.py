@@ -35,7 +35,6 @@ from lightning_nn import HAN, TextBatch, catalog
 from lightning_nn.cli import main as cli
 from lightning_nn.cli.request import parse
 from lightning_nn.data.batches import Index
-from lightning_nn.data.learner import measure_samples
 from lightning_nn.data.loader import BatchSampler
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.classification import Classifier
@@ -141,8 +140,7 @@ def prepare(options: list[str]) -> Setup:
         raise UserError("the plain loop draws no words: leave scheduled sampling out")
     if request.finetune and getattr(data, "encoder", None) is None:
         raise UserError("the plain loop freezes nothing: leave --finetune out, or train on cached features")
-    model.processor = data.processor
-    measure_samples(model, data.sources["train"])
+    model.begin(data.facts())
     device = torch.device("cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     weights = {name: tensor.clone() for name, tensor in model.to(device).state_dict().items()}
     return Setup(data, model, weights, settings.gradient_clip_val, device, *limits)

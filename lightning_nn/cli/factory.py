@@ -61,7 +61,7 @@ def share_features(model: Task, data: DataModule, *, compute: bool = True) -> No
         data: the data module.
         compute: features of all splits that are not in the cache; if not, the images themselves are given.
     """
-    if hasattr(data, "use_features") and not data.augment.is_on:
+    if not data.augment.is_on:
         data.use_features(model.frozen_encoder(), compute=compute)
 
 

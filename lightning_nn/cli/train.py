@@ -41,7 +41,6 @@ from lightning_nn.cli.resume import (
     resume_command,
     say_schedule,
 )
-from lightning_nn.data.learner import measure_samples
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -73,7 +72,7 @@ def _fit(setup: TrainingSetup) -> int:
     rehearsal = bool(cast(Any, trainer).fast_dev_run)
     if model.measures_early:
         model.trainer = trainer
-        measure_samples(model, data.sources["train"])
+        model.begin(data.facts())
     if trainer.is_global_zero:
         _begin(cli, model, run, rehearsal)
     with _failures_explained(trainer, run, path):

@@ -116,6 +116,15 @@ def fingerprint(paths: Iterable[Path], settings: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def progress(steps: range, text: str) -> Iterator[int]:
+    """Yield the steps, with a progress bar on standard error if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return iter(track(steps, text, console=console, transient=True, disable=not console.is_terminal))
+
+
 def _lock(folder: Path) -> Path:
     return folder.with_name(folder.name + ".lock")
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.learner import ClassLearner
 from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import Processor
@@ -78,14 +77,10 @@ class LabeledDataModule(DataModule):
         labels = self.labels(split) if split in self.sources else np.empty(0, np.int64)
         return count_classes(labels, len(self.categories))
 
-    def setup(self, stage: str) -> None:
-        """Also pass the class counts of an epoch of train to the model."""
-        super().setup(stage)
-        model = getattr(self.trainer, "lightning_module", None)
-        if isinstance(model, ClassLearner) and "train" in self.sources:
-            counts = self.class_counts
-            alike = self.balanced_labels("train") is not None
-            model.class_counts = [max(counts) * (count > 0) for count in counts] if alike else counts
+    def epoch_counts(self) -> list[int] | None:
+        """Return the counts of the classes in an epoch of train, equal ones if they are balanced."""
+        counts, alike = self.class_counts, self.balanced_labels("train") is not None
+        return [max(counts) * (count > 0) for count in counts] if alike else counts
 
     def check_processor(self) -> None:
         """Refuse a trained model with other classes.

@@ -181,6 +181,8 @@ def _split_to_multiple(starts: list[int], size: int, world_size: int) -> list[tu
 
 Fingerprints = NDArray[np.uint64]
 
+MEASURED = 64  # samples of a batch of `SpreadSamples`
+
 
 class Source(Protocol):
     """Samples in memory or in a memory map, fetched a batch at a time.
@@ -264,3 +266,21 @@ class Loader:
             )
         self.batch_sampler.seed = state["seed"]
         self._resumed = (state["epoch"], state["batch"])
+
+
+class SpreadSamples:
+    """Samples spread evenly over a split, read batch by batch in each pass.
+
+    Args:
+        source: the split.
+        count: number of samples, at most.
+    """
+
+    def __init__(self, source: Source, count: int) -> None:
+        count = min(count, len(source))
+        self.source, self.index = source, np.linspace(0, len(source) - 1, count, dtype=np.int64)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of up to `MEASURED` samples."""
+        for start in range(0, len(self.index), MEASURED):
+            yield self.source[self.index[start : start + MEASURED]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -15,12 +16,12 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment, augmented
-from lightning_nn.data.batches import Batch, Index
+from lightning_nn.data.batches import Batch, FrozenEncoder, Index
 from lightning_nn.data.cache import thorough_checks
 from lightning_nn.data.duplicates import duplicates, remember_trained
-from lightning_nn.data.learner import Learner, measure_samples
-from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source
-from lightning_nn.data.processor import Processor
+from lightning_nn.data.features import give_features
+from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source, SpreadSamples
+from lightning_nn.data.processor import Processor, RunFacts
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import further_arguments
@@ -28,11 +29,46 @@ from lightning_nn.runs.checkpoint import further_arguments
 BatchSize = int | Literal["all"]
 
 
+@runtime_checkable
+class Trainee(Protocol):
+    """A model that is told the facts about the data when a run starts; any other LightningModule is told none.
+
+    Attributes:
+        batch_type: type of its batches.
+        processor: the one it was trained with, or None.
+    """
+
+    batch_type: type[Batch]
+    processor: Processor | None
+
+    def begin(self, facts: RunFacts) -> None:
+        """Begin a run; called on each process, before the model's `setup`."""
+        ...
+
+
+class View(NamedTuple):
+    """A data set as batches of one type; a data set that can give several makes the one of its model's type.
+
+    Attributes:
+        sources: samples of each existing split, by its name.
+        processor: converter of raw input to batches.
+        summary: rows of the table shown when a run starts, header first.
+        arguments: model arguments that the data determines.
+        notes: lines shown below the table.
+    """
+
+    sources: Mapping[str, Source]
+    processor: Processor
+    summary: Sequence[tuple[str, ...]]
+    arguments: dict[str, Any]
+    notes: Sequence[str] = ()
+
+
 class DataModule(pl.LightningDataModule, ABC):
     """A data set with a train, a val and a test split, any of which may be missing.
 
-    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`, and `describe`. The
-    constructor reads nothing.
+    A subclass defines `prepare`, which fills `sources`, `processor`, `summary` and `notes`, and `describe`; one that
+    opens a `View` needs no `describe`. The constructor reads nothing.
 
     Args:
         batch_size: samples in a batch of one process; 1 is gradient descent on single samples, "all" on the whole set.
@@ -49,6 +85,7 @@ class DataModule(pl.LightningDataModule, ABC):
         augment: random changes of training images.
         fixed_processor: processor of a trained model, which determines how raw input is read; None for the data's own.
         evaluation_split: the only split to load; None for all.
+        encoder: computes the features that are given in place of images; None for the images themselves.
         batch_type: type of the model's batches, for a data set that can give several; set before it is prepared.
     """
 
@@ -74,6 +111,9 @@ class DataModule(pl.LightningDataModule, ABC):
         self._prepared = False
         self._digests: dict[str, str] = {}
         self._fingerprints: dict[str, Fingerprints] = {}
+        self._arguments: dict[str, Any] = {}
+        self.encoder: FrozenEncoder | None = None
+        self._computes_features = True
 
     # ------------------------------------------------------------------ preparing
 
@@ -89,9 +129,14 @@ class DataModule(pl.LightningDataModule, ABC):
             UserError: the data can't be used; names file, line and remedy.
         """
 
-    @abstractmethod
+    def open(self, view: View) -> None:
+        """Take what a view consists of."""
+        self.sources, self.processor, self.summary = {**view.sources}, view.processor, [*view.summary]
+        self.notes, self._arguments = [*view.notes], view.arguments
+
     def describe(self) -> dict[str, Any]:
         """Return the model arguments that the data determines: `num_classes`, `vocabulary_size`, `channels`, ..."""
+        return self._arguments
 
     def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:
         """Prepare the data for a type of batch, and return the model arguments that it determines.
@@ -115,6 +160,7 @@ class DataModule(pl.LightningDataModule, ABC):
             return
         with thorough_checks(self.fixed_processor is not None):  # a run goes on, or a trained model is evaluated
             self.prepare()
+            give_features(self.sources.values(), self.encoder, compute=self._computes_features)
         self.check_processor()
         self._digests, self._fingerprints = {}, {}
         self._prepared = True
@@ -153,6 +199,18 @@ class DataModule(pl.LightningDataModule, ABC):
         self.evaluation_split = split
         self._prepare_again()
 
+    def use_features(self, encoder: FrozenEncoder | None, *, compute: bool = True) -> None:
+        """Give features in place of images, computed once and kept in the cache, if these samples can.
+
+        Args:
+            encoder: computes them; None for the images themselves.
+            compute: False: give the images themselves if their features are not in the cache.
+        """
+        self.encoder, self._computes_features = encoder, compute
+        self.prepare_once()
+        with thorough_checks(self.fixed_processor is not None):
+            give_features(self.sources.values(), encoder, compute=compute)
+
     def _prepare_again(self) -> None:
         if self._prepared:
             self._prepared = False
@@ -162,32 +220,50 @@ class DataModule(pl.LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Prepare the data; Lightning calls this once per node."""
-        self._learner()
+        self._trainee()
         self.prepare_once()
 
     def setup(self, stage: str) -> None:
-        """Give model and data the same processor: the trained model's, or else the data's.
+        """Begin a run: give model and data the same processor, the trained model's or else the data's, and tell facts.
 
         Lightning calls this on each process, before the model's `setup`.
 
         Raises:
             UserError: the model was trained on data that this data does not fit.
         """
-        model: Any = self._learner()
+        model = self._trainee()
         self.prepare_once()
         if model is not None:
             if model.processor is not None and model.processor.state_dict() != self.processor.state_dict():
                 self.use_processor(model.processor)
-            model.processor = self.processor
-            model.train_batches = len(self.train_dataloader()) if stage == "fit" else None
+            model.begin(self.facts(stage))
         if stage == "fit" and "train" in self.sources:
             remember_trained(self.digest(["train"]), self.fingerprints("train"))
-            measure_samples(model, self.sources["train"])
 
-    def _learner(self) -> Learner | None:
-        """Return the model of the run if it is a `Learner`; its `batch_type` determines what `prepare` makes."""
+    def facts(self, stage: str = "fit") -> RunFacts:
+        """Return what a model is told when a run starts.
+
+        Args:
+            stage: "fit", or another of Lightning's.
+
+        Raises:
+            UserError: see `prepare_once`; also if there is no train split to fit.
+        """
+        self.prepare_once()
+        counts = self.epoch_counts() if "train" in self.sources else None
+        if stage != "fit":
+            return RunFacts(self.processor, class_counts=counts)
+        batches = len(self.train_dataloader())
+        return RunFacts(self.processor, batches, counts, partial(SpreadSamples, self.sources["train"]))
+
+    def epoch_counts(self) -> list[int] | None:
+        """Return the number of training samples, or pixels, of each class in an epoch; None without classes."""
+        return None
+
+    def _trainee(self) -> Trainee | None:
+        """Return the model of the run if it is a `Trainee`; its `batch_type` determines what `prepare` makes."""
         model = getattr(self.trainer, "lightning_module", None)
-        if not isinstance(model, Learner):
+        if not isinstance(model, Trainee):
             return None
         if not self._prepared:
             self.batch_type = model.batch_type

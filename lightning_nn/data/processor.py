@@ -136,6 +136,23 @@ class Processor(Protocol):
         ...
 
 
+class RunFacts(NamedTuple):
+    """What a data module tells a task when a run starts.
+
+    Attributes:
+        processor: the one that the data is read with.
+        train_batches: batches of an epoch of training on each process; None if the run does not train.
+        class_counts: training samples, or pixels of masks, of each class in an epoch; None without classes or train.
+        samples: makes a number of training samples, spread evenly and read batch by batch in each pass; None if the run
+            does not train.
+    """
+
+    processor: Processor | None = None
+    train_batches: int | None = None
+    class_counts: list[int] | None = None
+    samples: Callable[[int], Iterable[Any]] | None = None
+
+
 class LabeledProcessor(Processor, Protocol):
     """A processor of labelled data.
 

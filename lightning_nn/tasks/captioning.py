@@ -210,6 +210,7 @@ class Captioning(Task):
                 "out"
             )
         self.self_critical, self.captions_each = self_critical, captions_each
+        self.first_samples = sys.maxsize if self_critical else 500  # n-grams are counted in all captions
         self._sampled = 0.0
         self._frequencies: DocumentFrequencies | None = None
 
@@ -227,11 +228,6 @@ class Captioning(Task):
     def require_processor(self) -> CaptionWriter:
         """Return the processor, which knows the words; see `Task`."""
         return cast(CaptionWriter, super().require_processor())
-
-    @property
-    def first_samples(self) -> int:
-        """Training samples that are measured before the first step: all of them, if their n-grams are counted."""
-        return sys.maxsize if self.self_critical else 500
 
     def measure(self, batches: Iterable[CaptionBatch]) -> None:
         """Count the n-grams of the training captions, if captions are rewarded."""

@@ -68,8 +68,6 @@ class Classifier(Task):
 
     Attributes:
         loss: options of the cross-entropy; replace it before training.
-        class_counts: number of training samples per class; set by the data module before each run, None with other
-            loaders.
         all_classes: return predictions as `ClassProbabilities`.
         strongest: searches the test images for the patches that layers respond to; None for a topic without maps.
     """
@@ -88,8 +86,6 @@ class Classifier(Task):
             raise UserError(f"a classifier needs at least 2 classes, got {num_classes}")
         self.num_classes = num_classes
         self.loss = replace(self.loss)
-        self.class_counts: list[int] | None = None
-        self._counts: list[int] | None = None  # `class_counts` of the current run
         self._balanced: list[float] | None = None
         self.all_classes = False
         self.strongest: StrongestPatches | None = None
@@ -106,8 +102,7 @@ class Classifier(Task):
         """
         super().setup(stage)
         self.loss.check(self.num_classes)
-        counts, self.class_counts = self.class_counts, None
-        self._counts = counts
+        counts = self.facts.class_counts
         if self.loss.class_weights == "balanced" and self._balanced is None:
             if counts is None:
                 raise UserError(
@@ -246,7 +241,7 @@ class Classifier(Task):
 
     def learning_remedy(self) -> str:
         """Return what to change in a run that learns nothing; also to balance classes if most samples are of one."""
-        remedy, counts = super().learning_remedy(), self._counts or [1]
+        remedy, counts = super().learning_remedy(), self.facts.class_counts or [1]
         if max(counts) < 0.5 * sum(counts) or max(counts) < 2 * min(counts) or self.class_weights:
             return remedy
         return f"{remedy}, or train on all classes alike: --data.balanced true"
@@ -256,7 +251,7 @@ class Classifier(Task):
 
         Without validation both are those of training, float64 (K,).
         """
-        counts = torch.tensor(self._counts or [1] * self.num_classes)
+        counts = torch.tensor(self.facts.class_counts or [1] * self.num_classes)
         validated = self.split_metrics("val")["confusion"].update_called
         weights = torch.tensor(self.class_weights or [1.0] * self.num_classes, dtype=torch.float64)
         train, val = (

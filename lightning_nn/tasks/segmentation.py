@@ -58,7 +58,6 @@ class Segmentation(Task):
         class_weights: "median_frequency" or None.
 
     Attributes:
-        class_counts: number of training pixels per class; set by the data module before each run.
         class_weights: (K,), weight of each class in the loss.
     """
 
@@ -76,7 +75,6 @@ class Segmentation(Task):
         if class_weights is not None:
             choose("class_weights", class_weights, ClassWeights)
         self.num_classes, self.stride = num_classes, stride
-        self.class_counts: list[int] | None = None
         self._mean_weight = 1.0  # of a training pixel in the loss
         self._weighting = class_weights
         self.register_buffer("class_weights", torch.ones(num_classes))
@@ -92,12 +90,12 @@ class Segmentation(Task):
             UserError: class weights are wanted, but no data module of lightning_nn has counted the pixels.
         """
         super().setup(stage)
-        counts, self.class_counts = self.class_counts, None
         if stage != "fit":
             return
         self.class_weights.fill_(1)
         if self._weighting is None:
             return
+        counts = self.facts.class_counts
         if counts is None:
             raise UserError("class_weights 'median_frequency' needs the pixel counts of a data module of lightning_nn")
         pixels = torch.tensor(counts)

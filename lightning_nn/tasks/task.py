@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
@@ -17,7 +17,7 @@ from torchmetrics import Metric
 
 from lightning_nn import catalog
 from lightning_nn.data.batches import Batch, FrozenEncoder
-from lightning_nn.data.processor import Processor
+from lightning_nn.data.processor import Processor, RunFacts
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, further_arguments, to_plain_data
@@ -92,8 +92,8 @@ class Task(pl.LightningModule, ABC):
         views: views of images that validation and test average over.
         optimizer: optimizer and its settings; replace it before training.
         lr_scheduler: schedule of the learning rate; replace it before training.
-        train_batches: batches per epoch on each process; set by the data module before each run, None with other
-            loaders.
+        first_samples: number of training samples that `measure` wants before the first step, at most; 0 for none.
+        facts: what the data module has told of the data of the present run; empty with other loaders.
         shown: samples of the first batches of each evaluated split, as batches of one, for artifacts.
     """
 
@@ -104,6 +104,7 @@ class Task(pl.LightningModule, ABC):
     why_not_exportable: ClassVar[str] = "the number of its steps depends on the input"
     output_meaning: ClassVar[str] = ""
     monitor: ClassVar[str | None] = "val/loss"
+    first_samples: int = 0
     headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     embedded_model: ClassVar[str | None] = None
@@ -128,8 +129,7 @@ class Task(pl.LightningModule, ABC):
         self.further_arguments = further_arguments(self)
         self.optimizer = replace(self.optimizer)  # a copy of the class's default
         self.lr_scheduler = replace(self.lr_scheduler)
-        self.train_batches: int | None = None
-        self._batches: int | None = None  # `train_batches` of the current run
+        self.facts = self._next_facts = RunFacts()
         self._totals = RunningMeans()
         self._all_finite: Tensor | None = None
         self._window: Window | None = None
@@ -146,10 +146,14 @@ class Task(pl.LightningModule, ABC):
             arguments: of the constructor, all others.
 
         Raises:
-            UserError: the data is not for this model, or can't be used.
+            UserError: the data is not for this model or can't be used, or an argument contradicts it.
         """
         taken = parameters(cls)
-        arguments |= {name: value for name, value in data.describe_for(cls.batch_type).items() if name in taken}
+        for name, value in data.describe_for(cls.batch_type).items():
+            if name in taken and arguments.setdefault(name, value) != value:
+                raise UserError(
+                    f"{name} is {arguments[name]}, but {value} in this data, which determines it: leave it out"
+                )
         if lacking := [name for name, each in taken.items() if each.default is each.empty and name not in arguments]:
             raise UserError(
                 f"{type(data).__name__} does not tell {' and '.join(lacking)}, which {cls.__name__} needs: give "
@@ -163,8 +167,26 @@ class Task(pl.LightningModule, ABC):
             self.check_batch(arguments[0] if arguments else named.get("batch"))
         return super().__call__(*arguments, **named)
 
+    def begin(self, facts: RunFacts) -> None:
+        """Begin a run: take the processor, and measure training samples; a data module calls this before `setup`.
+
+        Args:
+            facts: about the data.
+        """
+        self.processor, self._next_facts = facts.processor, facts
+        if facts.samples is not None and self.first_samples:
+            self.measure(facts.samples(self.first_samples))
+
+    def measure(self, batches: Iterable[Any]) -> None:
+        """Measure training samples, such as their mean, before the first step, unless the model was trained before.
+
+        Args:
+            batches: each pass over them reads them anew.
+        """
+
     def setup(self, stage: str) -> None:
-        """Make the metrics and begin training; Lightning calls this after the data module has set the processor."""
+        """Make the metrics and begin training; Lightning calls this after `begin`."""
+        self.facts, self._next_facts = self._next_facts, RunFacts()
         for split in ("val", "test"):
             self.split_metrics(split)
         if stage == "fit":
@@ -331,7 +353,6 @@ class Task(pl.LightningModule, ABC):
             check_lbfgs(self.trainer)
         self._totals.clear()
         self._all_finite = self._window = None
-        self._batches, self.train_batches = self.train_batches, None
         if not self.training:  # as load_from_checkpoint returns it; Lightning would train without dropout
             self.train()
 
@@ -353,7 +374,7 @@ class Task(pl.LightningModule, ABC):
 
     def optimizer_steps(self) -> float:
         """Count the optimizer steps of the whole run; infinity if it has no end."""
-        return optimizer_steps(self.trainer, self._batches)
+        return optimizer_steps(self.trainer, self.facts.train_batches)
 
     def runner(self) -> Any:
         """Return the trainer; None outside of Lightning's Trainer, as in a loop of one's own or with Fabric."""

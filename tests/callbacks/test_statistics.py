@@ -11,6 +11,7 @@ import torch
 
 from lightning_nn import FCN, LogisticRegression, SoftmaxClassifier
 from lightning_nn.callbacks.statistics import learning_note
+from lightning_nn.data.processor import RunFacts
 from lightning_nn.metrics.confusion import only_predicted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.classification import Classifier
@@ -23,7 +24,7 @@ def made(*, criterion: Any = None, **loss: Any) -> Classifier:
     counts = COUNTS if criterion is None else COUNTS[:2]
     model = SoftmaxClassifier(4, 3) if criterion is None else LogisticRegression(4, criterion=criterion)
     model.loss = Loss(**loss)
-    model.class_counts = list(counts)
+    model.begin(RunFacts(class_counts=counts))
     model.setup("validate")
     return model
 
@@ -42,7 +43,7 @@ def made(*, criterion: Any = None, **loss: Any) -> Classifier:
 )
 def test_the_loss_of_guessing_is_the_least_of_one_answer_to_all(options: dict[str, Any]) -> None:
     model = made(**options)
-    counts = model._counts
+    counts = model.facts.class_counts
     assert counts is not None
     label = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     answer = torch.zeros(() if options.get("criterion") else (3,), requires_grad=True)
@@ -61,7 +62,7 @@ def test_the_loss_of_guessing_is_the_least_of_one_answer_to_all(options: dict[st
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"criterion": "bce"}, {"criterion": "mse"}])
 def test_guessing_is_measured_by_the_classes_of_validation(options: dict[str, Any]) -> None:
     model = made(**options)
-    counts = torch.tensor(model._counts)
+    counts = torch.tensor(model.facts.class_counts)
     weights = torch.tensor(model.class_weights or [1.0] * len(counts))
     share = counts * weights / (counts * weights).sum()
     answer = share.log() if options.get("criterion") is None else torch.logit(share[1])
@@ -122,7 +123,8 @@ def test_the_remedy_of_a_fine_tuned_network_is_its_body() -> None:
 )
 def test_the_remedy_for_one_large_class_is_balance(counts: list[int], weights: Any, balance: bool) -> None:
     model = SoftmaxClassifier(4, 3)
-    model.loss, model.class_counts = Loss(class_weights=weights), counts
+    model.loss = Loss(class_weights=weights)
+    model.begin(RunFacts(class_counts=counts))
     model.setup("validate")
     assert ("--data.balanced true" in str(learning_note(model, 0.1, 0.1, "all samples"))) == balance
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_nn import ConvNet, Digits, ImageBatch, Scenes
 from lightning_nn.backbones.small import EMBEDDED
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.learner import measure_samples
+from lightning_nn.data.loader import SpreadSamples
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import Init, build, sequential
 from lightning_nn.layers.images import Normalize
@@ -180,7 +180,7 @@ def test_images_are_measured_batch_by_batch_as_all_at_once() -> None:
     data, layers = Digits(), ["whitening 2", "flatten"]
     all_at_once, model = ConvNet(**SIZE, layers=layers), ConvNet(**SIZE, layers=layers)
     all_at_once.measure([one_batch(data)])
-    measure_samples(model, source := Recorded(data.sources["train"]))  # type: ignore[arg-type]
+    model.measure(SpreadSamples(source := Recorded(data.sources["train"]), model.first_samples))  # type: ignore[arg-type]
     assert max(source.sizes) <= 64 and sum(source.sizes) == 2 * len(source), "each statistic reads them once"
     kept = [name for name, _ in model.named_buffers() if name.startswith(("normalize.", "body.whitening1."))]
     for name in kept:

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from lightning_nn import ShowAndTell, UserError
 from lightning_nn.catalog import MODELS
 from lightning_nn.data.batches import END, START, UNKNOWN
-from lightning_nn.data.learner import measure_samples
 from lightning_nn.layers.recurrent import State
 from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
 from lightning_nn.tasks.captioning import VOCABULARY, draw_captions, references, with_end
@@ -103,7 +102,7 @@ def test_rarity_is_counted_over_all_training_images() -> None:
     data = TinyPictures()
     data.prepare_once()
     model = ShowAndTell(**data.describe(), **{**CASES["show_and_tell"].arguments, "self_critical": 3})
-    measure_samples(model, data.sources["train"])
+    model.begin(data.facts())
     train = data.sources["train"]
     all_of_train = references(train[np.arange(len(train))])
     counted = model._frequencies

@@ -219,11 +219,6 @@ def test_the_schedule_counts_steps_as_lightning_does(options: dict[str, Any], tm
 
 def test_another_loader_is_counted_by_lightning(tmp_path: Path) -> None:
     """The data module of an earlier run has no say in it."""
-    model = SoftmaxClassifier(features=16, num_classes=3)
-    model.lr_scheduler = LRScheduler("cosine")
-    model.train_batches = 99
-    run = trainer(tmp_path, max_epochs=2, limit_val_batches=0)
-    run.fit(model, DataLoader(pictures(4, 4, 4), batch_size=None))  # type: ignore[arg-type]
     model = SoftmaxClassifier(features=64, num_classes=2)
     model.lr_scheduler = LRScheduler("cosine")
     trainer(tmp_path, max_epochs=1).fit(model, datamodule=Digits(classes=[0, 1]))

@@ -1,26 +1,24 @@
-"""Images, or features of them that are computed once and kept in the cache, with captions."""
+"""Images, or features of them, with captions: the samples of a split, and a data set of them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightning_nn.data.batches import CaptionBatch, FrozenEncoder, Index
-from lightning_nn.data.cache import entry, fingerprint, is_cached
-from lightning_nn.data.captions.words import CaptionTable
-from lightning_nn.data.images.decoding import fingerprint_image, progress
-from lightning_nn.data.images.reading import Pixels
-from lightning_nn.data.loader import Fingerprints
-
-_FORMAT = 1  # of the cache
-_CHUNK = 64  # images
+from lightning_nn.data.batches import CaptionBatch, Index
+from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
+from lightning_nn.data.captions.words import CaptionTable, Tokens, make_vocabulary, number, other_words, unknown_share
+from lightning_nn.data.images.decoding import fingerprint_image
+from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
+from lightning_nn.data.loader import Fingerprints, Source
+from lightning_nn.data.module import View
+from lightning_nn.data.processor import Processor
+from lightning_nn.data.text.corpus import many_unknown
+from lightning_nn.errors import UserError
 
 
 class CaptionSource:
@@ -80,6 +78,78 @@ class CaptionSource:
         return _hashes(self.images) if self._fingerprints is None else self._fingerprints
 
 
+class CaptionSet(NamedTuple):
+    """Images with captions and their splits.
+
+    Attributes:
+        images: uint8 (N, C, H, W), in memory or memory-mapped.
+        form: of the images.
+        indices: int64, indices of the images in each split, by its name.
+        captions: words of each caption of these images, by the name of the split.
+        language: of the captions.
+        tokens: what a word is.
+        min_count: words that occur less often in train are not in the vocabulary.
+        fingerprints: uint64 (N,), hash of each image; None if they are computed on demand.
+        scale: value that became 255 in images with more than 8 bits a channel; None if there are none.
+        files: name of each image, by the name of the split; empty if they have none.
+        notes: remarks on how the data was read, for the user.
+    """
+
+    images: Pixels
+    form: ImageForm
+    indices: Mapping[str, Index]
+    captions: Mapping[str, Tokens]
+    language: Language
+    tokens: TokenName
+    min_count: int
+    fingerprints: Fingerprints | None = None
+    scale: int | None = None
+    files: Mapping[str, Sequence[str]] = {}
+    notes: Sequence[str] = ()
+
+
+def view_captions(data: CaptionSet, trained: Processor | None, max_pixels: int = MAX_PIXELS) -> View:
+    """Show images with their captions; the vocabulary is a trained model's if there is one, else that of train.
+
+    Args:
+        data: images and captions that were read.
+        trained: processor of a trained model; None for none.
+        max_pixels: maximum number of pixels of a raw image for the processor.
+
+    Raises:
+        UserError: the trained model writes another language or other tokens.
+    """
+    if isinstance(trained, CaptionProcessor):
+        for name, value in (("language", data.language), ("tokens", data.tokens)):
+            if (writes := getattr(trained, name)) != value:
+                raise UserError(f"the model's {name} is {writes}; this data has {value}: use --data.{name} {writes}")
+        words = trained.words
+    else:
+        words = make_vocabulary(data.captions["train"], data.min_count)
+    processor = CaptionProcessor(words, *data.form, data.language, data.tokens, data.scale, max_pixels=max_pixels)
+    processor.others = other_words(data.captions.values(), words)
+    processor.files = dict(data.files)
+    sources: dict[str, Source] = {}
+    rows: list[tuple[str, ...]] = [("split", "images", "captions", "words each", "unknown words")]
+    unknown = {}
+    for split, captions in data.captions.items():
+        table = number(captions, words, processor.others)
+        source = CaptionSource(data.images, table, data.indices[split], data.fingerprints)
+        sources[split], processor.pictures[split] = source, source.picture
+        mean, unknown[split] = f"{np.mean(table.length):.1f}", unknown_share(table, words)
+        least, most = table.captions.min(), table.captions.max()
+        each = f"{least}" if least == most else f"{least} to {most}"
+        counts = f"{len(captions):,}", f"{len(table.length):,} ({each} each)"
+        rows.append((split, *counts, mean, f"{unknown[split]:.2%}"))
+    remedy = "lower --data.min_count"
+    if data.language == "zh" and data.tokens == "words":
+        remedy += ", or use --data.tokens chars"
+    notes = many_unknown(unknown, remedy if trained is None else "the model was not trained on them")
+    channels, height, width = data.form.shape
+    arguments = {"channels": channels, "height": height, "width": width, "vocabulary_size": len(words)}
+    return View(sources, processor, rows, arguments, [*data.notes, *notes])
+
+
 def _hashes(images: Iterable[Pixels]) -> Fingerprints:
     return np.fromiter(map(fingerprint_image, images), np.uint64)
 
@@ -88,39 +158,3 @@ def _ranges(start: Index, count: Index) -> Index:
     """Concatenate ranges of `count` numbers from `start`."""
     ends = count.cumsum()
     return np.arange(ends[-1]) + np.repeat(start - (ends - count), count)
-
-
-def cached_features(
-    images: Pixels, fingerprints: Fingerprints, encoder: FrozenEncoder, *, compute: bool = True
-) -> NDArray[np.float32] | None:
-    """Return the features of images, memory-mapped; computed if they are not in the cache.
-
-    Args:
-        images: uint8 (N, C, H, W), at least one.
-        fingerprints: uint64 (N,), hash of each image.
-        encoder: computes features from images.
-        compute: False: only look into the cache.
-
-    Returns:
-        float32 (N, F); None if they are not in the cache and are not to be computed.
-    """
-    contents = hashlib.blake2b(fingerprints.astype("<u8").tobytes(), digest_size=16).hexdigest()
-    settings = {"format": _FORMAT, "encoder": encoder.key, "images": contents, "shape": list(images.shape)}
-    key = f"features-{fingerprint([], settings)}"
-    if not compute and not is_cached(key):
-        return None
-    folder = entry(key, partial(_build, images=images, encoder=encoder))
-    features: NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
-    return features
-
-
-def _build(folder: Path, *, images: Pixels, encoder: FrozenEncoder) -> None:
-    """Write features.npy chunk by chunk, so that a full disk raises an error, not a bus error in a memory map."""
-    with (folder / "features.npy").open("wb") as stream:
-        for start in progress(range(0, len(images), _CHUNK), "computing features"):
-            some = torch.from_numpy(np.array(images[start : start + _CHUNK]))
-            features = encoder.compute(some).detach().to("cpu", torch.float32).numpy()
-            if not start:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (len(images), features.shape[1])}
-                np.lib.format.write_array_header_1_0(stream, header)
-            stream.write(np.ascontiguousarray(features, "<f4").tobytes())

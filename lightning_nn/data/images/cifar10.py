@@ -86,11 +86,11 @@ class CIFAR10(LabeledImages):
         root = None if self.path is None else Path(self.path).expanduser()
         batches = None if root is None else _find_batches(root)
         if root is None:
-            self.open(_read(entry(f"cifar10-official-{_FORMAT}", _download), self.val_fraction))
+            self.show(_read(entry(f"cifar10-official-{_FORMAT}", _download), self.val_fraction))
         elif batches is not None:
-            self.open(_read(_cached(batches), self.val_fraction))
+            self.show(_read(_cached(batches), self.val_fraction))
         else:
-            self.open(self._read_folders(root))
+            self.show(self._read_folders(root))
 
     def _read_folders(self, root: Path) -> ImageSet:
         if not self.val_fraction:

@@ -123,7 +123,7 @@ class Images(LabeledImages):
             only=self.evaluation_split,
             options=self.table_options,
         )
-        self.open(data, self.max_pixels)
+        self.show(data, self.max_pixels)
 
 
 def read_class_folders(

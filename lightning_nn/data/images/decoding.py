@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.cache import entry, fingerprint, progress
 from lightning_nn.data.images.image_files import ImageFile, stamp
 from lightning_nn.data.images.reading import (
     MAX_PIXELS,
@@ -218,15 +218,6 @@ def _in_chunks(
     for start in progress(range(0, len(numbers), chunk), "decoding images"):
         some = numbers[start : start + chunk]
         yield from zip(some, run(read, [files[number] for number in some]), strict=True)
-
-
-def progress(steps: range, text: str) -> Iterator[int]:
-    """Yield the steps, with a progress bar on standard error if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return iter(track(steps, text, console=console, transient=True, disable=not console.is_terminal))
 
 
 def _try_read(

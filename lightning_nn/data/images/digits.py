@@ -55,4 +55,4 @@ class Digits(LabeledImages):
         labels = label_of[digits]
         splits = {"train": train[stay], "val": train[chosen], "test": test}
         indices = {split: members[labels[members] >= 0] for split, members in splits.items()}
-        self.open(ImageSet(images, labels, indices, [str(digit) for digit in self.classes], [], [*SPLITS]))
+        self.show(ImageSet(images, labels, indices, [str(digit) for digit in self.classes], [], [*SPLITS]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -16,7 +17,7 @@ from lightning_nn.data.images.processor import ImageProcessor
 from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm, Pixels
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
-from lightning_nn.data.module import BatchSize
+from lightning_nn.data.module import BatchSize, View
 
 
 class ImageSource:
@@ -82,7 +83,7 @@ class ImageSet(NamedTuple):
 
 
 class LabeledImages(LabeledDataModule):
-    """A data set of labelled images; a subclass reads an `ImageSet` and passes it to `open`.
+    """A data set of labelled images; a subclass reads an `ImageSet` and passes it to `show`.
 
     Attributes:
         form: form of the images.
@@ -105,41 +106,40 @@ class LabeledImages(LabeledDataModule):
         """Ground of the transparent images that a trained model has seen, if there is one."""
         return getattr(self.fixed_processor, "ground", None)
 
-    def open(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
-        """Make sources, processor and table.
+    def show(self, data: ImageSet, max_pixels: int = MAX_PIXELS) -> None:
+        """Open the view of labelled images.
 
         Args:
             data: images that were read.
             max_pixels: maximum number of pixels of a raw image for the processor.
         """
         self.augment.check_channels(self.form.channels)
-        self.sources = {
-            split: ImageSource(data.images, data.labels, indices, data.fingerprints)
-            for split, indices in data.indices.items()
-        }
         self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
-        self.processor = ImageProcessor(data.categories, *self.form, data.scale, data.ground, max_pixels=max_pixels)
-        self.provided_splits, self.notes = data.provided_splits, data.notes
-        self.summary = summarize(self.sources, self.form)
+        self.provided_splits = data.provided_splits
+        self.open(view_labels(data, self.form, max_pixels))
 
     def place(self, split: str, number: int) -> str:
         """Return the file of an image, if it has one."""
         indices, files = self._places[split]
         return str(files[indices[number]]) if files else super().place(split, number)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the numbers of values in an image, channels, rows, columns and classes."""
-        channels, height, width = self.form.shape
-        return {
-            "features": channels * height * width,
-            "channels": channels,
-            "height": height,
-            "width": width,
-            "num_classes": len(self.categories),
-        }
+
+def view_labels(data: ImageSet, form: ImageForm, max_pixels: int = MAX_PIXELS) -> View:
+    """Show images with a class each.
+
+    Args:
+        data: images that were read.
+        form: of the images.
+        max_pixels: maximum number of pixels of a raw image for the processor.
+    """
+    sources = {split: ImageSource(data.images, data.labels, i, data.fingerprints) for split, i in data.indices.items()}
+    processor = ImageProcessor(data.categories, *form, data.scale, data.ground, max_pixels=max_pixels)
+    size = {"channels": form.channels, "height": form.height, "width": form.width}
+    arguments = {"features": math.prod(form.shape), **size, "num_classes": len(data.categories)}
+    return View(sources, processor, summarize(sources, form), arguments, data.notes)
 
 
-def summarize(sources: dict[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
+def summarize(sources: Mapping[str, Source], form: ImageForm) -> list[tuple[str, ...]]:
     """Build the rows of the table shown at the start of a run: images and classes of each split.
 
     Args:

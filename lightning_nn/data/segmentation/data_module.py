@@ -13,7 +13,7 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import IGNORED
 from lightning_nn.data.images.reading import MAX_PIXELS
 from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
-from lightning_nn.data.module import BatchSize
+from lightning_nn.data.module import BatchSize, View
 from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table
 from lightning_nn.data.segmentation.masks import KEEP, TRIMAPS, DecodedPairs, decode_pairs
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
@@ -105,7 +105,7 @@ class SegmentationData(LabeledDataModule):
         self.notes += notes
         sizes, counts = decoded.sizes, decoded.counts
         self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts
-        self.sources = {
+        sources = {
             split: SizedMaskSource(decoded.images, decoded.masks, sizes, index, fingerprints=decoded.fingerprints)
             for split, index in indices.items()
         }
@@ -114,8 +114,8 @@ class SegmentationData(LabeledDataModule):
             remedy = "; if 255 is a class: --data.classes FILE with lines VALUE NAME" * (table is None)
             self.notes.append(f"{ignored / counts.sum():.2%} of the pixels of the masks count for nothing{remedy}")
         scale, colours = trained or decoded.scale, self._colours(table, decoded)
-        self.processor = MaskProcessor(names, *KEEP, scale, colours, max_pixels=self.max_pixels)
-        self.summary = [("split", "images", "classes", "smallest", "largest")]
+        processor = MaskProcessor(names, *KEEP, scale, colours, max_pixels=self.max_pixels)
+        rows = [("split", "images", "classes", "smallest", "largest")]
         for split, index in indices.items():
             by_area = sizes[index][np.argsort(sizes[index].prod(1), kind="stable")]
             least, most = (f"{width} x {height}" for height, width in by_area[[0, -1]])
@@ -125,7 +125,9 @@ class SegmentationData(LabeledDataModule):
                     f"{root}: the masks of {split} show no class: all of their pixels are {IGNORED}, which is ignored. "
                     f"Check them, or leave {split} out, so that it is split off from train"
                 )
-            self.summary.append((split, f"{len(index):,}", f"{present}", least, most))
+            rows.append((split, f"{len(index):,}", f"{present}", least, most))
+        arguments = {"channels": KEEP.channels, "num_classes": len(names)}
+        self.open(View(sources, processor, rows, arguments, self.notes))
         self._warn_of_large_batches({split: sizes[index] for split, index in indices.items()})
 
     def _colours(self, table: ClassTable | None, decoded: DecodedPairs) -> list[list[int]] | None:
@@ -190,10 +192,6 @@ class SegmentationData(LabeledDataModule):
                 f"warning: a batch of {split} has up to {pixels / 1e6:,.0f} megapixels, {count:,} of {size}, and may "
                 f"not fit in memory: {window}{fewer}or make the files smaller"
             )
-
-    def describe(self) -> dict[str, Any]:
-        """Return the numbers of channels and of classes."""
-        return {"channels": 3, "num_classes": len(self.categories)}
 
     def place(self, split: str, number: int) -> str:
         """Return the file of an image."""

@@ -15,6 +15,7 @@ from lightning_nn.data.images.processor import RawImages
 from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, Pixels
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.module import View
 from lightning_nn.data.processor import check_state
 from lightning_nn.errors import UserError
 
@@ -50,18 +51,20 @@ class MaskSource:
         return np.fromiter(map(fingerprint_image, self.images), np.uint64, len(self))
 
 
-def summarize_masks(sources: Mapping[str, MaskSource], form: ImageForm) -> list[tuple[str, ...]]:
-    """Build the rows of the table shown at the start of a run: images and classes of each split.
+def view_masks(sources: Mapping[str, MaskSource], categories: list[str], form: ImageForm) -> View:
+    """Show images of one size with a class for each pixel.
 
     Args:
         sources: sources of the splits, by name.
+        categories: names of the classes.
         form: form of the images.
     """
     rows: list[tuple[str, ...]] = [("split", "images", "classes", "channels x height x width")]
     for split, source in sources.items():
         present = np.count_nonzero(count_classes(source.labels, IGNORED))
         rows.append((split, f"{len(source):,}", f"{present}", " x ".join(map(str, form.shape))))
-    return rows
+    size = {"channels": form.channels, "height": form.height, "width": form.width}
+    return View(sources, MaskProcessor(categories, *form), rows, {**size, "num_classes": len(categories)})
 
 
 class SizedMaskSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
-from lightning_nn.data.batches import CaptionBatch, MaskBatch
+from lightning_nn.data.batches import Batch, CaptionBatch, Index, MaskBatch
 from lightning_nn.data.cache import entry, fingerprint
-from lightning_nn.data.captions.data_module import CaptionedModule, CaptionSet
 from lightning_nn.data.captions.processor import Language
+from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
 from lightning_nn.data.captions.words import Tokens
-from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
+from lightning_nn.data.images.labeled_images import ImageSet, view_labels
 from lightning_nn.data.images.reading import ImageForm
-from lightning_nn.data.loader import Source
-from lightning_nn.data.module import BatchSize
-from lightning_nn.data.segmentation.source import MaskProcessor, MaskSource, summarize_masks
+from lightning_nn.data.labeled_module import LabeledDataModule
+from lightning_nn.data.module import BatchSize, View
+from lightning_nn.data.segmentation.source import MaskSource, view_masks
 from lightning_nn.data.synthetic.scenes import drawing, layout
 from lightning_nn.data.synthetic.scenes.captions import CAPTIONS, DRAWS, describe
 from lightning_nn.data.synthetic.scenes.drawing import CLASSES, draw_scenes
@@ -29,10 +29,12 @@ from lightning_nn.errors import UserError, choose
 
 _SMALLEST = 32  # height of a picture in which all kinds can be told apart
 _LARGEST = 4_096
+Drawn = Mapping[str, NDArray[Any]]  # images, masks, kinds and visible pixels of all scenes
+
 _WORDING = 40  # purpose of the random numbers that choose the words of captions
 
 
-class Scenes(LabeledImages, CaptionedModule):
+class Scenes(LabeledDataModule):
     """Pictures of up to four objects before a ground and a sky, generated on demand: six kinds in eight colours.
 
     A model of images gets the kind of the largest object, which has at least 1.25 times the visible pixels of any other
@@ -51,7 +53,7 @@ class Scenes(LabeledImages, CaptionedModule):
         language: of the captions, "en" or "zh".
     """
 
-    describes = (*LabeledImages.describes, "vocabulary_size")
+    describes = ("features", "channels", "height", "width", "num_classes", "vocabulary_size")
 
     def __init__(
         self,
@@ -64,7 +66,8 @@ class Scenes(LabeledImages, CaptionedModule):
         augment: Augment = NO_AUGMENT,
         language: Language = "en",
     ) -> None:
-        super().__init__(batch_size, balanced=False, augment=augment)
+        super().__init__(batch_size)
+        self.augment = Augment.of(augment)
         self.sizes = dict(zip(SPLITS, (train_size, val_size, test_size), strict=True))
         for split, number in self.sizes.items():
             if number < 1:
@@ -76,28 +79,44 @@ class Scenes(LabeledImages, CaptionedModule):
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
-        """Draw the pictures, or open the cache."""
+        """Draw the images, or open the cache, and show what the model reads of them: labels, masks or captions."""
         key = {"format": 2, "sizes": self.sizes, "size": self.form.height, "seed": self.seed}
         modules = [Path(str(module.__file__)) for module in (drawing, layout)]
-        folder = entry(f"scenes-{fingerprint(modules, key)}", self._build)
-        load = partial(np.load, mmap_mode="r")
-        images, masks, kinds = (load(folder / f"{name}.npy") for name in ("images", "masks", "kinds"))
+        drawn = {
+            file.stem: np.load(file, mmap_mode="r")
+            for file in entry(f"scenes-{fingerprint(modules, key)}", self._build).glob("*.npy")
+        }
         ends = np.cumsum(list(self.sizes.values()))
         indices = {split: np.arange(end - self.sizes[split], end) for split, end in zip(SPLITS, ends, strict=True)}
-        self.open(ImageSet(images, np.array(kinds), indices, list(KINDS), [], list(SPLITS)))
-        if self.batch_type is MaskBatch:
-            parts = {split: slice(index[0], index[-1] + 1) for split, index in indices.items()}
-            sources = {split: MaskSource(images[part], masks[part]) for split, part in parts.items()}
-            self.sources, self.summary = dict[str, Source](sources), summarize_masks(sources, self.form)
-            self.processor = MaskProcessor(list(CLASSES), *self.form)
-        if self.batch_type is CaptionBatch:
-            if self.augment.flip != "none":
-                raise UserError(f"--data.augment.flip {self.augment.flip} would make left right, and captions false")
-            visible = np.load(folder / "visible.npy")
-            captions = {split: self._captions(split, visible[index]) for split, index in indices.items()}
-            self.open_captions(CaptionSet(images, self.form, indices, captions, self.language, "words", min_count=1))
+        views: dict[type[Batch] | None, Callable[[Drawn, dict[str, Index]], View]] = {
+            MaskBatch: self._masks,
+            CaptionBatch: self._captions,
+        }
+        self.open(views.get(self.batch_type, self._labels)(drawn, indices))
 
-    def _captions(self, split: str, visible: NDArray[np.int64]) -> Tokens:
+    def _labels(self, drawn: Drawn, indices: dict[str, Index]) -> View:
+        images = ImageSet(drawn["images"], np.array(drawn["kinds"]), indices, list(KINDS), [], [*SPLITS])
+        return view_labels(images, self.form)
+
+    def _masks(self, drawn: Drawn, indices: dict[str, Index]) -> View:
+        parts = {split: slice(index[0], index[-1] + 1) for split, index in indices.items()}
+        sources = {split: MaskSource(drawn["images"][part], drawn["masks"][part]) for split, part in parts.items()}
+        return view_masks(sources, list(CLASSES), self.form)
+
+    def _captions(self, drawn: Drawn, indices: dict[str, Index]) -> View:
+        if self.augment.flip != "none":
+            raise UserError(f"--data.augment.flip {self.augment.flip} would make left right, and captions false")
+        captions = {split: self._sentences(split, drawn["visible"][index]) for split, index in indices.items()}
+        data = CaptionSet(drawn["images"], self.form, indices, captions, self.language, "words", min_count=1)
+        return view_captions(data, self.fixed_processor)
+
+    def contents(self, split: str) -> Iterator[NDArray[Any]]:
+        """Yield the fingerprints of the images, then labels, masks or captions."""
+        yield from super().contents(split)
+        if isinstance(source := self.sources[split], CaptionSource):
+            yield from source.captions
+
+    def _sentences(self, split: str, visible: NDArray[np.int64]) -> Tokens:
         """Write the captions of each picture of a split; `visible` counts the visible pixels of its objects."""
         keys = streams(self._seed(split), 0, self.sizes[split])
         draws = uniform(keys, CAPTIONS * DRAWS, _WORDING).reshape(-1, CAPTIONS, DRAWS)
@@ -106,10 +125,6 @@ class Scenes(LabeledImages, CaptionedModule):
             order = np.argsort(-pixels[pixels > 0], kind="stable")
             captions.append([text.split() for text in describe([objects[i] for i in order], some, self.language)])
         return captions
-
-    def describe(self) -> dict[str, Any]:
-        """Return the sizes of the images, and the number of words of captions or of classes."""
-        return CaptionedModule.describe(self) if self.batch_type is CaptionBatch else super().describe()
 
     def _build(self, folder: Path) -> None:
         drawn = [draw_scenes(count, self.form.height, self._seed(split)) for split, count in self.sizes.items()]
