@@ -156,7 +156,7 @@ def _named(
             readable.append(row)
     if not first:
         raise UserError(f"{name} is empty")
-    if not readable and first[0].error:
+    if first[0].error and (not readable or (is_record and isinstance(first[0], Cells))):  # it may be the header
         raise UserError(str(first[0].error))
     objects = [row for row in readable if isinstance(row, Row)]
     if objects:
@@ -177,13 +177,9 @@ def _named(
     columns = unique_names(header) if header else [f"column_{number}" for number in range(1, width + 1)]
     left_out = {id(row) for row in sample[: len(sample) - len(body)]}
     rest = cast(Iterator[Cells], chain((row for row in first if id(row) not in left_out), rows))
-    return Table(
-        sample[start or 0].place,
-        columns,
-        header,
-        [row for row in _rows(iter(body), columns, header, None) if not row.error],
-        _rows(rest, columns, header, report),
-    )
+    named = [row for row in _rows(iter(body), columns, header, None) if not row.error]
+    place = named[0].place if start is None else sample[start].place
+    return Table(place, columns, header, named, _rows(rest, columns, header, report))
 
 
 def _rows(rows: Iterator[Cells], columns: list[str], header: list[str], report: ReadingReport | None) -> Iterator[Row]:

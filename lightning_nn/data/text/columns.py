@@ -101,11 +101,11 @@ def _by_name(table: Table, name: str, text: str | None, label: str | None) -> Co
     texts = choose(table, TEXT, text, labels)
     if text is None:
         _check_export(names, texts[:1], place, labelled=bool(labels))
-    chosen = texts[: None if text is not None else 1]
-    labels = labels or choose(table, LABEL, None, chosen if text is not None else ())
-    if len(names) == 2 and not (chosen and labels):
-        chosen = chosen or [column for column in names if column not in labels]
-        labels = labels or [column for column in names if column not in chosen]
+    labels = labels or choose(table, LABEL, None, () if text is None else texts)
+    if len(names) == 2:
+        texts = texts or [column for column in names if column not in labels]
+        labels = labels or [column for column in names if column not in texts]
+    chosen = texts[:1] if text is None else texts
     if not chosen:
         raise unsure(table, TEXT, ", or NAME,NAME to join columns")
     if not labels:

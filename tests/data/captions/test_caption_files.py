@@ -183,6 +183,12 @@ def test_commas_of_a_caption_after_the_name_of_a_picture_are_text(tmp_path: Path
     )
 
 
+def test_a_header_that_can_not_be_read_is_refused_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_bytes("图片,标题\na.png,a dog\nb.png,a cat\n".encode("gb18030"))
+    with pytest.raises(UserError, match=r"c.csv:1: bytes that are not utf-8; .*--data\.encoding gb18030"):
+        list(read_captions(tmp_path / "c.csv", "en", "utf-8", lambda name: name.endswith(".png")))
+
+
 def test_captions_in_columns_without_names_are_not_one_caption(tmp_path: Path) -> None:
     text = "image,caption\n" + "".join(f"{name}.png,A dog,A cat,A cow\n" for name in "abcde")
     (tmp_path / "c.csv").write_text(text, encoding="utf-8")

@@ -363,6 +363,7 @@ def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
         ({"a.csv": "a,b,c\n"}, r"^a\.csv:1: 3 columns, and no header"),
         ({"a.csv": 'text,label\n一,x\n"二,y\n三,x\n'}, r"^a\.csv:3: a quotation mark .* never closed"),
         ({"a.csv": 'text,label\n一,x\n"二,y\n三,"x\n'}, r"^a\.csv:3: the record that begins here is not CSV"),
+        ({"a.csv": "title,body\n一,二\n"}, r"which column is the label\? There are: title, body;"),
         ({"a.csv": "text,content,id\n"}, r"which column is the label\? There are: text, content, id;"),
         (
             {"a.csv": "id,text,size\n1,一,2\n"},
