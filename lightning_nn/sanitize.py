@@ -1,4 +1,4 @@
-"""Sanitizing of untrusted text (texts, labels, file names), so that it is safe to show."""
+"""Sanitizing and shortening of untrusted text (texts, labels, file names), so that it is safe to show."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def without_controls(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c for c in _with_bytes(text) if c in "\t\n\r" or unicodedata.category(c) not in ("Cc", "Cs"))
+
+
+def shorten(text: str, width: int = 120) -> str:
+    """Truncate a text to at most `width` characters."""
+    return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def _with_bytes(text: str) -> str:

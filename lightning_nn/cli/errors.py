@@ -18,6 +18,7 @@ from lightning_nn.cli.request import OPTIONS, config_files, read
 from lightning_nn.cli.verbs import program
 from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.saved_settings import NAMES
+from lightning_nn.sanitize import shorten
 
 _LONGEST = 300  # characters of the parser's own message
 
@@ -245,8 +246,7 @@ def innermost(error: Exception) -> str:
 
 
 def _shortened(error: object) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return shorten(" ".join(str(error).split()), _LONGEST)
 
 
 def option_hint(name: str, options: Iterable[str]) -> str | None:

@@ -13,6 +13,7 @@ from lightning_nn.data.loader import LabeledSource
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
+from lightning_nn.sanitize import shorten
 
 _COUNTED = 1024  # samples whose classes are counted at once
 _WIDTH = 120  # of the list of classes in a note
@@ -134,7 +135,7 @@ def note_on_pixels(names: Sequence[str], counts: Sequence[int], split: str) -> s
         counts: number of pixels of each class.
         split: that they are counted in.
     """
-    listed = [f"{_short(name)} {n / max(sum(counts), 1):.1%}" for name, n in zip(names, counts, strict=True)]
+    listed = [f"{shorten(name, 40)} {n / max(sum(counts), 1):.1%}" for name, n in zip(names, counts, strict=True)]
     return f"{len(names):,} categories, of the pixels of {split}: {_list(listed)}"
 
 
@@ -147,10 +148,10 @@ def note_on_classes(names: Sequence[str], counts: Sequence[int], split: str) -> 
         split: that they are counted in.
     """
     if len(set(counts)) == 1:
-        listed, each = [_short(name) for name in names], f" ({counts[0]:,} each in {split})"
+        listed, each = [shorten(name, 40) for name in names], f" ({counts[0]:,} each in {split})"
     else:
         where = [f" in {split}"] + [""] * len(names)
-        listed, each = [f"{_short(name)} ({n:,}{w})" for name, n, w in zip(names, counts, where, strict=False)], ""
+        listed, each = [f"{shorten(name, 40)} ({n:,}{w})" for name, n, w in zip(names, counts, where, strict=False)], ""
     return f"{len(names):,} categories: {_list(listed, f', of {min(counts):,} to {max(counts):,}' * (not each))}{each}"
 
 
@@ -168,7 +169,7 @@ def warning_of_missing(
     """
     whole = sum(trained)
     missing = [
-        f"{_short(name)} ({n:,} of {whole:,} {what} of train, {n / whole:.1%})"
+        f"{shorten(name, 40)} ({n:,} of {whole:,} {what} of train, {n / whole:.1%})"
         for name, n, m in zip(names, trained, counts, strict=True)
         if n and not m
     ]
@@ -188,7 +189,3 @@ def _list(items: list[str], about: str = "") -> str:
         shown += 1
     more = [f"... ({len(items) - shown:,} more{about})"] if shown < len(items) else []
     return ", ".join([*items[:shown], *more])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 40 else name[:37] + "..."

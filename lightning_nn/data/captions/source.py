@@ -17,7 +17,7 @@ from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.loader import Fingerprints, Source
 from lightning_nn.data.module import View
 from lightning_nn.data.processor import Processor
-from lightning_nn.data.text.corpus import many_unknown
+from lightning_nn.data.text.corpus import many_unknown, ranges
 from lightning_nn.errors import UserError
 
 
@@ -56,9 +56,9 @@ class CaptionSource:
     def __getitem__(self, index: Index) -> CaptionBatch:
         inputs: NDArray[Any] = self.images if self.features is None else self.features
         images = torch.from_numpy(np.asarray(inputs[self.indices[index]]))
-        captions = _ranges(self._first_caption[index], self.captions.captions[index])
+        captions = ranges(self._first_caption[index], self.captions.captions[index])
         length = self.captions.length[captions]
-        words = self.captions.words[_ranges(self._first_word[captions], length)]
+        words = self.captions.words[ranges(self._first_word[captions], length)]
         image_index = np.repeat(np.arange(len(index)), self.captions.captions[index])
         return CaptionBatch(images, torch.from_numpy(image_index), torch.from_numpy(length), torch.from_numpy(words))
 
@@ -152,9 +152,3 @@ def view_captions(data: CaptionSet, trained: Processor | None, max_pixels: int =
 
 def _hashes(images: Iterable[Pixels]) -> Fingerprints:
     return np.fromiter(map(fingerprint_image, images), np.uint64)
-
-
-def _ranges(start: Index, count: Index) -> Index:
-    """Concatenate ranges of `count` numbers from `start`."""
-    ends = count.cumsum()
-    return np.arange(ends[-1]) + np.repeat(start - (ends - count), count)

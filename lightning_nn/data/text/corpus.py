@@ -34,6 +34,7 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import ReadingReport
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
+from lightning_nn.sanitize import shorten
 
 FORMAT = 6  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
@@ -178,15 +179,15 @@ class TextSource:
         corpus, indices = self.corpus, self.indices[index]
         starts = corpus.documents[indices]
         documents = np.minimum(corpus.documents[indices + 1] - starts, self.max_sentences)  # (D,)
-        chosen = _ranges(starts, documents)
+        chosen = ranges(starts, documents)
         starts = corpus.sentences[chosen]
         sentences = np.minimum(corpus.sentences[chosen + 1] - starts, self.max_words)  # (S,)
-        words = self.ids[corpus.words[_ranges(starts, sentences)]]  # (W,)
+        words = self.ids[corpus.words[ranges(starts, sentences)]]  # (W,)
         arrays = (documents, sentences, words, self.labels[index])
         return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
 
 
-def _ranges(starts: Index, counts: Index) -> Index:
+def ranges(starts: Index, counts: Index) -> Index:
     """Concatenate the ranges start, start + 1, ..., start + count - 1 of all pairs."""
     ends = np.cumsum(counts)
     return np.repeat(starts - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
@@ -309,8 +310,3 @@ def _share(share: float) -> str:
     if share < 0.001:
         return "less than 0.1%"
     return f"{share:.1%}" if share < 0.999 else "more than 99.9%"
-
-
-def shorten(text: str, width: int = 120) -> str:
-    """Truncate a text to at most `width` characters."""
-    return text if len(text) <= width else text[: width - 3] + "..."

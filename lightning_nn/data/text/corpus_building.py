@@ -23,6 +23,7 @@ from lightning_nn.data.text.corpus import BLOCK, blocks
 from lightning_nn.data.text.segmenter import Segmenter, segment_stream
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
+from lightning_nn.sanitize import shorten
 
 NO_WORDS = "skipped: {count} document{s} without words"
 EMPTY_CLASSES = "not a category, because no document of it has words: {count} label{s}"
@@ -156,7 +157,7 @@ class _Reading:
                     if split != "train":
                         raise UserError(
                             f"{record.place}: the label {record.label!r} is not in train, so no model can learn it; "
-                            f"train has: {_some(self.names)}; move such rows to train or remove them"
+                            f"train has: {_listed(self.names)}; move such rows to train or remove them"
                         )
                     label = self.names[record.label] = _Label(len(self.names), record.place)
                 pending.append(_Pending(SPLITS.index(split), label, record.place, fingerprint_text(record.text)))
@@ -181,12 +182,12 @@ class _Reading:
         used = [name for name, label in self.names.items() if label.count]
         if len(used) < self.classes:
             raise UserError(
-                f"all documents have the label {_some(used)}: at least two categories are needed; "
+                f"all documents have the label {_listed(used)}: at least two categories are needed; "
                 "is --data.label_column the right one?"
             )
         if len(self.names) > max(100, len(self.labels) // 2):
             raise UserError(
-                f"{len(self.names):,} different labels in {len(self.labels):,} documents ({_some(self.names)}): "
+                f"{len(self.names):,} different labels in {len(self.labels):,} documents ({_listed(self.names)}): "
                 "is --data.label_column the right one?"
             )
 
@@ -217,10 +218,8 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.removeprefix("-").isdigit()
 
 
-def _some(names: Iterable[str]) -> str:
-    """List up to ten names, with "..." if there are more."""
-    shown = [repr(name[:40]) for name in islice(names, 11)]
-    return ", ".join(shown[:10]) + (", ..." if len(shown) > 10 else "")
+def _listed(names: Iterable[str]) -> str:
+    return shorten(", ".join(repr(shorten(name, 40)) for name in islice(names, 20)))
 
 
 def _append(file: BinaryIO, numbers: NDArray[np.int32]) -> None:

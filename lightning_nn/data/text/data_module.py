@@ -19,12 +19,13 @@ from lightning_nn.data.normalization import unescape
 from lightning_nn.data.splits import check_fractions
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import BadRows, ReadingReport
-from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, shorten, summary_table
+from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, summary_table
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.documents import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName, user_word, written_with_spaces
 from lightning_nn.errors import UserError
+from lightning_nn.sanitize import shorten
 
 _SAMPLE = 500  # documents, and characters of each, by which a segmenter is chosen
 _WORDS_CHOSEN = (
