@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -100,8 +100,8 @@ def find_pairs(root: Path) -> FoundPairs:
         root: the folder.
 
     Raises:
-        UserError: there is no such folder, no mask belongs to an image, some images have none or several, or a list
-            names what is not there.
+        UserError: there is no such folder, no mask belongs to an image, some images have none or several, nothing is
+            left of a split that is given, or a list names what is not there.
     """
     if not root.is_dir():
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
@@ -119,6 +119,7 @@ def find_pairs(root: Path) -> FoundPairs:
     else:
         passed += _check_alone(pairs, matched, images, masks)
         splits = _by_split(pairs, passed)
+        _check_splits(splits, files)
     notes = [f"masks are called like their images, with {addition!r} added"] if addition else []
     if lists and (unlisted := len(pairs) - len({pair.image for split in splits.values() for pair in split})) > 0:
         notes.append(f"not read, as no list names them: {unlisted:,} images with masks")
@@ -348,6 +349,21 @@ def _by_split(pairs: dict[_File, Path], passed: list[_File]) -> dict[str, list[P
     return {split: splits[split] for split in SPLITS if split in splits}
 
 
+def _check_splits(splits: Mapping[str, list[Pair]], files: Sequence[_File]) -> None:
+    """Refuse a given split of which nothing is left; images of test without masks are those to predict.
+
+    Raises:
+        UserError: names its folder.
+    """
+    for split in ("val", "test"):
+        own = [file for file in files if file.split == split]
+        if own and split not in splits and (split == "val" or len({file.role for file in own}) > 1):
+            raise UserError(
+                f"{own[0].path.parent}: no mask belongs to an image of {split}, {len(own):,} files; add what is "
+                f"missing, or move them away to split {split} off from train"
+            )
+
+
 def _unmatched(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> UserError:
     """Say how the names of images and masks differ."""
     image = images[0]
@@ -421,6 +437,8 @@ def _listed(root: Path, lists: dict[str, Path], pairs: dict[_File, Path]) -> dic
             if Path(rest).suffix.lower() in SUFFIXES and Path(rest).name != mask.name:
                 raise UserError(f"{file}:{number}: {rest} is not the mask of {named.path}, which is {mask} by its name")
             splits[split].append(Pair(named.path, mask))
+        if split in ("val", "test") and not splits[split]:
+            raise UserError(f"{file}: a list of {split} without images; name them, or remove it to split off {split}")
     whole = splits.pop("trainval", [])
     if "train" not in splits and whole:
         val = {pair.image for pair in splits.get("val", [])}

@@ -666,7 +666,7 @@ def test_lists_of_the_splits_in_any_common_form(tmp_path: Path, lines: str | byt
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("train", "trainval", "Training"):
         (folder / f"{name}.txt").write_bytes(lines if isinstance(lines, bytes) else lines.encode())
-        (folder / "val.txt").write_bytes(b"" if isinstance(lines, bytes) else "照片2\n".encode())
+        (folder / "val.txt").write_text("照片2\n", encoding="utf-8")
         splits = found(tmp_path)
         assert [image for image, _ in splits["train"]] == ["JPEGImages/照片1.jpg", "JPEGImages/照片3.jpg"]
         assert splits["train"][1][1] == "SegmentationClass/照片3.png"
@@ -689,6 +689,30 @@ def test_a_list_of_something_else_is_refused(tmp_path: Path, lines: bytes, messa
     touch(tmp_path, [f"{folder}/{i}.png" for folder in ("images", "masks") for i in "12"])
     (tmp_path / "train.txt").write_bytes(lines)
     with pytest.raises(UserError, match=message):
+        find_pairs(tmp_path)
+
+
+def test_a_given_split_of_which_nothing_is_left_stops_the_start(tmp_path: Path) -> None:
+    train = [f"train/{folder}/{i}.png" for folder in ("images", "masks") for i in "12"]
+    touch(tmp_path, train)
+    touch(tmp_path, ["test/images/5.png"])
+    assert [*find_pairs(tmp_path).splits] == ["train"], "images of test without masks are those to predict"
+    touch(tmp_path, ["test/masks/6.png"])
+    with pytest.raises(
+        UserError, match=r"test/images: no mask belongs to an image of test, 2 files; add"
+    ):
+        find_pairs(tmp_path)
+    (tmp_path / "test/masks/6.png").rename(tmp_path / "test/masks/5.png")
+    touch(tmp_path, ["val/images/3.png", "val/images/4.png"])
+    with pytest.raises(UserError, match=r"val/images: no mask belongs to an image of val, 2 files; .* split val off"):
+        find_pairs(tmp_path)
+
+
+def test_an_empty_list_of_val_stops_the_start(tmp_path: Path) -> None:
+    touch(tmp_path, [f"{folder}/{i}.png" for folder in ("images", "masks") for i in "12"])
+    (tmp_path / "train.txt").write_bytes(b"1\n2\n")
+    (tmp_path / "val.txt").write_bytes(b"\n")
+    with pytest.raises(UserError, match=r"val.txt: a list of val without images"):
         find_pairs(tmp_path)
 
 
