@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +36,16 @@ def test_public_names_have_docstrings_to_work_by(name: str) -> None:
 
 def test_public_names_are_sorted_listed_and_typed() -> None:
     assert set(lightning_nn.__all__) <= set(dir(lightning_nn))
-    assert set(lightning_nn.__all__) == set(lightning_nn._HOME)
+    tree = ast.parse(Path(str(lightning_nn.__file__)).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    typed = [(node.module, name.name, name.asname) for node in block.body for name in node.names]  # type: ignore[attr-defined]
+    homes = lightning_nn._homes()
+    assert sorted(typed) == sorted((homes[name], name, name) for name in lightning_nn.__all__)
+
+
+def test_all_public_names_come_by_a_star() -> None:
+    code = "from lightning_nn import *; print(HAN.name, Digits.__name__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "han Digits\n"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -33,23 +33,25 @@ def rank(score: float, loss: float, mode: str) -> tuple[float, float]:
     return (-math.inf if math.isnan(score) else sign * score), (-math.inf if math.isnan(loss) else -loss)
 
 
-class BestValidation:
-    """Metrics of the best validation so far, chosen by the best checkpoint's monitor, else by the model's.
+class BestValidation(pl.Callback):
+    """The best validation so far, chosen by the best checkpoint's monitor, else by the model's.
 
     Attributes:
         metrics: values by name; empty before the first validation.
         epoch: its epoch, counted from 0; None before the first validation.
+        monotony: what `Task.monotony` says of it.
     """
 
     def __init__(self) -> None:
         self.metrics: dict[str, float] = {}
         self.epoch: int | None = None
+        self.monotony: str | None = None
         self._restored = False
 
-    def update(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> bool:
-        """Keep the metrics of the validation that has just ended if it is the best; return whether it is."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the metrics of the validation that has just ended if it is the best."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.global_step:
-            return False  # before the first step there is no best checkpoint
+            return  # before the first step there is no best checkpoint
         checkpoint = trainer.checkpoint_callback
         folder = getattr(checkpoint, "dirpath", None)
         if self._restored and folder is not None and not Path(folder, "best.ckpt").is_file():
@@ -57,22 +59,22 @@ class BestValidation:
         self._restored = False
         name = getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", LOSS)
         if name is None:  # a task whose last state is its result
-            return False
+            return
         mode = better(name, getattr(checkpoint, "mode", None))
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/") or k == name}
         new, old = (rank(m.get(name, math.nan), m.get(LOSS, math.inf), mode) for m in (metrics, self.metrics))
-        if self.metrics and new <= old:
-            return False
-        self.metrics, self.epoch = metrics, trainer.current_epoch
-        return True
+        if not self.metrics or new > old:
+            self.metrics, self.epoch = metrics, trainer.current_epoch
+            self.monotony = cast(Task, pl_module).monotony("val")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return both attributes as plain data."""
-        return {"metrics": dict(self.metrics), "epoch": self.epoch}
+        """Return the attributes as plain data."""
+        return {"metrics": dict(self.metrics), "epoch": self.epoch, "monotony": self.monotony}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both attributes."""
-        self.metrics, self.epoch, self._restored = dict(state["metrics"]), state["epoch"], True
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the attributes."""
+        self.metrics, self.epoch, self._restored = dict(state_dict["metrics"]), state_dict["epoch"], True
+        self.monotony = None if state_dict["monotony"] is None else str(state_dict["monotony"])
 
 
 class RunStatistics(pl.Callback):
@@ -80,21 +82,19 @@ class RunStatistics(pl.Callback):
 
     Args:
         command: the command line that trains now.
+        best: the callback that keeps the best validation.
 
     Attributes:
         commands: all command lines of the run, the first one and those that resumed it.
         seconds: time of training, validation included.
         samples: training samples that this process has used, repeats counted.
-        best: the best validation.
-        monotony: what `Task.monotony` says of it.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, best: BestValidation) -> None:
         self.commands = [command]
         self.seconds = 0.0
         self.samples = 0
-        self.best = BestValidation()
-        self.monotony: str | None = None
+        self.best = best
         self._start = 0.0
         self._train_seconds = 0.0
         self._mark = 0.0
@@ -118,10 +118,8 @@ class RunStatistics(pl.Callback):
         self._train_seconds, self._mark = self._train_seconds + now - self._mark, now
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the metrics of the best epoch."""
-        self._mark = time.perf_counter()  # validation is not training
-        if self.best.update(trainer, pl_module):
-            self.monotony = cast(Task, pl_module).monotony("val")
+        """Start the clock of the steps again: validation is not training."""
+        self._mark = time.perf_counter()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""
@@ -136,8 +134,6 @@ class RunStatistics(pl.Callback):
             "seconds": self.seconds + elapsed,
             "train_seconds": self._train_seconds,
             "samples": self.samples,
-            "best": self.best.state_dict(),
-            "monotony": self.monotony,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -145,13 +141,11 @@ class RunStatistics(pl.Callback):
         self.commands = [*map(str, state_dict["commands"]), *self.commands]
         self.seconds, self._train_seconds = float(state_dict["seconds"]), float(state_dict["train_seconds"])
         self.samples = int(state_dict["samples"])
-        self.best.load_state_dict(state_dict["best"])
-        self.monotony = None if state_dict["monotony"] is None else str(state_dict["monotony"])
 
     def _note(self, trainer: pl.Trainer, model: pl.LightningModule, *, first: bool = False) -> str | None:
         train = [float(value) for name, value in trainer.callback_metrics.items() if name == "train/loss"]
         val = self.best.metrics.get(LOSS)
-        return learning_note(cast(Task, model), val, train[0] if train else None, self.monotony, first=first)
+        return learning_note(cast(Task, model), val, train[0] if train else None, self.best.monotony, first=first)
 
     def results(self, trainer: pl.Trainer, model: pl.LightningModule, seed: int) -> dict[str, Any]:
         """Return all of results.json but the test metrics; without validation, the losses of the last epoch."""

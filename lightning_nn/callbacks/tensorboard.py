@@ -33,8 +33,9 @@ class TensorBoardCallback(pl.Callback):
     Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
     as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images, texts and
     histograms of artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation,
-    shown beside the hyperparameters. Pages and tables, such as attention.html and predictions.csv, are files: of the
-    validation split after each validation that is drawn, of the test split after a test.
+    shown beside the hyperparameters, if a `BestValidation` is among the callbacks. Pages and tables, such as
+    attention.html and predictions.csv, are files: of the validation split after each validation that is drawn, of the
+    test split after a test.
 
     Args:
         folder: of the files, also without a logger; None for that of the `TensorBoardLogger`.
@@ -42,7 +43,6 @@ class TensorBoardCallback(pl.Callback):
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._best = BestValidation()
         self._drawn_at, self._cost = -float("inf"), 0.0
         self._pending = False
 
@@ -69,7 +69,6 @@ class TensorBoardCallback(pl.Callback):
         """Draw, unless the last drawing is so recent that another would slow training down; see `THRIFT`."""
         if not trainer.is_global_zero or trainer.sanity_checking:
             return
-        self._best.update(trainer, pl_module)
         now = time.monotonic()
         self._pending = now - self._drawn_at < THRIFT * self._cost
         if not self._pending:
@@ -81,8 +80,9 @@ class TensorBoardCallback(pl.Callback):
             self._draw(trainer, pl_module, "val")
         if (logger := _tensorboard(trainer)) is None:
             return
-        if self._best.metrics:
-            metrics = {f"best/{name.removeprefix('val/')}": value for name, value in self._best.metrics.items()}
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if best := next((callback.metrics for callback in callbacks if isinstance(callback, BestValidation)), {}):
+            metrics = {f"best/{name.removeprefix('val/')}": value for name, value in best.items()}
             logger.log_hyperparams(_hyperparameters(trainer, pl_module), metrics, trainer.global_step)
         logger.experiment.flush()
 
@@ -92,14 +92,6 @@ class TensorBoardCallback(pl.Callback):
             self._draw(trainer, pl_module, "test")
         if (logger := _tensorboard(trainer)) is not None:
             logger.experiment.flush()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best metrics so far."""
-        return {"best": self._best.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best metrics so far."""
-        self._best.load_state_dict(state_dict["best"])
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
         """Draw the task's artifacts of a split, if a logger accepts images or there is a folder for pages."""

@@ -169,7 +169,7 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     if not validates:
         callbacks.append(PictureFiles(run.folder))
     if record is not None:
-        callbacks.append(record)
+        callbacks += [record.best, record]
     if stops:
         callbacks.append(ResumableEarlyStopping(stop))
     if cli.config.trainer.enable_checkpointing is not False:

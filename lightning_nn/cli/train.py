@@ -16,7 +16,7 @@ from pytorch_lightning import Trainer
 from lightning_nn import catalog
 from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.resume import option_to_go_on
-from lightning_nn.callbacks.statistics import RunStatistics
+from lightning_nn.callbacks.statistics import BestValidation, RunStatistics
 from lightning_nn.callbacks.tensorboard import write_augmented
 from lightning_nn.cli.checkpoint import (
     as_saved,
@@ -65,7 +65,7 @@ def _fit(setup: TrainingSetup) -> int:
         write_augmented(run.folder, data.augmented(next(iter(data.train_dataloader()))), data)
         print(f"\nwhat the network sees: {run.folder / 'augmented.png'}")
         return 0
-    record = RunStatistics(cli.request.command)
+    record = RunStatistics(cli.request.command, BestValidation())
     trainer = make_trainer(cli, run, record, checkpoint)
     path = None if checkpoint is None else str(checkpoint.path.absolute())
     del setup, checkpoint  # frees its tensors before training

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from lightning_nn.callbacks.statistics import RunStatistics
+from lightning_nn.callbacks.statistics import BestValidation
 from tests.callbacks.tiny import Data, Tiny, trainer
 
 NAN = math.nan
@@ -43,14 +43,14 @@ def test_of_equal_validations_that_with_the_lowest_loss_is_the_best(
             epoch = self.trainer.current_epoch
             self.log_dict({"val/loss": losses[epoch], monitor: scores[epoch]}, batch_size=1)
 
-    statistics = RunStatistics("")
+    validation = BestValidation()
     for epochs in (1, 2, 3) if resumed else (3,):
-        statistics = RunStatistics("")
-        callbacks = [statistics, BestCheckpoint(tmp_path, monitor, mode), LastCheckpoint(tmp_path / "last.ckpt", 3)]
+        validation = BestValidation()
+        callbacks = [validation, BestCheckpoint(tmp_path, monitor, mode), LastCheckpoint(tmp_path / "last.ckpt", 3)]
         fit = trainer(*callbacks, max_epochs=epochs, enable_checkpointing=True, num_sanity_val_steps=0)
         path = tmp_path / "last.ckpt" if epochs > 1 and resumed else None
         fit.fit(Given(), datamodule=Data(1), ckpt_path=path, weights_only=True)
     kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    assert (kept["epoch"], statistics.best.epoch) == (best, best)
+    assert (kept["epoch"], validation.epoch) == (best, best)
     (state,) = (state for key, state in kept["callbacks"].items() if key.startswith("BestCheckpoint"))
     assert state["best_loss"] == pytest.approx(losses[best])

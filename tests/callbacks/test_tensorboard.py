@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from lightning_nn.callbacks import tensorboard
+from lightning_nn.callbacks.statistics import BestValidation
 from lightning_nn.callbacks.tensorboard import TensorBoardCallback, gradient_norm
 from lightning_nn.tasks.artifacts import Explanation
 from lightning_nn.visualization.attention import table
@@ -36,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     torch.manual_seed(0)
     logger = TensorBoardLogger(str(folder), "tiny", "run", default_hp_metric=False)
-    model, fit = Tiny(), trainer(TensorBoardCallback(), logger=logger)
+    model, fit = Tiny(), trainer(BestValidation(), TensorBoardCallback(), logger=logger)
     fit.fit(model, datamodule=Data())
     fit.test(model, datamodule=Data(), verbose=False)
     return folder / "tiny" / "run"
@@ -131,14 +132,14 @@ def test_the_best_metrics_are_those_of_the_best_validation(tmp_path: Path, monit
             accuracy, loss = next(self.values)
             self.log_dict({f"{split}/acc": accuracy, f"{split}/loss": loss}, batch_size=1)
 
-    model, board = Swinging(), TensorBoardCallback()
+    model, validation = Swinging(), BestValidation()
     model.monitor = monitor
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
-    fit = trainer(board, logger=logger, max_epochs=3, limit_val_batches=1, num_sanity_val_steps=1)
+    fit = trainer(validation, logger=logger, max_epochs=3, limit_val_batches=1, num_sanity_val_steps=1)
     fit.fit(model, datamodule=Data(2))
-    resumed = TensorBoardCallback()
-    resumed.load_state_dict(board.state_dict())
-    assert resumed.state_dict()["best"]["metrics"]["val/acc"] == pytest.approx(best)
+    resumed = BestValidation()
+    resumed.load_state_dict(validation.state_dict())
+    assert resumed.metrics["val/acc"] == pytest.approx(best)
 
 
 def test_the_page_is_in_the_runs_folder(run: Path) -> None:
@@ -243,7 +244,8 @@ def test_a_task_without_a_monitor_has_no_best_validation(tmp_path: Path) -> None
     class Unmonitored(Tiny):
         monitor = None  # type: ignore[assignment]
 
-    callback = TensorBoardCallback()
+    validation = BestValidation()
     logger = TensorBoardLogger(str(tmp_path), default_hp_metric=False)
-    trainer(callback, logger=logger, max_epochs=1).fit(Unmonitored(), datamodule=Data(2))
-    assert callback.state_dict()["best"]["metrics"] == {}
+    fit = trainer(validation, TensorBoardCallback(), logger=logger, max_epochs=1)
+    fit.fit(Unmonitored(), datamodule=Data(2))
+    assert validation.metrics == {}

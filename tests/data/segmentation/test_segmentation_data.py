@@ -698,9 +698,7 @@ def test_a_given_split_of_which_nothing_is_left_stops_the_start(tmp_path: Path) 
     touch(tmp_path, ["test/images/5.png"])
     assert [*find_pairs(tmp_path).splits] == ["train"], "images of test without masks are those to predict"
     touch(tmp_path, ["test/masks/6.png"])
-    with pytest.raises(
-        UserError, match=r"test/images: no mask belongs to an image of test, 2 files; add"
-    ):
+    with pytest.raises(UserError, match=r"test/images: no mask belongs to an image of test, 2 files; add"):
         find_pairs(tmp_path)
     (tmp_path / "test/masks/6.png").rename(tmp_path / "test/masks/5.png")
     touch(tmp_path, ["val/images/3.png", "val/images/4.png"])
