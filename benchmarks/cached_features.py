@@ -1,10 +1,11 @@
-"""Gain of an epoch on cached features over one that runs the frozen encoder, against what the parts' times allow.
+r"""Gain of an epoch on cached features over one that runs the frozen encoder, against what the parts' times allow.
 
-    python benchmarks/cached_features.py --data captions --data.path PATH --model.encoder mobilenet_v1 --finetune FILE
+    python benchmarks/cached_features.py --data captions --data.path PATH --model.encoder.network mobilenet_v1 \
+        --finetune FILE
 
-Options are train.py's, with --model show_and_tell unless given; --model.trainable is head. The command is timed with
-the features that it keeps in the cache, and with the encoder in each step, which is frozen likewise. Separately: the
-encoder over the same images, and a plain loop on features. If nothing else took time, the gain would be encoder and
+Options are train.py's, with --model show_and_tell unless given; --model.finetune.trainable is head. The command is
+timed with the features that it keeps in the cache, and with the frozen encoder in each step. Separately: the encoder
+over the same images, and a plain loop on features. If nothing else took time, the gain would be encoder and
 loop over the loop alone. Alternating, in one process, validation included. The goal is 0.8 of that gain.
 """
 
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--rounds", type=at_least(1), default=3, help="n: measurements of each side; default 3")
     args, rest = made.parse_known_args(argv)
     options = rest if "--model" in rest else ["--model", "show_and_tell", *rest]
-    options += ["--model.trainable", "head", "--trainer.max_epochs", "1"]
+    options += ["--model.finetune.trainable", "head", "--trainer.max_epochs", "1"]
     setup = prepare(options)
     if setup.data.encoder is None:
         raise UserError("nothing is cached: --data must hold captions and --data.augment be off")
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
         sides = {
             "train.py, cached features": lambda name: run_command(options, Path(logs), name),
             "train.py, encoder in each step": lambda name: run_command(
-                [*options, "--model.unfreeze_at", str(NEVER)], Path(logs), name
+                [*options, "--model.finetune.unfreeze_at", str(NEVER)], Path(logs), name
             ),
             "the encoder alone": lambda name: encode(setup),
             "a plain loop on features": lambda name: run_plain(setup, 1),

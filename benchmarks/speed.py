@@ -37,6 +37,7 @@ from lightning_nn.cli.request import parse
 from lightning_nn.data.batches import Index
 from lightning_nn.data.loader import BatchSampler
 from lightning_nn.errors import UserError
+from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.classification import Classifier
 
 
@@ -136,7 +137,7 @@ def prepare(options: list[str]) -> Setup:
     limits = settings.limit_train_batches, settings.limit_val_batches
     if any(isinstance(limit, float) for limit in limits):
         raise UserError("the plain loop counts batches: limit them by a whole number")
-    if getattr(model, "scheduled_sampling", 0):
+    if isinstance(model, Captioning) and model.caption_training.scheduled_sampling:
         raise UserError("the plain loop draws no words: leave scheduled sampling out")
     if request.finetune and getattr(data, "encoder", None) is None:
         raise UserError("the plain loop freezes nothing: leave --finetune out, or train on cached features")

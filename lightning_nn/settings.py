@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
 from lightning_nn.errors import UserError, choose
 from lightning_nn.optimizers import Muon
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 OptimizerName = Literal["sgd", "adam", "adamw", "muon", "muon_adamw", "lbfgs"]
 LRSchedulerName = Literal["constant", "cosine", "linear", "one_cycle"]
@@ -25,6 +29,28 @@ FOREIGN: dict[str, tuple[str, ...]] = {
 }
 _LARGEST = 3e38  # of a rate, a factor or a decay, and of their products: float32 holds no more
 HISTORY = 10  # steps that L-BFGS remembers, two vectors of all parameters each
+
+
+@dataclass(frozen=True)
+class Group:
+    """Base of the groups of a model's own options: dataclasses that check themselves when they are made."""
+
+    @classmethod
+    def of(cls, options: Self | dict[str, Any], default: Self | None = None) -> Self:
+        """Make a group from a dictionary, as files of settings and checkpoints have it; a group is returned as it is.
+
+        Args:
+            options: values by name.
+            default: values of all other options; None for the group's.
+
+        Raises:
+            UserError: an unknown option, or a value out of its range.
+        """
+        if not isinstance(options, dict):
+            return options
+        if unknown := [name for name in options if name not in signature(cls).parameters]:
+            raise UserError(f"{cls.__name__} has no option {unknown[0]!r}")
+        return cls(**options) if default is None else replace(cast(Any, default), **options)
 
 
 @dataclass
@@ -88,7 +114,9 @@ class Optimizer:
         self.check()
         if self.name == "lbfgs":
             if any(group.get("scale", 1.0) != 1 for group in groups):
-                raise UserError("--optimizer.name lbfgs has one rate for all layers: use --model.body_lr 1 with it")
+                raise UserError(
+                    "--optimizer.name lbfgs has one rate for all layers: use --model.finetune.body_lr 1 with it"
+                )
             parameters = [parameter for group in groups for parameter in group["params"]]
             for parameter in parameters:  # L-BFGS flattens them by views, which channels_last does not allow
                 parameter.data = parameter.data.contiguous()

@@ -303,7 +303,11 @@ def captioner(**arguments: Any) -> Case:
         outputs=next_words,
         learned=right_captions,
         wrong=WRONG_PICTURE_CAPTIONS,
-        arguments={"layers": ["conv 8 3 padding=1", "batch_norm", "relu"], "longest": 6, **arguments},
+        arguments={
+            "encoder": {"layers": ["conv 8 3 padding=1", "batch_norm", "relu"]},
+            "search": {"longest": 6},
+            **arguments,
+        },
         quiet={"dropout": 0.0},
         truth=(),
     )

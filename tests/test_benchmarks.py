@@ -371,8 +371,8 @@ SCENES = shlex.split(
 
 
 def test_the_plain_loop_trains_a_captioner_as_the_command_does(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
-    options = [*SCENES, "--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
-    options += ["--model.captions_each", "null"]  # the loop would choose others
+    options = [*SCENES, "--model.encoder.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
+    options += ["--model.training.captions_each", "null"]  # the loop would choose others
     setup = scripts["speed"].prepare(options)
     scripts["speed"].run_plain(setup, 1)
     scripts["speed"].run_command(options, tmp_path, "run")
@@ -394,7 +394,10 @@ def test_cached_features_are_timed_against_their_parts(
     [
         (["--model", "convnet", "--trainer.precision", "bf16-mixed"], "the plain loop has float32"),
         (["--model", "convnet", "--trainer.limit_val_batches", "0.5"], "limit them by a whole number"),
-        ([*SCENES, "--model.layers", "[conv 8 3]", "--model.scheduled_sampling", "0.5"], "draws no words"),
+        (
+            [*SCENES, "--model.training.scheduled_sampling", "0.5", "--model.encoder.layers", "[conv 8 3]"],
+            "draws no words",
+        ),
         ([*SCENES, "--finetune", "embedded"], "the plain loop freezes nothing"),
     ],
 )

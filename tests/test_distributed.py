@@ -34,8 +34,9 @@ SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
 SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)
 ACCUMULATED = (*SOFTMAX, "--trainer.accumulate_grad_batches", "7", "--trainer.gradient_clip_val", "0.5")
 BACKBONE = shlex.split(
-    "--model backbone --data digits --model.multiplier 0.125 --model.trainable last_stage --model.unfreeze_at 1 "
-    "--model.body_lr 0.5 --finetune weights.pth --optimizer.name sgd --optimizer.lr 0.01"
+    "--model backbone --data digits --model.multiplier 0.125 --model.finetune.trainable last_stage "
+    "--model.finetune.unfreeze_at 1 --model.finetune.body_lr 0.5 --finetune weights.pth "
+    "--optimizer.name sgd --optimizer.lr 0.01"
 )
 CONVNET = shlex.split(
     "--model convnet --model.layers '[conv 4 3, batch_norm, relu, max_pool 2, flatten, linear 8, batch_norm, relu]' "

@@ -65,7 +65,7 @@ def test_parameters_that_do_not_say_what_is_a_kernel_are_refused() -> None:
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_tiny_step_leaves_the_predictions(name: OptimizerName, frozen: bool) -> None:
     """Batch norms that keep their statistics are not blind to the scale of kernels, and others are so only later."""
-    model = ConvNet.from_pretrained(freeze_statistics=frozen).eval()
+    model = ConvNet.from_pretrained(finetune={"freeze_statistics": frozen}).eval()
     model.optimizer = Optimizer(name, lr=1e-9, **({"kernel_lr": 1e-9} if "muon" in name else {}))
     batch = ImageBatch(torch.from_numpy(draw_scenes(64, 32, 0).image))
     before = model(batch).argmax(1)

@@ -51,7 +51,7 @@ def evaluate(request: Request) -> int:
     cli = _command_line(as_saved(request, checkpoint), checkpoint)
     split = "val" if request.verb == "validate" else "test"
     data = _prepared(cli, split, checkpoint)
-    searched = {name: cli.config.model[name] for name in cli.task.prediction_arguments if cli.gives(f"model.{name}")}
+    searched = {name: cli.arguments("model")[name] for name in cli.task.prediction_arguments}
     model = cli.task.from_checkpoint(checkpoint, **searched)
     model.views = cli.views
     share_features(model, data, compute=False)  # an evaluation reads one split only
@@ -78,10 +78,10 @@ def _command_line(request: Request, checkpoint: Checkpoint) -> CommandLine:
     settings = saved_settings(checkpoint, request.data)
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
     say_left_out([name for name in settings.left_out if not cli.gives(name)], checkpoint.path)
-    of_predictions = {f"model.{name}" for name in cli.task.prediction_arguments}
+    of_predictions = tuple(f"model.{name}." for name in cli.task.prediction_arguments)
     reading = {f"data.{name}" for name in cli.data_module.reading}
     for option in cli.changes():
-        of_model = option.split(".")[0] in ("model", *TASK_SETTINGS) and option not in of_predictions
+        of_model = option.split(".")[0] in ("model", *TASK_SETTINGS) and not option.startswith(of_predictions)
         if of_model or option in reading:
             raise UserError(f"--{option} contradicts {checkpoint.path}, which decides it; leave it out")
     say_paths(cli, settings, checkpoint)

@@ -222,8 +222,10 @@ class CommandLine:
             form: from `Task.form_of`.
         """
         for name, value in form.items():
-            if name in self.arguments("model") and not self.gives(f"model.{name}"):
-                self.config.model[name] = value
+            options = value if isinstance(self.config.get(f"model.{name}"), Namespace) else {"": value}
+            for option in (f"model.{name}.{inner}".rstrip(".") for inner in options):
+                if option in self.config and not self.gives(option):
+                    self.config[option] = options[option.removeprefix(f"model.{name}").lstrip(".")]
 
     def gives(self, option: str) -> bool:
         """Return whether the command line, or a file that it names with -c, sets an option."""
@@ -260,7 +262,7 @@ class CommandLine:
         if not dot:  # `--model FILE` and the like read a single group from a file: redundant beside -c
             return group not in {*self.classes, *SETTINGS}
         if self._evaluates:
-            searches = group == "model" and name in self.task.prediction_arguments
+            searches = group == "model" and name.partition(".")[0] in self.task.prediction_arguments
             return searches or (group == "data" and name not in self.data_module.reading)
         return group in {"model", "data", *SETTINGS}
 

@@ -18,9 +18,9 @@ from lightning_nn.errors import UserError, nearest
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
 EXPORTS = (".onnx", ".pt2")
 SEARCH: tuple[tuple[str, type, str], ...] = (
-    ("beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
-    ("longest", int, "maximum number of words of a caption"),
-    ("length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
+    ("search.beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
+    ("search.longest", int, "maximum number of words of a caption"),
+    ("search.length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
 )
 
 
@@ -122,8 +122,9 @@ def _flag(value: str) -> bool:
 
 def _gather_arguments(options: argparse.Namespace) -> None:
     """Gather the arguments of the model that are given in `arguments`."""
-    values = {name: vars(options).pop(name) for name, _, _ in SEARCH}
-    options.arguments = {name: value for name, value in values.items() if value is not None}
+    values = {name.removeprefix("search."): vars(options).pop(name) for name, _, _ in SEARCH}
+    search = {name: value for name, value in values.items() if value is not None}
+    options.arguments = {"search": search} if search else {}
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:

@@ -43,7 +43,7 @@ from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.classification import Classifier
-from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
+from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
 
 Stem = Literal["auto", "full", "small"]
 
@@ -64,12 +64,7 @@ class BackboneClassifier(FineTuning, Classifier):
         stem: full: as in the paper. small: the first two reductions are left out, for 16 times as many places in all
             later layers (squeezenet1_1: about 25 times; alexnet, whose first layer has a stride of 4: 70 to 90). auto:
             small for images of up to 32 pixels (inception_v3: 74; vgg16: never).
-        trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
-            halving. all: everything.
-        unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of all layers but the head, above 0; null: 0.03 after --finetune, else 1.
-        freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
-            trained; better for few images like those that the weights were trained on.
+        finetune: what is trained after --finetune, and when.
 
     Raises:
         UserError: an unknown network, images too small for it, or arguments that contradict each other.
@@ -91,10 +86,7 @@ class BackboneClassifier(FineTuning, Classifier):
         multiplier: float = 1.0,
         resize: int | None = None,
         stem: Stem = "auto",
-        trainable: Trainable = "all",
-        unfreeze_at: int | None = None,
-        body_lr: float | None = None,
-        freeze_statistics: bool = True,
+        finetune: FineTune = FineTune(),
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
@@ -119,7 +111,7 @@ class BackboneClassifier(FineTuning, Classifier):
             ) from None
         layers = [name for name in self.shapes if any(True for _ in self.get_submodule(name).parameters())]
         self.row_labels = {f"{layers[-1]}.{kind}": "categories" for kind in ("weight", "bias")}  # type: ignore[misc]
-        self.plan(layers, f"net.{self.form.last_stage}", trainable, unfreeze_at, body_lr, freeze_statistics)
+        self.plan(layers, f"net.{self.form.last_stage}", finetune)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     def measure(self, batches: Iterable[ImageBatch]) -> None:

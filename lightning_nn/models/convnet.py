@@ -41,9 +41,10 @@ from lightning_nn.layers.inspection import (
 from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier
-from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
+from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
 
 SMALL = 0.01  # scale of the first weights of the last layer
+WHOLE_RATE = FineTune(body_lr=1.0, freeze_statistics=False)  # of loaded layers, as of new ones
 
 
 def lenet(channels: int, height: int, width: int, num_classes: int) -> nn.Sequential:
@@ -93,12 +94,7 @@ class ConvNet(FineTuning, Classifier):
             start at zero.
         init_deviation: standard deviation of init normal, above 0.
         logit_scale: factor on the logits, above 0; a small one keeps early predictions from being too sure.
-        trainable: what is trained after --finetune. head: the last layer. last_stage: also the layers since the last
-            halving. all: everything.
-        unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of all layers but the head, above 0.
-        freeze_statistics: after --finetune, keep the mean and variance of the batch norms, also in layers that are
-            trained; better for few images like those that the weights were trained on.
+        finetune: what is trained after --finetune, and when.
 
     Raises:
         UserError: an entry of layers is unknown or doesn't fit its input; an unknown init.
@@ -120,10 +116,7 @@ class ConvNet(FineTuning, Classifier):
         init: Init = "kaiming",
         init_deviation: float = 0.01,
         logit_scale: float = 1.0,
-        trainable: Trainable = "all",
-        unfreeze_at: int | None = None,
-        body_lr: float = 1.0,
-        freeze_statistics: bool = False,
+        finetune: FineTune = WHOLE_RATE,
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
@@ -145,7 +138,7 @@ class ConvNet(FineTuning, Classifier):
         self.strongest = StrongestPatches(receptive_fields(self.body.named_children()))
         names = [*(f"body.{layer.name}" for layer in body if layer.parameters), "head"]
         stage = [*(f"body.{name}" for name in last_stage(body)), "head"]
-        self.plan(names, stage[0], trainable, unfreeze_at, body_lr, freeze_statistics)
+        self.plan(names, stage[0], FineTune.of(finetune, WHOLE_RATE))
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 
     def forward(self, batch: ImageBatch) -> Tensor:
@@ -185,7 +178,7 @@ class ConvNet(FineTuning, Classifier):
 
         Args:
             num_classes: number of classes of a new head, for fine-tuning; None for the head of CIFAR-10's.
-            arguments: constructor arguments that replace the saved ones, such as `trainable="head"`.
+            arguments: constructor arguments that replace the saved ones, such as `finetune=FineTune("head")`.
 
         Raises:
             UserError: see the constructor; also if layers are to be frozen that have no weights.

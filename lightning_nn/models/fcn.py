@@ -42,7 +42,7 @@ from lightning_nn.layers.upsampling import Upsampling
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
+from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
 from lightning_nn.tasks.segmentation import ClassWeights, Segmentation
 
 BodyName = Literal["small", "embedded", Network]
@@ -100,12 +100,7 @@ class FCN(FineTuning, Segmentation):
         learned_upsampling: train the kernels of the upsampling, which start as bilinear; if false they stay so.
         class_weights: weight of each class in the loss. median_frequency: the median of the classes' shares of the
             training pixels, divided by its own share, so that rare classes count; null: all weigh 1.
-        trainable: what is trained after --finetune. head: all that follows the body. last_stage: also its layers since
-            the last halving. all: everything.
-        unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of the body, above 0; null: 0.03 after --finetune, else 1.
-        freeze_statistics: after --finetune, keep the mean and variance of the body's batch norms, also in layers that
-            are trained; better for few images like those that the weights were trained on.
+        finetune: what is trained after --finetune, and when.
 
     Raises:
         UserError: an unknown stride or body, no channels, or arguments that contradict each other.
@@ -128,10 +123,7 @@ class FCN(FineTuning, Segmentation):
         multiplier: float = 1.0,
         learned_upsampling: bool = True,
         class_weights: ClassWeights | None = None,
-        trainable: Trainable = "all",
-        unfreeze_at: int | None = None,
-        body_lr: float | None = None,
-        freeze_statistics: bool = True,
+        finetune: FineTune = FineTune(),
     ) -> None:
         super().__init__(num_classes, stride, class_weights)
         self.save_hyperparameters(logger=False)
@@ -156,7 +148,7 @@ class FCN(FineTuning, Segmentation):
         self.row_labels = dict.fromkeys(labelled, "categories")  # type: ignore[misc]
         layers = [*(f"body.{layer}" for layer in self.body.layers), "head"]
         last_stage = f"body.{self.body.last_stage}"
-        self.plan(layers, last_stage, trainable, unfreeze_at, body_lr, freeze_statistics)
+        self.plan(layers, last_stage, finetune)
 
     def forward(self, batch: MaskBatch) -> Tensor:
         """Compute the logits of each pixel, (B, K, H, W)."""

@@ -22,12 +22,12 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lightning_nn.backbones.encoder import EncoderNetwork
+from lightning_nn.backbones.encoder import Encoder, Encoding
 from lightning_nn.layers.ragged import segment_ids
 from lightning_nn.layers.recurrent import FlatReLU, State
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.captioning import Captioner, Decoder
-from lightning_nn.tasks.fine_tuning import Trainable
+from lightning_nn.tasks.captioning import Captioning, CaptionTraining, Decoder, Search
+from lightning_nn.tasks.fine_tuning import FineTune
 
 
 def scaled_tanh(x: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class MultimodalDecoder(Decoder):
         return self.output(self.dropout(m))  # (N, V)
 
 
-class MultimodalRNN(Captioner):
+class MultimodalRNN(Captioning):
     """m-RNN: a convolutional network and a multimodal recurrent network that describe a picture.
 
     Args:
@@ -103,32 +103,17 @@ class MultimodalRNN(Captioner):
         height: rows of an image.
         width: columns of an image.
         vocabulary_size: number of words, V.
-        encoder: convnet, a list of layers, or alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50,
-            squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
-        layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
-        grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
-        mirrored: use the mean features of a picture and its mirror image, for which left and right are one.
+        encoder: the convolutional network.
         embedding_size: width of the first layer of a word.
         hidden_size: width of the second one and of the recurrent layer.
         multimodal_size: width of the multimodal layer.
         dropout: probability of dropping a value of a word and of the multimodal layer, 0 to 1.
-        label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
-        scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
-        self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
-            those of the data; 0: none, else 2 or more. For trained models (--finetune); at a small rate, no dropout.
-        captions_each: captions of a picture that a training step reads, chosen at random; null: all.
-        trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
-            last halving. all: everything.
-        unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of the encoder, above 0; null: 0.03 after --finetune, else 1.
-        freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
-        beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
-        longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
-            0 prefers the most probable, which are short.
+        training: what the model is trained on.
+        search: how captions are searched.
+        finetune: what is trained after --finetune, and when.
 
     Raises:
-        UserError: an unknown network, pictures too small for it, or arguments that contradict each other.
+        UserError: an unknown network, images too small for it, or arguments that contradict each other.
     """
 
     name = "multimodal_rnn"
@@ -141,48 +126,17 @@ class MultimodalRNN(Captioner):
         height: int,
         width: int,
         vocabulary_size: int,
-        encoder: EncoderNetwork = "convnet",
-        layers: list[str] | None = None,
-        grid: int = 4,
-        mirrored: bool = False,
+        encoder: Encoding = Encoding(),
         embedding_size: int = 128,
         hidden_size: int = 256,
         multimodal_size: int = 512,
         dropout: float = 0.3,
-        label_smoothing: float = 0.0,
-        scheduled_sampling: float = 0.0,
-        self_critical: int = 0,
-        captions_each: int | None = None,
-        trainable: Trainable = "all",
-        unfreeze_at: int | None = None,
-        body_lr: float | None = None,
-        freeze_statistics: bool = True,
-        beam: int = 3,
-        longest: int = 30,
-        length_norm: float = 0.0,
+        training: CaptionTraining = CaptionTraining(),
+        search: Search = Search(),
+        finetune: FineTune = FineTune(),
     ) -> None:
-        super().__init__(
-            (channels, height, width),
-            encoder,
-            layers,
-            grid,
-            mirrored,
-            trainable,
-            unfreeze_at,
-            body_lr,
-            freeze_statistics,
-            vocabulary_size=vocabulary_size,
-            beam=beam,
-            longest=longest,
-            length_norm=length_norm,
-            label_smoothing=label_smoothing,
-            scheduled_sampling=scheduled_sampling,
-            self_critical=self_critical,
-            captions_each=captions_each,
-        )
+        super().__init__(Encoder((channels, height, width), encoder), vocabulary_size, training, search, finetune)
         self.save_hyperparameters(logger=False)
-        features = self.encoder.features
         self.decoder = MultimodalDecoder(
-            features, vocabulary_size, embedding_size, hidden_size, multimodal_size, dropout
+            self.encoder.features, vocabulary_size, embedding_size, hidden_size, multimodal_size, dropout
         )
-        self.plan_training()

@@ -13,26 +13,26 @@ once: "feeding the image at each time step as an extra input yields inferior res
 
 Departures: the output is o_t * tanh(c_t), as torch computes it, where eq. 8 is m_t = o_t * c_t; gates have biases, the
 forget gates open at the start; a picture is encoded once for all of its captions; its features may keep a coarse grid
-of places and are normalised over the batch, so that pictures tell apart from the first step; dropout stands before and
-after the LSTM, none of it recurrent (Zaremba et al. 2014). A picture's vector may get a loss of its own in training
-(`guidance`): each word of a caption predicted from x_{-1} alone, or from x_{-1} and its position. What stands before
-the LSTM learns slowly through it; this gradient is direct.
+of places and are normalised over the batch, so that different images give different inputs from the first step; dropout
+stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014); `Guidance` is an option.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nn.backbones.encoder import EncoderNetwork
+from lightning_nn.backbones.encoder import Encoder, Encoding
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import BatchNorm
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
-from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.captioning import Captioner, CaptionRows, Decoder
-from lightning_nn.tasks.fine_tuning import Trainable
+from lightning_nn.settings import Group, Optimizer
+from lightning_nn.tasks.captioning import Captioning, CaptionRows, CaptionTraining, Decoder, Search
+from lightning_nn.tasks.fine_tuning import FineTune
 
 FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered
 
@@ -109,7 +109,54 @@ class LSTMDecoder(Decoder):
         return self.output(self.dropout(m))
 
 
-class ShowAndTell(Captioner):
+@dataclass(frozen=True)
+class Guidance(Group):
+    """A second loss in training, of each word of a caption predicted from x_{-1} alone.
+
+    What stands before the LSTM learns slowly through it; this gradient is direct.
+
+    Args:
+        weight: of this loss, 0 to 100; 0: none.
+        positions: positions of a caption that the prediction distinguishes, the last of them also those beyond; 1 for
+            captions in free order. It has E x V weights for each.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    weight: float = 0.0
+    positions: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 100:
+            raise UserError(f"--model.guidance.weight is {self.weight}; it must be 0 to 100")
+        if self.positions < 1:
+            raise UserError(f"--model.guidance.positions is {self.positions}; it must be at least 1")
+
+
+class GuidedWords(nn.Linear):
+    """Prediction of the words of a caption from x_{-1}, and from their position if there are several.
+
+    Args:
+        embedding_size: width of x_{-1}, E.
+        vocabulary_size: number of words, V.
+        positions: see `Guidance`.
+    """
+
+    def __init__(self, embedding_size: int, vocabulary_size: int, positions: int) -> None:
+        super().__init__(embedding_size, positions * vocabulary_size)
+        self.positions = positions
+
+    def loss(self, picture: Tensor, rows: CaptionRows) -> Tensor:
+        """Sum the losses of all words and ends, given x_{-1} of the images, (B, E)."""
+        logits = self(picture).unflatten(1, (self.positions, -1))  # (B, positions, V)
+        caption = segment_ids(rows.lengths, len(rows.targets))
+        position = torch.arange(len(caption), device=picture.device) - segment_starts(rows.lengths)[caption]
+        guess = logits[rows.image_index[caption], position.clamp(max=self.positions - 1)]  # (W, V)
+        return F.cross_entropy(at_least_float32(guess), rows.targets, reduction="sum")
+
+
+class ShowAndTell(Captioning):
     """Show and Tell: a convolutional network and an LSTM that describe a picture.
 
     Args:
@@ -117,36 +164,19 @@ class ShowAndTell(Captioner):
         height: rows of an image.
         width: columns of an image.
         vocabulary_size: number of words, V.
-        encoder: convnet, a list of layers, or alexnet, vgg16, googlenet, inception_v3, resnet18, resnet34, resnet50,
-            squeezenet1_1, mobilenet_v1, mobilenet_v2, mobilenet_v3_small or mobilenet_v3_large.
-        layers: the layers of a convnet, as those of --model convnet; null: a small network for small pictures.
-        grid: rows and columns of cells in which the last maps are pooled: 1 tells what there is, 4 also where.
-        mirrored: use the mean features of a picture and its mirror image, for which left and right are one.
+        encoder: the convolutional network.
         embedding_size: width of a word's vector, E.
         hidden_size: width of the LSTM, H.
         lstm_layers: LSTMs, each over the outputs of the one below.
         dropout: probability of dropping a value before and after the LSTM, 0 to 1.
         tied: use the table of words also as the matrix of the output; needs equal widths.
-        guidance: weight of a second loss in training, of each word predicted from the picture alone, 0 to 100; 0: none.
-        guided_positions: positions of a caption that this prediction tells apart, the last of them also those beyond; 1
-            for captions in free order. The prediction has E x V weights for each.
-        label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
-        scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1.
-        self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
-            those of the data; 0: none, else 2 or more. For trained models (--finetune); at a small rate, no dropout.
-        captions_each: captions of a picture that a training step reads, chosen at random; null: all.
-        trainable: what is trained after --finetune. head: the decoder. last_stage: also the encoder's layers since the
-            last halving. all: everything.
-        unfreeze_at: epochs after which everything is trained; null: never.
-        body_lr: factor on the learning rate of the encoder, above 0; null: 0.03 after --finetune, else 1.
-        freeze_statistics: after --finetune, keep the mean and variance of the batch norms.
-        beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
-        longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
-            0 prefers the most probable, which are short.
+        guidance: a second loss in training.
+        training: what the model is trained on.
+        search: how captions are searched.
+        finetune: what is trained after --finetune, and when.
 
     Raises:
-        UserError: an unknown network, pictures too small for it, or arguments that contradict each other.
+        UserError: an unknown network, images too small for it, or arguments that contradict each other.
     """
 
     name = "show_and_tell"
@@ -160,68 +190,26 @@ class ShowAndTell(Captioner):
         height: int,
         width: int,
         vocabulary_size: int,
-        encoder: EncoderNetwork = "convnet",
-        layers: list[str] | None = None,
-        grid: int = 4,
-        mirrored: bool = False,
+        encoder: Encoding = Encoding(),
         embedding_size: int = 256,
         hidden_size: int = 256,
         lstm_layers: int = 1,
         dropout: float = 0.3,
         tied: bool = False,
-        guidance: float = 0.0,
-        guided_positions: int = 1,
-        label_smoothing: float = 0.0,
-        scheduled_sampling: float = 0.0,
-        self_critical: int = 0,
-        captions_each: int | None = None,
-        trainable: Trainable = "all",
-        unfreeze_at: int | None = None,
-        body_lr: float | None = None,
-        freeze_statistics: bool = True,
-        beam: int = 3,
-        longest: int = 30,
-        length_norm: float = 0.0,
+        guidance: Guidance = Guidance(),
+        training: CaptionTraining = CaptionTraining(),
+        search: Search = Search(),
+        finetune: FineTune = FineTune(),
     ) -> None:
-        super().__init__(
-            (channels, height, width),
-            encoder,
-            layers,
-            grid,
-            mirrored,
-            trainable,
-            unfreeze_at,
-            body_lr,
-            freeze_statistics,
-            vocabulary_size=vocabulary_size,
-            beam=beam,
-            longest=longest,
-            length_norm=length_norm,
-            label_smoothing=label_smoothing,
-            scheduled_sampling=scheduled_sampling,
-            self_critical=self_critical,
-            captions_each=captions_each,
-        )
+        super().__init__(Encoder((channels, height, width), encoder), vocabulary_size, training, search, finetune)
         self.save_hyperparameters(logger=False)
         self.decoder = LSTMDecoder(
             self.encoder.features, vocabulary_size, embedding_size, hidden_size, lstm_layers, dropout, tied
         )
-        if not 0 <= guidance <= 100:
-            raise UserError(f"guidance is {guidance}; it must be 0 to 100")
-        if guided_positions < 1:
-            raise UserError(f"guided_positions is {guided_positions}; it must be at least 1")
-        self.guidance, self.guided_positions = guidance, guided_positions
-        guided = guidance > 0 and not self.self_critical
-        self.guide = nn.Linear(embedding_size, guided_positions * vocabulary_size) if guided else None
-        self.plan_training()
+        self.guidance = Guidance.of(guidance)
+        guided = self.guidance.weight > 0 and not self.caption_training.self_critical
+        self.guide = GuidedWords(embedding_size, vocabulary_size, self.guidance.positions) if guided else None
 
-    def picture_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | None:
-        """Sum the losses of words predicted from x_{-1}, and perhaps their position, alone; see `Captioning`."""
-        if self.guide is None:
-            return None
-        logits = self.guide(picture).unflatten(1, (self.guided_positions, self.vocabulary_size))
-        position = torch.arange(len(rows.targets), device=picture.device)
-        position -= segment_starts(rows.lengths)[segment_ids(rows.lengths, len(position))]
-        image = rows.image_index[segment_ids(rows.lengths, len(position))]
-        guess = logits[image, position.clamp(max=self.guided_positions - 1)]  # (W, V)
-        return self.guidance * F.cross_entropy(at_least_float32(guess), rows.targets, reduction="sum")
+    def further_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | float:
+        """Compute the loss of the words predicted from x_{-1}; see `Guidance`."""
+        return 0.0 if self.guide is None else self.guidance.weight * self.guide.loss(picture, rows)

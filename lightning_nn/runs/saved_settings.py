@@ -88,9 +88,17 @@ class Saved(NamedTuple):
     left_out: list[str]
 
     def group(self, name: str) -> dict[str, Any]:
-        """Return the accepted values of a group, by the names within it."""
-        head = f"{name}."
-        return {key.removeprefix(head): value for key, value in self.taken.items() if key.startswith(head)}
+        """Return the accepted values of a group by the names within it, those of a group in it as a dictionary."""
+        values: dict[str, Any] = {}
+        for key, value in self.taken.items():
+            group, _, option = key.partition(".")
+            if group == name and option:
+                inner, dot, last = option.partition(".")
+                if dot:
+                    values.setdefault(inner, {})[last] = value
+                else:
+                    values[option] = value
+        return values
 
 
 def trusted(

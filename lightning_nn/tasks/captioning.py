@@ -14,13 +14,11 @@ greedy caption. The loss of a training step is the mean over the words drawn.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -29,8 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 
-from lightning_nn.backbones.encoder import SMALL, Encoder, EncoderNetwork
-from lightning_nn.backbones.torchvision import imagenet_file, network_weights
+from lightning_nn.backbones.encoder import OPTION, Encoder
 from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
 from lightning_nn.data.processor import CaptionWriter, Processor
 from lightning_nn.errors import UserError
@@ -41,9 +38,9 @@ from lightning_nn.layers.recurrent import State, select_state
 from lightning_nn.metrics.captions import CaptionCorpus, CaptionRecord, CaptionRecords, DocumentFrequencies, cider_d
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.settings import Group
 from lightning_nn.tasks.artifacts import Artifact, Captions, Table
-from lightning_nn.tasks.fine_tuning import FineTuning, Trainable
-from lightning_nn.tasks.task import Task
+from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
 from lightning_nn.tasks.training import Means
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
@@ -148,69 +145,115 @@ class Draws(NamedTuple):
     advantage: Tensor
 
 
-class Captioning(Task):
-    """A task that writes a sentence about an image: an encoder, to features, and a decoder, word by word.
-
-    A subclass makes `encoder` and `decoder`. Words of the data beyond the vocabulary are the unknown word to it.
+@dataclass(frozen=True)
+class Search(Group):
+    """The search for a caption.
 
     Args:
-        vocabulary_size: number of words, V.
         beam: beginnings that beam search keeps; 1 is greedy search if length_norm is 0.
         longest: maximum number of words of a generated caption.
-        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10.
+        length_norm: exponent of the length by which log-probabilities are divided when captions are compared, 0 to 10;
+            0 prefers the most probable, which are short.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    beam: int = 3
+    longest: int = 30
+    length_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("beam", "longest"):
+            if (value := getattr(self, name)) < 1:
+                raise UserError(f"--model.search.{name} is {value}; it must be at least 1")
+        if not 0 <= self.length_norm <= 10:
+            raise UserError(f"--model.search.length_norm is {self.length_norm}; it must be 0 to 10")
+
+
+@dataclass(frozen=True)
+class CaptionTraining(Group):
+    """What a captioner is trained on.
+
+    Args:
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.
         scheduled_sampling: share of the words given in training that the model's own draws replace at its end, 0 to 1;
             it grows linearly from 0 (Bengio et al. 2015), in two passes (Mihaylova and Martins 2019).
-        self_critical: captions that the model draws of each image in training, in place of those of the data; 0: none.
-        captions_each: captions of an image that a training step reads, chosen at random; None: all.
+        self_critical: captions that the model draws of each image in training, rewarded by their CIDEr-D, in place of
+            those of the data; 0: none, else 2 or more. For trained models (--finetune); at a small rate, no dropout.
+        captions_each: captions of an image that a training step reads, chosen at random; null: all.
+
+    Raises:
+        UserError: a value is out of its range, or they contradict each other.
+    """
+
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0
+    self_critical: int = 0
+    captions_each: int | None = None
+
+    def __post_init__(self) -> None:
+        option = "--model.training"
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"{option}.label_smoothing is {self.label_smoothing}; it must be 0 or above and below 1")
+        if not 0 <= self.scheduled_sampling <= 1:
+            raise UserError(f"{option}.scheduled_sampling is {self.scheduled_sampling}; it must be 0 to 1")
+        if self.self_critical < 0 or self.self_critical == 1:
+            raise UserError(
+                f"{option}.self_critical is {self.self_critical}; it must be 0, or 2 or more, to compare them"
+            )
+        if self.captions_each is not None and self.captions_each < 1:
+            raise UserError(f"{option}.captions_each is {self.captions_each}; it must be at least 1, or null for all")
+        if self.self_critical and (self.label_smoothing or self.scheduled_sampling or self.captions_each):
+            raise UserError(
+                f"{option}.self_critical reads no words of the data: leave label_smoothing, scheduled_sampling and "
+                "captions_each out"
+            )
+
+
+class Captioning(FineTuning):
+    """A task that writes a sentence about an image: an encoder, to features, and a decoder, word by word.
+
+    A subclass makes `decoder`. Words of the data beyond the vocabulary are the unknown word to it.
+
+    Args:
+        encoder: images, uint8 or float (B, C, H, W), to features (B, F).
+        vocabulary_size: number of words, V.
+        training: what it is trained on.
+        search: how captions are searched.
+        finetune: what is trained after --finetune; the head is the decoder.
 
     Attributes:
-        encoder: images, uint8 or float (B, C, H, W), to features (B, F), F being its attribute `features`.
-        decoder: the rest.
+        decoder: features and the words before to the next word.
+        search: how captions are searched.
     """
 
     batch_type = CaptionBatch
-    training_arguments = frozenset({"label_smoothing", "scheduled_sampling", "self_critical", "captions_each"})
-    prediction_arguments = frozenset({"beam", "longest", "length_norm"})
+    training_arguments = FineTuning.training_arguments | {"training"}
+    prediction_arguments = frozenset({"search"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
     headline = ("cider", "bleu4", "bleu1")
-    encoder: nn.Module
+    embedded_model = "convnet"
+    network_option = OPTION
     decoder: Decoder
 
     def __init__(
         self,
+        encoder: Encoder,
         vocabulary_size: int,
-        beam: int,
-        longest: int,
-        length_norm: float,
-        label_smoothing: float,
-        scheduled_sampling: float,
-        self_critical: int,
-        captions_each: int | None,
+        training: CaptionTraining | dict[str, Any],
+        search: Search | dict[str, Any],
+        finetune: FineTune | dict[str, Any],
     ) -> None:
         super().__init__()
-        for name, value, least in (("vocabulary_size", vocabulary_size, 4), ("beam", beam, 1), ("longest", longest, 1)):
-            if value < least:
-                raise UserError(f"{name} is {value}; it must be at least {least}")
-        for name, share, most in (("length_norm", length_norm, 10), ("scheduled_sampling", scheduled_sampling, 1)):
-            if not 0 <= share <= most:
-                raise UserError(f"{name} is {share}; it must be 0 to {most}")
-        if not 0 <= label_smoothing < 1:
-            raise UserError(f"label_smoothing is {label_smoothing}; it must be 0 or above and below 1")
-        self.vocabulary_size, self.beam, self.longest, self.length_norm = vocabulary_size, beam, longest, length_norm
-        self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
-        if self_critical < 0 or self_critical == 1:
-            raise UserError(f"self_critical is {self_critical}; it must be 0, or 2 or more, to compare them")
-        if captions_each is not None and captions_each < 1:
-            raise UserError(f"captions_each is {captions_each}; it must be at least 1, or null for all")
-        if self_critical and (label_smoothing or scheduled_sampling or captions_each):
-            raise UserError(
-                "self_critical reads no words of the data: leave label_smoothing, scheduled_sampling and captions_each "
-                "out"
-            )
-        self.self_critical, self.captions_each = self_critical, captions_each
-        self.first_samples = sys.maxsize if self_critical else 500  # n-grams are counted in all captions
+        if vocabulary_size < 4:
+            raise UserError(f"vocabulary_size is {vocabulary_size}; it must be at least 4")
+        self.encoder, self.vocabulary_size = encoder, vocabulary_size
+        self.caption_training, self.search = CaptionTraining.of(training), Search.of(search)
+        layers = [*(f"encoder.{name}" for name in encoder.layers), "decoder"]
+        self.plan(layers, f"encoder.{encoder.last_stage}", finetune)
+        self.first_samples = sys.maxsize if self.caption_training.self_critical else 500  # n-grams of all captions
         self._sampled = 0.0
         self._frequencies: DocumentFrequencies | None = None
 
@@ -229,11 +272,18 @@ class Captioning(Task):
         """Return the processor, which knows the words; see `Task`."""
         return cast(CaptionWriter, super().require_processor())
 
+    def frozen_encoder(self) -> FrozenEncoder | None:
+        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
+        trains = self.finetune.trainable != "head" or self.finetune.unfreeze_at is not None
+        return None if trains or not self.pretrained else self.encoder.frozen()
+
     def measure(self, batches: Iterable[CaptionBatch]) -> None:
-        """Count the n-grams of the training captions, if captions are rewarded."""
-        if self.self_critical:
-            captions = (some for batch in batches for some in references(batch))
+        """Measure training images for the encoder before the first step, and count n-grams if captions are rewarded."""
+        if self.caption_training.self_critical:
+            captions = (group for batch in batches for group in references(batch))
             self._frequencies = DocumentFrequencies(map(with_end, captions))
+        if next(iter(batches)).image.dim() == 4:
+            measure_images(self.encoder.normalize, self.encoder.net, batches)
 
     # ------------------------------------------------------------------ the loss
 
@@ -277,20 +327,21 @@ class Captioning(Task):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the share of words that are drawn in this step."""
-        if self.scheduled_sampling > 0:
-            self._sampled = self.scheduled_sampling * min(1.0, self.trainer.global_step / self.optimizer_steps())
+        if self.caption_training.scheduled_sampling > 0:
+            self._sampled = self.caption_training.scheduled_sampling * min(
+                1.0, self.trainer.global_step / self.optimizer_steps()
+            )
 
     def training_means(self, batch: CaptionBatch) -> Means:
         """Sum loss and correct predictions over the words of a batch and the ends of its captions."""
-        if self.self_critical:
+        if self.caption_training.self_critical:
             return self._self_critical_means(batch)
-        if self.captions_each is not None:
-            batch = some_captions(batch, self.captions_each)
+        if self.caption_training.captions_each is not None:
+            batch = some_captions(batch, self.caption_training.captions_each)
         picture, rows = self.decoder.look(self.features(batch.image)), self.rows(batch)
         logits, targets = self._decoded(picture, rows), rows.targets
-        loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.label_smoothing)
-        if (more := self.picture_loss(picture, rows)) is not None:
-            loss = loss + more
+        loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=self.caption_training.label_smoothing)
+        loss = loss + self.further_loss(picture, rows)
         correct = (logits.detach().argmax(1) == targets).sum()
         return Means({"loss": loss, "acc": correct}, len(targets))
 
@@ -302,58 +353,58 @@ class Captioning(Task):
             VOCABULARY,
             references(batch),
             self._frequencies,
-            count=self.self_critical,
-            longest=self.longest,
+            count=self.caption_training.self_critical,
+            longest=self.search.longest,
         )
         words = sum(len(caption) + 1 for caption in drawn.captions)
         loss = -(drawn.advantage * drawn.log_probability).sum()
         return Means({"loss": loss, "reward": drawn.reward.mean() * words}, words)
 
-    def picture_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | None:
-        """Compute a further loss of training, from what the decoder sees of pictures, (B, P); None: there is none."""
-        return None
+    def further_loss(self, picture: Tensor, rows: CaptionRows) -> Tensor | float:
+        """Compute a further loss of training, from what the decoder sees of images, (B, P); a hook for subclasses."""
+        return 0.0
 
     # ------------------------------------------------------------------ writing
 
-    def write(self, image: Tensor, beam: int) -> Sentences:
-        """Generate a caption for each image, or for its features, by beam search."""
-        state = self.decoder.start(self.features(image))
-        return beam_search(self.step, state, VOCABULARY, beam=beam, longest=self.longest, length_norm=self.length_norm)
+    def write(self, image: Tensor, search: Search | None = None) -> Sentences:
+        """Generate a caption for each image, or for its features, by beam search; by the model's `search` if None."""
+        state, search = self.decoder.start(self.features(image)), search or self.search
+        return beam_search(self.step, state, VOCABULARY, **asdict(search))
 
     def draw(self, image: Tensor, **options: Any) -> Sentences:
         """Generate a caption for each image, or for its features, at random; see `sample` of `layers.beam_search`."""
-        return sample(self.step, self.decoder.start(self.features(image)), VOCABULARY, longest=self.longest, **options)
+        return sample(
+            self.step, self.decoder.start(self.features(image)), VOCABULARY, longest=self.search.longest, **options
+        )
 
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the log-probabilities of the next word, (N, V), and the state, after the words (N,)."""
         logits, state = self.decoder.step(state, words)
         return at_least_float32(logits).log_softmax(1), state
 
-    def caption(self, pictures: Sequence[Any], beam: int | None = None) -> list[CaptionPrediction]:
-        """Describe pictures.
+    def caption(self, images: Sequence[Any], beam: int | None = None) -> list[CaptionPrediction]:
+        """Describe images.
 
         Args:
-            pictures: paths, PIL images or uint8 arrays.
+            images: paths, PIL images or uint8 arrays.
             beam: beginnings that beam search keeps; None for the model's.
 
         Returns:
-            A sentence with its log-probability for each picture.
+            A sentence with its log-probability for each image.
 
         Raises:
-            UserError: the model was never trained, a picture can't be read, or the beam is below 1.
+            UserError: the model was never trained, an image can't be read, or the beam is below 1.
         """
-        if beam is not None and beam < 1:
-            raise UserError(f"beam is {beam}; it must be at least 1")
-        own = self.beam
-        self.beam = beam or own
+        search = self.search
+        self.search = search if beam is None else replace(search, beam=beam)
         try:
-            return self.predict(pictures)
+            return self.predict(images)
         finally:
-            self.beam = own
+            self.search = search
 
     def predictions(self, batch: CaptionBatch) -> list[CaptionPrediction]:
         """Predict a caption for each image."""
-        processor, found = self.require_processor(), self.write(batch.image, self.beam)
+        processor, found = self.require_processor(), self.write(batch.image)
         scores = found.log_probability.tolist()
         return [CaptionPrediction(processor.spell(w), s) for w, s in zip(found.lists(END), scores, strict=True)]
 
@@ -368,7 +419,7 @@ class Captioning(Task):
         features = batch._replace(image=self.features(batch.image))
         losses = F.cross_entropy(self(features), self.rows(batch).targets, reduction="none")
         metrics["loss"].update(losses)
-        found = self.write(features.image, self.beam)
+        found = self.write(features.image)
         metrics["captions"].update(found.lists(END), references(batch), found.log_probability, batch.index)
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
@@ -377,7 +428,7 @@ class Captioning(Task):
 
     def guessing_loss(self) -> float | None:
         """Compute the loss of equal shares for all words; None if training minimises another one; see `Task`."""
-        return None if self.self_critical else math.log(self.vocabulary_size)
+        return None if self.caption_training.self_critical else math.log(self.vocabulary_size)
 
     def monotony(self, split: str) -> str | None:
         """Return a clause that shows the caption if all images get the same; see `Task`."""
@@ -392,103 +443,27 @@ class Captioning(Task):
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
         return caption_artifacts(records, self.require_processor(), split)
 
-
-class Captioner(FineTuning, Captioning):
-    """A captioner whose encoder is a convolutional network, trained with the decoder or before it.
-
-    Args:
-        shape: of an image, (C, H, W).
-        network: of the encoder; see `Encoder`.
-        layers: likewise, of a convnet; None for a small network for small images.
-        grid: likewise.
-        mirrored: likewise.
-        trainable: see `FineTuning.plan`; the head is the decoder.
-        unfreeze_at: likewise.
-        body_lr: likewise.
-        freeze_statistics: likewise.
-        captioning: further arguments of `Captioning`.
-    """
-
-    embedded_model = "convnet"
-    network_option = "--model.encoder"
-    training_arguments = FineTuning.training_arguments | Captioning.training_arguments
-    encoder: Encoder
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        network: EncoderNetwork,
-        layers: list[str] | None,
-        grid: int,
-        mirrored: bool,
-        trainable: Trainable,
-        unfreeze_at: int | None,
-        body_lr: float | None,
-        freeze_statistics: bool,
-        **captioning: Any,
-    ) -> None:
-        super().__init__(**captioning)
-        self.encoder = Encoder(shape, network, SMALL if layers is None else layers, grid, mirrored)
-        self.network = network
-        self._fine_tuning = (trainable, unfreeze_at, body_lr, freeze_statistics)
-
-    def plan_training(self) -> None:
-        """Set what is trained when, once encoder and decoder are made."""
-        layers = [*(f"encoder.{name}" for name in self.encoder.layers), "decoder"]
-        self.plan(layers, f"encoder.{self.encoder.last_stage}", *self._fine_tuning)
-
-    def measure(self, batches: Iterable[CaptionBatch]) -> None:
-        """Set what the encoder measures on training images before the first step; see `measure_images`."""
-        super().measure(batches)
-        if next(iter(batches)).image.dim() == 4:
-            measure_images(self.encoder.normalize, self.encoder.net, batches)
-
     # ------------------------------------------------------------------ weights of another
 
     def imagenet_weights(self) -> Path:
-        """Find torchvision's file, downloaded unless there."""
-        if self.network == "convnet":
-            raise UserError("--finetune imagenet: there are no such weights of a convnet; see --finetune embedded")
-        return imagenet_file(self.network, self.network_option)
+        """Find torchvision's file for the encoder, downloaded unless there."""
+        return self.encoder.imagenet_weights()
 
     @classmethod
     def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments that give the encoder the form of a convnet; see `Task`."""
         if model == "convnet":
-            return {"encoder": "convnet", "layers": arguments.get("layers")}
+            return {"encoder": {"network": "convnet", "layers": arguments.get("layers")}}
         return super().form_of(model, arguments)
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a captioner, or of an encoder alone, by the names of this model."""
-        given, ours = weights.state_dict, isinstance(weights, Checkpoint)
-        captioner = ours and any(name.startswith("encoder.net.") for name in given)
-        if self.network != "convnet":
-            found = network_weights(weights, self.network, "net.", self.encoder.state_dict(), self.network_option)
-            return {**(given if captioner else {}), **{f"encoder.{name}": weight for name, weight in found.items()}}
-        if captioner:
-            return given
-        return {f"encoder.{re.sub('^body[.]', 'net.', name)}": weight for name, weight in given.items()}
-
-    # ------------------------------------------------------------------ frozen features
-
-    def frozen_encoder(self) -> FrozenEncoder | None:
-        """Return the encoder if it is not trained, so that features can be computed once; None if it is."""
-        trainable, unfreeze_at, _, _ = self._fine_tuning
-        if trainable != "head" or unfreeze_at is not None or not self.pretrained:
-            return None
-        key = hashlib.blake2b(str(self.encoder).encode(), digest_size=8)  # its layers, also those without weights
-        for name, tensor in self.encoder.state_dict().items():
-            key.update(name.encode())
-            key.update(tensor.cpu().contiguous().numpy().tobytes())
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        device = torch.device("cpu") if accelerator is None else accelerator
-        encoder = deepcopy(self.encoder).to(device).eval()
-
-        @torch.inference_mode()
-        def compute(images: Tensor) -> Tensor:
-            return encoder(images.to(device)).cpu()
-
-        return FrozenEncoder(key.hexdigest(), compute)
+        tensors = weights.state_dict
+        captioner = isinstance(weights, Checkpoint) and any(name.startswith("encoder.net.") for name in tensors)
+        if captioner and self.encoder.network == "convnet":
+            return tensors
+        encoder = {f"encoder.{name}": weight for name, weight in self.encoder.by_our_names(weights).items()}
+        return {**tensors, **encoder} if captioner else encoder
 
 
 def some_captions(batch: CaptionBatch, count: int) -> CaptionBatch:

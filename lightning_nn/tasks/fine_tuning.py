@@ -1,4 +1,4 @@
-"""Fine-tuning: training goes on from the weights of another, of some layers or of all, at once or one after another.
+"""Fine-tuning: start from the weights of a trained model and train some layers, or all, at once or in stages.
 
 A network trained on many images has first layers that serve others as well (Yosinski et al. 2014). With few images of
 one's own, they stay as they are, and only the head, or the last stage with it, is trained.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from lightning_nn.errors import UserError, choose
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.settings import Group
 from lightning_nn.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -32,67 +33,83 @@ Trainable = Literal["head", "last_stage", "all"]
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-class FineTuning(Task):
-    """The fine-tuning half of a task whose layers stand in a row.
+@dataclass(frozen=True)
+class FineTune(Group):
+    """What a run with `--finetune` trains, and when.
 
-    A subclass calls `plan` at the end of its constructor.
+    Args:
+        trainable: what is trained. head: what follows the body: the last layer, or the decoder. last_stage: also the
+            body's layers since the last halving. all: everything.
+        unfreeze_at: epochs after which everything is trained; null: never.
+        body_lr: factor on the learning rate of all layers but the head, above 0; null: 0.03 after --finetune, else 1.
+        freeze_statistics: keep the mean and variance of loaded batch norms, also in layers that are trained; better for
+            few images like those that the weights were trained on.
+
+    Raises:
+        UserError: a value is out of its range, or they contradict each other.
+    """
+
+    trainable: Trainable = "all"
+    unfreeze_at: int | None = None
+    body_lr: float | None = None
+    freeze_statistics: bool = True
+
+    def __post_init__(self) -> None:
+        choose("--model.finetune.trainable", self.trainable, Trainable)
+        if self.unfreeze_at is not None and (self.unfreeze_at < 1 or self.trainable == "all"):
+            raise UserError(
+                f"--model.finetune.unfreeze_at is {self.unfreeze_at}; it must be at least 1 epoch, with "
+                "--model.finetune.trainable head or last_stage"
+            )
+        if self.body_lr is not None and not 0 < self.body_lr < math.inf:
+            raise UserError(f"--model.finetune.body_lr is {self.body_lr}; it must be above 0")
+
+
+class FineTuning(Task):
+    """A task whose layers stand in a row, so that the first of them can be frozen.
+
+    A subclass calls `plan` in its constructor.
 
     Attributes:
+        finetune: what is trained, and when.
         layers: names of the layers with parameters, in the order of execution; the last one is the head.
         pretrained: whether the weights of another training were loaded.
         measured_norms: names of the batch norms whose statistics came with them.
         tuned_body_lr: factor on the learning rate of loaded layers if `body_lr` is None.
     """
 
+    finetune: FineTune
     layers: list[str]
     pretrained: bool
     measured_norms: list[str]
     tuned_body_lr: ClassVar[float] = 0.03
-    training_arguments = frozenset({"trainable", "unfreeze_at", "body_lr", "freeze_statistics"})
+    training_arguments = frozenset({"finetune"})
 
-    def plan(
-        self,
-        layers: list[str],
-        last_stage: str,
-        trainable: Trainable,
-        unfreeze_at: int | None,
-        body_lr: float | None,
-        freeze_statistics: bool,
-    ) -> None:
+    def plan(self, layers: list[str], last_stage: str, finetune: FineTune | dict[str, Any]) -> None:
         """Set what is trained when.
 
         Args:
-            layers: names of the modules with parameters, in the order of execution; the last one is the head.
+            layers: names of the modules with parameters, in the order of execution; the last one is the head. They may
+                be made later.
             last_stage: the first layer of the last stage.
-            trainable: what is trained from the start.
-            unfreeze_at: epochs after which everything is trained; None: never.
-            body_lr: factor on the learning rate of all layers but the head; None: `tuned_body_lr` if weights were
-                loaded, else 1.
-            freeze_statistics: keep the statistics of loaded batch norms, also in layers that are trained.
+            finetune: what is trained, and when.
 
         Raises:
-            UserError: the arguments contradict each other.
+            UserError: see `FineTune`.
         """
-        choose("trainable", trainable, Trainable)
-        if unfreeze_at is not None and (unfreeze_at < 1 or trainable == "all"):
-            raise UserError(
-                f"unfreeze_at is {unfreeze_at}; it must be at least 1 epoch, with --model.trainable head or last_stage"
-            )
-        if body_lr is not None and not 0 < body_lr < math.inf:
-            raise UserError(f"body_lr is {body_lr}; it must be above 0")
-        first_trained = {"all": 0, "last_stage": layers.index(last_stage), "head": len(layers) - 1}[trainable]
-        self.layers, self._frozen_first, self._unfreeze_at = layers, layers[:first_trained], unfreeze_at
-        self._body_lr, self._freeze_statistics = body_lr, freeze_statistics
+        self.finetune, self.layers = FineTune.of(finetune), layers
+        first_trained = {"all": 0, "last_stage": layers.index(last_stage), "head": len(layers) - 1}
+        self._frozen_first = layers[: first_trained[self.finetune.trainable]]
         self._frozen: list[str] = []
         self._fixed: list[nn.Module] = []  # modules that stay in evaluation mode
-        self._constant = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
+        self._constant: list[str] | None = None  # parameters that are never trained
         self.pretrained, self.measured_norms = False, []
 
     @property
     def body_lr(self) -> float:
         """Factor on the learning rate of all layers but the head."""
-        if self._body_lr is not None:
-            return self._body_lr
+        if self.finetune.body_lr is not None:
+            return self.finetune.body_lr
         return self.tuned_body_lr if self.pretrained else 1.0
 
     # ------------------------------------------------------------------ what is frozen
@@ -107,7 +124,7 @@ class FineTuning(Task):
 
     def fixed_norms(self) -> list[nn.Module]:
         """List the loaded batch norms, if their statistics are to be kept."""
-        return self._modules_of(self.measured_norms) if self._freeze_statistics else []
+        return self._modules_of(self.measured_norms) if self.finetune.freeze_statistics else []
 
     def _freeze(self, layers: list[str], norms: Iterable[nn.Module] = ()) -> None:
         """Freeze these layers and no others, and the statistics of these batch norms.
@@ -115,6 +132,8 @@ class FineTuning(Task):
         In one process autograd skips them, which saves most of the time of a step; several processes reduce the
         gradients of all parameters that were trained when they started.
         """
+        if self._constant is None:
+            self._constant = [name for name, parameter in self.named_parameters() if not parameter.requires_grad]
         self._frozen, self._fixed = layers, [*self._modules_of(layers), *norms]
         for name, layer in zip(self.layers, self._modules_of(self.layers), strict=True):
             layer.requires_grad_(name not in layers or self.trainer.world_size > 1)
@@ -137,8 +156,8 @@ class FineTuning(Task):
         if len(self._frozen_first) == len(self.layers) - 1:  # the head alone is trained
             return super().learning_remedy()
         return (
-            f"lower --model.body_lr (now {self.body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or train "
-            "the head alone: --model.trainable head"
+            f"lower --model.finetune.body_lr (now {self.body_lr:g}) or --optimizer.lr (now {self.optimizer.lr:g}), or "
+            "train the head alone: --model.finetune.trainable head"
         )
 
     def batch_norms(self) -> list[str]:
@@ -147,7 +166,7 @@ class FineTuning(Task):
         return [n for n, module in self.named_modules() if isinstance(module, _NORMS) and f"{n}.".startswith(body)]
 
     def setup(self, stage: str) -> None:
-        """Also forget what an earlier run froze: the optimizer is made of all parameters."""
+        """Unfreeze what an earlier run froze: the optimizer is made of all parameters."""
         self._freeze([])
         super().setup(stage)
 
@@ -159,8 +178,8 @@ class FineTuning(Task):
         """
         if self._frozen_first and not self.pretrained:
             raise UserError(
-                "--model.trainable freezes layers that nothing was loaded into: give weights with --finetune, or "
-                "--model.trainable all"
+                "--model.finetune.trainable freezes layers that nothing was loaded into: give weights with --finetune, "
+                "or --model.finetune.trainable all"
             )
 
     def on_train_start(self) -> None:
@@ -169,7 +188,7 @@ class FineTuning(Task):
 
     def on_train_epoch_start(self) -> None:
         """Freeze the layers that this epoch does not train."""
-        thawed = self._unfreeze_at is not None and self.current_epoch >= self._unfreeze_at
+        thawed = self.finetune.unfreeze_at is not None and self.current_epoch >= self.finetune.unfreeze_at
         self._freeze([] if thawed else self._frozen_first, self.fixed_norms())
 
     def on_train_end(self) -> None:
@@ -198,18 +217,18 @@ class FineTuning(Task):
     def training_plan(self, layer: str) -> str:
         """Describe in some words how a layer is trained."""
         if layer in self._frozen_first:
-            return "frozen" + (f" for {self._unfreeze_at} epochs" if self._unfreeze_at else "")
+            return "frozen" + (f" for {self.finetune.unfreeze_at} epochs" if self.finetune.unfreeze_at else "")
         return f"trained, rate x {self.body_lr:g}" if self.body_lr != 1 and layer != self.layers[-1] else "trained"
 
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also say what was loaded from another training."""
+        """Save the names of the batch norms that were loaded from another training, and whether any weights were."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["lightning_nn"] |= {"pretrained": self.pretrained, "measured_norms": self.measured_norms}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also restore what was loaded from another training."""
+        """Restore what was loaded from another training; see `Task`."""
         super().on_load_checkpoint(checkpoint)
         self._restore_loaded(checkpoint["lightning_nn"])
 
@@ -256,13 +275,15 @@ class FineTuning(Task):
         own = self.state_dict().keys()
         if lacking := [name for name in kept if name in own and name.startswith(frozen)]:
             raise UserError(
-                f"--model.trainable freezes layers that {checkpoint.path} has no fitting weights for: {names(lacking)}"
+                f"--model.finetune.trainable freezes layers that {checkpoint.path} has no fitting weights for: "
+                f"{names(lacking)}"
             )
         norms = [name for name in self.batch_norms() if f"{name}.running_mean" in loaded]
-        if norms and not self._freeze_statistics and not any(self.get_buffer(f"{n}.running_mean").any() for n in norms):
+        folded = norms and not any(self.get_buffer(f"{name}.running_mean").any() for name in norms)
+        if folded and not self.finetune.freeze_statistics:
             raise UserError(
                 f"the batch norms of {checkpoint.path} are folded into biases and hold no statistics: training must "
-                "keep them, --model.freeze_statistics true"
+                "keep them, --model.finetune.freeze_statistics true"
             )
         self.pretrained, self.measured_norms = True, norms
         return loaded, kept

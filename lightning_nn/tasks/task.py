@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -24,7 +24,7 @@ from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, further_arguments, 
 from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
 from lightning_nn.runs.weights_file import WeightsFile, common_prefix
 from lightning_nn.sanitize import sanitize
-from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.settings import Group, LRScheduler, Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Explanation, Prediction
 from lightning_nn.tasks.training import (
     Means,
@@ -81,8 +81,8 @@ class Task(pl.LightningModule, ABC):
         data_to_tune: which weights need other data than the default, and the options for it; empty if none do.
         network_option: option that chooses a classic network, which public weights are for.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
-        training_arguments: arguments that have a part in training alone; a fine-tuned model has its own.
-        prediction_arguments: arguments that have a part in predictions alone, which a command may change for itself.
+        training_arguments: arguments that matter in training alone; a fine-tuned model has its own.
+        prediction_arguments: groups of options that matter in predictions alone, which a command may change for itself.
         inputs_hint: options of predict that name an input, as a command to go on with shows them.
         short_recipe: recipe for texts of one sentence; None if the model has none.
         predicts_classes: True if its predictions are classes, whose probabilities `all_classes` adds.
@@ -622,8 +622,9 @@ class Task(pl.LightningModule, ABC):
         """
         if model != cls.name:
             return {}
-        in_code = {k: p.default for k, p in parameters(cls).items() if p.default is not p.empty}
-        return {name: v for name, v in {**in_code, **arguments}.items() if name not in cls.training_arguments}
+        in_code = {k: to_plain_data(p.default, k) for k, p in parameters(cls).items() if p.default is not p.empty}
+        form = _replaced(cls, in_code, arguments)
+        return {name: value for name, value in form.items() if name not in cls.training_arguments}
 
     @classmethod
     def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:
@@ -682,7 +683,7 @@ class Task(pl.LightningModule, ABC):
             map_location: device of its tensors, as in `torch.load`; the CPU by default.
             strict: require exactly the weights of this model.
             weights_only: has no effect: nothing but weights and plain data is ever loaded.
-            arguments: constructor arguments that replace the saved ones.
+            arguments: constructor arguments that replace the saved ones; of a group, a dictionary of some options.
 
         Raises:
             UserError: see `Checkpoint.open` of `lightning_nn.runs.checkpoint`; also if it holds another model, or
@@ -697,14 +698,15 @@ class Task(pl.LightningModule, ABC):
         Args:
             checkpoint: from `Checkpoint.open`.
             strict: require exactly the weights of this model.
-            arguments: constructor arguments that replace the saved ones.
+            arguments: constructor arguments that replace the saved ones; of a group, a dictionary of some options.
 
         Raises:
             UserError: the checkpoint holds another model, or weights that do not fit.
         """
         if checkpoint.model != cls.name:
             raise UserError(f"{checkpoint.path} holds the model {checkpoint.model!r}, not {cls.name!r}")
-        saved_arguments = {k: v for k, v in checkpoint.arguments.items() if k not in arguments}
+        whole = {name for name, value in arguments.items() if not isinstance(value, dict)}
+        saved_arguments = {name: value for name, value in checkpoint.arguments.items() if name not in whole}
         form = trusted([{"model": saved_arguments}], {"model": cls})
         if form.left_out:
             raise UserError(
@@ -713,7 +715,7 @@ class Task(pl.LightningModule, ABC):
             )
         processor = checkpoint.processor()
         try:
-            model = cls(**{**form.group("model"), **arguments})
+            model = cls(**_replaced(cls, form.group("model"), arguments))
             for kind, labels in processor.row_labels().items() if processor else ():
                 if (size := model.hparams.get(_SIZES.get(kind, ""))) and size != len(labels):
                     raise ValueError(f"its processor has {len(labels):,} {kind}, not {size:,}")
@@ -742,6 +744,19 @@ class Task(pl.LightningModule, ABC):
             self.load_state_dict(given, strict=strict)
         except (TypeError, RuntimeError) as error:
             raise _misfit(checkpoint.path, type(self), error) from error
+
+
+def _replaced(cls: type, saved: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Replace saved arguments of a constructor by others; of a group, a dictionary replaces the options that it has."""
+    merged = {}
+    for name, value in arguments.items():
+        partial = isinstance(value, dict) and _is_group(parameters(cls).get(name))
+        merged[name] = {**saved.get(name, {}), **value} if partial else value
+    return {**saved, **merged}
+
+
+def _is_group(parameter: Parameter | None) -> bool:
+    return parameter is not None and isinstance(parameter.annotation, type) and issubclass(parameter.annotation, Group)
 
 
 def _arguments(made: pl.LightningModule | pl.LightningDataModule) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lightning_nn.data.batches import ImageBatch, MaskBatch
 from lightning_nn.models.fcn import BodyName
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
+from lightning_nn.tasks.fine_tuning import FineTune
 from tests.commands import command
 from tests.contract import check_export
 
@@ -137,7 +138,7 @@ def test_weights_of_a_trained_classifier_load() -> None:
         (ConvNet.from_pretrained(), {"body": "embedded"}),
     ):
         theirs.measure([ImageBatch(images(64, 64).image)])
-        model = FCN(3, 4, **arguments, trainable="head")
+        model = FCN(3, 4, **arguments, finetune=FineTune("head"))
         loaded, _ = model.load_weights(saved(theirs))
         expected = {f"body.{name}" for name in model.body.state_dict()}
         assert {name for name in loaded if name.startswith("body.")} == expected
@@ -162,7 +163,7 @@ def test_weights_that_fit_nothing_are_not_loaded() -> None:
 
 def test_the_embedded_network_is_fine_tuned_by_one_command(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "4", "--data.test_size", "4", "--data.size", "32")
-    body = ("--model.body", "embedded", "--model.trainable", "last_stage", "--model.body_lr", "0.1")
+    body = ("--model.body", "embedded", "--model.finetune.trainable", "last_stage", "--model.finetune.body_lr", "0.1")
     argv = ("--model", "fcn", *few, *body, "--finetune", "embedded", "--trainer.max_epochs", "1")
     said = command(*argv, cwd=tmp_path).ok().out
     rows = {line.split()[0]: line for line in said.splitlines() if line.strip()}

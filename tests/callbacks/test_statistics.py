@@ -15,6 +15,7 @@ from lightning_nn.data.processor import RunFacts
 from lightning_nn.metrics.confusion import only_predicted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.fine_tuning import FineTune
 from tests.commands import command, results, write_described, write_street
 
 COUNTS = [6, 3, 1]
@@ -111,8 +112,8 @@ def test_the_remedy_of_a_fine_tuned_network_is_its_body() -> None:
     assert "--finetune" in str(learning_note(model, 9.0, 9.0, None))
     model.pretrained = True
     note = str(learning_note(model, 9.0, 9.0, None))
-    assert "--model.body_lr" in note and "--model.trainable head" in note
-    alone = FCN(3, 4, first_channels=1, trainable="head")
+    assert "--model.finetune.body_lr" in note and "--model.finetune.trainable head" in note
+    alone = FCN(3, 4, first_channels=1, finetune=FineTune("head"))
     alone.pretrained = True
     assert "lower --optimizer.lr (now 0.008), or" in str(learning_note(alone, 9.0, 9.0, None))
 

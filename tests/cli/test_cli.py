@@ -581,8 +581,8 @@ def test_what_a_checkpoint_decides_cannot_be_said_otherwise(option: str, trained
 
 
 def test_only_captioners_search_with_a_beam(trained: Trained) -> None:
-    said = ("predict", "--ckpt_path", "best", "--data.file", "x.png", "--model.beam", "2")
-    command(*said, cwd=trained.cwd).refused("--model.beam needs a model that writes captions")
+    said = ("predict", "--ckpt_path", "best", "--data.file", "x.png", "--model.search.beam", "2")
+    command(*said, cwd=trained.cwd).refused("--model.search needs a model that writes captions")
 
 
 def test_predict_pictures(trained: Trained, tmp_path: Path) -> None:

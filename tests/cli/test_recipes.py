@@ -51,7 +51,10 @@ def test_recipe_runs(recipe: Path, tmp_path: Path) -> None:
     for file in given:
         if file not in find_recipes(model, data):
             argv += ["-c", str(file)]
-    if any((yaml.safe_load(file.read_text(encoding="utf-8")).get("model") or {}).get("trainable") for file in given):
+    if any(
+        ((yaml.safe_load(file.read_text(encoding="utf-8")).get("model") or {}).get("finetune") or {}).get("trainable")
+        for file in given
+    ):
         torch.save(MobileNetV1(10).state_dict(), tmp_path / "weights.pt")  # what is frozen comes from a file
         argv += ["--finetune", "weights.pt"]
     command(*argv, "--trainer.fast_dev_run", "true", cwd=tmp_path).ok()

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torchvision import models  # type: ignore[import-untyped]
 
 from lightning_nn import FCN, BackboneClassifier, ImageBatch, Scenes, ShowAndTell
+from lightning_nn.backbones.encoder import Encoding
 from lightning_nn.backbones.mobilenet import MobileNetV1
 from lightning_nn.backbones.torchvision import FORMS, Network, recognise
 from lightning_nn.data.images.processor import ImageProcessor
@@ -119,8 +120,11 @@ WRONG: dict[str, dict[str, Any]] = {
     "images of 16 x 16 pixels are too small for vgg16: --model.resize": {"network": "vgg16", "size": 16},
     "multiplier is -1; it must be above 0": {"network": "mobilenet_v1", "multiplier": -1},
     "resize is 0": {"network": "resnet18", "resize": 0},
-    "unfreeze_at is 2; .* with --model.trainable head or last_stage": {"network": "resnet18", "unfreeze_at": 2},
-    "body_lr is 0": {"network": "resnet18", "body_lr": 0.0},
+    "unfreeze_at is 2; .* with --model.finetune.trainable head or last_stage": {
+        "network": "resnet18",
+        "finetune": {"unfreeze_at": 2},
+    },
+    "body_lr is 0": {"network": "resnet18", "finetune": {"body_lr": 0.0}},
 }
 
 
@@ -225,8 +229,8 @@ def test_another_network_is_refused_with_the_option_that_takes_it(network: str, 
     body: Any = model
     with pytest.raises(UserError, match=f"--model.body {network}$"):
         FCN(3, 2, body=body).load_weights(file_of(network))
-    with pytest.raises(UserError, match=f"--model.encoder {network}$"):
-        ShowAndTell(3, 64, 64, 9, encoder=model).load_weights(file_of(network))
+    with pytest.raises(UserError, match=f"--model.encoder.network {network}$"):
+        ShowAndTell(3, 64, 64, 9, encoder=Encoding(model)).load_weights(file_of(network))
 
 
 @pytest.mark.parametrize("network", ["resnet101", "wide_resnet50_2"])

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_nn import UserError, catalog
-from lightning_nn.backbones.encoder import Encoder
+from lightning_nn.backbones.encoder import Encoder, Encoding
 from lightning_nn.data.batches import END, START, CaptionBatch
 from lightning_nn.layers.beam_search import beam_search
 from lightning_nn.layers.recurrent import select_state
@@ -26,6 +26,7 @@ from lightning_nn.models.show_and_tell import LSTMDecoder, ShowAndTell
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.tasks.captioning import VOCABULARY, Decoder, references, some_captions
+from lightning_nn.tasks.fine_tuning import FineTune
 from tests.cases import CASES
 from tests.commands import command
 from tests.contract import one_batch, trainer
@@ -47,7 +48,9 @@ def small(name: str, **changes: Any) -> Any:
     """A small captioner, and its data."""
     data = TinyPictures()
     data.prepare_once()
-    arguments = {**CASES[name].arguments, **CASES[name].quiet, **changes}
+    arguments = {**CASES[name].arguments, **CASES[name].quiet}
+    for option, value in changes.items():
+        arguments[option] = {**arguments.get(option, {}), **value} if isinstance(value, dict) else value
     model = catalog.MODELS[name].load()(**data.describe(), **arguments)
     model.processor = data.processor
     return model, data
@@ -111,7 +114,7 @@ def test_a_caption_is_read_from_its_start_and_predicted_to_its_end() -> None:
 
 
 def test_the_loss_is_the_mean_over_words_and_ends() -> None:
-    model, data = small("multimodal_rnn", label_smoothing=0.1)
+    model, data = small("multimodal_rnn", training={"label_smoothing": 0.1})
     batch = one_batch(data)
     means = model.training_means(batch)
     targets = model.rows(batch).targets
@@ -121,7 +124,7 @@ def test_the_loss_is_the_mean_over_words_and_ends() -> None:
 
 
 def test_only_loaded_layers_are_slow_not_what_guides_them() -> None:
-    model, _ = small("show_and_tell", guidance=0.5)
+    model, _ = small("show_and_tell", guidance={"weight": 0.5})
     model.pretrained = True
     scale = {id(p): group.get("scale", 1.0) for group in model.parameter_groups() for p in group["params"]}
     scales = {name: scale[id(p)] for name, p in model.named_parameters()}
@@ -130,28 +133,28 @@ def test_only_loaded_layers_are_slow_not_what_guides_them() -> None:
 
 @pytest.mark.parametrize("positions", [1, 2])
 def test_guidance_adds_the_loss_of_words_predicted_from_picture_and_position(positions: int) -> None:
-    model, data = small("show_and_tell", guidance=0.5, guided_positions=positions)
+    model, data = small("show_and_tell", guidance={"weight": 0.5, "positions": positions})
     batch = one_batch(data)
     rows, picture = model.rows(batch), model.decoder.look(model.features(batch.image))
     guesses = model.guide(picture).unflatten(1, (positions, -1))
     position = torch.cat([torch.arange(length).clamp(max=positions - 1) for length in rows.lengths.tolist()])
     guess = guesses[rows.image_index.repeat_interleave(rows.lengths), position]
     more = 0.5 * F.cross_entropy(guess, rows.targets, reduction="sum")
-    torch.testing.assert_close(model.picture_loss(picture, rows), more)
+    torch.testing.assert_close(model.further_loss(picture, rows), more)
     plain = F.cross_entropy(model(batch), rows.targets, reduction="sum")
     looks: list[Any] = []
     model.decoder.picture.register_forward_hook(lambda *_: looks.append(1))
     torch.testing.assert_close(model.training_means(batch).sums["loss"], plain + more)
     assert len(looks) == 1, "its batch norms are moved once a step"
-    with pytest.raises(UserError, match="guidance is -1"):
-        small("show_and_tell", guidance=-1.0)
+    with pytest.raises(UserError, match=r"guidance\.weight is -1"):
+        small("show_and_tell", guidance={"weight": -1.0})
 
 
 def test_the_best_epoch_is_chosen_by_the_search_that_is_tested(tmp_path: Path) -> None:
-    model, data = small("show_and_tell", beam=2)
+    model, data = small("show_and_tell", search={"beam": 2})
     beams: set[int] = set()
     write = model.write
-    model.write = lambda image, beam: beams.add(beam) or write(image, beam)
+    model.write = lambda image: beams.add(model.search.beam) or write(image)
     run = trainer(tmp_path, max_epochs=1)
     for verb in (run.fit, run.validate, run.test):
         verb(model, datamodule=data)
@@ -177,7 +180,7 @@ def test_a_step_reads_some_captions_of_each_image(count: int) -> None:
 
 
 def test_the_loss_is_that_of_the_captions_that_are_read() -> None:
-    model, data = small("show_and_tell", captions_each=1)
+    model, data = small("show_and_tell", training={"captions_each": 1})
     batch = one_batch(data)
     torch.manual_seed(0)
     means = model.training_means(batch)
@@ -187,13 +190,13 @@ def test_the_loss_is_that_of_the_captions_that_are_read() -> None:
     expected = F.cross_entropy(model(read), model.rows(read).targets, reduction="sum")
     torch.testing.assert_close(means.sums["loss"], expected)
     with pytest.raises(UserError, match="captions_each is 0"):
-        small("show_and_tell", captions_each=0)
+        small("show_and_tell", training={"captions_each": 0})
     with pytest.raises(UserError, match="self_critical reads no words"):
-        small("show_and_tell", captions_each=1, self_critical=2)
+        small("show_and_tell", training={"captions_each": 1, "self_critical": 2})
 
 
 def test_scheduled_sampling_replaces_words_but_never_the_start(tmp_path: Path) -> None:
-    model, data = small("show_and_tell", scheduled_sampling=1.0)
+    model, data = small("show_and_tell", training={"scheduled_sampling": 1.0})
     batch = one_batch(data)
     rows = model.rows(batch)
     model._sampled = 1.0
@@ -224,14 +227,14 @@ def test_captions_are_sentences_with_their_log_probability(name: str) -> None:
             caption = CaptionBatch(batch.image[[i]], torch.tensor([0]), torch.tensor([len(words)]), torch.tensor(words))
             logp = model(caption).log_softmax(1).gather(1, model.rows(caption).targets[:, None]).sum()
             assert found[i].log_probability == pytest.approx(logp.item())
-    assert model.beam == 3
+    assert model.search.beam == 3
     with pytest.raises(UserError, match="beam is 0"):
         model.caption(raw, beam=0)
 
 
 def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -> None:
     sizes = ["--data.train_size", "16", "--data.val_size", "8", "--data.test_size", "8", "--data.size", "32"]
-    tiny = ["--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--model.hidden_size", "16"]
+    tiny = ["--model.encoder.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--model.hidden_size", "16"]
     short = ["--trainer.max_epochs", "1", "--trainer.logger", "false", "--folder", str(tmp_path), "--name", "one"]
     command("--model", "show_and_tell", *sizes, *tiny, "--model.embedding_size", "16", *short, cwd=tmp_path).ok()
     run = tmp_path / "show_and_tell" / "one"
@@ -251,15 +254,15 @@ def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -
         command("predict", "--ckpt_path", best, "--data.file", str(folder), "--out", out, cwd=tmp_path).ok()
     (row,) = csv.DictReader((tmp_path / "captions.csv").read_text(encoding="utf-8-sig").splitlines())
     page = (tmp_path / "captions.html").read_text(encoding="utf-8")
-    greedy = ("--model.beam", "1", "--model.longest", "2")
+    greedy = ("--model.search.beam", "1", "--model.search.longest", "2")
     for verb in ("validate", "test"):
         other = json.loads(command(verb, "--ckpt_path", best, *greedy, cwd=tmp_path).ok().out)
         own = json.loads((run / "results.json").read_text(encoding="utf-8"))
         name = "val/bp" if verb == "validate" else "test/bp"
         assert other[name] < own[name] and (run / "predictions.csv").read_text(encoding="utf-8-sig") == text
-        command(verb, "--ckpt_path", best, "--model.beam", "0", cwd=tmp_path).refused("beam is 0")
+        command(verb, "--ckpt_path", best, "--model.search.beam", "0", cwd=tmp_path).refused("beam is 0")
         shown = command(verb, "--model", "show_and_tell", "--help", cwd=tmp_path).ok().out
-        assert "--model.length_norm" in shown and "--model.dropout" not in shown
+        assert "--model.search.length_norm" in shown and "--model.dropout" not in shown
     predicted = command("predict", "--ckpt_path", best, "--data.file", str(folder), *greedy, cwd=tmp_path).ok().out
     assert len(next(csv.DictReader(predicted.splitlines()))["caption"].rstrip(".").split()) <= 2
     assert row["caption"] and float(row["log_probability"]) < 0
@@ -271,7 +274,7 @@ def test_a_trained_model_writes_pages_and_a_table_and_predicts(tmp_path: Path) -
 
 @pytest.mark.parametrize("network", ["mobilenet_v1", "mobilenet_v2", "resnet18", "squeezenet1_1"])
 def test_networks_give_their_last_maps_in_cells(network: Any) -> None:
-    encoder = Encoder((3, 64, 96), network, [], 2).eval()
+    encoder = Encoder((3, 64, 96), Encoding(network, grid=2)).eval()
     image = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
     features = encoder(image)
     assert features.shape == (2, encoder.features) and features.isfinite().all()
@@ -280,7 +283,7 @@ def test_networks_give_their_last_maps_in_cells(network: Any) -> None:
 
 
 def test_cells_tell_where() -> None:
-    encoder = Encoder((1, 8, 8), "convnet", ["conv 4 1", "relu", "global_avg_pool"], 2).eval()
+    encoder = Encoder((1, 8, 8), Encoding(layers=["conv 4 1", "relu", "global_avg_pool"], grid=2)).eval()
     image = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
     image[0, :, :4, :4], image[1, :, 4:, 4:] = 255, 255
     features: Tensor = encoder(image).view(2, 4, 2, 2)
@@ -291,7 +294,8 @@ def test_cells_tell_where() -> None:
 @pytest.mark.parametrize("network", ["convnet", "mobilenet_v1"])
 def test_a_picture_and_its_mirror_image_have_the_same_mean_features(network: Any) -> None:
     layers = ["conv 4 3 stride=2", "relu"]
-    mirrored, plain = (Encoder((3, 64, 64), network, layers, 2, mirrored).eval() for mirrored in (True, False))
+    options = [Encoding(network, layers, 2, mirrored) for mirrored in (True, False)]
+    mirrored, plain = (Encoder((3, 64, 64), encoding).eval() for encoding in options)
     plain.load_state_dict(mirrored.state_dict())
     image = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     torch.testing.assert_close(mirrored(image), (plain(image) + plain(image.flip(3))) / 2)
@@ -302,20 +306,20 @@ def test_a_picture_and_its_mirror_image_have_the_same_mean_features(network: Any
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"encoder": "mobilnet_v1"}, "did you mean 'mobilenet_v1'"),
-        ({"grid": 0}, "grid is 0"),
-        ({"layers": ["flatten"]}, "not in maps"),
-        ({"encoder": "inception_v3"}, "too small for inception_v3"),
-        ({"longest": 0}, "longest is 0"),
-        ({"beam": 0}, "beam is 0"),
-        ({"length_norm": -1.0}, "length_norm is -1.0"),
-        ({"length_norm": float("nan")}, "length_norm is nan; it must be 0 to 10"),
-        ({"length_norm": 400.0}, "length_norm is 400.0"),
-        ({"label_smoothing": 1.0}, "label_smoothing is 1.0; it must be 0 or above and below 1"),
-        ({"guidance": float("nan")}, "guidance is nan; it must be 0 to 100"),
-        ({"guidance": float("inf")}, "guidance is inf"),
-        ({"guided_positions": 0}, "guided_positions is 0; it must be at least 1"),
-        ({"scheduled_sampling": 1.5}, "scheduled_sampling is 1.5"),
+        ({"encoder": {"network": "mobilnet_v1"}}, "did you mean 'mobilenet_v1'"),
+        ({"encoder": {"grid": 0}}, "grid is 0"),
+        ({"encoder": {"layers": ["flatten"]}}, "not in maps"),
+        ({"encoder": {"network": "inception_v3"}}, "too small for inception_v3"),
+        ({"search": {"longest": 0}}, "longest is 0"),
+        ({"search": {"beam": 0}}, "beam is 0"),
+        ({"search": {"length_norm": -1.0}}, "length_norm is -1.0"),
+        ({"search": {"length_norm": float("nan")}}, "length_norm is nan; it must be 0 to 10"),
+        ({"search": {"length_norm": 400.0}}, "length_norm is 400.0"),
+        ({"training": {"label_smoothing": 1.0}}, "label_smoothing is 1.0; it must be 0 or above and below 1"),
+        ({"guidance": {"weight": float("nan")}}, "guidance.weight is nan; it must be 0 to 100"),
+        ({"guidance": {"weight": float("inf")}}, "guidance.weight is inf"),
+        ({"guidance": {"positions": 0}}, "guidance.positions is 0; it must be at least 1"),
+        ({"training": {"scheduled_sampling": 1.5}}, "scheduled_sampling is 1.5"),
         ({"vocabulary_size": 3}, "vocabulary_size is 3"),
     ],
 )
@@ -338,7 +342,9 @@ def test_weights_of_a_classifier_become_the_encoders() -> None:
 def test_features_of_one_activation_are_not_those_of_another() -> None:
     keys = set()
     for activation in ("relu", "gelu"):
-        model, _ = small("show_and_tell", trainable="head", layers=["conv 8 3 padding=1", activation])
+        model, _ = small(
+            "show_and_tell", finetune={"trainable": "head"}, encoder={"layers": ["conv 8 3 padding=1", activation]}
+        )
         state = {name.removeprefix("encoder."): torch.ones_like(v) for name, v in model.encoder.state_dict().items()}
         model.load_weights(WeightsFile(Path("encoder.pth"), state))
         frozen = model.frozen_encoder()
@@ -348,7 +354,7 @@ def test_features_of_one_activation_are_not_those_of_another() -> None:
 
 
 def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
-    model, data = small("show_and_tell", trainable="head")
+    model, data = small("show_and_tell", finetune={"trainable": "head"})
     assert model.frozen_encoder() is None, "its weights are random"
     state = {name.removeprefix("encoder."): value for name, value in model.encoder.state_dict().items()}
     model.load_weights(WeightsFile(Path("encoder.pth"), state))
@@ -356,7 +362,7 @@ def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
     assert frozen is not None
     checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
     model.on_save_checkpoint(checkpoint)
-    resumed, _ = small("show_and_tell", trainable="head")
+    resumed, _ = small("show_and_tell", finetune={"trainable": "head"})
     resumed.load_state(Checkpoint.of(checkpoint, "last.ckpt"))
     assert resumed.frozen_encoder().key == frozen.key, "a run that goes on computes no features again"
     model.double().eval()
@@ -370,16 +376,23 @@ def test_a_frozen_encoder_gives_the_same_captions_by_its_features() -> None:
         next(model.encoder.net.parameters()).mul_(2)
     again = model.frozen_encoder()
     assert again is not None and again.key != frozen.key
-    model._fine_tuning = ("all", *model._fine_tuning[1:])
+    model.finetune = FineTune()
     assert model.frozen_encoder() is None
 
 
 def test_an_evaluation_reads_the_features_of_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ["--data.train_size", "16", "--data.val_size", "8", "--data.test_size", "8", "--data.size", "32"]
-    tiny = ["--model.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
+    tiny = ["--model.encoder.layers", "[conv 8 3 stride=4, batch_norm, relu]", "--trainer.max_epochs", "1"]
     argv = ["--model", "show_and_tell", *sizes, *tiny]
     command(*argv, "--name", "one", cwd=tmp_path).ok()
-    own = ["--finetune", "logs/show_and_tell/one/checkpoints/last.ckpt", "--model.trainable", "head", "--name", "two"]
+    own = [
+        "--finetune",
+        "logs/show_and_tell/one/checkpoints/last.ckpt",
+        "--model.finetune.trainable",
+        "head",
+        "--name",
+        "two",
+    ]
     command(*argv, *own, cwd=tmp_path).ok()
 
     def fail(*_: Any) -> Tensor:

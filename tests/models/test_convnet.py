@@ -22,6 +22,7 @@ from lightning_nn.layers.convolution import Init, build, sequential
 from lightning_nn.layers.images import Normalize
 from lightning_nn.runs.weights_file import WEIGHTS, embedded_weights
 from lightning_nn.settings import LRScheduler, Optimizer
+from lightning_nn.tasks.fine_tuning import FineTune
 from tests.commands import command
 from tests.contract import check_export, one_batch, trainer
 
@@ -351,13 +352,13 @@ def test_the_embedded_network_predicts() -> None:
 
 def test_the_embedded_network_is_fine_tuned_in_python(tmp_path: Path) -> None:
     data, weights = few_scenes(), embedded_weights("convnet").state_dict
-    model = ConvNet.from_pretrained(num_classes=len(data.categories), trainable="head", unfreeze_at=3)
+    model = ConvNet.from_pretrained(num_classes=len(data.categories), finetune=FineTune("head", unfreeze_at=3))
     trainer(tmp_path, max_epochs=1).fit(model, data)
     assert {name for name, value in model.state_dict().items() if not torch.equal(value, weights.get(name, value))} == {
         *("head.weight", "head.bias")
     }
     assert not torch.equal(ConvNet.from_pretrained(num_classes=10).head.weight, weights["head.weight"])
-    assert ConvNet.from_pretrained(trainable="head").hparams["trainable"] == "head"
+    assert ConvNet.from_pretrained(finetune=FineTune("head")).finetune.trainable == "head"
 
 
 def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_path: Path) -> None:
@@ -368,7 +369,7 @@ def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_p
 
 
 def test_layers_are_frozen_as_those_of_a_backbone() -> None:
-    model = ConvNet(3, 32, 32, 6, EMBEDDED, trainable="last_stage", unfreeze_at=2, body_lr=0.1)
+    model = ConvNet(3, 32, 32, 6, EMBEDDED, finetune=FineTune("last_stage", unfreeze_at=2, body_lr=0.1))
     assert model.layers[-4:] == ["body.batch_norm5", "body.conv6", "body.batch_norm6", "head"]
     rows = {row[0]: row[-1] for row in model.summary()}
     assert rows["layer"] == "training" and rows["gelu"] == rows["max_pool 2"] == ""
@@ -384,15 +385,15 @@ def test_the_last_stage_begins_after_the_last_halving() -> None:
         (["conv 4 3", "relu", "conv 4 3 stride=2", "relu", "flatten"], "conv2"),
         (["conv 4 3", "conv 4 3", "flatten", "linear 8"], "conv1"),
     ):
-        model = ConvNet(**SIZE, layers=layers, trainable="last_stage")
+        model = ConvNet(**SIZE, layers=layers, finetune=FineTune("last_stage"))
         first = len(model.layers) - sum(model.training_plan(name) == "trained" for name in model.layers)
         assert model.layers[first] == f"body.{last}"
-    assert ConvNet(**SIZE, layers=["relu", "flatten"], trainable="last_stage").layers == ["head"]
+    assert ConvNet(**SIZE, layers=["relu", "flatten"], finetune=FineTune("last_stage")).layers == ["head"]
 
 
 def test_frozen_layers_do_not_move_and_a_fixed_scale_stays(tmp_path: Path) -> None:
     data, embedded = few_scenes(), embedded_weights("convnet")
-    arguments = {**embedded.arguments, "num_classes": len(data.categories), "trainable": "last_stage"}
+    arguments = {**embedded.arguments, "num_classes": len(data.categories), "finetune": {"trainable": "last_stage"}}
     model = ConvNet(**arguments)
     with pytest.raises(UserError, match="freezes layers that nothing was loaded into"):
         trainer(tmp_path, max_epochs=1).fit(model, data)

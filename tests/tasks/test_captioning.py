@@ -11,7 +11,7 @@ from lightning_nn.catalog import MODELS
 from lightning_nn.data.batches import END, START, UNKNOWN
 from lightning_nn.layers.recurrent import State
 from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
-from lightning_nn.tasks.captioning import VOCABULARY, draw_captions, references, with_end
+from lightning_nn.tasks.captioning import VOCABULARY, CaptionTraining, draw_captions, references, with_end
 from tests.cases import CASES
 from tests.contract import one_batch
 from tests.tiny.captioning import TinyPictures
@@ -42,13 +42,13 @@ def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
     data = TinyPictures()
     data.prepare_once()
     case = CASES["show_and_tell"]
-    model = ShowAndTell(**data.describe(), **{**case.arguments, **case.quiet, "self_critical": 3})
+    model = ShowAndTell(**data.describe(), **{**case.arguments, **case.quiet, "training": {"self_critical": 3}})
     batch = one_batch(data)
     torch.manual_seed(1)
     means = model.training_means(batch)
     torch.manual_seed(1)
     state = model.decoder.start(model.features(batch.image))
-    drawn = draw_captions(model.step, state, VOCABULARY, references(batch), count=3, longest=model.longest)
+    drawn = draw_captions(model.step, state, VOCABULARY, references(batch), count=3, longest=model.search.longest)
     again = batch._replace(
         words=torch.tensor([word for caption in drawn.captions for word in caption]),
         length=torch.tensor([len(caption) for caption in drawn.captions]),
@@ -59,7 +59,7 @@ def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
     logits[:, [START, UNKNOWN]] = -torch.inf
     logits[first, END] = -torch.inf
     losses = F.cross_entropy(logits, rows.targets, reduction="none")
-    cut = (rows.targets == END) & (rows.lengths > model.longest).repeat_interleave(rows.lengths)
+    cut = (rows.targets == END) & (rows.lengths > model.search.longest).repeat_interleave(rows.lengths)
     expected = (drawn.advantage.repeat_interleave(rows.lengths) * losses.where(~cut, 0)).sum()
     torch.testing.assert_close(means.sums["loss"], expected)
     names, parameters = zip(*model.decoder.named_parameters(), strict=True)
@@ -101,7 +101,7 @@ def test_the_expected_gradient_is_that_of_the_expected_reward(longest: int) -> N
 def test_rarity_is_counted_over_all_training_images() -> None:
     data = TinyPictures()
     data.prepare_once()
-    model = ShowAndTell(**data.describe(), **{**CASES["show_and_tell"].arguments, "self_critical": 3})
+    model = ShowAndTell(**data.describe(), **{**CASES["show_and_tell"].arguments, "training": {"self_critical": 3}})
     model.begin(data.facts())
     train = data.sources["train"]
     all_of_train = references(train[np.arange(len(train))])
@@ -114,12 +114,12 @@ def test_rarity_is_counted_over_all_training_images() -> None:
 @pytest.mark.parametrize("count", [-1, 1])
 def test_one_caption_has_none_to_be_compared_with(count: int) -> None:
     with pytest.raises(UserError, match=f"self_critical is {count}; it must be 0, or 2 or more"):
-        ShowAndTell(3, 32, 32, 9, self_critical=count)
+        ShowAndTell(3, 32, 32, 9, training=CaptionTraining(self_critical=count))
 
 
 def test_there_are_no_words_of_the_data_to_smooth_or_to_replace() -> None:
     with pytest.raises(UserError, match="reads no words of the data: leave label_smoothing"):
-        ShowAndTell(3, 32, 32, 9, self_critical=2, label_smoothing=0.1)
+        ShowAndTell(3, 32, 32, 9, training=CaptionTraining(self_critical=2, label_smoothing=0.1))
 
 
 @pytest.mark.parametrize("name", ["show_and_tell", "multimodal_rnn"])
@@ -127,8 +127,10 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
     """As several processes need it."""
     data = TinyPictures()
     data.prepare_once()
-    more = {"guidance": 0.5} if name == "show_and_tell" else {}
-    model = MODELS[name].load()(**data.describe(), **{**CASES[name].arguments, "self_critical": 4, **more})
+    more = {"guidance": {"weight": 0.5}} if name == "show_and_tell" else {}
+    model = MODELS[name].load()(
+        **data.describe(), **{**CASES[name].arguments, "training": {"self_critical": 4}, **more}
+    )
     torch.manual_seed(0)
     model.training_means(one_batch(data)).sums["loss"].backward()
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []

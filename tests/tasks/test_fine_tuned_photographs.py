@@ -144,7 +144,7 @@ def test_the_defaults_keep_what_the_weights_know(folder: Path, name: str, weight
     network, file = NETWORKS[weights], DATA / "weights" / f"{weights}.safetensors"
     tuned = (*network, "--finetune", str(file) if file.is_file() else weights)
     whole = accuracy(folder, name, seed, *tuned)
-    head = accuracy(folder, name, seed, *tuned, "--model.trainable", "head")
+    head = accuracy(folder, name, seed, *tuned, "--model.finetune.trainable", "head")
     scratch = accuracy(folder, name, seed, *network)
     print(f"{name} {weights} seed {seed}: fine-tuned {whole:.3f}, head {head:.3f}, scratch {scratch:.3f}")
     assert whole >= scratch + 0.05 and whole >= head - 0.02, (whole, head, scratch)

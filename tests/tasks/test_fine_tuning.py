@@ -16,6 +16,7 @@ from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.tasks.fine_tuning import FineTune
 from tests.cases import FewDigits
 from tests.commands import command
 from tests.contract import differing, trainer
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 MULTIPLIER = 0.125
 
 
-def make(trainable: Any = "head", **arguments: Any) -> BackboneClassifier:
-    return BackboneClassifier(1, 8, 8, 3, "mobilenet_v1", MULTIPLIER, trainable=trainable, **arguments)
+def make(trainable: Any = "head", **options: Any) -> BackboneClassifier:
+    return BackboneClassifier(1, 8, 8, 3, "mobilenet_v1", MULTIPLIER, finetune=FineTune(trainable, **options))
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_statistics_that_were_not_loaded_are_measured(weights: WeightsFile, tmp_
 def test_a_trained_model_that_was_loaded_can_be_frozen(tmp_path: Path) -> None:
     scratch, seen = make("all"), Snapshots()
     fit(scratch, tmp_path, 1).save_checkpoint(tmp_path / "one.ckpt")
-    model = BackboneClassifier.load_from_checkpoint(tmp_path / "one.ckpt", trainable="head")
+    model = BackboneClassifier.load_from_checkpoint(tmp_path / "one.ckpt", finetune={"trainable": "head"})
     fit(model, tmp_path, 1, [seen])
     assert seen.moved(0) == {"net.fc"}
 
@@ -243,18 +244,20 @@ def test_the_table_says_what_is_frozen() -> None:
 def test_the_form_of_a_trained_model_has_no_plan_of_its_training(name: str) -> None:
     model = catalog.MODELS[name].load()
     plan = {"trainable": "head", "unfreeze_at": 1, "body_lr": 0.1, "freeze_statistics": False}
-    form = model.form_of(name, plan)
-    assert form and not form.keys() & {*plan, "class_weights", "label_smoothing", "scheduled_sampling"}
+    form = model.form_of(name, {"finetune": plan})
+    assert form and not form.keys() & {"finetune", "class_weights", "training"}
 
 
 def test_a_fine_tuned_run_has_a_plan_of_its_own(tmp_path: Path) -> None:
     """A first run that froze layers leaves no option behind that the second would have to undo."""
     argv = ("fit", "--model", "convnet", "--data", "scenes", "--data.size", "32", "--data.train_size", "24")
     argv += ("--data.val_size", "8", "--data.test_size", "8", "--trainer.max_epochs", "1", "--finetune")
-    one = command(*argv, "embedded", "--model.trainable", "head", "--model.unfreeze_at", "1", cwd=tmp_path).ok()
+    one = command(
+        *argv, "embedded", "--model.finetune.trainable", "head", "--model.finetune.unfreeze_at", "1", cwd=tmp_path
+    ).ok()
     assert "frozen" in one.out
     (best,) = tmp_path.rglob("best.ckpt")
-    for options in ((), ("--model.trainable", "all")):
+    for options in ((), ("--model.finetune.trainable", "all")):
         again = command(*argv, str(best), *options, cwd=tmp_path).ok()
         assert "whitening 3" in again.out and "frozen" not in again.out
 
@@ -263,7 +266,9 @@ def test_a_fine_tuned_run_has_a_plan_of_its_own(tmp_path: Path) -> None:
 
 
 def test_freezing_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--model.trainable freezes layers that nothing was loaded into: .*--finetune"):
+    with pytest.raises(
+        UserError, match=r"--model.finetune.trainable freezes layers that nothing was loaded into: .*--finetune"
+    ):
         fit(make("head"), tmp_path)
 
 
@@ -294,6 +299,6 @@ def test_norms_that_were_folded_into_biases_cannot_be_trained(weights: WeightsFi
     for name, value in weights.state_dict.items():
         if name.endswith("running_mean"):
             value.zero_()
-    with pytest.raises(UserError, match=r"folded into biases .* --model.freeze_statistics true"):
+    with pytest.raises(UserError, match=r"folded into biases .* --model.finetune.freeze_statistics true"):
         make("all", freeze_statistics=False).load_weights(weights)
     make("all").load_weights(weights)
