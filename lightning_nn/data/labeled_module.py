@@ -79,7 +79,9 @@ class LabeledDataModule(DataModule):
         return count_classes(labels, len(self.categories))
 
     def epoch_counts(self) -> list[int] | None:
-        """Return the counts of the classes in an epoch of train, equal ones if they are balanced."""
+        """Return the counts of the classes in an epoch of train, equal ones if they are balanced; see `DataModule`."""
+        if not self.categories:
+            return None
         counts, alike = self.class_counts, self.balanced_labels("train") is not None
         return [max(counts) * (count > 0) for count in counts] if alike else counts
 
