@@ -14,7 +14,7 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, remembered_fingerprint
 from lightning_nn.data.captions.files import BAD_PICTURES, find_caption_files, read_captions
-from lightning_nn.data.captions.gathering import CaptionedPicture, Gathering, Pictures
+from lightning_nn.data.captions.matching import CaptionedImage, ImageNames, Matching
 from lightning_nn.data.captions.processor import Language, TokenName
 from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
 from lightning_nn.data.captions.words import Tokenizer
@@ -114,19 +114,19 @@ class CaptionData(DataModule):
         root = Path(self.images).expanduser() if self.images else path if path.is_dir() else path.parent
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; see --data.images")
-        gathering = self._gather(path, Pictures(root))
-        found = [*gathering.found.values()]
-        self._check_language(found, path, gathering.outside)
+        matching = self._match(path, ImageNames(root))
+        found = [*matching.found.values()]
+        self._check_language(found, path, matching.outside)
         scale = getattr(self.fixed_processor, "scale", None)
         decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
         for i, reason in decoded.broken.items():
-            gathering.refuse(BadRowError(f"{found[i].place}: {reason}", BAD_PICTURES))
-            del gathering.found[found[i].file]
-        gathering.check(str(path))
-        self.notes = [*gathering.notes, *gathering.report.notes(), *decoded.notes]
-        if gathering.outside:
-            self.notes.append(f"left out: {gathering.outside:,} captions of images that are in no split")
-        if unused := len(gathering.pictures.files) - len(found):
+            matching.refuse(BadRowError(f"{found[i].place}: {reason}", BAD_PICTURES))
+            del matching.found[found[i].file]
+        matching.check(str(path))
+        self.notes = [*matching.notes, *matching.report.notes(), *decoded.notes]
+        if matching.outside:
+            self.notes.append(f"left out: {matching.outside:,} captions of images that are in no split")
+        if unused := len(matching.images.files) - len(found):
             self.notes.append(f"left out: {unused:,} images without captions in a split")
         readable = np.setdiff1d(np.arange(len(found)), np.array([*decoded.broken], np.int64))
         indices = self._splits(found, readable)
@@ -146,7 +146,7 @@ class CaptionData(DataModule):
         )
         self.open(view_captions(captions, self.fixed_processor, self.max_pixels))
 
-    def _check_language(self, found: list[CaptionedPicture], path: Path, outside: int) -> None:
+    def _check_language(self, found: list[CaptionedImage], path: Path, outside: int) -> None:
         """Refuse captions in another language: English words of Chinese text would be whole sentences."""
         if not found:
             where = f", and {outside:,} of images in no split" if outside else ""
@@ -157,36 +157,36 @@ class CaptionData(DataModule):
             remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
             raise UserError(f"{found[0].place}: captions are written {remedy}")
 
-    def _gather(self, path: Path, pictures: Pictures) -> Gathering:
+    def _match(self, path: Path, images: ImageNames) -> Matching:
         """Read the captions, or what the cache has of them."""
-        files, lists, notes = find_caption_files(path, self.encoding, pictures.holds)
-        gathering = Gathering(pictures, self.tokenize, self.max_words, self.bad_rows)
+        files, lists, notes = find_caption_files(path, self.encoding, images.holds)
+        matching = Matching(images, self.tokenize, self.max_words, self.bad_rows)
 
         def build(folder: Path) -> None:
-            gathering.notes += notes
+            matching.notes += notes
             if lists:
-                gathering.notes.append(f"splits: by {', '.join(file.name for file in lists.values())}")
-            gathering.add_lists(lists, self.encoding)
+                matching.notes.append(f"splits: by {', '.join(file.name for file in lists.values())}")
+            matching.add_lists(lists, self.encoding)
             for split, file in files.items():
-                lines = read_captions(file, self.language, self.encoding, pictures.holds, gathering.notes)
-                gathering.add(split, file, lines)
-            gathering.check_lists()
-            gathering.check(str(path))
-            gathering.save(folder / "captions.json")
+                lines = read_captions(file, self.language, self.encoding, images.holds, matching.notes)
+                matching.add(split, file, lines)
+            matching.check_lists()
+            matching.check(str(path))
+            matching.save(folder / "captions.json")
 
         settings = {
             "format": _FORMAT,
             "files": [[[split, str(file)] for split, file in some.items()] for some in (files, lists)],
             "pictures": hashlib.blake2b(
-                "\n".join(map(str, pictures.files)).encode("utf-8", "surrogateescape")
+                "\n".join(map(str, images.files)).encode("utf-8", "surrogateescape")
             ).hexdigest(),
             "options": [self.language, self.tokens, self.encoding, self.bad_rows, self.max_words, *notes],
         }
         key = remembered_fingerprint([*files.values(), *lists.values()], settings)
-        gathering.restore(entry(f"captions-{key}", build) / "captions.json")
-        return gathering
+        matching.restore(entry(f"captions-{key}", build) / "captions.json")
+        return matching
 
-    def _splits(self, found: list[CaptionedPicture], readable: Index) -> dict[str, Index]:
+    def _splits(self, found: list[CaptionedImage], readable: Index) -> dict[str, Index]:
         """Return the numbers of the pictures in each split; missing splits are split off from train."""
         named = {split: [i for i in readable if found[i].split == split] for split in (*SPLITS, "")}
         if named[""] and any(named[split] for split in SPLITS):
@@ -209,7 +209,7 @@ class CaptionData(DataModule):
         self.notes += notes
         return indices
 
-    def _split_folders(self, found: list[CaptionedPicture]) -> dict[str, Path]:
+    def _split_folders(self, found: list[CaptionedImage]) -> dict[str, Path]:
         """Return the folder of each split if all pictures lie in such folders, such as train and val; else {}."""
         folders = {*map(_folder, found)}
         if not 2 <= len(folders) <= len(SPLITS):
@@ -227,5 +227,5 @@ class CaptionData(DataModule):
         return self._files[split][number]
 
 
-def _folder(picture: CaptionedPicture) -> Path:
+def _folder(picture: CaptionedImage) -> Path:
     return Path(str(picture.file)).parent

@@ -64,7 +64,7 @@ _BYTES = np.arange(0, 64, 8, dtype=np.uint64)[:, None, None]  # bits by which th
 _PALETTE = np.array(list(COLOURS.values()), np.float32)
 
 
-class Pictures(NamedTuple):
+class DrawnScenes(NamedTuple):
     """N drawn scenes.
 
     Attributes:
@@ -80,7 +80,7 @@ class Pictures(NamedTuple):
     layout: Layout
 
 
-def draw_scenes(count: int, size: int, seed: int) -> Pictures:
+def draw_scenes(count: int, size: int, seed: int) -> DrawnScenes:
     """Draw scenes; scene i depends on (seed, i) alone, so a longer series begins with the shorter one.
 
     Args:
@@ -103,7 +103,7 @@ def draw_scenes(count: int, size: int, seed: int) -> Pictures:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(draw, range(0, count, _CHUNK)))
-    return Pictures(image, mask, visible, layout)
+    return DrawnScenes(image, mask, visible, layout)
 
 
 class _Canvas:

@@ -1,4 +1,4 @@
-"""Gathering of captions by picture: pictures found, captions split into words, or a fault named or counted."""
+"""Matching of captions to image files: captions split into words by image, or a fault named or counted."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from lightning_nn.errors import UserError
 _STATE = ("notes", "given", "outside", "total", "bad")
 
 
-class Pictures:
-    """Pictures by name: files below a folder, and members of the zip archives there.
+class ImageNames:
+    """Images by name: files below a folder, and members of the zip archives there.
 
     Args:
         root: searched to any depth.
@@ -51,23 +51,23 @@ class Pictures:
                 self._by_name.setdefault(each, []).append(file)
 
     def find(self, name: str, folder: Path | None = None) -> ImageFile | None:
-        """Return the picture of a name, with or without folders and suffix; None if there is none.
+        """Return the image of a name, with or without folders and suffix; None if there is none.
 
         Accents may be written as one character or two, letters in either case.
 
         Args:
             name: as a file of captions has it.
-            folder: of that file, from which the name may lead to the picture.
+            folder: of that file, from which the name may lead to the image.
 
         Raises:
-            UserError: several pictures have this name.
+            UserError: several images have this name.
         """
         if (name, folder) not in self._found:  # asked for each of its captions
             self._found[name, folder] = self._find(name, folder)
         return self._found[name, folder]
 
     def holds(self, name: str) -> bool:
-        """Return whether there is a picture of this name, or several."""
+        """Return whether there is an image of this name, or several."""
         return bool(self._candidates(PurePosixPath(name.strip().replace("\\", "/"))))
 
     def _candidates(self, parts: PurePosixPath) -> list[ImageFile]:
@@ -91,11 +91,11 @@ class Pictures:
         return found[0] if found else None
 
 
-class CaptionedPicture(NamedTuple):
-    """A picture with its captions.
+class CaptionedImage(NamedTuple):
+    """An image with its captions.
 
     Attributes:
-        file: the picture.
+        file: the image.
         split: it belongs to; "" if the data does not say.
         place: of its first caption, such as "captions.tsv:17".
         captions: words of each caption.
@@ -107,31 +107,31 @@ class CaptionedPicture(NamedTuple):
     captions: list[list[str]]
 
 
-class Gathering:
-    """Pictures with their captions.
+class Matching:
+    """Images with their captions.
 
     Args:
-        pictures: all there are.
+        images: all there are.
         tokenize: splits a caption into words.
         max_words: number of words to which a caption is truncated.
         bad_rows: what to do about a line that can't be used.
 
     Attributes:
         report: of what was left out.
-        found: the pictures in the order of their first captions.
+        found: the images in the order of their first captions.
         notes: remarks on how the files are read, for the user.
         given: the splits that lists, files or captions name.
-        outside: captions of pictures that are in no split.
+        outside: captions of images that are in no split.
         total: lines that were read, without those.
         bad: faults of lines that can't be used.
     """
 
     def __init__(
-        self, pictures: Pictures, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
+        self, images: ImageNames, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
     ) -> None:
-        self.pictures, self.tokenize, self.max_words, self.report = pictures, tokenize, max_words, ReadingReport()
+        self.images, self.tokenize, self.max_words, self.report = images, tokenize, max_words, ReadingReport()
         self.skips, self._crowded = bad_rows == "skip", False
-        self.found: dict[ImageFile, CaptionedPicture] = {}
+        self.found: dict[ImageFile, CaptionedImage] = {}
         self.outside = self.total = 0
         self.notes: list[str] = []
         self.given: list[str] = []
@@ -180,7 +180,7 @@ class Gathering:
         for split, file in lists.items():
             self._give(split)
             for name, place in read_list(file, encoding):
-                picture = self.pictures.find(name, file.parent)
+                picture = self.images.find(name, file.parent)
                 if picture is None:
                     fault = f"{place}: the list of {split} names an unknown picture, {name!r}"
                     self.refuse(BadRowError(fault, NO_PICTURE))
@@ -195,7 +195,7 @@ class Gathering:
 
         Args:
             split: of the file; "" if it holds all.
-            file: named in errors; pictures beside it come first.
+            file: named in errors; images beside it come first.
             lines: read from it.
 
         Raises:
@@ -218,7 +218,7 @@ class Gathering:
                 raise too_many(str(file), bad, total, first)
 
     def check_lists(self) -> None:
-        """Count pictures that a list names, but that have no captions."""
+        """Count images that a list names, but that have no captions."""
         for file, (split, place) in (self._listed or {}).items():
             if file not in self.found:
                 self.refuse(BadRowError(f"{place}: {file} of {split} has no captions", NO_CAPTION))
@@ -227,7 +227,7 @@ class Gathering:
         if isinstance(line, BadRowError):
             raise line
         name, caption, place, said = line
-        file = self.pictures.find(name, folder)
+        file = self.images.find(name, folder)
         if self._listed is not None:
             belongs = self._listed[file][0] if file in self._listed else None
         else:
@@ -243,7 +243,7 @@ class Gathering:
         words = self.tokenize(caption)
         if not words:
             raise BadRowError(f"{place}: a caption without words, {caption[:40]!r}", EMPTY_CAPTIONS)
-        known = self.found.setdefault(file, CaptionedPicture(file, belongs, place, []))
+        known = self.found.setdefault(file, CaptionedImage(file, belongs, place, []))
         if known.split != belongs:
             raise UserError(f"{place}: {name!r} is in {belongs}, but at {known.place} in {known.split}; choose one")
         if len(words) > self.max_words:
@@ -257,16 +257,16 @@ class Gathering:
 
     def save(self, file: Path) -> None:
         """Write what was gathered."""
-        numbers = {picture: number for number, picture in enumerate(self.pictures.files)}
+        numbers = {picture: number for number, picture in enumerate(self.images.files)}
         found = [[numbers[each.file], *each[1:]] for each in self.found.values()]
         state = {"found": found, "report": self.report.counts, **{name: getattr(self, name) for name in _STATE}}
         file.write_text(json.dumps(state), encoding="utf-8")
 
     def restore(self, file: Path) -> None:
-        """Read what was saved of the same pictures, in the same order."""
+        """Read what was saved of the same images, in the same order."""
         state = json.loads(file.read_text(encoding="utf-8"))
-        pictures = (CaptionedPicture(self.pictures.files[number], *rest) for number, *rest in state["found"])
-        self.found = {each.file: each for each in pictures}
+        images = (CaptionedImage(self.images.files[number], *rest) for number, *rest in state["found"])
+        self.found = {each.file: each for each in images}
         self.report.counts = ReadingReport(state["report"]).counts
         for name in _STATE:
             setattr(self, name, state[name])
