@@ -90,12 +90,12 @@ def open_trained(request: Request, which: str, doing: str) -> Checkpoint:
     """
     checkpoint = open_checkpoint(request, which)
     saved_model(request, checkpoint)
-    say_checkpoint(checkpoint, which, doing)
-    say_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
+    print_checkpoint(checkpoint, which, doing)
+    print_left_out(saved_settings(checkpoint).left_out, checkpoint.path)
     return checkpoint
 
 
-def say_checkpoint(checkpoint: Checkpoint, which: str, doing: str) -> None:
+def print_checkpoint(checkpoint: Checkpoint, which: str, doing: str) -> None:
     """Print which checkpoint is used, and of which time if it was found as that of the newest run.
 
     Args:
@@ -171,7 +171,7 @@ def run_settings(checkpoint: Checkpoint, data: str, run: Run | None) -> Saved:
             sources.append(read_config(run.config.read_text(encoding="utf-8"), str(run.config)))
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"can't read {run.config}: {error}") from None
-    trainer = {name: each.default for name, each in signature(Trainer).parameters.items()}
+    trainer = {name: parameter.default for name, parameter in signature(Trainer).parameters.items()}
     return trusted(sources, _classes(checkpoint, data), trainer)
 
 
@@ -190,7 +190,7 @@ def _classes(checkpoint: Checkpoint, data: str | None) -> dict[str, type]:
     return {"model": model, **SETTINGS, **({"data": catalog.DATA[data].load()} if data else {})}
 
 
-def say_left_out(left_out: list[str], path: Path) -> None:
+def print_left_out(left_out: list[str], path: Path) -> None:
     """Print a line that names the settings of a checkpoint that are not loaded.
 
     Args:
@@ -200,18 +200,18 @@ def say_left_out(left_out: list[str], path: Path) -> None:
     if left_out and is_first_process():
         run = Run.of(path)
         trust = f"; if you trust it: -c {shlex.quote(str(run.config))}" if run is not None else ""
-        what = f"{names(left_out)} of {'the run' if run else path}"
+        settings = f"{names(left_out)} of {'the run' if run else path}"
         print(
-            f"{sanitize(what)} {'is' if len(left_out) == 1 else 'are'} not loaded from its file{sanitize(trust)}",
+            f"{sanitize(settings)} {'is' if len(left_out) == 1 else 'are'} not loaded from its file{sanitize(trust)}",
             file=sys.stderr,
         )
 
 
-def say_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
+def print_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
     """Print which files are read because a checkpoint names them, before they are read."""
-    known = cli.data_module.reading if checkpoint.reads else ()
+    decided = cli.data_module.reading if checkpoint.reads else ()
     for option in PATHS if is_first_process() else ():
-        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in known:
+        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in decided:
             print(sanitize(f"reading {saved.taken[option]}, the --{option} of {checkpoint.path}"), file=sys.stderr)
 
 

@@ -63,7 +63,7 @@ ELSEWHERE = {
 _LIKE = 0.67  # share of characters in common from which on two names are similar
 
 
-class _Said(NamedTuple):
+class _Setting(NamedTuple):
     """A setting as the user gave it.
 
     Attributes:
@@ -97,9 +97,9 @@ class Explainer:
         Raises:
             UserError: an option is unknown; the message names the nearest one, or the data sets that have it.
         """
-        for said in [*self._on_the_line(), *self._in_files()]:
-            if not self._knows(said.name) or (said.name in NAMES and not said.file):
-                raise UserError(self._unknown(said))
+        for setting in self._settings():
+            if not self._knows(setting.name) or (setting.name in NAMES and not setting.file):
+                raise UserError(self._unknown(setting))
 
     def explain(self, error: Exception) -> UserError:
         """Return a user error that explains an error of the parser in a line.
@@ -110,38 +110,36 @@ class Explainer:
         files = " or ".join(config_files(self.argv))
         if not isinstance(error, ArgumentError):
             return UserError(f"can't read {files}: {error}")
-        for said in [*self._on_the_line(), *self._in_files()]:
-            reason = self._refused(said)
+        for setting in self._settings():
+            reason = self._refused(setting)
             if reason is not None:
-                return UserError(self._misfit(said, reason))
-        given = {said.name for said in [*self._on_the_line(), *self._in_files()]}
+                return UserError(self._misfit(setting, reason))
+        set_options = {setting.name for setting in self._settings()}
         for group in ("model", "data"):
-            for name, each in signature(self.classes[group]).parameters.items():
-                option = f"{group}.{name}"
-                if each.default is each.empty and option in self.known and option not in given:
+            for name, parameter in signature(self.classes[group]).parameters.items():
+                option, required = f"{group}.{name}", parameter.default is parameter.empty
+                if required and option in self.known and option not in set_options:
                     return UserError(f"--{option} is required")
         return UserError(_shortened(error))
 
-    def _on_the_line(self) -> Iterator[_Said]:
+    def _settings(self) -> Iterator[_Setting]:
+        """Yield the settings of the command line, then those of its files."""
         for position, token in enumerate(self.argv):
             if token.startswith("--") and len(token) > 2:
                 name, equals, value = token.partition("=")
-                behind = self.argv[position + 1 : position + 2]
-                yield _Said(name[2:], value if equals else " ".join(behind))
-
-    def _in_files(self) -> Iterator[_Said]:
+                yield _Setting(name[2:], value if equals else " ".join(self.argv[position + 1 : position + 2]))
         for file in config_files(self.argv):
             for group, values in read(file).items():
                 yield from self._in_group(group, values, file)
 
-    def _in_group(self, name: str, value: Any, file: str) -> Iterator[_Said]:
+    def _in_group(self, name: str, value: Any, file: str) -> Iterator[_Setting]:
         """Yield the settings of a group of options, or of a group within it."""
-        holds = name in self.classes or (name not in self.known and any(k.startswith(f"{name}.") for k in self.known))
-        if not holds or value is None:
-            yield _Said(name, value, file)
+        below = any(option.startswith(f"{name}.") for option in self.known)
+        if value is None or (name not in self.classes and (name in self.known or not below)):
+            yield _Setting(name, value, file)
         elif isinstance(value, dict):
-            for key, each in value.items():
-                yield from self._in_group(f"{name}.{key}", each, file)
+            for key, item in value.items():
+                yield from self._in_group(f"{name}.{key}", item, file)
         else:
             raise UserError(f"{file}: {name} is {value}; expected its settings by name")
 
@@ -149,64 +147,65 @@ class Explainer:
         name = name.removesuffix("+")
         if name in self.known or name in self.classes or name in ("config", "help"):
             return True
-        return any(name.startswith(f"{each}.") for each in self.known)  # an argument of the object that an option takes
+        return any(name.startswith(f"{option}.") for option in self.known)  # an argument of the object that it takes
 
-    def _unknown(self, said: _Said) -> str:
-        where, dashes = (f"{said.file}: ", "") if said.file else ("", "--")
-        if others := " or ".join(self._data_with(said.name)):
-            return f"{where}unknown option {dashes}{said.name}; it belongs to --data {others}"
+    def _unknown(self, setting: _Setting) -> str:
+        where, dashes = (f"{setting.file}: ", "") if setting.file else ("", "--")
+        unknown = f"{where}unknown option {dashes}{setting.name}"
+        if others := " or ".join(self._data_with(setting.name)):
+            return f"{unknown}; it belongs to --data {others}"
         options = [f"--{name}" for name in self.known if name not in NAMES]
-        hint = option_hint(f"--{said.name}", [*options, *OPTIONS])
-        if hint is not None and hint in OPTIONS and said.file:
-            return f"{where}unknown option {said.name}; give it on the command line: {hint}"
+        hint = option_hint(f"--{setting.name}", [*options, *OPTIONS])
         if hint is None:
-            listed = f"{program()} --model {self.model} --help"
-            return f"{where}unknown option {dashes}{said.name}; this lists the options: {listed}"
-        return f"{where}unknown option {dashes}{said.name}; did you mean {hint if dashes else hint[2:]!r}?"
+            return f"{unknown}; this lists the options: {program()} --model {self.model} --help"
+        if hint in OPTIONS and setting.file:
+            return f"{unknown}; give it on the command line: {hint}"
+        return f"{unknown}; did you mean {hint[2:] if setting.file else hint!r}?"
 
     def _data_with(self, option: str) -> list[str]:
         """Return the data sets that fit the model and have an option that the current one lacks."""
         group, _, name = option.partition(".")
         name = name.partition(".")[0]
-        own = signature(self.classes["data"]).parameters
-        rows = catalog.DATA.items() if group == "data" and name and name not in own else ()
+        current = signature(self.classes["data"]).parameters
+        rows = catalog.DATA.items() if group == "data" and name and name not in current else ()
         fits = catalog.MODELS[self.model].fits
         return [data for data, row in rows if fits(row) and name in signature(row.load()).parameters]
 
-    def _refused(self, said: _Said) -> str | None:
+    def _refused(self, setting: _Setting) -> str | None:
         """Return why the parser refuses a setting alone; None if it accepts it."""
-        head, _, last = said.name.removesuffix("+").rpartition(".")
-        if said.name in self.classes:
-            return "" if not said.file else None
-        if said.name.removesuffix("+") not in self.known:
+        head, _, last = setting.name.removesuffix("+").rpartition(".")
+        if setting.name in self.classes:
+            return "" if not setting.file else None
+        if setting.name.removesuffix("+") not in self.known:
             return None
         try:
-            if said.file:
-                self.parser.parse_object({head: {last: said.value}} if head else {last: said.value}, defaults=False)
+            if setting.file:
+                value = {last: setting.value}
+                self.parser.parse_object({head: value} if head else value, defaults=False)
             else:
-                self.parser.parse_args([f"--{said.name}={said.value}"], defaults=False)
+                self.parser.parse_args([f"--{setting.name}={setting.value}"], defaults=False)
         except ArgumentError as error:
             # Required arguments are missing here, which is not this setting's fault.
-            return None if said.name.removesuffix("+") not in str(error) else innermost(error)
+            return None if setting.name.removesuffix("+") not in str(error) else innermost(error)
         return None
 
-    def _misfit(self, said: _Said, reason: str) -> str:
-        option = f"{said.file}: {said.name}" if said.file else f"--{said.name}"
-        if said.name in self.classes:
-            options = [f"--{name}" for name in self.known if name.startswith(f"{said.name}.")]
+    def _misfit(self, setting: _Setting, reason: str) -> str:
+        option = f"{setting.file}: {setting.name}" if setting.file else f"--{setting.name}"
+        if setting.name in self.classes:
+            options = [f"--{name}" for name in self.known if name.startswith(f"{setting.name}.")]
             hint = next((known for known in options if known.endswith(".name")), options[0])
             return f"{option} is a group of options, such as {hint}; settings from a file: -c FILE"
-        kinds = _alternatives(self._kind(said.name.removesuffix("+")))
+        kinds = _alternatives(self._kind(setting.name.removesuffix("+")))
         texts = [kind for kind in kinds if kind is not None]
         if not texts or len(texts) < len(kinds):  # an object is possible: only the parser knows the reason
-            return f"{option} is {said.value}: {reason}"
+            return f"{option} is {setting.value}: {reason}"
         choices = [text[1:-1] for text in texts if text.startswith("'")]
         if choices and len(choices) + texts.count("null") == len(texts):
-            near = nearest(str(said.value), choices) if len(choices) > 1 else ""
+            near = nearest(str(setting.value), choices) if len(choices) > 1 else ""
             near = near if "did you mean" in near else ""  # else it lists the choices again
-            return f"{option} is {said.value!r}, not one of {', '.join(choices)}{near}"
+            return f"{option} is {setting.value!r}, not one of {', '.join(choices)}{near}"
         must = f"one of: {', '.join(texts)}" if len(texts) > 1 else f"of type {texts[0]}"
-        return f"{option} is {said.value}; it must be {must}"
+        return f"{option} is {setting.value}; it must be {must}"
 
     def _kind(self, name: str) -> Any:
         group, _, last = name.rpartition(".")
@@ -224,18 +223,15 @@ def _alternatives(kind: Any) -> list[str | None]:
     """Return what a type accepts, each alternative as a word; None stands for an object."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return [each for one in inner for each in _alternatives(one)]
+        return [word for alternative in inner for word in _alternatives(alternative)]
     if origin is Literal:
         return [f"'{choice}'" if isinstance(choice, str) else str(choice) for choice in inner]
     if origin is list:
-        return [f"list of {' or '.join(str(each) for each in _alternatives(inner[0]))}"] if _plain(inner) else [None]
+        items = _alternatives(inner[0])
+        return [None] if None in items else [f"list of {' or '.join(map(str, items))}"]
     if kind in (None, NoneType):
         return ["null"]
     return [kind.__name__] if kind in (bool, int, float, str) else [None]
-
-
-def _plain(kinds: Iterable[Any]) -> bool:
-    return all(each is not None for kind in kinds for each in _alternatives(kind))
 
 
 def innermost(error: Exception) -> str:
@@ -256,20 +252,27 @@ def option_hint(name: str, options: Iterable[str]) -> str | None:
         name: the name as given, "--group.name" or "--name".
         options: the known options, in the same form.
     """
-    known = list(options)
+    options = list(options)
     group, _, last = name.lstrip("-").replace("-", "_").lower().rpartition(".")
-    meant = {last, ELSEWHERE.get(last, last)}
     by_last: dict[str, list[str]] = {}
-    for option in known:
-        by_last.setdefault(option.lstrip("-").rpartition(".")[2].lower(), []).append(option)
-    found = [option for each in meant for option in by_last.get(each, [])]
-    if not found:
-        of_group = [option for option in known if option.lstrip("-").rpartition(".")[0] == group]
-        found = _alike(last, of_group) or _alike(last, known)
-    same = [option for option in found if option.lstrip("-").rpartition(".")[0] == group]
-    return next(iter(same or found), None)
+    for option in options:
+        by_last.setdefault(_last(option), []).append(option)
+    similar = [option for end in dict.fromkeys([last, ELSEWHERE.get(last, last)]) for option in by_last.get(end, [])]
+    if not similar:
+        of_group = [option for option in options if _group(option) == group]
+        similar = _alike(last, of_group) or _alike(last, options)
+    return next((option for option in similar if _group(option) == group), similar[0] if similar else None)
 
 
 def _alike(last: str, options: list[str]) -> list[str]:
-    ends = {option.lstrip("-").rpartition(".")[2].lower(): option for option in reversed(options)}
-    return [ends[end] for end in difflib.get_close_matches(last, ends, n=1, cutoff=_LIKE)]
+    """Return the option whose last part is most similar, if one is similar enough."""
+    by_last = {_last(option): option for option in reversed(options)}
+    return [by_last[end] for end in difflib.get_close_matches(last, by_last, n=1, cutoff=_LIKE)]
+
+
+def _last(option: str) -> str:
+    return option.lstrip("-").rpartition(".")[2].lower()
+
+
+def _group(option: str) -> str:
+    return option.lstrip("-").rpartition(".")[0]

@@ -11,11 +11,11 @@ from lightning_nn.callbacks.tensorboard import TensorBoardCallback
 from lightning_nn.cli.checkpoint import (
     as_saved,
     open_checkpoint,
+    print_checkpoint,
+    print_left_out,
+    print_paths,
     saved_digest,
     saved_settings,
-    say_checkpoint,
-    say_left_out,
-    say_paths,
 )
 from lightning_nn.cli.console import show_data
 from lightning_nn.cli.factory import check_processes, make_data, make_trainer, share_features
@@ -47,7 +47,7 @@ def evaluate(request: Request) -> int:
     if not request.ckpt_path:
         raise UserError(f"{request.verb} needs a checkpoint: --ckpt_path last, best or FILE")
     checkpoint = open_checkpoint(request, request.ckpt_path)
-    say_checkpoint(checkpoint, request.ckpt_path, "testing" if request.verb == "test" else "validating")
+    print_checkpoint(checkpoint, request.ckpt_path, "testing" if request.verb == "test" else "validating")
     cli = _command_line(as_saved(request, checkpoint), checkpoint)
     split = "val" if request.verb == "validate" else "test"
     data = _prepared(cli, split, checkpoint)
@@ -77,14 +77,14 @@ def _command_line(request: Request, checkpoint: Checkpoint) -> CommandLine:
     assert request.model and request.data
     settings = saved_settings(checkpoint, request.data)
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
-    say_left_out([name for name in settings.left_out if not cli.gives(name)], checkpoint.path)
+    print_left_out([name for name in settings.left_out if not cli.gives(name)], checkpoint.path)
     of_predictions = tuple(f"model.{name}." for name in cli.task.prediction_arguments)
     reading = {f"data.{name}" for name in cli.data_module.reading}
     for option in cli.changes():
         of_model = option.split(".")[0] in ("model", *TASK_SETTINGS) and not option.startswith(of_predictions)
         if of_model or option in reading:
             raise UserError(f"--{option} contradicts {checkpoint.path}, which decides it; leave it out")
-    say_paths(cli, settings, checkpoint)
+    print_paths(cli, settings, checkpoint)
     check_processes(cli)
     cli.seed()
     return cli
@@ -143,19 +143,19 @@ def compare_with_training(data: DataModule, split: str, cli: CommandLine, checkp
     path, trained = checkpoint.path, _state(data, checkpoint)
     if data.split_digest == trained.get("split_digest"):
         return data
-    known = _training_hashes(data, trained.get("train_digest"))
+    hashes = _training_hashes(data, trained.get("train_digest"))
     samples = data.fingerprints(split)
-    seen = 0 if known is None else int((matches(samples, known) >= 0).sum())
+    seen = 0 if hashes is None else int((matches(samples, hashes) >= 0).sum())
     many = seen > ALLOWED * len(samples)
-    if (many or known is None) and data.evaluation_split is not None and not cli.allow_seen:
-        same = _split_as_trained(data, cli, trained)
-        if same is not None:
-            same.notes.append(
+    if (many or hashes is None) and data.evaluation_split is not None and not cli.allow_seen:
+        trained_on = _split_as_trained(data, cli, trained)
+        if trained_on is not None:
+            trained_on.notes.append(
                 f"this is the data that {path} was trained on: its {split} split is used, as without --data.path; "
                 "--data.allow_seen true uses all samples"
             )
-            return same
-    if known is None:
+            return trained_on
+    if hashes is None:
         data.notes.append(
             f"not checked whether {split} samples are training samples of {path}: the hashes of those are "
             f"not in the cache of this machine, {cache_folder()}"

@@ -25,6 +25,7 @@ from lightning_nn.runs.run_folder import Run
 from lightning_nn.settings import better
 from lightning_nn.tasks.task import Task
 
+_KEPT = ("seed_everything", "trainer")  # saved in a checkpoint by neither the model nor the data module
 _FROM_WITHIN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -96,11 +97,11 @@ def check_processes(cli: CommandLine) -> None:
     if _on_cpu(cli) and asked.isdigit() and int(asked) > max(2, cores):
         raise UserError(f"--trainer.devices {trainer.devices}: this machine has {cores} cores; use at most as many")
     if isinstance(trainer.strategy, str) and trainer.strategy.startswith(_FROM_WITHIN):
-        started = next(name for name in _FROM_WITHIN if trainer.strategy.startswith(name))
-        other = trainer.strategy.replace(started, "ddp", 1)
+        start = next(name for name in _FROM_WITHIN if trainer.strategy.startswith(name))
+        remedy = trainer.strategy.replace(start, "ddp", 1)
         raise UserError(
             f"--trainer.strategy {trainer.strategy} starts processes that return nothing to the command, which "
-            f"could then not test or finish the run: use --trainer.strategy {other}"
+            f"could then not test or finish the run: use --trainer.strategy {remedy}"
         )
 
 
@@ -138,8 +139,8 @@ def make_trainer(
             config["logger"] = TensorBoardLogger(
                 str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
             )
-    own = config.get("callbacks")
-    config["callbacks"] = [*(own if isinstance(own, list) else [] if own is None else [own]), *callbacks]
+    of_user = config.get("callbacks") or []
+    config["callbacks"] = [*(of_user if isinstance(of_user, list) else [of_user]), *callbacks]
     try:
         trainer = Trainer(**config)
     except (ValueError, TypeError, RuntimeError, ImportError) as error:
@@ -158,8 +159,8 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     stops = validates and stop.patience > 0
     watched = {"checkpoint": best.monitor} if validates else {}
     watched |= {"early_stopping": stop.monitor} if stops else {}
-    kept = {key: each for key, each in cli.settings().items() if key in (*RUN_SETTINGS, *_KEPT)}
-    callbacks: list[Any] = [RunSettings(cli.data_name, kept), MonitorCheck(watched)]
+    settings = {name: values for name, values in cli.settings().items() if name in (*RUN_SETTINGS, *_KEPT)}
+    callbacks: list[Any] = [RunSettings(cli.data_name, settings), MonitorCheck(watched)]
     callbacks += [
         StepSeed(cli.config.seed_everything),
         TensorBoardCallback(run.folder),
@@ -177,6 +178,3 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
             callbacks.append(BestCheckpoint(run.checkpoints.absolute(), best.monitor, better(best.monitor, best.mode)))
         callbacks.append(LastCheckpoint(run.last.absolute(), best.minutes))
     return callbacks
-
-
-_KEPT = ("seed_everything", "trainer")  # saved in a checkpoint by neither the model nor the data module

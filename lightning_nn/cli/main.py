@@ -12,7 +12,6 @@ from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_training_op
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.verbs import VERBS, has_own_options, overview, own_options, verb_help
 from lightning_nn.errors import UserError
-from lightning_nn.runs.run_folder import Run, is_first_process
 from lightning_nn.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ def execute(request: Request) -> int:
 
     from lightning_nn.cli.console import quiet_lightning
     from lightning_nn.cli.processes import is_lost_peer, one_fate
+    from lightning_nn.runs.run_folder import is_first_process
 
     with quiet_lightning(), one_fate():
         try:
@@ -147,6 +147,7 @@ def _settings(request: Request) -> CommandLine:
     """Return the settings with which a command line would start or resume."""
     from lightning_nn.cli.checkpoint import as_saved, open_checkpoint, run_settings, saved_settings
     from lightning_nn.cli.parser import CommandLine
+    from lightning_nn.runs.run_folder import Run
 
     if request.ckpt_path is None:
         if request.model is None:

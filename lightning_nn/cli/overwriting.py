@@ -46,17 +46,17 @@ class InputFiles:
         return cls(_named(checkpoint, imports, files))
 
     @cached_property
-    def _found(self) -> tuple[dict[_Identity, str], dict[_Identity, str]]:
+    def _identities(self) -> tuple[dict[_Identity, str], dict[_Identity, str]]:
         """Look the inputs up: what each of the files is, and each of the folders of training data."""
         files: dict[_Identity, str] = {}
         folders: dict[_Identity, str] = {}
-        for path, what, is_data in self._inputs:
+        for path, meaning, is_data in self._inputs:
             if (identity := _identity(path)) is None:
                 continue
             if not path.expanduser().is_dir():
-                files[identity] = what
+                files[identity] = meaning
             elif is_data:
-                folders[identity] = what
+                folders[identity] = meaning
         return files, folders
 
     def refuse(self, out: Path, option: str) -> None:
@@ -72,12 +72,12 @@ class InputFiles:
         if (identity := _identity(out)) is None:
             return
         which = "" if option.endswith(str(out)) else f" writes {out}, which"
-        files, folders = self._found
-        if what := files.get(identity):
-            raise UserError(f"{option}{which} is {what}; name another file")
+        files, folders = self._identities
+        if meaning := files.get(identity):
+            raise UserError(f"{option}{which} is {meaning}; name another file")
         for parent in Path(os.path.realpath(out)).parents if folders and out.suffix.lower() not in _NO_DATA else ():
-            if what := folders.get(_identity(parent) or (0, 0)):
-                raise UserError(f"{option}{which} is there already, in the {what}; name another file")
+            if meaning := folders.get(_identity(parent) or (0, 0)):
+                raise UserError(f"{option}{which} is there already, in the {meaning}; name another file")
 
     def refuse_folder(self, folder: Path, option: str) -> None:
         """Refuse to write into a folder that holds inputs.
@@ -122,10 +122,10 @@ def _named(checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path]
 def _identity(path: Path) -> _Identity | None:
     """Return device and inode of what a path leads to; None if nothing is there."""
     try:
-        found = path.expanduser().stat()
+        status = path.expanduser().stat()
     except (OSError, ValueError, RuntimeError):  # a text that is no path
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -121,20 +121,20 @@ class CommandLine:
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
         _try_int_before_float(parser)
-        own: dict[str, Any] = {f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()}
+        ours: dict[str, Any] = {f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()}
         for group in self._in_task:
-            own |= {f"{group}.{key}": value for key, value in asdict(getattr(self.task, group)).items()}
+            ours |= {f"{group}.{key}": value for key, value in asdict(getattr(self.task, group)).items()}
         if self.task.monitor is not None:
-            own |= dict.fromkeys([f"{group}.monitor" for group in RUN_SETTINGS], self.task.monitor)
-        known = {name for name, _ in parser.get_defaults().items()}
-        parser.set_defaults({name: value for name, value in {**own, **defaults}.items() if name in known})
+            ours |= dict.fromkeys([f"{group}.monitor" for group in RUN_SETTINGS], self.task.monitor)
+        options = {name for name, _ in parser.get_defaults().items()}
+        parser.set_defaults({name: value for name, value in {**ours, **defaults}.items() if name in options})
         return parser
 
     def _parse(self) -> Namespace:
-        named = names_in(files := config_files(self.request.rest))
-        for kind, own, other in zip(("model", "data"), (self.model_name, self.data_name), named, strict=True):
-            if other not in (None, own):
-                raise UserError(f"{' or '.join(files)} has settings for --{kind} {other}, not for --{kind} {own}")
+        of_files = names_in(files := config_files(self.request.rest))
+        for kind, name, of_file in zip(("model", "data"), (self.model_name, self.data_name), of_files, strict=True):
+            if of_file not in (None, name):
+                raise UserError(f"{' or '.join(files)} has settings for --{kind} {of_file}, not for --{kind} {name}")
         explainer = Explainer(self.parser, self.request.rest, self.model_name, self.classes)
         explainer.check_names()
         try:
@@ -297,9 +297,9 @@ def _formatter(shown: Any) -> type[DefaultHelpFormatter]:
 def _written(value: Any) -> Any:
     """Return a setting as YAML holds it: a choice by its value, a function by its name, without the parser's notes."""
     if isinstance(value, dict):
-        return {name: _written(each) for name, each in value.items() if not str(name).startswith("__")}
+        return {name: _written(item) for name, item in value.items() if not str(name).startswith("__")}
     if isinstance(value, list | tuple):
-        return [_written(each) for each in value]
+        return [_written(item) for item in value]
     if isinstance(value, Enum):
         return _written(value.value)
     if isinstance(value, torch.device):

@@ -34,10 +34,10 @@ def one_fate() -> Iterator[None]:
     done = threading.Event()
     if not is_first_process():
         threading.Thread(target=_end_with, args=(os.getppid(), done), name="end-with-parent", daemon=True).start()
-    ours, handlers = socket.socketpair()
+    counted, handlers = socket.socketpair()
     handlers.setblocking(False)
     before = signal.set_wakeup_fd(handlers.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_count_signals, args=(ours, done), name="count-signals", daemon=True).start()
+    threading.Thread(target=_count_signals, args=(counted, done), name="count-signals", daemon=True).start()
     try:
         yield
     finally:

@@ -121,10 +121,10 @@ def config_files(argv: list[str]) -> list[str]:
 def repeated(argv: list[str]) -> list[str]:
     """Return notes on options that are given several times, of which the last one counts."""
     names = Counter(token.partition("=")[0] for token in argv if token.startswith("--"))
-    several = {"--data.text", "--data.file", "--config", "--import"}
+    lists = {"--data.text", "--data.file", "--config", "--import"}
     notes = []
     for name, count in names.items():
-        if count > 1 and name not in several and not name.endswith("+"):
+        if count > 1 and name not in lists and not name.endswith("+"):
             notes.append(f"{name} is given {count} times; the last one counts: {_last_value(argv, name)}")
     return notes
 
@@ -142,9 +142,9 @@ def refuse_training_options(request: Request) -> None:
 
 def _config_positions(argv: list[str]) -> list[int]:
     """Return the positions of files given by -c FILE or -c=FILE."""
-    behind = [i + 1 for i, (option, _) in enumerate(itertools.pairwise(argv)) if option in _CONFIG]
-    within = [i for i, token in enumerate(argv) if token.startswith(tuple(f"{option}=" for option in _CONFIG))]
-    return sorted({*behind, *within})
+    separate = [i + 1 for i, (option, _) in enumerate(itertools.pairwise(argv)) if option in _CONFIG]
+    joined = [i for i, token in enumerate(argv) if token.startswith(tuple(f"{option}=" for option in _CONFIG))]
+    return sorted({*separate, *joined})
 
 
 def _last_value(argv: list[str], name: str) -> str:
@@ -173,9 +173,9 @@ def _take(rest: list[str], option: str, *, only_first: bool = False) -> str | No
 
 
 def _take_flag(rest: list[str], option: str) -> bool:
-    given = option in rest
+    count = len(rest)
     rest[:] = [token for token in rest if token != option]
-    return given
+    return len(rest) < count
 
 
 def _take_help(rest: list[str]) -> str:
@@ -229,8 +229,8 @@ def read(file: str) -> dict[str, Any]:
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-            if twice := [key for key, count in keys.items() if count > 1]:
-                raise yaml.YAMLError(f"the key {twice[0]} stands twice in one group; keep one of them")
+            if repeated := [key for key, count in keys.items() if count > 1]:
+                raise yaml.YAMLError(f"the key {repeated[0]} stands twice in one group; keep one of them")
             return super().construct_mapping(node, deep)
 
     try:
@@ -252,16 +252,16 @@ def names_in(files: list[str]) -> Names:
     Raises:
         UserError: a file can't be read, or a name is not a text.
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for file in files:
-        said = read(file)
+        settings = read(file)
         for key in NAMES:
-            if said.get(key) is None:
-                continue
-            if not isinstance(said[key], str):
-                raise UserError(f"{file}: {key} is {said[key]}; it must be a name")
-            found[key] = said[key]
-    return Names(*(found.get(key) for key in NAMES))
+            name = settings.get(key)
+            if not isinstance(name, str | None):
+                raise UserError(f"{file}: {key} is {name}; it must be a name")
+            if name is not None:
+                names[key] = name
+    return Names(*map(names.get, NAMES))
 
 
 def import_own(module: str) -> None:
@@ -295,11 +295,11 @@ def _import(module: str) -> None:
             if getattr(sys.modules[file.stem], "__file__", None) == str(file.absolute()):
                 return
             raise UserError(f"--import {module}: another module is called {file.stem}; rename the file")
-        own = importlib.util.module_from_spec(spec)
-        own.__file__ = str(file.absolute())
-        sys.modules[file.stem] = own
+        imported = importlib.util.module_from_spec(spec)
+        imported.__file__ = str(file.absolute())
+        sys.modules[file.stem] = imported
         try:
-            spec.loader.exec_module(own)
+            spec.loader.exec_module(imported)
         except BaseException:
             del sys.modules[file.stem]
             raise

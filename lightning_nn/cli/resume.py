@@ -9,7 +9,7 @@ from pathlib import Path
 from pytorch_lightning.callbacks import Timer
 
 from lightning_nn.callbacks.resume import ResumableEarlyStopping, longer_time
-from lightning_nn.cli.checkpoint import saved_digest, say_left_out
+from lightning_nn.cli.checkpoint import print_left_out, saved_digest
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.verbs import program
@@ -65,7 +65,7 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
     options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
     needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, option) for option in options)]
     if not needed:
-        say_left_out(left_out, path)
+        print_left_out(left_out, path)
         return
     run, ways = Run.of(path), []
     if run is not None:
@@ -163,7 +163,7 @@ def _finished(cli: CommandLine, checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def say_schedule(cli: CommandLine) -> None:
+def print_schedule(cli: CommandLine) -> None:
     """Print a note that the learning rate follows the new number of epochs: with more of them it may rise again."""
     if cli.config.lr_scheduler.name != "constant":
         epochs = cli.config.trainer.max_epochs

@@ -22,10 +22,10 @@ from lightning_nn.cli.checkpoint import (
     as_saved,
     find_checkpoint,
     open_checkpoint,
+    print_left_out,
+    print_paths,
     run_settings,
     saved_settings,
-    say_left_out,
-    say_paths,
 )
 from lightning_nn.cli.console import show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
@@ -34,12 +34,12 @@ from lightning_nn.cli.processes import decided_once
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
     predict_command,
+    print_schedule,
     refuse_finished,
     refuse_ignored,
     refuse_left_out,
     refuse_other_splits,
     resume_command,
-    say_schedule,
 )
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
@@ -193,7 +193,7 @@ def _weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
     if isinstance(weights, Checkpoint):
         saved = saved_settings(weights)
         if form := task.form_of(weights.model, saved.group("model")):
-            say_left_out(saved.left_out, weights.path)
+            print_left_out(saved.left_out, weights.path)
             cli.keep_form(form)
     cli.keep_form(task.form_of_weights(weights.state_dict))
     return weights
@@ -235,14 +235,14 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
     cli.seed()
     refuse_ignored(cli)
     refuse_finished(cli, checkpoint)
-    say_paths(cli, settings, checkpoint)
+    print_paths(cli, settings, checkpoint)
     if run is not None:
         held.callback(run.release)
         run.claim()
     data = _prepared(cli, checkpoint.processor())
     refuse_other_splits(data, checkpoint)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
-        say_schedule(cli)
+        print_schedule(cli)
     model = make_model(cli, data)
     model.load_state(checkpoint)
     share_features(model, data)
@@ -289,42 +289,42 @@ def _finetune(model: Task, checkpoint: Checkpoint | WeightsFile, data: DataModul
     Raises:
         UserError: none fits; the message says what differs.
     """
-    loaded, kept = model.load_weights(checkpoint, data.processor)
+    loaded, left = model.load_weights(checkpoint, data.processor)
     if not loaded:
-        raise UserError(f"{checkpoint.path} has no weights that fit this model: {_why_not(model, checkpoint, kept)}")
+        raise UserError(f"{checkpoint.path} has no weights that fit this model: {_why_not(model, checkpoint, left)}")
     if is_first_process():
-        _show_loaded(model, checkpoint, loaded, kept)
+        _show_loaded(model, checkpoint, loaded, left)
 
 
 def _show_loaded(
-    model: Task, checkpoint: Checkpoint | WeightsFile, loaded: dict[str, str], kept: dict[str, str]
+    model: Task, checkpoint: Checkpoint | WeightsFile, loaded: dict[str, str], left: dict[str, str]
 ) -> None:
     """Print which tensors of a file were loaded, by parts of the model, and warn of those that stay random."""
-    print(f"from {sanitize(str(checkpoint.path))}: {len(loaded)} tensors loaded, {len(kept)} not")
+    print(f"from {sanitize(str(checkpoint.path))}: {len(loaded)} tensors loaded, {len(left)} not")
     for note in getattr(checkpoint, "notes", ()):
         print(sanitize(f"  {note}"))
-    own = model.state_dict().keys()
-    parts = groupby([name for name in own if name in {**loaded, **kept}], _part)
-    rows = [_loaded_row(part, list(tensors), loaded, kept) for part, tensors in parts]
+    tensors = model.state_dict().keys()
+    parts = groupby([name for name in tensors if name in {**loaded, **left}], _part)
+    rows = [_loaded_row(part, list(group), loaded, left) for part, group in parts]
     show_table([("part", "loaded", "not loaded"), *rows], sys.stdout)
-    if foreign := [name for name in kept if name not in own]:
+    if foreign := [name for name in left if name not in tensors]:
         print(sanitize(f"only in the file: {names(foreign)}"))
     body = tuple(f"{layer}." for layer in model.layers_below_head)
-    if random := [name for name in own if name in kept and name.startswith(body)]:
+    if random := [name for name in tensors if name in left and name.startswith(body)]:
         print(sanitize(f"warning: before the head these start at random: {names(random)}"))
 
 
-def _loaded_row(part: str, tensors: list[str], loaded: dict[str, str], kept: dict[str, str]) -> tuple[str, str, str]:
-    there, lacking = [name for name in tensors if name in loaded], [name for name in tensors if name in kept]
-    remarks = [f"{len(there)}", *dict.fromkeys(loaded[name] for name in there if loaded[name])]
-    reason = f"{len(lacking)}: {lacking[0].removeprefix(f'{part}.')} {kept[lacking[0]]}" if lacking else ""
-    return part, "; ".join(remarks) if there else "", reason
+def _loaded_row(part: str, tensors: list[str], loaded: dict[str, str], left: dict[str, str]) -> tuple[str, str, str]:
+    fitting, lacking = [name for name in tensors if name in loaded], [name for name in tensors if name in left]
+    remarks = [f"{len(fitting)}", *dict.fromkeys(loaded[name] for name in fitting if loaded[name])]
+    reason = f"{len(lacking)}: {lacking[0].removeprefix(f'{part}.')} {left[lacking[0]]}" if lacking else ""
+    return part, "; ".join(remarks) if fitting else "", reason
 
 
 def _part(name: str) -> str:
     """Return the part of a model that a tensor belongs to: up to two names, such as net.layer1 or net.features."""
     *modules, tensor = name.split(".")
-    return ".".join(takewhile(lambda each: not each.isdigit(), modules[:2])) or tensor
+    return ".".join(takewhile(lambda module: not module.isdigit(), modules[:2])) or tensor
 
 
 def _opened(path: Path, task: type[Task]) -> Checkpoint | WeightsFile:
@@ -343,11 +343,11 @@ def _networks() -> Any:
     return torchvision
 
 
-def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, kept: dict[str, str]) -> str:
+def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, left: dict[str, str]) -> str:
     """Return why no weights of a file fit a model, and for those of a known network the option that takes them."""
     if network := _networks().recognise(checkpoint.state_dict).get("network"):
         return f"it holds {network}, which {model.network_option} {network} takes"
     if model.embedded_option and checkpoint.path == embedded_weights(model.embedded_model or model.name).path:
         return f"it is for {model.embedded_option}"
-    unfit = [f"{shown(name)}: {reason}" for name, reason in kept.items() if " here, " in reason]
+    unfit = [f"{shown(name)}: {reason}" for name, reason in left.items() if " here, " in reason]
     return unfit[0] if unfit else f"it holds {names(sorted(checkpoint.state_dict))}"

@@ -274,7 +274,7 @@ def overview() -> str:
     """Return the general help: at most 45 lines of 80 columns."""
     name = short_program()
     models = [f"  {model:<14} {row.line:<42} {row.data}" for model, row in catalog.MODELS.items()]
-    data = [f"  {each:<14} {row.line}" for each, row in catalog.DATA.items()]
+    data = [f"  {data_set:<14} {row.line}" for data_set, row in catalog.DATA.items()]
     verbs = [f"  {verb:<14} {row.line}" for verb, row in VERBS.items()]
     return "\n".join(
         [
