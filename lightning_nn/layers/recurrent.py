@@ -1,21 +1,26 @@
-"""Recurrent layers over flat batches: no padding, no Python loop over sequences or time steps.
+"""Recurrent layers over flat batches, without padding.
 
 A packed sequence is time-major: the first row of every sequence, longest sequence first, then the second rows, and so
 on. A flat batch is sequence-major. One index maps the one to the other; reversed time is another index.
 
-A state has the sequences in its first dimension, so that any of them can be selected, and a layer of forward direction
-also computes one step at a time: the same states, value for value.
+A state has the sequences in its first dimension, so that any of them can be selected. A layer of forward direction
+computes one step at a time, too, with the same states.
+
+On a CPU the states are computed by the equations in `cells`; on other devices, in half precision, and while torch
+compiles or exports, by torch's own layer, which holds the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from lightning_nn.layers.cells import Cell as CellEquations
+from lightning_nn.layers.cells import GRUCell, LSTMCell, PlainCell, ReLUCell, recurrence
 from lightning_nn.layers.ragged import segment_ids, segment_starts
 
 State = Tensor | tuple[Tensor, ...]  # of N sequences, each tensor (N, ...)
@@ -24,6 +29,16 @@ Cell = Literal["rnn", "lstm", "gru"]
 Direction = Literal["forward", "backward", "both"]
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+EQUATIONS: dict[str, type[CellEquations]] = {"rnn": PlainCell, "lstm": LSTMCell, "gru": GRUCell}
+
+
+class Weights(NamedTuple):
+    """Weights of a layer by torch's names, of each direction: U, W, and their biases."""
+
+    rows: list[Tensor]  # U, (G H, E)
+    state: list[Tensor]  # W, (G H, H)
+    rows_bias: list[Tensor]  # b, (G H,)
+    state_bias: list[Tensor]  # c, (G H,)
 
 
 class FlatRNN(nn.Module):
@@ -64,6 +79,7 @@ class FlatRNN(nn.Module):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
         self.direction = direction
+        self.equations = EQUATIONS[cell]
         self.rnn = CELLS[cell](
             input_size,
             hidden_size,
@@ -84,12 +100,46 @@ class FlatRNN(nn.Module):
         Returns:
             (W, output_size), in the order of `rows`; forward and backward states side by side.
         """
-        order, batch_sizes = time_major(lengths, len(rows), backward=self.direction == "backward")
-        rows = self._in_dtype_of_weights(rows.index_select(0, order))
-        first = None if initial is None else self._layers_first(select_state(initial, longest_first(lengths)))
+        orders, running = [], torch.empty(0)
+        for backward in {"forward": (False,), "backward": (True,), "both": (False, True)}[self.direction]:
+            order, running = time_major(lengths, len(rows), backward=backward)
+            orders.append(order)
+        rows = self._in_dtype_of_weights(rows)
+        first = None if initial is None else _map(initial, lambda part: self._in_dtype_of_weights(part))
+        first = None if first is None else select_state(first, longest_first(lengths))
         with torch.autocast("cpu", enabled=False):
-            states = cast(PackedSequence, self.rnn(PackedSequence(rows, batch_sizes), first)[0]).data
-        return torch.empty_like(states).index_copy(0, order, states)
+            if _by_equations(rows) and not torch.compiler.is_compiling():
+                return self._all_steps(rows, orders, running.tolist(), first)
+            packed = PackedSequence(rows.index_select(0, orders[0]), running)
+            states = cast(PackedSequence, self.rnn(packed, None if first is None else _layers_first(first))[0]).data
+        return torch.empty_like(states).index_copy(0, orders[0], states)
+
+    def _all_steps(self, rows: Tensor, orders: list[Tensor], running: list[int], initial: State | None) -> Tensor:
+        """Compute the states of every step, (W, D H); `initial` has the longest sequence first."""
+        directions = len(orders)
+        parts = () if initial is None else (initial,) if isinstance(initial, Tensor) else initial
+        for layer, weights in enumerate(self._weights()):
+            if layer > 0:
+                rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
+            x = rows.index_select(0, torch.cat(orders)).view(directions, -1, rows.shape[1])  # (D, W, E)
+            u = torch.baddbmm(torch.stack(weights.rows_bias).unsqueeze(1), x, torch.stack(weights.rows).mT)
+            first = tuple(part[:, layer * directions : (layer + 1) * directions].transpose(0, 1) for part in parts)
+            first = first or (x.new_zeros(directions, running[0], self.rnn.hidden_size),) * self.equations.states
+            states = recurrence(
+                self.equations, u, torch.stack(weights.state), torch.stack(weights.state_bias), first, running
+            )
+            rows = torch.cat(
+                [torch.empty_like(own).index_copy(0, order, own) for order, own in zip(orders, states, strict=True)], 1
+            )
+        return rows
+
+    def _weights(self) -> list[Weights]:
+        ends = ("", "_reverse") if self.rnn.bidirectional else ("",)
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return [
+            Weights(*([getattr(self.rnn, f"{name}_l{layer}{end}") for end in ends] for name in names))
+            for layer in range(self.rnn.num_layers)
+        ]
 
     def step(self, rows: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Compute one step of several sequences; forward direction only.
@@ -106,14 +156,30 @@ class FlatRNN(nn.Module):
         """
         if self.direction != "forward":
             raise ValueError(f"direction is {self.direction!r}; only forward can go step by step")
-        before = None if state is None else self._layers_first(state)
-        rows = self._in_dtype_of_weights(rows).unsqueeze(0)
+        rows = self._in_dtype_of_weights(rows)
+        state = None if state is None else _map(state, lambda part: self._in_dtype_of_weights(part))
         with torch.autocast("cpu", enabled=False):
-            output, after = self.rnn(rows, before)
-        return output[0], _map(after, lambda each: each.transpose(0, 1))
+            if _by_equations(rows):
+                return self._one_step(rows, state)
+            output, after = self.rnn(rows.unsqueeze(0), None if state is None else _layers_first(state))
+        return output[0], _map(after, lambda part: part.transpose(0, 1))
 
-    def _layers_first(self, state: State) -> State:
-        return _map(state, lambda each: self._in_dtype_of_weights(each).transpose(0, 1).contiguous())
+    def _one_step(self, rows: Tensor, state: State | None) -> tuple[Tensor, State]:
+        if state is None:
+            zeros = rows.new_zeros(len(rows), self.rnn.num_layers, self.rnn.hidden_size)
+            state = (zeros,) * self.equations.states
+        before = (state,) if isinstance(state, Tensor) else state
+        after = []
+        for layer, weights in enumerate(self._weights()):
+            if layer > 0:
+                rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
+            own = tuple(part[:, layer] for part in before)
+            u = nn.functional.linear(rows, weights.rows[0], weights.rows_bias[0])
+            m = nn.functional.linear(own[0], weights.state[0], weights.state_bias[0])
+            after.append(self.equations.step(u, m, own))
+            rows = after[-1][0]
+        parts = tuple(torch.stack(layers, 1) for layers in zip(*after, strict=True))
+        return rows, parts if len(parts) > 1 else parts[0]
 
     def _in_dtype_of_weights(self, rows: Tensor) -> Tensor:
         if rows.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
@@ -163,12 +229,10 @@ class FlatReLU(nn.Module):
             initial: (S, H), state before the first row; None for zeros.
         """
         order, running = time_major(lengths, len(rows))
-        state = None if initial is None else initial[longest_first(lengths)]
-        states = []
-        for step in torch.split(rows.index_select(0, order), running.tolist()):
-            _, state = self.step(step, None if state is None else state[: len(step)])
-            states.append(state)
-        packed = torch.cat(states)
+        first = rows.new_zeros(len(lengths), rows.shape[1]) if initial is None else initial[longest_first(lengths)]
+        u, weight = rows.index_select(0, order).unsqueeze(0), self.recurrent.weight.unsqueeze(0)
+        bias = weight.new_zeros(1, len(self.recurrent.weight))
+        packed = recurrence(ReLUCell, u, weight, bias, (first.unsqueeze(0),), running.tolist())[0]
         return torch.empty_like(packed).index_copy(0, order, packed)
 
     def step(self, rows: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -181,8 +245,18 @@ class FlatReLU(nn.Module):
         Returns:
             The state (N, H), twice: as output and as state.
         """
-        state = (rows if state is None else rows + self.recurrent(state)).relu()
+        m = torch.zeros_like(rows) if state is None else self.recurrent(state)
+        (state,) = ReLUCell.step(rows, m, ())
         return state, state
+
+
+def _by_equations(rows: Tensor) -> bool:
+    """Tell whether a step is computed by the equations, not by torch's layer."""
+    return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
+
+
+def _layers_first(state: State) -> State:
+    return _map(state, lambda part: part.transpose(0, 1).contiguous())
 
 
 def select_state(state: State, index: Tensor) -> State:

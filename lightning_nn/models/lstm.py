@@ -5,7 +5,7 @@
     gru   s_t = (1 - z) n + z s_{t-1}                                           Cho et al. 2014
 
 The sentences of a document are concatenated. There is no padding, so a prediction depends on its own document only.
-The gates follow torch; see `FlatRNN`.
+The equations of each gate: `lightning_nn/layers/cells.py`.
 """
 
 from __future__ import annotations
