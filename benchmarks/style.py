@@ -130,7 +130,12 @@ def pyramid(args: argparse.Namespace) -> Report:
 def _progress(args: argparse.Namespace, scales: int) -> list[tuple[float, float]]:
     """Return the loss of each step at the finest scale, and the processor's seconds when it was known."""
     batch, begin = _photographs(), time.process_time()
-    arguments = {"size": args.size, "scales": scales, "features": args.features, "content_weight": args.content_weight}
+    arguments = {
+        "size": args.size,
+        "scales": scales,
+        "features": args.features,
+        "loss": {"content_weight": args.content_weight},
+    }
     return [
         (step.loss, time.process_time() - begin)
         for step in StyleTransfer.stylize(batch.content[0], batch.style, args.evaluations, **arguments)
@@ -159,7 +164,7 @@ def _peak(args: argparse.Namespace) -> float:
     if args.side == "plain":
         _script(args).run(args.evaluations)
     else:
-        arguments = {"size": args.size, "features": args.features, "content_weight": args.content_weight}
+        arguments = {"size": args.size, "features": args.features, "loss": {"content_weight": args.content_weight}}
         list(StyleTransfer.stylize(batch.content[0], batch.style, args.evaluations, **arguments))
     return float(peak_memory() - before)
 
@@ -171,11 +176,11 @@ def alone(args: argparse.Namespace) -> Report:
     content, style = batch.content[0], batch.style[0]
     common = {"size": args.size, "features": args.features, "init": "noise"}
     torch.manual_seed(0)
-    *_, step = StyleTransfer.stylize(content, (), args.evaluations, content_layers={first: 1.0}, **common)
+    *_, step = StyleTransfer.stylize(content, (), args.evaluations, loss={"content_layers": {first: 1.0}}, **common)
     small = resize(content[None].float(), (step.image.shape[1], step.image.shape[2]))
     similarity = float(structural_similarity_index_measure(step.image[None], small, data_range=255.0))
-    *_, step = StyleTransfer.stylize(None, style, args.evaluations, content_weight=0.0, scales=3, **common)
-    model = StyleTransfer(*style.shape[1:], size=args.size, features=args.features, content_weight=0.0)
+    *_, step = StyleTransfer.stylize(None, style, args.evaluations, loss={"content_weight": 0.0}, scales=3, **common)
+    model = StyleTransfer(*style.shape[1:], size=args.size, features=args.features, loss={"content_weight": 0.0})
     network = model.network(step.image)
     loss = StyleLoss(model.options, *model.layer_weights())
     goal = loss.targets(network, None, model.style_images(batch, model.sizes[0], step.image)).style[0]
@@ -202,7 +207,7 @@ def _script(args: argparse.Namespace) -> PlainStyle:
 def _command(args: argparse.Namespace) -> tuple[torch.Tensor, float]:
     """Train as the command does; return the picture and the seconds of the fit."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"features": args.features, "size": args.size, "content_weight": args.content_weight}
+        settings = {"features": args.features, "size": args.size, "loss.content_weight": args.content_weight}
         options = [word for name, value in settings.items() for word in (f"--model.{name}", str(value))]
         limits = ["--trainer.max_steps", str(args.evaluations), "--trainer.max_epochs", "-1"]
         with contextlib.redirect_stdout(sys.stderr):

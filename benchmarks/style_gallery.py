@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lightning_nn import Photos, StyleTransfer
 from lightning_nn.layers.images import cover
-from lightning_nn.tasks.stylization import pixels
+from lightning_nn.tasks.stylization import StyleOptions, pixels
 
 QUALITY = 88  # of JPEG: a fifth of a PNG's size
 
@@ -34,14 +34,15 @@ def main(argv: list[str] | None = None) -> None:
     data.prepare_once()
     batch = data.sources["train"].batch  # type: ignore[attr-defined]
     temple, flower = batch.content[0], batch.style[0]
-    for name, content, style, arguments in (
-        ("temple-flower", temple, flower, {}),
-        ("temple-waves", temple, waves(), {"scales": 2}),
-        ("flower-tiles", flower, tiles(), {"content_weight": 0.1}),
-        ("temple-colours", temple, waves(), {"colours": "luminance"}),
+    for name, content, style, content_weight, arguments in (
+        ("temple-flower", temple, flower, 0.03, {}),
+        ("temple-waves", temple, waves(), 0.03, {"scales": 2}),
+        ("flower-tiles", flower, tiles(), 0.1, {}),
+        ("temple-colours", temple, waves(), 0.03, {"colours": "luminance"}),
     ):
         torch.manual_seed(0)
-        options = {"size": args.size, "features": args.features, "variation_weight": 0.3, **arguments}
+        loss = StyleOptions(content_weight, variation_weight=0.3)
+        options = {"size": args.size, "features": args.features, "loss": loss, **arguments}
         *_, step = StyleTransfer.stylize(content, style, args.evaluations, **options)
         height, width = step.image.shape[1:]
         shown = [cover(each[None].float(), (height, width))[0] for each in (content, style)]

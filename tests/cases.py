@@ -374,7 +374,11 @@ CASES = {
         learned=less_loss,
         wrong=WRONG_STYLES,
         perfect={},
-        arguments={"size": 32, "init": "noise", "style_weight": 0.05, "content_weight": 0.002},  # for SGD's rate
+        arguments={
+            "size": 32,
+            "init": "noise",
+            "loss": {"style_weight": 0.05, "content_weight": 0.002},
+        },  # for SGD's rate
         truth=("content", "style"),
         skips={
             "test_float64_and_bfloat16_agree_with_float32": "a prediction computes nothing; see tests/models",
@@ -393,7 +397,7 @@ CASES = {
         learned=has_style,
         wrong=WRONG_CONTENTS,
         perfect={},
-        arguments={"first_channels": 8, "blocks": 1, "content_weight": 0.0},
+        arguments={"first_channels": 8, "blocks": 1, "loss": {"content_weight": 0.0}},
         truth=("style", "picture"),
         skips={
             "test_two_processes_measure_as_one": "there is no test split",

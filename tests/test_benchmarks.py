@@ -542,7 +542,7 @@ def test_style_and_the_plain_script_have_the_same_loss_and_picture(
     assert figures["loss_ratio"] < 1.01 and figures["below_start"] > 1 and figures["time_ratio"] > 0, figures
     content, style = torch.randint(0, 256, (2, 3, 24, 32), dtype=torch.uint8)
     script = scripts["plain_style"].PlainStyle(torch.load(small_vgg), content[None], style, 32, 0.5)
-    step = next(StyleTransfer.stylize(content, style, features=str(small_vgg), size=32, content_weight=0.5))
+    step = next(StyleTransfer.stylize(content, style, features=str(small_vgg), size=32, loss={"content_weight": 0.5}))
     assert step.loss == pytest.approx(float(script.loss(script.content)), rel=1e-4)
 
 

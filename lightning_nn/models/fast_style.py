@@ -30,7 +30,7 @@ from lightning_nn.layers.images import levels, normalize
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.models.style_transfer import StyleLoss, Targets
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.stylization import LayerWeights, StyledImage, StyleOptions, Stylization, pixels
+from lightning_nn.tasks.stylization import StyledImage, StyleOptions, Stylization, pixels
 from lightning_nn.tasks.training import Means
 
 _STRIDE = 4  # of the blocks
@@ -77,13 +77,7 @@ class FastStyleTransfer(Stylization):
         features: network that tells content and style; see `style_transfer`.
         first_channels: channels at full size; 2 and 4 times as many at the halves. The paper's are 32.
         blocks: number of residual blocks, at least 1. The paper's are 5.
-        content_weight: alpha, weight of the content.
-        style_weight: beta, weight of the style.
-        variation_weight: gamma, weight of the total variation.
-        content_layers: weight of each layer of the content, such as {relu3_2: 1}; null: see `style_transfer`.
-        style_layers: weight of each layer of the style; null: the first activation of each stage, all alike.
-        style_weights: weight of each style if there are several; null: all alike.
-        style_scale: size of the style's picture relative to the contents'.
+        loss: weights and layers of the losses.
         pooling: average or trained; see `style_transfer`.
 
     Raises:
@@ -102,27 +96,10 @@ class FastStyleTransfer(Stylization):
         features: str = "embedded",
         first_channels: int = 8,
         blocks: int = 3,
-        content_weight: float = 1.0,
-        style_weight: float = 1.0,
-        variation_weight: float = 0.0,
-        content_layers: LayerWeights | None = None,
-        style_layers: LayerWeights | None = None,
-        style_weights: list[float] | None = None,
-        style_scale: float = 1.0,
+        loss: StyleOptions = StyleOptions(),
         pooling: Pooling = "average",
     ) -> None:
-        options = StyleOptions(
-            features=features,
-            content_weight=content_weight,
-            style_weight=style_weight,
-            variation_weight=variation_weight,
-            content_layers=content_layers,
-            style_layers=style_layers,
-            style_weights=style_weights,
-            style_scale=style_scale,
-            pooling=pooling,
-        )
-        super().__init__(options)
+        super().__init__(features, pooling, StyleOptions.of(loss))
         self.save_hyperparameters(logger=False)
         if min(first_channels, blocks) < 1:
             raise UserError(f"first_channels is {first_channels} and blocks {blocks}; both must be at least 1")

@@ -49,6 +49,7 @@ from lightning_nn.tasks.training import Means
 Colours = Literal["style", "luminance", "histogram"]
 Init = Literal["content", "style", "noise"]
 
+LITTLE_CONTENT = StyleOptions(content_weight=0.03)
 COARSE = 0.6  # share of the steps at the scales before the finest, which take a quarter of its time, a sixteenth, ...
 LONGEST_STEP = 10.0  # root mean square of the changes of all values in a step, of 0 to 255
 EXPLODED = 10  # times the first loss; L-BFGS may come back from there after a step that was too long
@@ -162,14 +163,7 @@ class StyleTransfer(ImageTask):
         scales: number of sizes, each twice the one before, at which the picture is made in turn; the finest gets the
             last 40% of the steps.
         init: first picture: content, style or noise; null: the content if a style changes it, else noise.
-        content_weight: alpha, weight of the content; 0: style alone.
-        style_weight: beta, weight of the style; 0: content alone.
-        variation_weight: gamma, weight of the total variation, which smooths.
-        content_layers: weight of each layer of the content, such as {relu4_2: 1}; null: the second activation of the
-            fourth stage, or of the last. A stage ends where the network halves the size.
-        style_layers: weight of each layer of the style; null: the first activation of each stage, all alike.
-        style_weights: weight of each style if there are several; null: all alike.
-        style_scale: size of the style's picture relative to the result's: larger, and its strokes are larger.
+        loss: weights and layers of the losses.
         colours: style: the style's. luminance: the content's; only luminance gets a style. histogram: the content's;
             the style's picture is recoloured first, by mean and covariance.
         pooling: average: pool by means, for smoother gradients. trained: as the network was trained.
@@ -191,28 +185,12 @@ class StyleTransfer(ImageTask):
         size: int = 256,
         scales: int = 1,
         init: Init | None = None,
-        content_weight: float = 0.03,
-        style_weight: float = 1.0,
-        variation_weight: float = 0.0,
-        content_layers: LayerWeights | None = None,
-        style_layers: LayerWeights | None = None,
-        style_weights: list[float] | None = None,
-        style_scale: float = 1.0,
+        loss: StyleOptions = LITTLE_CONTENT,
         colours: Colours = "style",
         pooling: Pooling = "average",
     ) -> None:
-        options = StyleOptions(
-            features=features,
-            content_weight=content_weight,
-            style_weight=style_weight,
-            variation_weight=variation_weight,
-            content_layers=content_layers,
-            style_layers=style_layers,
-            style_weights=style_weights,
-            style_scale=style_scale,
-            pooling=pooling,
-        )
-        super().__init__((pictures, height, width), size, scales, options)
+        options = StyleOptions.of(loss, LITTLE_CONTENT)
+        super().__init__((pictures, height, width), size, scales, features, pooling, options)
         self.save_hyperparameters(logger=False)
         choose("init", init or "noise", Init)
         choose("colours", colours, Colours)

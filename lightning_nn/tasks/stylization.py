@@ -9,7 +9,7 @@ import json
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.features import Features, Pooling, deep_layer, first_of_stages
 from lightning_nn.layers.images import Size, levels, resize, with_longer_side
 from lightning_nn.runs.checkpoint import to_plain_data
-from lightning_nn.settings import HISTORY
+from lightning_nn.settings import HISTORY, Group
 from lightning_nn.tasks.artifacts import Artifact, Picture
 from lightning_nn.tasks.task import Task
 
@@ -39,51 +39,52 @@ SPARE = 0.9  # share of the free memory that may be used
 CONTAINER_LIMITS = {"/sys/fs/cgroup/memory.max": "/sys/fs/cgroup/memory.current"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class StyleOptions:
-    """Weights of the losses of style transfer, and the network behind them.
+@dataclass(frozen=True)
+class StyleOptions(Group):
+    """Weights of the losses of style transfer, and the layers that they are computed from.
 
     Args:
-        features: see `feature_network`.
-        content_weight: of the content loss, 0 or above.
-        style_weight: of the style loss, 0 or above.
-        variation_weight: of the total variation, 0 or above.
-        content_layers: weight of each layer of the content by name; None for the usual one.
-        style_layers: weight of each layer of the style by name; None for the first layer of each stage, all equal.
-        style_weights: weight of each style; None if all weigh the same.
-        style_scale: size of the style's image relative to that of the result, above 0 and at most 8.
-        pooling: see `Features`.
+        content_weight: alpha, weight of the content, 0 or above; 0: style alone.
+        style_weight: beta, weight of the style, 0 or above; 0: content alone.
+        variation_weight: gamma, weight of the total variation, which smooths, 0 or above.
+        content_layers: weight of each layer of the content, such as {relu4_2: 1}; null: the second activation of the
+            fourth stage, or of the last. A stage ends where the network halves the size.
+        style_layers: weight of each layer of the style; null: the first activation of each stage, all equal.
+        style_weights: weight of each style if there are several; null: all equal.
+        style_scale: size of the style's image relative to that of the result, above 0 and at most 8: larger, and its
+            strokes are larger.
 
     Raises:
         UserError: a value is out of its range, or nothing is left to reproduce.
     """
 
-    features: str
-    content_weight: float
-    style_weight: float
-    variation_weight: float
-    content_layers: LayerWeights | None
-    style_layers: LayerWeights | None
-    style_weights: Sequence[float] | None
-    style_scale: float
-    pooling: Pooling
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    variation_weight: float = 0.0
+    content_layers: LayerWeights | None = None
+    style_layers: LayerWeights | None = None
+    style_weights: list[float] | None = None
+    style_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        choose("pooling", self.pooling, Pooling)
         for name in ("content_weight", "style_weight", "variation_weight"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+                raise UserError(f"--model.loss.{name} is {getattr(self, name)}; it must be 0 or above")
         if not self.content_weight and not self.style_weight:
             raise UserError("content_weight and style_weight are both 0: nothing is left to reproduce")
         if not 0 < self.style_scale <= LARGEST_SCALE:
-            raise UserError(f"style_scale is {self.style_scale}; it must be above 0 and at most {LARGEST_SCALE}")
+            raise UserError(
+                f"--model.loss.style_scale is {self.style_scale}; it must be above 0 and at most {LARGEST_SCALE}"
+            )
         for name in ("content_layers", "style_layers"):
             layers = getattr(self, name)
             if layers is not None and (not layers or any(not 0 < each < math.inf for each in layers.values())):
-                raise UserError(f"{name} is {layers}; it names layers, each with a weight above 0")
+                raise UserError(f"--model.loss.{name} is {layers}; it names layers, each with a weight above 0")
         weights = self.style_weights
         if weights is not None and (not any(weights) or any(not 0 <= each < math.inf for each in weights)):
-            raise UserError(f"style_weights is {list(weights)}; each must be 0 or above, one of them above 0")
+            raise UserError(
+                f"--model.loss.style_weights is {list(weights)}; each must be 0 or above, one of them above 0"
+            )
 
 
 class StyledImage(NamedTuple):
@@ -102,7 +103,9 @@ class Stylization(Task):
     """A task that makes images with the style of others.
 
     Args:
-        options: weights and network of the losses.
+        features: see `feature_network`.
+        pooling: see `Features`.
+        options: weights and layers of the losses.
     """
 
     batch_type = StyleBatch
@@ -111,9 +114,10 @@ class Stylization(Task):
     measures_early = True
     first_samples = 1  # the data module hands over photographs before the first step
 
-    def __init__(self, options: StyleOptions) -> None:
+    def __init__(self, features: str, pooling: Pooling, options: StyleOptions) -> None:
         super().__init__()
-        self.options = options
+        choose("pooling", pooling, Pooling)
+        self.features, self.pooling, self.options = features, pooling, options
         self._photographs = StyleBatch(None)
         self._network: list[Features] = []  # in a list, so that its weights are no part of the model's
         self._made: dict[str, Any] = {}  # how the model of a checkpoint was made
@@ -153,7 +157,7 @@ class Stylization(Task):
     @cached_property
     def chain(self) -> nn.Sequential:
         """Layers of the feature network, from images of 0 to 255 on, loaded when they are first needed."""
-        return feature_network(self.options.features)
+        return feature_network(self.features)
 
     def layer_weights(self) -> tuple[LayerWeights, LayerWeights]:
         """Return the weights of the layers of content and style, each summing to 1; empty where none is reproduced."""
@@ -175,7 +179,7 @@ class Stylization(Task):
         """Return the feature network, cut after the last layer used, on the device of a tensor and in its precision."""
         if not self._network:
             content, style = self.layer_weights()
-            self._network.append(Features(self.chain, list({**content, **style}), self.options.pooling))
+            self._network.append(Features(self.chain, list({**content, **style}), self.pooling))
         return self._network[0].to(like.device, like.dtype)
 
     def style_size(self, image: Tensor, size: Size) -> Size:
@@ -208,7 +212,8 @@ class Stylization(Task):
     def described(self) -> str:
         """Return the photographs' names, the arguments of this model and how it was trained, as JSON."""
         photographs: Mapping[str, Any] = self.processor.state_dict() if self.processor else {}
-        made = {"model": self.name, **photographs, **self.hparams, **(self._training() or self._made)}
+        arguments = to_plain_data(dict(self.hparams), "arguments")
+        made = {"model": self.name, **photographs, **arguments, **(self._training() or self._made)}
         return json.dumps(made, default=str, ensure_ascii=False)
 
     def _training(self) -> dict[str, Any]:
@@ -241,7 +246,9 @@ class ImageTask(Stylization):
         shape: number of images, and height and width of the photograph whose shape they get.
         size: longer side of the images.
         scales: number of sizes, each twice the one before.
-        options: weights and network of the losses.
+        features: see `Stylization`.
+        pooling: see `Stylization`.
+        options: see `Stylization`.
 
     Attributes:
         picture: float (B, 3, H, W); values beyond 0 to 255 count as these. Until it is begun it takes no memory.
@@ -257,8 +264,16 @@ class ImageTask(Stylization):
     begun: Tensor
     versions = 1  # of each style
 
-    def __init__(self, shape: tuple[int, int, int], size: int, scales: int, options: StyleOptions) -> None:
-        super().__init__(options)
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        size: int,
+        scales: int,
+        features: str,
+        pooling: Pooling,
+        options: StyleOptions,
+    ) -> None:
+        super().__init__(features, pooling, options)
         if scales < 1 or size < SMALLEST * 2 ** (scales - 1):
             raise UserError(
                 f"size is {size} and scales {scales}: at least one scale, the smallest of {SMALLEST} pixels or more"

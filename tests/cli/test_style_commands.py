@@ -50,8 +50,12 @@ def test_content_alone_begins_with_noise_and_no_style_is_said(folder: Path) -> N
 
 
 def test_a_refusal_leaves_no_run(folder: Path) -> None:
-    command(*RUN, *CONTENT, *STYLE, "--model.style_weights", "[1, 2]", cwd=folder).refused("2 weights; there are 1")
-    command(*RUN, *CONTENT, *STYLE, "--model.style_scale", "0.1", cwd=folder).refused("style 1 has only 3 x 2 pixels")
+    command(*RUN, *CONTENT, *STYLE, "--model.loss.style_weights", "[1, 2]", cwd=folder).refused(
+        "2 weights; there are 1"
+    )
+    command(*RUN, *CONTENT, *STYLE, "--model.loss.style_scale", "0.1", cwd=folder).refused(
+        "style 1 has only 3 x 2 pixels"
+    )
     command(*RUN, *CONTENT, *STYLE, "--model.size", "16", "--model.scales", "1", *STEPS, "1", cwd=folder).ok()
 
 

@@ -15,7 +15,7 @@ from lightning_nn.data.batches import StyleBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.images import resize
 from lightning_nn.models.style_transfer import Colours
-from lightning_nn.tasks.stylization import require_memory
+from lightning_nn.tasks.stylization import StyleOptions, require_memory
 from tests.cases import CASES
 from tests.commands import command
 from tests.contract import differing, one_batch, trainer
@@ -95,7 +95,7 @@ def test_photographs_of_bytes_and_of_fractions_are_the_same() -> None:
 @pytest.mark.parametrize(("style", "weight"), [((), 1.0), (STYLE, 0.0)])
 def test_content_alone_is_found_from_noise(style: Any, weight: float) -> None:
     batch = one_batch(Photos())._replace(style=(style,) if weight == 0 else ())
-    model = StyleTransfer(427, 640, size=64, style_weight=weight, content_layers={"gelu2_1": 1.0})
+    model = StyleTransfer(427, 640, size=64, loss=StyleOptions(0.03, weight, content_layers={"gelu2_1": 1.0}))
     model.measure([batch])
     small, start = resize(batch.content.float(), (43, 64)), model.result()
     first, *_, step = model.descend(batch, 60)
@@ -110,7 +110,7 @@ def likeness(image: Tensor, other: Tensor) -> float:
 
 
 def test_style_alone_is_a_texture_without_the_content() -> None:
-    step = last(StyleTransfer.stylize(CONTENT, STYLE, steps=30, size=32, content_weight=0.0))
+    step = last(StyleTransfer.stylize(CONTENT, STYLE, steps=30, size=32, loss={"content_weight": 0.0}))
     small = resize(CONTENT[None].float(), (24, 32))
     assert abs(float(torch.corrcoef(torch.stack([step.image.flatten(), small.flatten()]))[0, 1])) < 0.2
 
@@ -118,15 +118,15 @@ def test_style_alone_is_a_texture_without_the_content() -> None:
 @pytest.mark.parametrize(
     ("content", "style", "arguments", "message"),
     [
-        (CONTENT, (), {"content_weight": 0.0}, "there is no style, and content_weight is 0: nothing is left"),
-        (None, STYLE, {"style_weight": 0.0}, "there is no content, and style_weight is 0: nothing is left"),
+        (CONTENT, (), {"loss": {"content_weight": 0.0}}, "there is no style, and content_weight is 0: nothing is left"),
+        (None, STYLE, {"loss": {"style_weight": 0.0}}, "there is no content, and style_weight is 0: nothing is left"),
         (CONTENT, (), {"init": "style"}, "init is 'style', and there is no style: leave it out"),
         (None, STYLE, {"init": "content"}, "init is 'content', and there is no content: leave it out"),
-        (CONTENT, STYLE, {"style_weights": [1, 2]}, "style_weights has 2 weights; there are 1 styles"),
+        (CONTENT, STYLE, {"loss": {"style_weights": [1, 2]}}, "style_weights has 2 weights; there are 1 styles"),
         (CONTENT, STYLE, {"steps": 0}, "steps is 0"),
         (CONTENT[:, :4], STYLE, {}, "the picture has only 32 x 4 pixels at this size; .* needs 10 on each side"),
         (CONTENT, STYLE[:, :4], {}, "style 1 has only 32 x 6 pixels at this size"),
-        (CONTENT, (STYLE, STYLE), {"style_scale": 0.05}, "style 1 has only 2 x 2 pixels at this size"),
+        (CONTENT, (STYLE, STYLE), {"loss": {"style_scale": 0.05}}, "style 1 has only 2 x 2 pixels at this size"),
         (CONTENT, STYLE[:, :9], {"scales": 2}, "style 1 has only 16 x 7 pixels .*: take a larger size or style_scale"),
     ],
 )
@@ -139,7 +139,7 @@ def test_what_gives_no_picture_is_refused_before_the_first_step(
 
 def test_losses_of_layers_are_parts_of_the_total() -> None:
     model = StyleTransfer(
-        24, 32, size=32, content_weight=0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3}
+        24, 32, size=32, loss=StyleOptions(0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3})
     )
     batch = StyleBatch(CONTENT[None], (STYLE,))
     model.measure([batch])
@@ -153,7 +153,7 @@ def test_losses_of_layers_are_parts_of_the_total() -> None:
 
 def test_weights_of_styles() -> None:
     def style(batch: StyleBatch, weights: Any) -> Tensor:
-        model = StyleTransfer(24, 32, size=32, style_weights=weights, content_weight=0.0, init="content")
+        model = StyleTransfer(24, 32, size=32, loss=StyleOptions(0.0, style_weights=weights), init="content")
         return model(batch)["loss"].detach()
 
     one, other = STYLE, STYLE.flip(1) // 2
@@ -254,7 +254,7 @@ def test_memory_grows_with_picture_style_and_precision_and_is_said_before_the_st
         model.measure([StyleBatch(CONTENT[None], (STYLE,))])
         return model
 
-    small, large, other = looked(64), looked(128), looked(64, style_scale=8.0)
+    small, large, other = looked(64), looked(128), looked(64, loss={"style_scale": 8.0})
     assert large.need() == pytest.approx(4 * small.need(), rel=1e-3)
     pixels, (step, look) = 512 * 512, small.network(small.picture).values_per_pixel()
     assert other.need() > look * pixels and look > 3 * 16 and step > look  # 16 channels at the least
@@ -274,14 +274,14 @@ def test_the_table_of_layers_says_what_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"content_weight": 0.0, "style_weight": 0.0}, "nothing is left"),
-        ({"style_weight": float("nan")}, "style_weight is nan"),
+        ({"loss": {"content_weight": 0.0, "style_weight": 0.0}}, "nothing is left"),
+        ({"loss": {"style_weight": float("nan")}}, "style_weight is nan"),
         ({"scales": 3, "size": 32}, "at least one scale, the smallest of 16"),
         ({"scales": 0}, "at least one scale"),
         ({"init": "noize"}, "did you mean 'noise'"),
-        ({"style_scale": 0.0}, "style_scale is 0"),
-        ({"content_layers": {"relu1_1": -1.0}}, "each with a weight above 0"),
-        ({"style_weights": [0.0]}, "one of them above 0"),
+        ({"loss": {"style_scale": 0.0}}, "style_scale is 0"),
+        ({"loss": {"content_layers": {"relu1_1": -1.0}}}, "each with a weight above 0"),
+        ({"loss": {"style_weights": [0.0]}}, "one of them above 0"),
     ],
 )
 def test_wrong_arguments(arguments: Any, message: str) -> None:
