@@ -80,7 +80,7 @@ def _attend(attention: ContextAttention, h: Tensor) -> Tensor:
 
 
 def _padded(model: HAN, batch: TextBatch, run: Callable[[nn.RNNBase, Tensor, Tensor], Tensor]) -> Tensor:
-    documents, sentences, _, _ = batch
+    documents, sentences, *_ = batch
     counts = documents.tolist()
     sizes = pad_sequence(list(torch.split(sentences, counts)), batch_first=True)  # (D, S), 0 where there is no sentence
     longest = int(sentences.max())

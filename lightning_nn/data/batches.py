@@ -169,12 +169,14 @@ class TextBatch(NamedTuple):
         sentences: int64 (S,), number of words of each sentence, at least 1.
         words: int64 (W,), word ids, 0 to V - 1; 0 is the unknown word.
         label: int64 (D,), 0 to K - 1, or float (D, K), the share of each class; None if unknown.
+        index: int64 (D,), of the documents in their split; None outside a data set.
     """
 
     documents: Tensor
     sentences: Tensor
     words: Tensor
     label: Tensor | None = None
+    index: Tensor | None = None  # type: ignore[assignment]
 
     @property
     def size(self) -> int:
@@ -210,6 +212,7 @@ class TextBatch(NamedTuple):
             torch.cat([of_documents[i] for i in chosen]),
             torch.cat([words[i] for i in chosen]),
             None if self.label is None else self.label[chosen],
+            None if self.index is None else self.index[chosen],
         )
 
 

@@ -75,7 +75,7 @@ class HAN(TextClassifier):
     def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
         """Compute logits (D, K); with `return_attention`, also the weights of words and sentences."""
-        documents, sentences, words, _ = batch
+        documents, sentences, words, *_ = batch
         x = self.embedding(words)  # (W, E)  x_it = W_e w_it
         h = self.word_rnn(x, sentences)  # (W, 2H)  h_it, eq. 1-4
         s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)  s_i, a_it, eq. 5-7

@@ -443,8 +443,14 @@ class TextClassifier(Classifier):
         yield from super().artifacts(split)
         # A strategy that shards the weights can't run the model on one process.
         if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            with self.trainer.precision_plugin.forward_context():
-                explanations = [self.explanations(batch)[0] for batch in self.shown.get(split, [])]
+            words_of = getattr(self.require_processor(), "documents", {}).get(split)
+            explanations = []
+            for batch in self.shown.get(split, []):
+                with self.trainer.precision_plugin.forward_context():
+                    (explanation,) = self.explanations(batch)
+                if words_of is not None and batch.index is not None:
+                    explanation = self._in_own_words(explanation, words_of(int(batch.index)))
+                explanations.append(explanation)
             yield Attention(explanations)
 
     @torch.inference_mode()
@@ -458,16 +464,19 @@ class TextClassifier(Classifier):
             UserError: the model has no attention or was never trained, or an input is not a text.
         """
         processor = self.require_processor()
-        unknown = processor.row_labels()["words"][0]
         explanations = []
         for text in texts:
             batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
             (explanation,) = self.explanations(batch)
-            sentences = cast(Tokenizer, processor).tokens(text)
-            pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
-            strange = frozenset(word for known, word in pairs if known == unknown)
-            explanations.append(explanation._replace(sentences=sentences, unknown=strange))
+            explanations.append(self._in_own_words(explanation, cast(Tokenizer, processor).tokens(text)))
         return explanations
+
+    def _in_own_words(self, explanation: Explanation, sentences: list[list[str]]) -> Explanation:
+        """Replace the words of the vocabulary by those of the text, and name the unknown ones."""
+        unknown = self.require_processor().row_labels()["words"][0]
+        pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
+        strange = frozenset(word for known, word in pairs if known == unknown)
+        return explanation._replace(sentences=sentences, unknown=strange)
 
     @torch.inference_mode()
     def explanations(self, batch: TextBatch) -> list[Explanation]:

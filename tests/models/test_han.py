@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lightning_nn import HAN, TextBatch
+from lightning_nn import HAN, TextBatch, TextData
+from lightning_nn.tasks.artifacts import Attention
+from tests.contract import trainer
 
 V, E, H, A, K = 12, 4, 3, 5, 3
 
@@ -89,3 +93,18 @@ def test_maps_sum_to_one_within_each_sentence_and_document(documents: list[list[
         sums = torch.stack([w.sum() for w in weights.split(lengths.tolist())])
         torch.testing.assert_close(sums, torch.ones_like(sums))
         assert (weights > 0).all()
+
+
+def test_a_run_shows_the_words_of_its_documents_and_marks_those_it_does_not_know(tmp_path: Path) -> None:
+    rows = [f"{'好' if i % 2 else '坏'}\t天气{'很好' if i % 2 else '很坏'}。今天出门。\n" for i in range(40)]
+    rare = "好\t麒麟天气很好。今天出门。\n"
+    for split, lines in (("train", rows), ("val", [rare] * 4)):
+        (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "".join(lines), encoding="utf-8")
+    data = TextData(str(tmp_path), segmenter="chars", min_count=2)
+    model = HAN.for_data(data, embedding_size=E, hidden_size=H, attention_size=A)
+    trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+    (attention,) = (artifact for artifact in model.artifacts("val") if isinstance(artifact, Attention))
+    assert len(attention.documents) == 4
+    for explanation in attention.documents:
+        assert ["".join(sentence) for sentence in explanation.sentences] == ["麒麟天气很好。", "今天出门。"]
+        assert explanation.unknown == {"麒", "麟"}

@@ -100,6 +100,15 @@ class Corpus:
         with (self.folder / "words.txt").open(encoding="utf-8", newline="\n") as file:
             return Vocabulary([UNKNOWN, *(line[:-1] for line in islice(file, size - 1))])
 
+    def spell(self, ranks: NDArray[np.int32]) -> list[str]:
+        """Look up the words of some ranks, those that no vocabulary has too."""
+        words = {0: UNKNOWN, **dict.fromkeys(sorted({*ranks.tolist()} - {0}), "")}
+        with (self.folder / "words.txt").open(encoding="utf-8", newline="\n") as file:
+            for rank, line in enumerate(islice(file, max(words)), 1):
+                if rank in words:
+                    words[rank] = line[:-1]
+        return [words[rank] for rank in ranks.tolist()]
+
     def place(self, document: int) -> str:
         """Return file and line of a document.
 
@@ -176,15 +185,29 @@ class TextSource:
         return self.corpus.fingerprints[self.indices]
 
     def __getitem__(self, index: Index) -> TextBatch:
+        documents, sentences, ranks = self._truncated(index)
+        arrays = (documents, sentences, self.ids[ranks], self.labels[index], index)
+        return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
+
+    def words(self, document: int) -> list[list[str]]:
+        """Return the words of each sentence of a document, as its batch has them, unknown ones too.
+
+        Args:
+            document: its index in the split.
+        """
+        _, sentences, ranks = self._truncated(np.array([document]))
+        words = iter(self.corpus.spell(ranks))
+        return [list(islice(words, count)) for count in sentences.tolist()]
+
+    def _truncated(self, index: Index) -> tuple[Index, Index, NDArray[np.int32]]:
+        """Return the sentences of each document (D,), the words of each sentence (S,), and the ranks of all (W,)."""
         corpus, indices = self.corpus, self.indices[index]
         starts = corpus.documents[indices]
-        documents = np.minimum(corpus.documents[indices + 1] - starts, self.max_sentences)  # (D,)
+        documents = np.minimum(corpus.documents[indices + 1] - starts, self.max_sentences)
         chosen = ranges(starts, documents)
         starts = corpus.sentences[chosen]
-        sentences = np.minimum(corpus.sentences[chosen + 1] - starts, self.max_words)  # (S,)
-        words = self.ids[corpus.words[ranges(starts, sentences)]]  # (W,)
-        arrays = (documents, sentences, words, self.labels[index])
-        return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
+        sentences = np.minimum(corpus.sentences[chosen + 1] - starts, self.max_words)
+        return documents, sentences, corpus.words[ranges(starts, sentences)]
 
 
 def ranges(starts: Index, counts: Index) -> Index:

@@ -203,10 +203,12 @@ class Documents(LabeledDataModule):
         stored_as = {split: split for split in SPLITS} if only is None else {only: "train"}
         indices = {split: corpus.indices(stored) for split, stored in stored_as.items()}
         self.provided_splits = list(texts.records)
-        self.sources = {
+        sources = {
             split: TextSource(corpus, index, labels[index], sizes.kept[index], ids, self.max_sentences, self.max_words)
             for split, index in indices.items()
         }
+        self.sources = {**sources}
+        self.processor.documents = {split: source.words for split, source in sources.items()}
         self.median_sentences = float(np.median(sizes.sentences[next(iter(indices.values()))]))
         unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
         origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {self.min_count} times in train"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
@@ -171,6 +171,8 @@ class TextProcessor:
             commas; "" if it was no table.
 
     Attributes:
+        documents: function from the index of a document to the words of its sentences, by the name of the split; set by
+            the data set, and not in the state.
         read: words of all texts encoded so far.
         unknown: those of them that are not in the vocabulary.
     """
@@ -200,6 +202,7 @@ class TextProcessor:
         self.segmenter = Segmenter(segmenter, user_words, lower=lower)
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
         self.unescape, self.text_column = unescape, text_column
+        self.documents: dict[str, Callable[[int], list[list[str]]]] = {}
         self.read = self.unknown = 0
 
     def tokens(self, text: str) -> list[list[str]]:
