@@ -177,37 +177,46 @@ def _named(
     columns = unique_names(header) if header else [f"column_{number}" for number in range(1, width + 1)]
     left_out = {id(row) for row in sample[: len(sample) - len(body)]}
     rest = cast(Iterator[Cells], chain((row for row in first if id(row) not in left_out), rows))
-    named = [row for row in _rows(iter(body), columns, header, None) if not row.error]
+    written = [] if start is None else sample[start].cells
+    named = [row for row in _rows(iter(body), columns, header, written, None) if not row.error]
     place = named[0].place if start is None else sample[start].place
-    return Table(place, columns, header, named, _rows(rest, columns, header, report))
+    return Table(place, columns, header, named, _rows(rest, columns, header, written, report))
 
 
-def _rows(rows: Iterator[Cells], columns: list[str], header: list[str], report: ReadingReport | None) -> Iterator[Row]:
-    """Name the cells of rows, and leave out repetitions of the header.
+def _rows(
+    rows: Iterator[Cells], columns: list[str], header: list[str], first: list[str], report: ReadingReport | None
+) -> Iterator[Row]:
+    """Name the cells of rows, and leave out repetitions of the header; `first` is its row as it stands there.
 
     Raises:
         UserError: a header with other columns.
     """
-    names = [name.lower() for name in header]
+    names, width = [name.lower() for name in header], len(columns)
     words = {name for name in names if name and not name.isdecimal()}
+    telling = next((i for i, name in enumerate(names) if name in words), 0)  # whose cell tells a header from a record
     for place, cells, error in rows:
-        if cells and cells[0].strip().lower() in words:
-            lower = [cell.strip().lower() for cell in cells]
-            if lower == names:
-                if report is not None:
-                    report.add(HEADERS, place)
+        repeats = cells == first
+        if error is None and len(cells) == width and not repeats:
+            if cells[telling].strip().lower() not in words:
+                yield Row(place, dict(zip(columns, cells, strict=True)))
                 continue
-            if len({*lower}) > 1 and words.issuperset(lower):
+            lower = [cell.strip().lower() for cell in cells]
+            repeats = lower == names
+            if not repeats and len({*lower} - {""}) > 1 and words >= {*lower} - {""}:
                 raise UserError(
                     f"{place}: another header, {', '.join(cells)}: tables with other columns were joined; join them "
                     "with the columns in one order"
                 )
-        if error is None and len(cells) != len(columns):
+        if repeats:
+            if report is not None:
+                report.add(HEADERS, place)
+            continue
+        if error is None and len(cells) != width:
             error = BadRowError(
-                f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {len(columns)}: a cell is missing, "
-                "or one contains the separator"
+                f"{place}: {len(cells)} column{'s' * (len(cells) != 1)}, expected {width}: a cell is missing, or one "
+                "contains the separator"
             )
-        yield Row(place, dict(zip(columns, cells, strict=False)), error, tuple(cells[len(columns) :]))
+        yield Row(place, dict(zip(columns, cells, strict=False)), error, tuple(cells[width:]))
 
 
 def _check_kind(form: str, file: Path) -> None:

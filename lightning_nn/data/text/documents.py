@@ -215,11 +215,14 @@ class TextFiles:
         """
         table, texts, label = self._open(file, self.report), self.columns.text, self.columns.label
         self.columns.check(table)
+        only = texts[0] if len(texts) == 1 else ""
         named, known = self._class_names, self._labels.known
         total, bad, first = 0, 0, ""
         for row in table.rows:
             try:
-                text = "\n".join([plain_text(row, column) for column in texts])
+                text = row.cells.get(only)
+                if row.error or type(text) is not str:
+                    text = "\n".join([plain_text(row, column) for column in texts])
                 value = value_of(row, label)
                 name = known.get(value) if type(value) is str else None
                 if name is None:

@@ -104,6 +104,14 @@ def test_what_is_left_out_is_counted_with_its_place(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("header", [",text,label", "Text , Label", ",0,1"])
+def test_headers_of_joined_tables_are_no_records_whatever_their_first_name(tmp_path: Path, header: str) -> None:
+    rows = ["1,一,x", "2,二,y"] if header[0] == "," else ["一,x", "二,y"]
+    content = "\n".join([header, rows[0], header, rows[1], header.upper(), ""])
+    options = {"text_column": "0", "label_column": "1"} if "0" in header else {}
+    assert pairs(table(tmp_path, "a.csv", content), **options) == [("一", "x"), ("二", "y")]
+
+
 def test_a_table_joined_to_one_with_other_columns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^a\.csv:4: another header, label, text: tables with other columns"):
         pairs(table(tmp_path, "a.csv", "text,label\n一,x\n二,y\nlabel,text\nx,三\n"))
