@@ -137,7 +137,7 @@ class Processor(Protocol):
 
 
 class RunFacts(NamedTuple):
-    """What a data module tells a task when a run starts.
+    """Facts about the data, which a data module tells a task when a run starts.
 
     Attributes:
         processor: the one that the data is read with.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.tasks.test_weight_transfer import saved
+from tests.tasks.test_weights import saved
 
 from lightning_nn import ConvNet, UserError, catalog
 from lightning_nn.data.captions.processor import CaptionProcessor

@@ -14,11 +14,12 @@ from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, remembered_fingerprint
 from lightning_nn.data.captions.files import BAD_PICTURES, find_caption_files, read_captions
-from lightning_nn.data.captions.matching import CaptionedImage, ImageNames, Matching
+from lightning_nn.data.captions.matching import CaptionedImage, Matching
 from lightning_nn.data.captions.processor import Language, TokenName
 from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
 from lightning_nn.data.captions.words import Tokenizer
 from lightning_nn.data.images.decoding import decode
+from lightning_nn.data.images.image_files import ImageIndex
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.splits import check_fractions, complete
@@ -114,7 +115,10 @@ class CaptionData(DataModule):
         root = Path(self.images).expanduser() if self.images else path if path.is_dir() else path.parent
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; see --data.images")
-        matching = self._match(path, ImageNames(root))
+        images = ImageIndex(root, archives=True)
+        if not images.files:
+            raise UserError(f"{root}: no pictures in this folder or in zip archives there; name theirs: --data.images")
+        matching = self._match(path, images)
         found = [*matching.found.values()]
         self._check_language(found, path, matching.outside)
         scale = getattr(self.fixed_processor, "scale", None)
@@ -157,7 +161,7 @@ class CaptionData(DataModule):
             remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
             raise UserError(f"{found[0].place}: captions are written {remedy}")
 
-    def _match(self, path: Path, images: ImageNames) -> Matching:
+    def _match(self, path: Path, images: ImageIndex) -> Matching:
         """Read the captions, or what the cache has of them."""
         files, lists, notes = find_caption_files(path, self.encoding, images.holds)
         matching = Matching(images, self.tokenize, self.max_words, self.bad_rows)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from lightning_nn.data.captions.files import (
@@ -16,79 +15,11 @@ from lightning_nn.data.captions.files import (
     CaptionLine,
     read_list,
 )
-from lightning_nn.data.images.image_files import SUFFIXES, ImageFile, zip_members
-from lightning_nn.data.normalization import comparable
-from lightning_nn.data.tables.folders import files_below
+from lightning_nn.data.images.image_files import ImageFile, ImageIndex
 from lightning_nn.data.tables.rows import MOST_BAD, BadRowError, BadRows, ReadingReport, too_many
 from lightning_nn.errors import UserError
 
 _STATE = ("notes", "given", "outside", "total", "bad")
-
-
-class ImageNames:
-    """Images by name: files below a folder, and members of the zip archives there.
-
-    Args:
-        root: searched to any depth.
-
-    Raises:
-        UserError: there is no picture, or a zip archive is damaged.
-    """
-
-    def __init__(self, root: Path) -> None:
-        found, others = files_below(root, SUFFIXES)
-        self.files: list[ImageFile] = list(found)
-        for archive in others:
-            if archive.suffix.lower() == ".zip":
-                self.files += zip_members(archive, SUFFIXES)
-        if not self.files:
-            raise UserError(f"{root}: no pictures in this folder or in zip archives there; name theirs: --data.images")
-        self._found: dict[tuple[str, Path | None], ImageFile | None] = {}
-        self._by_name: dict[str, list[ImageFile]] = {}
-        for file in self.files:
-            name = comparable(file.name)
-            for each in (name, name.rpartition(".")[0]):
-                self._by_name.setdefault(each, []).append(file)
-
-    def find(self, name: str, folder: Path | None = None) -> ImageFile | None:
-        """Return the image of a name, with or without folders and suffix; None if there is none.
-
-        Accents may be written as one character or two, letters in either case.
-
-        Args:
-            name: as a file of captions has it.
-            folder: of that file, from which the name may lead to the image.
-
-        Raises:
-            UserError: several images have this name.
-        """
-        if (name, folder) not in self._found:  # asked for each of its captions
-            self._found[name, folder] = self._find(name, folder)
-        return self._found[name, folder]
-
-    def holds(self, name: str) -> bool:
-        """Return whether there is an image of this name, or several."""
-        return bool(self._candidates(PurePosixPath(name.strip().replace("\\", "/"))))
-
-    def _candidates(self, parts: PurePosixPath) -> list[ImageFile]:
-        stem = parts.stem if parts.suffix.lower() in SUFFIXES else parts.name
-        return self._by_name.get(comparable(parts.name)) or self._by_name.get(comparable(stem)) or []
-
-    def _find(self, name: str, folder: Path | None) -> ImageFile | None:
-        parts = PurePosixPath(name.replace("\\", "/"))
-        found = self._candidates(parts)
-        if len(found) > 1:
-            near = os.path.normpath(folder / parts) if folder else ""
-            ending = "/" + str(parts).lstrip("/")
-            for is_closer in (
-                lambda file: os.path.normpath(str(file)) == near,
-                lambda file: f"/{Path(str(file)).as_posix()}".endswith(ending),
-                lambda file: file.name == parts.name,
-            ):
-                found = [file for file in found if is_closer(file)] or found
-        if len(found) > 1:
-            raise UserError(f"{found[0]} and {found[1]} are both called {name!r}; keep one, or name their folders too")
-        return found[0] if found else None
 
 
 class CaptionedImage(NamedTuple):
@@ -127,7 +58,7 @@ class Matching:
     """
 
     def __init__(
-        self, images: ImageNames, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
+        self, images: ImageIndex, tokenize: Callable[[str], list[str]], max_words: int, bad_rows: BadRows
     ) -> None:
         self.images, self.tokenize, self.max_words, self.report = images, tokenize, max_words, ReadingReport()
         self.skips, self._crowded = bad_rows == "skip", False
@@ -136,6 +67,7 @@ class Matching:
         self.notes: list[str] = []
         self.given: list[str] = []
         self.bad: list[str] = []
+        self._known: dict[tuple[str, Path], ImageFile | None] = {}
         self._listed: dict[ImageFile, tuple[str, str]] | None = None
 
     def refuse(self, error: BadRowError) -> None:
@@ -180,7 +112,7 @@ class Matching:
         for split, file in lists.items():
             self._give(split)
             for name, place in read_list(file, encoding):
-                picture = self.images.find(name, file.parent)
+                picture = self._image(name, file.parent)
                 if picture is None:
                     fault = f"{place}: the list of {split} names an unknown picture, {name!r}"
                     self.refuse(BadRowError(fault, NO_PICTURE))
@@ -227,7 +159,7 @@ class Matching:
         if isinstance(line, BadRowError):
             raise line
         name, caption, place, said = line
-        file = self.images.find(name, folder)
+        file = self._image(name, folder)
         if self._listed is not None:
             belongs = self._listed[file][0] if file in self._listed else None
         else:
@@ -250,6 +182,21 @@ class Matching:
             self.report.add(LONG_CAPTIONS, place)
         known.captions.append(words[: self.max_words])
         self.total += 1
+
+    def _image(self, name: str, folder: Path) -> ImageFile | None:
+        """Return the image that a name means; None if there is none.
+
+        Raises:
+            UserError: several images have this name.
+        """
+        if (key := (name, folder)) not in self._known:  # each image has several captions
+            images = self.images.find(name, folder)
+            if len(images) > 1:
+                raise UserError(
+                    f"{images[0]} and {images[1]} are both called {name!r}; keep one, or name their folders too"
+                )
+            self._known[key] = images[0] if images else None
+        return self._known[key]
 
     def _give(self, split: str) -> None:
         if split and split not in self.given:

@@ -10,10 +10,9 @@ import numpy as np
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.images.decoding import decode
-from lightning_nn.data.images.image_files import SUFFIXES
+from lightning_nn.data.images.image_files import SUFFIXES, ImageIndex
 from lightning_nn.data.images.label_tables import (
     NO_OPTIONS,
-    ImageIndex,
     TableOptions,
     find_table_beside,
     find_tables,

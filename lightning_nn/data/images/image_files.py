@@ -1,4 +1,4 @@
-"""Image files: below folders, and in zip archives, which are read without unpacking."""
+"""Image files: below folders and in zip archives, which are read without unpacking, by path or by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from lightning_nn.data.tables.folders import files_below
+from lightning_nn.data.normalization import comparable
+from lightning_nn.data.tables.folders import files_below, find_named_splits
 from lightning_nn.data.tables.reading import suggest_encoding
 from lightning_nn.errors import UserError
 
@@ -93,6 +94,89 @@ def named_images(names: Iterable[str]) -> list[Path]:
                 raise UserError(f"{path}: no images in this folder; see --data.file")
             found += images
     return list(dict.fromkeys(found))
+
+
+class ImageIndex:
+    """Images by what a table calls them: files below a folder and, if wanted, members of the zip archives there.
+
+    Args:
+        root: searched to any depth.
+        archives: whether to look into zip archives.
+
+    Attributes:
+        files: all images, in the order of their names.
+
+    Raises:
+        UserError: a zip archive is damaged.
+    """
+
+    def __init__(self, root: Path, *, archives: bool = False) -> None:
+        self.root = root
+        found, others = files_below(root, SUFFIXES)
+        self.files: list[ImageFile] = [*found]
+        for other in others if archives else ():
+            if other.suffix.lower() == ".zip":
+                self.files += zip_members(other, SUFFIXES)
+        self._by_name: dict[str, list[ImageFile]] = {}
+        for file in self.files:
+            name = comparable(file.name)
+            for key in {name, name.rpartition(".")[0]}:
+                self._by_name.setdefault(key, []).append(file)
+        self._splits: dict[Path, str | None] = {}
+
+    def holds(self, name: str) -> bool:
+        """Return whether there is an image of this name, or several."""
+        return bool(self._called(PurePosixPath(name.strip().replace("\\", "/"))))
+
+    def find(self, name: str, folder: Path | None = None, split: str | None = None) -> list[ImageFile]:
+        """Return the images that a name means: one, none, or several if it is not clear which.
+
+        Accents may be written as one character or two, letters in either case, suffixes of images left out. Only the
+        last folders of a path need to be right.
+
+        Args:
+            name: as in a table.
+            folder: of that table, from which the name may lead to the image; None to ignore it.
+            split: of the table; images below the folder of another split are taken only if there are no others.
+        """
+        path = PurePosixPath(name.strip().replace("\\", "/"))
+        found = self._called(path)
+        if len(found) < 2:
+            return found
+        near, ending = os.path.normpath(folder / path) if folder else "", "/" + str(path).lstrip("/")
+        most = max(_common_end(path, file) for file in found)
+        for is_closer in (
+            lambda file: os.path.normpath(str(file)) == near,
+            lambda file: f"/{Path(str(file)).as_posix()}".endswith(ending),
+            lambda file: _common_end(path, file) == most,
+            lambda file: file.name == path.name,
+            lambda file: split is None or self._split(Path(str(file)).parent) in (None, split),
+        ):
+            found = [file for file in found if is_closer(file)] or found
+        return found
+
+    def _called(self, path: PurePosixPath) -> list[ImageFile]:
+        stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
+        return self._by_name.get(comparable(path.name)) or self._by_name.get(comparable(stem)) or []
+
+    def _split(self, folder: Path) -> str | None:
+        """Return the split that a folder, or one around it, is named after."""
+        if folder == self.root:
+            return None
+        if folder not in self._splits:
+            named = next(iter(find_named_splits(folder.parent, [folder])), None)
+            self._splits[folder] = self._split(folder.parent) or named
+        return self._splits[folder]
+
+
+def _common_end(path: PurePosixPath, file: ImageFile) -> int:
+    """Count the folders before the name that a path of a table and that of a file have in common."""
+    count = 0
+    for one, other in zip(reversed(path.parts[:-1]), reversed(Path(str(file)).parts[:-1]), strict=False):
+        if comparable(one) != comparable(other):
+            break
+        count += 1
+    return count
 
 
 def stamp(file: ImageFile, root: Path) -> tuple[str, int, int, int]:

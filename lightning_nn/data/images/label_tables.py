@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, cast
 
-from lightning_nn.data.images.image_files import SUFFIXES
-from lightning_nn.data.normalization import comparable
+from lightning_nn.data.images.image_files import ImageIndex
 from lightning_nn.data.tables.columns import (
     LABEL_NAMES,
     SPLIT_NAMES,
@@ -20,7 +19,7 @@ from lightning_nn.data.tables.columns import (
     unsure,
     wanted_names,
 )
-from lightning_nn.data.tables.folders import Classes, files_below, find_named_splits, sole_folder, splits_in
+from lightning_nn.data.tables.folders import Classes, find_named_splits, sole_folder, splits_in
 from lightning_nn.data.tables.labels import Labels, are_numbers, check_single
 from lightning_nn.data.tables.reading import DecodingError
 from lightning_nn.data.tables.rows import MOST_BAD, NO_LABEL, BadRowError, ReadingReport, Row, Table
@@ -54,48 +53,6 @@ class TableOptions(NamedTuple):
 
 
 NO_OPTIONS = TableOptions()
-
-
-class ImageIndex:
-    """The images below a folder, found by what a table calls them: a path, a name, or a name without its suffix.
-
-    Args:
-        root: the folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.files = files_below(root, SUFFIXES)[0]
-        self._splits: dict[Path, str | None] = {}
-        self._by_name: dict[str, list[Path]] = {}
-        for file in self.files:
-            for name in {comparable(file.name), comparable(file.stem)}:
-                self._by_name.setdefault(name, []).append(file)
-
-    def find(self, name: str, split: str = "train") -> list[Path]:
-        """Return the images that a name means: one, none, or several if it is not clear which.
-
-        Args:
-            name: as in the table; only the last folders of a path need to be right.
-            split: the table's; images below the folder of another split are taken only if there are no others.
-        """
-        parts = [comparable(part) for part in PurePosixPath(name.strip().replace("\\", "/")).parts]
-        found = self._by_name.get(parts[-1], []) if parts else []
-        if len(found) > 1:
-            common = {file: _common_end(parts, file) for file in found}
-            found = [file for file in found if common[file] == max(common.values())]
-        if len(found) > 1:
-            found = [file for file in found if self._split(file.parent) in (None, split)] or found
-        return found
-
-    def _split(self, folder: Path) -> str | None:
-        """Return the split that a folder, or one around it, is named after."""
-        if folder == self.root:
-            return None
-        if folder not in self._splits:
-            named = next(iter(find_named_splits(folder.parent, [folder])), None)
-            self._splits[folder] = self._split(folder.parent) or named
-        return self._splits[folder]
 
 
 class LabelTable(NamedTuple):
@@ -136,7 +93,7 @@ def open_labels(
             options.encoding,
             form,
             wanted=wanted_names(options.file_column, options.label_column),
-            is_record=lambda cells: any(index.find(cell, split) for cell in cells),
+            is_record=lambda cells: any(index.find(cell, split=split) for cell in cells),
             size=_SAMPLE,
         )
 
@@ -147,7 +104,7 @@ def open_labels(
     if not rows:
         raise UserError(f"{file} is empty")
     values = {name: [_cell(row, name) for row in rows] for name in table.columns}
-    shares = {name: sum(bool(index.find(cell, split)) for cell in cells) for name, cells in values.items()}
+    shares = {name: sum(bool(index.find(cell, split=split)) for cell in cells) for name, cells in values.items()}
     if options.file_column is not None:
         (column,) = choose(table, _FILE, options.file_column)
     else:
@@ -289,7 +246,7 @@ def read_labels(
         if part is None:
             unread["are of no split"] += 1
             continue
-        images = index.find(named, split)
+        images = cast("list[Path]", index.find(named, split=split))  # no archives are looked into
         if not images:
             missing, first = missing + 1, first or f"{place}, {named[:60]!r}"
             continue
@@ -358,13 +315,3 @@ def _split_column(columns: list[str], rows: list[Row], others: Collection[str]) 
         if any(len(splits_in(cell)) == 1 for cell in {_cell(row, name) for row in rows}):
             return name
     return None
-
-
-def _common_end(parts: list[str], file: Path) -> int:
-    """Count the folders before the name that a path of a table and that of a file have in common."""
-    count = 0
-    for one, other in zip(reversed(parts[:-1]), reversed(file.parts[:-1]), strict=False):
-        if one != comparable(other):
-            break
-        count += 1
-    return count
