@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.tasks.test_weights import saved
 
 from lightning_nn import ConvNet, UserError, catalog
 from lightning_nn.data.captions.processor import CaptionProcessor
@@ -19,6 +18,7 @@ from lightning_nn.data.photos.processor import ContentProcessor, PhotoProcessor
 from lightning_nn.data.segmentation.source import MaskProcessor
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.runs.checkpoint import Checkpoint
+from tests.tasks.test_weights import saved
 
 BLANK = Image.new("RGB", (5, 4))
 PROCESSORS = {

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lightning_nn import ImageBatch, Scenes
 from lightning_nn.data.batches import MaskBatch
-from lightning_nn.data.synthetic.scenes.drawing import CLASSES, Pictures, draw_scenes
+from lightning_nn.data.synthetic.scenes.drawing import CLASSES, DrawnScenes, draw_scenes
 from lightning_nn.data.synthetic.scenes.layout import ABSENT, COLOURS, KINDS, lay_out, mix, streams, uniform
 from lightning_nn.errors import UserError
 from tests.commands import command
@@ -22,7 +22,7 @@ K = len(CLASSES)
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Pictures:
+def drawn() -> DrawnScenes:
     return draw_scenes(600, 64, 7)
 
 
@@ -54,7 +54,7 @@ def test_every_machine_draws_the_same_bits(size: int, digest: str) -> None:
     assert whole.hexdigest() == digest
 
 
-def test_a_scene_depends_on_seed_and_number_alone(drawn: Pictures) -> None:
+def test_a_scene_depends_on_seed_and_number_alone(drawn: DrawnScenes) -> None:
     few, other = draw_scenes(70, 64, 7), draw_scenes(70, 64, 8)
     for whole, part, another in zip(drawn[:3], few[:3], other[:3], strict=True):
         np.testing.assert_array_equal(whole[:70], part)
@@ -79,7 +79,7 @@ def test_kind_and_colour_are_uniform_and_tell_nothing_of_each_other() -> None:
     assert shares.min() > 0.75 and shares.max() < 1.25
 
 
-def test_there_are_one_to_four_objects_and_each_is_seen(drawn: Pictures) -> None:
+def test_there_are_one_to_four_objects_and_each_is_seen(drawn: DrawnScenes) -> None:
     there = drawn.layout.kind != ABSENT
     np.testing.assert_array_equal(drawn.visible > 0, there)
     counts = np.bincount(there.sum(1), minlength=5)
@@ -87,19 +87,19 @@ def test_there_are_one_to_four_objects_and_each_is_seen(drawn: Pictures) -> None
     assert drawn.visible[there].min() > 64 * 64 // 30
 
 
-def test_the_largest_object_is_so_by_a_clear_margin(drawn: Pictures) -> None:
+def test_the_largest_object_is_so_by_a_clear_margin(drawn: DrawnScenes) -> None:
     visible = np.sort(drawn.visible, 1)
     assert (visible[:, -1] / np.maximum(visible[:, -2], 1)).min() > 1.25
 
 
-def test_a_mask_holds_the_visible_pixels_of_its_objects(drawn: Pictures) -> None:
+def test_a_mask_holds_the_visible_pixels_of_its_objects(drawn: DrawnScenes) -> None:
     for k in range(len(KINDS)):
         of_kind = (drawn.visible * (drawn.layout.kind == k)).sum(1)
         np.testing.assert_array_equal((drawn.mask == k + 2).sum((1, 2)), of_kind)
     assert set(np.unique(drawn.mask)) == set(range(K))
 
 
-def test_an_object_is_where_its_description_says(drawn: Pictures) -> None:
+def test_an_object_is_where_its_description_says(drawn: DrawnScenes) -> None:
     for scene in np.flatnonzero((drawn.layout.kind != ABSENT).sum(1) == 1):
         (seen,) = drawn.layout.objects(scene)
         rows, columns = np.nonzero(drawn.mask[scene] >= 2)
@@ -110,14 +110,14 @@ def test_an_object_is_where_its_description_says(drawn: Pictures) -> None:
         assert (rows.max() + 1) / 64 <= min(seen.y + 0.02, 1)
 
 
-def test_objects_are_large_enough_for_a_network_of_stride_4(drawn: Pictures) -> None:
+def test_objects_are_large_enough_for_a_network_of_stride_4(drawn: DrawnScenes) -> None:
     """The ceiling: one-hot masks averaged over cells of 4 x 4 pixels, upsampled bilinearly, argmax."""
     cells = F.avg_pool2d(F.one_hot(torch.from_numpy(drawn.mask).long(), K).permute(0, 3, 1, 2).float(), 4)
     best = F.interpolate(cells, scale_factor=4, mode="bilinear").argmax(1).numpy()
     assert miou(drawn.mask, best) > 0.97
 
 
-def test_a_lookup_of_colours_does_not_segment_them(drawn: Pictures) -> None:
+def test_a_lookup_of_colours_does_not_segment_them(drawn: DrawnScenes) -> None:
     """The most frequent class of each of 4,096 colours; FCN reaches 95% and more."""
 
     def colour(image: NDArray[np.uint8]) -> NDArray[np.int64]:
