@@ -31,7 +31,7 @@ _MOST_SHOWN = 20  # columns named in an error
 
 
 class Role(NamedTuple):
-    """What a column is read for.
+    """Purpose of a column.
 
     Attributes:
         option: of --data, which names it.

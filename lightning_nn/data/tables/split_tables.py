@@ -8,10 +8,11 @@ from pathlib import Path
 
 from lightning_nn.data.tables.folders import SPLIT_OF, SPLITS, find_named_splits, is_exact, sole_folder
 from lightning_nn.data.tables.labels import NAME_FILES
-from lightning_nn.data.tables.table import form_of, suffix_of
+from lightning_nn.data.tables.table import SUFFIXES, form_of, suffix_of
 from lightning_nn.errors import UserError
 
 _SHARD = re.compile(r"(?P<split>\w+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.[\w.]+")
+_DEPTH = 8  # folders around the tables; a link may lead in a circle
 
 
 def find_shards(path: Path) -> dict[str, list[Path]]:
@@ -26,7 +27,7 @@ def find_shards(path: Path) -> dict[str, list[Path]]:
     try:
         if not path.is_dir():
             return {}
-    except (OSError, ValueError):  # no path at all, of which `find_texts` tells
+    except (OSError, ValueError):  # no path at all, which its reader reports
         return {}
     if here := _shards(path):
         return here
@@ -50,46 +51,14 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-_DEPTH = 8  # folders around the tables; a link may lead in a circle
-FORMS = (
-    "expected train, val and test tables (.tsv, .txt, .csv, .jsonl, .json, .xlsx, .parquet), a single such file, or a "
-    "folder of .txt files per class"
-)
-
-
-def contents(folder: Path) -> str:
-    """List the contents of a folder, as the end of an error message."""
-    if not folder.is_dir():
-        return ""
-    names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
-    more = ", ..." if len(names) > 8 else ""
-    return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
-
-
-def check_path(path: Path) -> None:
-    """Refuse a path that does not exist, or is neither a file nor a folder.
-
-    Raises:
-        UserError: says what its folder has.
-    """
-    try:
-        there = path.exists()
-    except (OSError, ValueError) as error:  # the name is too long or contains a NUL
-        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
-    if not there:
-        raise UserError(f"{path} does not exist{contents(path.parent)}")
-    if not path.is_file() and not path.is_dir():
-        raise UserError(f"{path} is neither a file nor a folder; {FORMS}")
-
-
-def wrapped(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+def wrapped(folder: Path) -> Iterator[Path]:
     """Yield a folder, and while there is no table in it, the only folder that it holds."""
     inside: Path | None = folder
     for _ in range(_DEPTH):
         if inside is None:
             return
         yield inside
-        inside = None if any(map(_is_surely_table, _with_suffix(inside, suffixes))) else sole_folder(inside)
+        inside = None if any(map(_is_surely_table, _with_suffix(inside))) else sole_folder(inside)
 
 
 def only_lists(folder: Path, tables: Iterable[Path]) -> bool:
@@ -100,7 +69,7 @@ def only_lists(folder: Path, tables: Iterable[Path]) -> bool:
     return len(folders) > 1
 
 
-def _with_suffix(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def _with_suffix(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
     return sorted(
         file
         for file in folder.iterdir()
@@ -113,10 +82,10 @@ def _is_surely_table(file: Path) -> bool:
     return file.suffix.lower() not in (".txt", ".json")
 
 
-def tables_of_splits(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
+def tables_of_splits(folder: Path, notes: list[str]) -> dict[str, Path]:
     """Find the train, val and test tables of a folder; but for exact names, only if train is among them."""
-    files = _with_suffix(folder, suffixes)
-    tables = find_named_splits(folder, files) or _split_folders(folder, suffixes)
+    files = _with_suffix(folder)
+    tables = find_named_splits(folder, files) or _split_folders(folder)
     if "train" not in tables:
         tables = {split: file for split, file in tables.items() if is_exact(file)}
     for file in (*tables.values(), *filter(is_exact, _with_suffix(folder, [""]))):  # a link may be to a folder
@@ -128,16 +97,16 @@ def tables_of_splits(folder: Path, suffixes: Collection[str], notes: list[str]) 
     return {split: tables[split] for split in SPLITS if split in tables}
 
 
-def _split_folders(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
+def _split_folders(folder: Path) -> dict[str, Path]:
     """Find the only table in the folder of each split, as in train/0000.parquet; {} if one is surely no table."""
     places = find_named_splits(folder, [each for each in folder.iterdir() if each.is_dir()])
-    tables = {split: file for split, place in places.items() for file in only_table(place, suffixes, []).values()}
+    tables = {split: file for split, place in places.items() for file in only_table(place, []).values()}
     return tables if len(tables) == len(places) and all(map(_is_surely_table, tables.values())) else {}
 
 
-def only_table(folder: Path, suffixes: Collection[str], notes: list[str]) -> dict[str, Path]:
+def only_table(folder: Path, notes: list[str]) -> dict[str, Path]:
     """Find the only table of a folder; .txt and .json beside it don't count."""
-    files = [file for file in _with_suffix(folder, suffixes) if file.is_file() and file.name not in NAME_FILES]
+    files = [file for file in _with_suffix(folder) if file.is_file() and file.name not in NAME_FILES]
     likely = files if len(files) == 1 else [*filter(_is_surely_table, files)]
     if len(likely) != 1:
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,6 @@ from lightning_nn.data.tables.labels import NAME_FILES, ClassNames, Labels, are_
 from lightning_nn.data.tables.reading import DecodingError, check_encoding, decode, peek, read_lines, refuse_binary
 from lightning_nn.data.tables.rows import BadRowError, BadRows, ReadingReport, Row, Skipping, Table, with_remedy
 from lightning_nn.data.tables.split_tables import (
-    FORMS,
-    check_path,
-    contents,
     find_shards,
     only_lists,
     only_table,
@@ -34,6 +31,10 @@ _FOOTER = re.compile(
     r"\(?[\d,]+ (rows?|records?)( selected| affected| in set)?[.)]*|"
     r"(合计|总计|小计|总数)\s*[:：]?\s*[\d,.]*|[（(]?[共总]计?\s*[:：]?\s*[\d,]+\s*[行条个项](记录|数据|结果|评论)?[）)。.]*",
     re.IGNORECASE,
+)
+_FORMS = (
+    "expected train, val and test tables (.tsv, .txt, .csv, .jsonl, .json, .xlsx, .parquet), a single such file, or a "
+    "folder of .txt files per class"
 )
 FOOTERS = "skipped: {count} footer{s} such as a total"
 
@@ -82,7 +83,7 @@ class TextFiles:
         self._tables = find_shards(path)
         self._folders: dict[str, Classes] = {}
         if not self._tables:
-            tables, self._folders = find_texts(path, SUFFIXES, self.notes)
+            tables, self._folders = _find_texts(path, self.notes)
             self._tables = {split: [table] for split, table in tables.items()}
         self._root = path if path.is_dir() else path.parent
         if trains and "train" not in self.splits:
@@ -273,7 +274,7 @@ def read_words(path: Path) -> list[str]:
     if path.is_dir():
         raise UserError(f"the user dictionary {path} is a folder; expected a file of words, one per line")
     if not path.is_file():
-        raise UserError(f"there is no user dictionary {path}{contents(path.parent)}")
+        raise UserError(f"there is no user dictionary {path}{_contents(path.parent)}")
     words = []
     with path.open("rb") as stream:
         for number, line in read_lines(stream, str(path)):
@@ -286,34 +287,58 @@ def read_words(path: Path) -> list[str]:
     return words
 
 
-def find_texts(path: Path, suffixes: Collection[str], notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
+def _find_texts(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str, Classes]]:
     """Find the table of each split, or else the class folders of each split.
 
     Args:
         path: a file or a folder.
-        suffixes: of tables, in lower case.
         notes: receives the names of what is not read.
 
     Raises:
         UserError: nothing there, or not in a known form.
     """
-    check_path(path)
+    _check_path(path)
     if path.is_file():
         return {"train": path}, {}
-    folders_around = [*wrapped(path, suffixes)]
-    for folder in folders_around:
-        if (tables := tables_of_splits(folder, suffixes, notes)) and not only_lists(folder, tables.values()):
+    inside = [*wrapped(path)]
+    for folder in inside:
+        if (tables := tables_of_splits(folder, notes)) and not only_lists(folder, tables.values()):
             return tables, {}
     of_folders: list[str] = []
     folders = _folders(path, of_folders)
     if len(folders.get("train", {})) < 2:
-        for folder in folders_around:
-            if tables := only_table(folder, suffixes, notes):
+        for folder in inside:
+            if tables := only_table(folder, notes):
                 return tables, {}
     if not folders:
-        raise UserError(f"{path} holds no documents: {FORMS}{contents(path)}")
+        raise UserError(f"{path} holds no documents: {_FORMS}{_contents(path)}")
     notes += of_folders
     return {}, folders
+
+
+def _contents(folder: Path) -> str:
+    """List the contents of a folder, as the end of an error message."""
+    if not folder.is_dir():
+        return ""
+    names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
+    more = ", ..." if len(names) > 8 else ""
+    return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
+
+
+def _check_path(path: Path) -> None:
+    """Refuse a path that does not exist, or is neither a file nor a folder.
+
+    Raises:
+        UserError: says what its folder has.
+    """
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # the name is too long or contains a NUL
+        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
+    if not there:
+        raise UserError(f"{path} does not exist{_contents(path.parent)}")
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
 
 
 def documents(folders: dict[str, Classes]) -> list[Path]:
@@ -332,7 +357,7 @@ def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     notes += remarks
     for split, place in places.items():
         if not found[split] and split != "train":
-            raise UserError(f"{place} has no class folders with .txt files{contents(place)}")
+            raise UserError(f"{place} has no class folders with .txt files{_contents(place)}")
     for files in [files for classes in found.values() for files in classes.values()]:
         if len(named := [file for file in files if is_exact(file)]) > 1:
             raise UserError(
