@@ -198,8 +198,8 @@ class Loss:
     Args:
         label_smoothing: share of the label spread over all classes, 0 or above and below 1 (Szegedy et al. 2016).
         class_weights: weight of each class in the loss, above 0, in the order of the labels; balanced: N / (K n_k), so
-            that each class counts the same however many samples it has. The loss is the mean over samples of what
-            each costs, so weights whose mean over the samples is 1, as the balanced ones, keep its scale.
+            that each class counts the same however many samples it has. The loss is the mean over samples, so weights
+            with mean 1 over them, such as `balanced`'s, do not change its scale.
         r_drop: 0 or above. Each batch goes through the network twice, under other dropout, for twice the time and
             memory; the loss is the mean of both, plus `r_drop` times the distance of the two predictions, (KL(p|q) +
             KL(q|p)) / 2 (R-Drop, Liang et al. 2021; the paper's alpha is twice as large for the same effect, because it
@@ -267,5 +267,5 @@ class EarlyStoppingSettings:
 
 
 def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
-    """Return whether lower (min) or higher (max) is better; told by the metric's name if `mode` is None."""
+    """Return whether lower (min) or higher (max) is better; by the metric's name if `mode` is None."""
     return mode or ("min" if monitor.endswith("loss") else "max")

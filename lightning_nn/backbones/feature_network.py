@@ -1,4 +1,4 @@
-"""The frozen networks whose activations tell the content and the style of a picture."""
+"""The frozen networks whose activations represent the content and the style of an image."""
 
 from __future__ import annotations
 

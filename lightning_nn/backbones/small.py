@@ -37,10 +37,11 @@ class SmallBody(nn.Module):
         super().__init__()
         widths = [first * multiple for multiple in _MULTIPLES]
         self.channels = widths[1:]
-        self.stem = convolution(channels, first, stride=2)
+        self.stem = normed_convolution(channels, first, stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(
-                convolution(before, after, stride=2), *(convolution(after, after) for _ in range(2 if i == 0 else 1))
+                normed_convolution(before, after, stride=2),
+                *(normed_convolution(after, after) for _ in range(2 if i == 0 else 1)),
             )
             for i, (before, after) in enumerate(itertools.pairwise(widths))
         )
@@ -57,7 +58,7 @@ class SmallBody(nn.Module):
         return maps
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def normed_convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Make a 3x3 convolution with batch normalisation and ReLU."""
     layer = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

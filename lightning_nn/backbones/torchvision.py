@@ -32,9 +32,9 @@ Network = Literal[
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
 ]  # fmt: skip
 STRIDES = (4, 8, 16, 32)  # of the maps of a body
-HEADS = ("avgpool", "dropout", "classifier", "fc")  # what follows the last maps begins with
-_UNUSED = (*HEADS, "aux1.", "aux2.", "AuxLogits.")  # what is no part of the body of a network begins with
-_NAMES = {  # of weights of others, by a part that only theirs have
+HEADS = ("avgpool", "dropout", "classifier", "fc")  # names of the modules after the last maps begin with these
+_UNUSED = (*HEADS, "aux1.", "aux2.", "AuxLogits.")  # names of modules outside of the body begin with these
+_FOREIGN_NAMES = {  # patterns of the names in weights files of other libraries
     "Hugging Face's transformers": r"(^|\.)(embedder|encoder\.(layer|stages)|conv_1x1|conv_stem\.first_conv)\.",
     "timm": r"(^|\.)(conv_stem|conv_head|patch_embed|stages\.\d+\.blocks|blocks\.\d+)\.",
     "TensorFlow": r"/|:0$",
@@ -258,7 +258,7 @@ def _body(network: Network, multiplier: float) -> dict[str, tuple[int, ...]]:
 
 
 def _counts(name: str) -> bool:
-    """Return whether a tensor tells one network from another."""
+    """Return whether a tensor distinguishes one network from another."""
     return not name.startswith(_UNUSED) and not name.endswith("num_batches_tracked")
 
 
@@ -352,7 +352,9 @@ def _checked(
         options += f" --model.multiplier {there['multiplier']:g}" if "multiplier" in there else ""
         raise UserError(f"{path} holds {there['network']}, this model is made for {network}: {options}")
     if not fit.fitting:
-        whose = next((whose for whose, part in _NAMES.items() if any(re.search(part, name) for name in given)), None)
+        whose = next(
+            (whose for whose, part in _FOREIGN_NAMES.items() if any(re.search(part, name) for name in given)), None
+        )
         raise UserError(
             f"{path} has {f'the names of {whose}' if whose else 'other names'} ({names(list(given)[:3])}, ...), not "
             f"those of {network} ({names(list(_body(network, 1.0))[:2])}, ...): give a file with these names"

@@ -37,7 +37,7 @@ _STRIDE = 4  # of the blocks
 _SMALLEST = 2 * _STRIDE  # pixels to which smaller pictures are padded, so that a norm has several values
 
 
-class Convolution(nn.Sequential):
+class NormedConvolution(nn.Sequential):
     """Convolution between replicated borders, instance normalisation and ReLU.
 
     Args:
@@ -54,7 +54,7 @@ class Convolution(nn.Sequential):
         super().__init__(*layers, *[nn.ReLU()] * relu)
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions whose output is added to their input (section 3.1; He et al. 2016).
 
     Args:
@@ -63,7 +63,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(Convolution(channels, channels), Convolution(channels, channels, relu=False))
+        self.layers = nn.Sequential(
+            NormedConvolution(channels, channels), NormedConvolution(channels, channels, relu=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute x + layers(x), (B, C, H, W)."""
@@ -74,7 +76,7 @@ class FastStyleTransfer(Stylization):
     """A network that gives pictures the style it was trained on.
 
     Args:
-        features: network that tells content and style; see `style_transfer`.
+        features: network whose activations represent content and style; see `style_transfer`.
         first_channels: channels at full size; 2 and 4 times as many at the halves. The paper's are 32.
         blocks: number of residual blocks, at least 1. The paper's are 5.
         loss: weights and layers of the losses.
@@ -89,7 +91,6 @@ class FastStyleTransfer(Stylization):
     output_meaning = "picture (batch, 3, height, width), RGB from 0 to 255, not rounded"
     optimizer = Optimizer(name="adam", lr=3e-3)
     lr_scheduler = LRScheduler(name="one_cycle")
-    headline = ("style", "style_before")
 
     def __init__(
         self,
@@ -105,14 +106,14 @@ class FastStyleTransfer(Stylization):
             raise UserError(f"first_channels is {first_channels} and blocks {blocks}; both must be at least 1")
         full, half, quarter = (first_channels * multiple for multiple in (1, 2, 4))
         self.net = nn.Sequential(
-            Convolution(3, full, kernel=9),
-            Convolution(full, half, stride=2),
-            Convolution(half, quarter, stride=2),
-            *(Residual(quarter) for _ in range(blocks)),
+            NormedConvolution(3, full, kernel=9),
+            NormedConvolution(full, half, stride=2),
+            NormedConvolution(half, quarter, stride=2),
+            *(ResidualBlock(quarter) for _ in range(blocks)),
             nn.Upsample(scale_factor=2.0),
-            Convolution(quarter, half),
+            NormedConvolution(quarter, half),
             nn.Upsample(scale_factor=2.0),
-            Convolution(half, full),
+            NormedConvolution(half, full),
         )
         self.last = nn.Conv2d(full, 3, 9, padding=4, padding_mode="replicate")
         self.to(memory_format=torch.channels_last)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nn.backbones.small import SmallBody, convolution, embedded_body
+from lightning_nn.backbones.small import SmallBody, embedded_body, normed_convolution
 from lightning_nn.backbones.torchvision import (
     STRIDES,
     LayersBody,
@@ -53,7 +53,8 @@ class Scores(nn.Module):
     """Scores of the classes in each cell of the maps, added from coarse to fine and upsampled to pixels.
 
     Args:
-        channels: channels of the maps, from that of stride 4 on; stages of two convolutions make those that lack.
+        channels: channels of the maps, from that of stride 4 on; a body with fewer maps gets extra stages of two
+            convolutions.
         num_classes: number of classes, K.
         stride: stride of the finest map that is scored.
         learned: train the kernels of the upsampling.
@@ -63,7 +64,8 @@ class Scores(nn.Module):
         super().__init__()
         last, lacking = channels[-1], len(STRIDES) - len(channels)
         self.halvings = nn.ModuleList(
-            nn.Sequential(convolution(last, last, stride=2), convolution(last, last)) for _ in range(lacking)
+            nn.Sequential(normed_convolution(last, last, stride=2), normed_convolution(last, last))
+            for _ in range(lacking)
         )
         used = [*channels, *[last] * lacking][STRIDES.index(stride) :]
         self.scores = nn.ModuleList(nn.Conv2d(each, num_classes, 1) for each in used)

@@ -75,7 +75,7 @@ class StyleLoss:
     Args:
         options: weights alpha, beta and gamma.
         content: w_l by layer of the content, with a sum of 1; empty if none is reproduced.
-        style: w_l by layer of the style, likewise.
+        style: w_l by layer of the style, with a sum of 1; empty if none is reproduced.
     """
 
     def __init__(self, options: StyleOptions, content: LayerWeights, style: LayerWeights) -> None:
@@ -155,10 +155,11 @@ class StyleTransfer(ImageTask):
 
     Args:
         height: rows of the content, whose shape the picture gets; without content, of the style.
-        width: columns, likewise.
+        width: columns of the same photograph.
         pictures: number of pictures that are made at once, each of a content of its own.
-        features: network that tells content and style: embedded, the one that is part of the package; vgg16 or vgg19,
-            trained on ImageNet and downloaded; or a file, a checkpoint of a convnet or the weights of a VGG.
+        features: network whose activations represent content and style: embedded, the one that is part of the package;
+            vgg16 or vgg19, trained on ImageNet and downloaded; or a file, a checkpoint of a convnet or the weights of a
+            VGG.
         size: longer side of the picture, in pixels.
         scales: number of sizes, each twice the one before, at which the picture is made in turn; the finest gets the
             last 40% of the steps.
@@ -331,7 +332,7 @@ class StyleTransfer(ImageTask):
 
         Args:
             content: uint8 (3, H, W), 0 to 255, or float, 0 to 1; None for style alone.
-            style: likewise, of any size; one or several; none for content alone.
+            style: one or several, as the content, of any size; none for content alone.
             steps: evaluations of the loss.
             optimizer: None for that of the class.
             arguments: of the constructor, such as `size`.

@@ -86,7 +86,7 @@ class Masks(NamedTuple):
     Attributes:
         images: uint8 (H, W, 3) each.
         predicted: uint8 (H, W) each; an empty list if unknown.
-        true: likewise, 255 where a pixel is ignored.
+        true: uint8 (H, W) each, 255 where a pixel is ignored; an empty list if unknown.
         legend: names and colours of the classes.
         name: name of the drawing.
         titles: one per image; if there are any, a page shows them too.

@@ -48,7 +48,7 @@ SHOWN_EXTREMES = 12  # images with the best captions, and with the worst
 
 
 class Decoder(nn.Module):
-    """Network that tells the next word from the features of an image and the words before.
+    """Network that predicts the next word from the features of an image and the words before.
 
     Single steps and whole sequences give the same logits.
     """
@@ -233,7 +233,6 @@ class Captioning(FineTuning):
     prediction_arguments = frozenset({"search"})
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/cider"
-    headline = ("cider", "bleu4", "bleu1")
     embedded_model = "convnet"
     network_option = OPTION
     decoder: Decoder
@@ -404,9 +403,9 @@ class Captioning(FineTuning):
 
     def predictions(self, batch: CaptionBatch) -> list[CaptionPrediction]:
         """Predict a caption for each image."""
-        processor, found = self.require_processor(), self.write(batch.image)
-        scores = found.log_probability.tolist()
-        return [CaptionPrediction(processor.spell(w), s) for w, s in zip(found.lists(END), scores, strict=True)]
+        processor, sentences = self.require_processor(), self.write(batch.image)
+        scores = sentences.log_probability.tolist()
+        return [CaptionPrediction(processor.spell(w), s) for w, s in zip(sentences.lists(END), scores, strict=True)]
 
     # ------------------------------------------------------------------ metrics
 
@@ -419,8 +418,8 @@ class Captioning(FineTuning):
         features = batch._replace(image=self.features(batch.image))
         losses = F.cross_entropy(self(features), self.rows(batch).targets, reduction="none")
         metrics["loss"].update(losses)
-        found = self.write(features.image)
-        metrics["captions"].update(found.lists(END), references(batch), found.log_probability, batch.index)
+        sentences = self.write(features.image)
+        metrics["captions"].update(sentences.lists(END), references(batch), sentences.log_probability, batch.index)
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
         """Compute loss, BLEU-1 to -4, ROUGE-L and CIDEr-D."""
@@ -514,15 +513,15 @@ def draw_captions(
     images = len(references)
     device = (state if isinstance(state, Tensor) else state[0]).device
     index = torch.arange(images, device=device).repeat(count)
-    found = sample(step, select_state(state, index), vocabulary, longest=longest)
-    captions = found.lists(vocabulary.end)
+    drawn = sample(step, select_state(state, index), vocabulary, longest=longest)
+    captions = drawn.lists(vocabulary.end)
     ended = list(map(with_end, references))
     corpus = CaptionCorpus.of(with_end(captions), ended * count)
     frequencies = DocumentFrequencies(ended) if frequencies is None else frequencies
-    assert found.log_draw is not None
-    reward = torch.from_numpy(cider_d(corpus, frequencies)).to(found.log_draw).view(count, images)
+    assert drawn.log_draw is not None
+    reward = torch.from_numpy(cider_d(corpus, frequencies)).to(drawn.log_draw).view(count, images)
     others = (reward.sum(0) - reward) / (count - 1)
-    return Draws(captions, found.log_draw, reward.flatten(), (reward - others).flatten())
+    return Draws(captions, drawn.log_draw, reward.flatten(), (reward - others).flatten())
 
 
 def with_end(captions: list[list[int]]) -> list[list[int]]:

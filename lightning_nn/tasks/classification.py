@@ -74,7 +74,6 @@ class Classifier(Task):
 
     monitor = "val/acc"
     output_meaning = "logits (batch, classes); their softmax is the probability of each class"
-    headline = ("acc", "f1")
     predicts_classes = True
     batch_type: ClassVar[type[Batch]] = ImageBatch
     loss: Loss = Loss()
@@ -95,7 +94,7 @@ class Classifier(Task):
         """Compute the logits of each sample, (B, K)."""
 
     def setup(self, stage: str) -> None:
-        """Also convert "balanced" to class weights N / (K n_k).
+        """Convert "balanced" to class weights N / (K n_k); see `Task`.
 
         Raises:
             UserError: the options of the loss do not fit this model, or there are no class counts.
@@ -142,11 +141,11 @@ class Classifier(Task):
         return self._balanced if isinstance(weights, str) else weights
 
     def settings(self) -> dict[str, dict[str, Any]]:
-        """Also return the options of the loss, with class weights as numbers."""
+        """Return the groups of `Task` and the options of the loss, with class weights as numbers."""
         return {**super().settings(), "loss": {**asdict(self.loss), "class_weights": self.class_weights}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also restore the options of the loss, so that validation computes the loss of training."""
+        """Restore what `Task` does and the options of the loss, so that validation computes the loss of training."""
         super().on_load_checkpoint(checkpoint)
         self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
 
@@ -439,7 +438,7 @@ class TextClassifier(Classifier):
         return float(processor.unknown_share()) if getattr(processor, "read", 0) >= least else 0.0
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Also yield the attention over a few documents of the split."""
+        """Yield the confusion matrix, and the attention over a few documents of the split."""
         yield from super().artifacts(split)
         # A strategy that shards the weights can't run the model on one process.
         if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):

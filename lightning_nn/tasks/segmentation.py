@@ -64,7 +64,6 @@ class Segmentation(Task):
     batch_type = MaskBatch
     monitor = "val/miou"
     output_meaning = "logits (batch, classes, height, width); a pixel has the class of its largest"
-    headline = ("miou", "acc", "miou_ceiling")
     processor_buffers = frozenset({"class_weights"})
     class_weights: Tensor
 
@@ -84,7 +83,7 @@ class Segmentation(Task):
         """Compute the logits of each pixel, (B, K, H, W)."""
 
     def setup(self, stage: str) -> None:
-        """Also set the class weights of a training, whatever weights a loaded file has.
+        """Set the class weights of a training, whatever weights a loaded file has; see `Task`.
 
         Raises:
             UserError: class weights are wanted, but no data module of lightning_nn has counted the pixels.

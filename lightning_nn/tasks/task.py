@@ -73,7 +73,6 @@ class Task(pl.LightningModule, ABC):
         output_meaning: what its forward computes, for those who use an exported network.
         monitor: metric that selects the best checkpoint; lower is better if its name ends in loss, else higher. None:
             there is no validation, and the last state is the result.
-        headline: metrics that tables of results show, in this order.
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
@@ -105,7 +104,6 @@ class Task(pl.LightningModule, ABC):
     output_meaning: ClassVar[str] = ""
     monitor: ClassVar[str | None] = "val/loss"
     first_samples: int = 0
-    headline: ClassVar[tuple[str, ...]] = ()
     row_labels: ClassVar[dict[str, str]] = {}
     embedded_model: ClassVar[str | None] = None
     embedded_option: ClassVar[str] = ""

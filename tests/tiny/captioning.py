@@ -59,7 +59,6 @@ class Captioner(Task):
     batch_type = CaptionBatch
     exportable = False  # the number of steps is that of the longest caption
     monitor = "val/exact"
-    headline = ("exact", "acc")
     row_labels: ClassVar[dict[str, str]] = dict.fromkeys(("embedding.weight", "output.weight", "output.bias"), "words")
     optimizer = Optimizer(name="adam", lr=0.03)
 

@@ -54,7 +54,6 @@ class Segmenter(Task):
     name = "tiny_segmenter"
     batch_type = MaskBatch
     monitor = "val/miou"
-    headline = ("miou",)
     optimizer = Optimizer(name="adam", lr=0.03)
 
     def __init__(self, channels: int, num_classes: int, hidden: int = 8, dropout: float = 0.1) -> None:
