@@ -173,7 +173,7 @@ class Search(Group):
 
 @dataclass(frozen=True)
 class CaptionTraining(Group):
-    """What a captioner is trained on.
+    """The words that a captioner is trained on.
 
     Args:
         label_smoothing: share of a target that is spread over all words, 0 or above and below 1.

@@ -35,7 +35,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 @dataclass(frozen=True)
 class FineTune(Group):
-    """What a run with `--finetune` trains, and when.
+    """The layers that a run with `--finetune` trains, and the statistics that it keeps.
 
     Args:
         trainable: what is trained. head: what follows the body: the last layer, or the decoder. last_stage: also the
