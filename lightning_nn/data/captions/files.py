@@ -76,9 +76,6 @@ class NoCaptionsError(UserError):
     """A file that can be read, but holds no captions."""
 
 
-# ---------------------------------------------------------------------- search
-
-
 class CaptionFiles(NamedTuple):
     """The files of captions in a folder.
 
@@ -209,9 +206,6 @@ def _check_captions(file: Path, encoding: str, is_picture: Callable[[str], bool]
     next(read_captions(file, "en", encoding, is_picture), None)
 
 
-# ---------------------------------------------------------------------- reading
-
-
 def read_captions(
     file: Path,
     language: Language,
@@ -277,19 +271,12 @@ def _token_lines(file: Path, encoding: str) -> Iterator[CaptionLine | BadRowErro
         for number, line in read_lines(stream, file.name, encoding, lenient=True):
             place = f"{file.name}:{number}"
             if UNDECODED.search(line):
-                yield _undecoded(line, encoding, place)
+                remedy = encoding_remedy(line.encode(encoding, "surrogateescape"), encoding)
+                yield BadRowError(f"{place}: bytes that are not {encoding}; {remedy}", BAD_BYTES)
             elif match := _TOKEN.fullmatch(line.strip("\r\n")):
                 yield CaptionLine(match[1], match[2], place)
             elif line.strip():
                 yield BadRowError(f"{place}: {line.strip()[:40]!r} is not PICTURE#NUMBER CAPTION")
-
-
-def _undecoded(text: str, encoding: str, place: str) -> BadRowError:
-    remedy = encoding_remedy(text.encode(encoding, "surrogateescape"), encoding)
-    return BadRowError(f"{place}: bytes that are not {encoding}; {remedy}", BAD_BYTES)
-
-
-# ---------------------------------------------------------------------- tables
 
 
 class _Columns(NamedTuple):
@@ -435,9 +422,6 @@ def _unescaped(escape: re.Match[str]) -> str:
     """Return the character that an escape sequence of Python stands for, a space for a new line or tab."""
     code = escape[1]
     return chr(int(code[1:], 16)) if len(code) > 1 else " " if code in "nrt" else code
-
-
-# ---------------------------------------------------------------------- JSON
 
 
 def _json_rows(file: Path, encoding: str, is_picture: Callable[[str], bool]) -> Iterator[Row]:
