@@ -153,6 +153,11 @@ class CommandLine:
                     config.optimizer[name] = none  # the recipe's is for another optimizer
         return config
 
+    @cached_property
+    def options(self) -> list[str]:
+        """Dotted names of all options."""
+        return [name for name, _ in self.parser.get_defaults().items() if not name.startswith("config")]
+
     @property
     def _evaluates(self) -> bool:
         return self.request.verb in ("validate", "test")
@@ -221,11 +226,15 @@ class CommandLine:
         Args:
             form: from `Task.form_of`.
         """
+        settings: dict[str, Any] = {}
         for name, value in form.items():
-            options = value if isinstance(self.config.get(f"model.{name}"), Namespace) else {"": value}
-            for option in (f"model.{name}.{inner}".rstrip(".") for inner in options):
-                if option in self.config and not self.gives(option):
-                    self.config[option] = options[option.removeprefix(f"model.{name}").lstrip(".")]
+            if isinstance(self.config.get(f"model.{name}"), Namespace):  # a group of options
+                settings |= {f"model.{name}.{option}": inner for option, inner in value.items()}
+            else:
+                settings[f"model.{name}"] = value
+        for option, value in settings.items():
+            if option in self.config and not self.gives(option):
+                self.config[option] = value
 
     def gives(self, option: str) -> bool:
         """Return whether the command line, or a file that it names with -c, sets an option."""
@@ -258,9 +267,11 @@ class CommandLine:
 
     def _heeds(self, option: str) -> bool:
         """Return whether the verb uses an option, apart from those of the trainer."""
+        if any(name.startswith(f"{option}.") for name in self.options):
+            return False  # `--model FILE` and the like read a single group from a file: redundant beside -c
         group, dot, name = option.partition(".")
-        if not dot:  # `--model FILE` and the like read a single group from a file: redundant beside -c
-            return group not in {*self.classes, *SETTINGS}
+        if not dot:
+            return True
         if self._evaluates:
             searches = group == "model" and name.partition(".")[0] in self.task.prediction_arguments
             return searches or (group == "data" and name not in self.data_module.reading)

@@ -62,8 +62,7 @@ def refuse_left_out(cli: CommandLine, left_out: list[str], path: Path) -> None:
         UserError: a setting affects training; the message has the command that loads it.
     """
     left_out = [name for name in left_out if not cli.gives(name)]
-    options = [name for name, _ in cli.parser.get_defaults().items() if not name.startswith("config")]
-    needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, option) for option in options)]
+    needed = [name for name in left_out if name not in _ASIDE and any(overlap(name, option) for option in cli.options)]
     if not needed:
         print_left_out(left_out, path)
         return

@@ -84,19 +84,26 @@ def test_help_of_a_model_is_its_own_and_its_datas(argv: tuple[str, ...], tmp_pat
     assert not (tmp_path / "logs").exists(), "help left a folder"
 
 
+def flat(name: str, value: Any, text: str) -> dict[str, Any]:
+    """Return the options of a group, and of groups within it, by dotted name; a help shows what is a group."""
+    if not isinstance(value, dict) or f"--{name}." not in text:
+        return {name: value}
+    return {option: leaf for key, inner in value.items() for option, leaf in flat(f"{name}.{key}", inner, text).items()}
+
+
 @pytest.mark.parametrize("model", catalog.MODELS)
 def test_help_shows_defaults_as_the_recipe_sets_them(model: str, tmp_path: Path) -> None:
     text = " ".join(command("--model", model, "--help", cwd=tmp_path).ok().out.split())
     recipes = [ROOT / "conf" / f"{name}.yaml" for name in (model, f"{model}-{catalog.MODELS[model].data}")]
-    said: dict[tuple[str, str], Any] = {}  # by the last recipe that says it
+    said: dict[str, Any] = {}  # by the last recipe that says it
     for recipe in filter(Path.is_file, recipes):
         for group, values in yaml.safe_load(recipe.read_text(encoding="utf-8")).items():
-            if group != "trainer" and isinstance(values, dict):
-                said.update({(group, key): value for key, value in values.items()})
-    for (group, key), value in said.items():
-        shown = re.search(rf"--{group}\.{key},? .*?default: (.*?)\)( --|$| [A-Z])", text)
-        assert shown, f"--{group}.{key} is not in the help"
-        assert yaml.safe_load(shown[1]) == value, f"--{group}.{key}: {shown[1]} shown, the recipe says {value}"
+            if group != "trainer":
+                said |= flat(group, values, text)
+    for option, value in said.items():
+        shown = re.search(rf"--{re.escape(option)},? .*?default: (.*?)\)( --|$| [A-Z]| [a-z ]+: --)", text)
+        assert shown, f"--{option} is not in the help"
+        assert yaml.safe_load(shown[1]) == value, f"--{option}: {shown[1]} shown, the recipe says {value}"
 
 
 def test_help_of_the_trainer(tmp_path: Path) -> None:
