@@ -2,7 +2,6 @@
 
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, sample
-from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.embedding import WordDropout, WordEmbedding
 from lightning_nn.layers.ragged import (
     at_least_float32,
@@ -37,6 +36,5 @@ __all__ = [
     "segment_starts",
     "segment_sum",
     "select_state",
-    "symmetric_kl",
     "time_major",
 ]

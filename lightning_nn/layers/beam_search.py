@@ -29,7 +29,7 @@ class Vocabulary(NamedTuple):
 
     Attributes:
         start: id of the word that begins every sentence, and is not part of it.
-        end: id of the word that ends it, likewise.
+        end: id of the word that ends it.
         never: further ids that are never generated; `start` is not, either.
     """
 

@@ -46,7 +46,7 @@ class Normalize(nn.Module):
 
     Attributes:
         mean: (C, 1, 1), of 0 to 255.
-        deviation: (C, 1, 1), likewise.
+        deviation: (C, 1, 1), of 0 to 255.
         measured: bool (C,), whether both come from images; it has their length, so that it is loaded where they are.
         white: largest value in float images, 1; 255 in pictures that are painted.
     """
@@ -79,7 +79,7 @@ class Normalize(nn.Module):
         self.measured.fill_(True)
 
     def description(self) -> str:
-        """Describe in some words what a training makes of the images."""
+        """Describe the normalisation in a few words, for the summary."""
         symmetric = bool(((self.mean == 127.5) & (self.deviation == 127.5)).all())
         return "scaled to -1 to 1" if symmetric and self.measured.all() else "scaled by mean and deviation"
 
@@ -93,7 +93,7 @@ Size = tuple[int, int]
 
 
 def with_longer_side(size: Size, longer: float) -> Size:
-    """Scale rows and columns so that the longer side has so many pixels, and the other at least one."""
+    """Scale rows and columns so that the longer side is `longer` pixels and the other at least 1."""
     factor = longer / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 

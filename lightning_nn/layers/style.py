@@ -56,7 +56,7 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
     Args:
         features: F, (B, C, H, W).
-        target: P, likewise.
+        target: P, (B, C, H, W).
     """
     features = at_least_float32(features)
     return (features - target).square().sum((1, 2, 3)) / (target.square().sum((1, 2, 3)) + TINY)
@@ -93,7 +93,7 @@ def with_colours(image: Tensor, colours: Tensor) -> Tensor:
 
     Args:
         image: float (B, 3, H, W), 0 to 255.
-        colours: likewise.
+        colours: float (B, 3, H, W), 0 to 255.
     """
     both = torch.cat([_mixed(image, image.new_tensor(YIQ[:1])), _mixed(colours, colours.new_tensor(YIQ[1:]))], 1)
     return _mixed(both, torch.linalg.inv(image.new_tensor(YIQ))).clamp(0, 255)

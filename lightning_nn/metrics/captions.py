@@ -257,9 +257,7 @@ class CaptionScores(Metric):
     """BLEU-1 to -4, ROUGE-L and CIDEr-D of generated captions; several processes give those of one.
 
     Attributes:
-        captions: as in `CaptionCorpus`, in the order of the updates.
-        length: likewise.
-        words: likewise.
+        captions, length, words: as in `CaptionCorpus`, in the order of the updates.
     """
 
     full_state_update = False

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +37,6 @@ from lightning_nn.layers.inspection import (
     layer_table,
     receptive_fields,
 )
-from lightning_nn.runs.weights_file import embedded_weights
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
@@ -165,28 +163,5 @@ class ConvNet(FineTuning, Classifier):
 
         The last column is there if some layers are frozen or have a learning rate of their own.
         """
-        rows = layer_table(self.chain)
-        places = [*(f"body.{layer.name}" for layer in self.chain[:-1]), "head"]
-        plans = [self.training_plan(name) if name in self.layers else "" for name in places]
-        if {*plans} <= {"", "trained"}:
-            return rows
-        return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
-
-    @classmethod
-    def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> ConvNet:
-        """Load the network that is part of the package, trained on CIFAR-10; see `weights/README.md`.
-
-        Args:
-            num_classes: number of classes of a new head, for fine-tuning; None for the head of CIFAR-10's.
-            arguments: constructor arguments that replace the saved ones, such as `finetune=FineTune("head")`.
-
-        Raises:
-            UserError: see the constructor; also if layers are to be frozen that have no weights.
-        """
-        weights = embedded_weights(cls.name)
-        if num_classes is None:
-            return cls.from_checkpoint(weights, **arguments)
-        model = cls(**{**weights.arguments, "num_classes": num_classes, **arguments})
-        body = {name: weight for name, weight in weights.state_dict.items() if not name.startswith("head.")}
-        model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
-        return model
+        names = [*(f"body.{layer.name}" for layer in self.chain[:-1]), "head"]
+        return self.with_training_plan(layer_table(self.chain), names)

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, Union, get_args, get_orig
 import yaml
 
 from lightning_nn.errors import UserError
-from lightning_nn.sanitize import sanitize
+from lightning_nn.sanitize import sanitize, shorten
 
 # Options that name files; these are only read.
 PATHS = ("data.path", "data.images", "data.user_dict", "data.content", "data.style")
@@ -183,9 +183,8 @@ def _text(key: object) -> str:
 
 
 def shown(name: str) -> str:
-    """Make the name of an option or tensor safe to show, and cut a long one."""
-    name = sanitize(name[:200])
-    return name if len(name) <= 60 else f"{name[:57]}..."
+    """Make the name of an option or tensor safe to show, and truncate a long one."""
+    return shorten(sanitize(name[:200]), 60)
 
 
 def parameters(cls: type) -> dict[str, Parameter]:

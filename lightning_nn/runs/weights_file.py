@@ -161,7 +161,7 @@ def download_weights(url: str) -> Path:
         digits = Path(name).stem.rpartition("-")[2]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with patience(30):
+            with connection_timeout(30):
                 torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=digits)
         except (OSError, RuntimeError, HTTPException) as error:
             reason, other = " ".join(str(error).split()), f"get {name} another way and put it into {folder}"
@@ -170,7 +170,7 @@ def download_weights(url: str) -> Path:
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
+def connection_timeout(seconds: float) -> Iterator[None]:
     """Set a socket timeout, so that a firewall that drops packets doesn't look like a long download."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)

@@ -18,7 +18,6 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_nn.data.batches import Batch, ImageBatch, TextBatch
 from lightning_nn.data.processor import LabeledProcessor, Processor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.divergence import symmetric_kl
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.inspection import StrongestPatches
 from lightning_nn.layers.ragged import at_least_float32
@@ -320,6 +319,19 @@ class Classifier(Task):
             return [ClassPrediction(*pair) for pair in pairs]
         rows = zip(pairs, probabilities.tolist(), strict=True)
         return [ClassProbabilities(*pair, dict(zip(categories, row, strict=True))) for pair, row in rows]
+
+
+def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Compute the mean of both Kullback-Leibler divergences, (KL(p|q) + KL(q|p)) / 2; symmetric in p and q.
+
+    Args:
+        log_p: (B, K), log-probabilities, each row a distribution.
+        log_q: (B, K), log-probabilities.
+
+    Returns:
+        (B,), in nats, 0 where both are equal.
+    """
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1) / 2
 
 
 def likeliest(label: Tensor) -> Tensor:

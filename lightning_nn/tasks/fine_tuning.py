@@ -22,7 +22,7 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError, choose
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names
-from lightning_nn.runs.weights_file import WeightsFile
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
 from lightning_nn.settings import Group
 from lightning_nn.tasks.task import Task
 
@@ -220,6 +220,18 @@ class FineTuning(Task):
             return "frozen" + (f" for {self.finetune.unfreeze_at} epochs" if self.finetune.unfreeze_at else "")
         return f"trained, rate x {self.body_lr:g}" if self.body_lr != 1 and layer != self.layers[-1] else "trained"
 
+    def with_training_plan(self, rows: list[tuple[str, ...]], layers: list[str]) -> list[tuple[str, ...]]:
+        """Add how each layer is trained to a table of layers, if some are frozen or have a rate of their own.
+
+        Args:
+            rows: of the table, header first.
+            layers: name of the layer of each row after the header.
+        """
+        plans = [self.training_plan(name) if name in self.layers else "" for name in layers]
+        if {*plans} <= {"", "trained"}:
+            return rows
+        return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
+
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -247,6 +259,26 @@ class FineTuning(Task):
         """Load a trained model; a training of it is a fine-tuning, whose layers may be frozen; see `Task`."""
         model = super().from_checkpoint(checkpoint, strict=strict, **arguments)
         model.pretrained, model.measured_norms = True, model.batch_norms()
+        return model
+
+    @classmethod
+    def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> Self:
+        """Load the network that is part of the package; see `weights/README.md`.
+
+        Args:
+            num_classes: number of classes of a new head, for fine-tuning; None for the head that the weights have.
+            arguments: constructor arguments that replace the saved ones, such as `finetune=FineTune("head")`.
+
+        Raises:
+            UserError: the package has no weights of this model, or layers are to be frozen that have no weights; see
+                also the constructor.
+        """
+        weights = embedded_weights(cls.name)
+        if num_classes is None:
+            return cls.from_checkpoint(weights, **arguments)
+        model = cls(**{**weights.arguments, "num_classes": num_classes, **arguments})
+        body = {name: weight for name, weight in weights.state_dict.items() if cls.row_labels.get(name) != "categories"}
+        model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
         return model
 
     # ------------------------------------------------------------------ weights of another

@@ -36,7 +36,7 @@ def new_figure(width: float, height: float, layout: Any = None) -> Figure:
 
     Args:
         width: in inches of `DPI` pixels.
-        height: likewise.
+        height: in inches of `DPI` pixels.
         layout: see `matplotlib.figure.Figure`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -63,7 +63,7 @@ def labels(names: list[str], most: int = LABEL) -> tuple[list[str], Any]:
     """
     from matplotlib.font_manager import FontProperties
 
-    shown = [shorten(sanitize(name), most) for name in names]
+    shown = [_within(sanitize(name), most) for name in names]
     families, letters = _fonts()
     if not letters.issuperset(map(ord, "".join(shown))):
         families, letters = _fonts(look_again=True)
@@ -72,7 +72,7 @@ def labels(names: list[str], most: int = LABEL) -> tuple[list[str], Any]:
     return shown, FontProperties(family=list(families))
 
 
-def shorten(name: str, most: int = LABEL) -> str:
+def _within(name: str, most: int) -> str:
     """Truncate a name to at most `most` columns."""
     if columns(name) <= most:
         return name

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lightning_nn import ConvNet, ImageBatch
-from lightning_nn.tasks.classification import Views, views
+from lightning_nn.tasks.classification import Views, symmetric_kl, views
 from tests.commands import command, results
 
 
@@ -55,3 +55,20 @@ def test_what_views_measure_stands_beside_the_runs_own_test(tmp_path: Path) -> N
     command("test", "--ckpt_path", "best", "--data.views", "all", cwd=tmp_path).refused(
         "--data.views", "all", "flip", "shift"
     )
+
+
+def test_it_is_the_mean_of_both_kullback_leibler_divergences() -> None:
+    p, q = (torch.randn(5, 3).log_softmax(1) for _ in range(2))
+    both = [F.kl_div(b, a, reduction="none", log_target=True).sum(1) for a, b in ((p, q), (q, p))]
+    torch.testing.assert_close(symmetric_kl(p, q), (both[0] + both[1]) / 2)
+    torch.testing.assert_close(symmetric_kl(p, q), symmetric_kl(q, p))
+    assert symmetric_kl(p, p).tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize("distance", [1.0, 90.0, 1000.0])
+def test_answers_that_contradict_each_other_are_pulled_together_however_sure_they_are(distance: float) -> None:
+    logits = torch.tensor([[0.0, distance]], requires_grad=True)
+    apart = symmetric_kl(logits.log_softmax(1), logits.detach().flip(1).log_softmax(1))
+    (apart.sum() * 65536).backward()  # as a gradient scaler in half precision begins
+    assert logits.grad is not None and logits.grad.isfinite().all()
+    assert logits.grad[0, 1] > 0.5 > 0 > logits.grad[0, 0]

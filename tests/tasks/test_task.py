@@ -25,8 +25,8 @@ from lightning_nn import (
 )
 from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
-from lightning_nn.layers import symmetric_kl
 from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.tasks.classification import symmetric_kl
 from tests.contract import differing, trainer
 
 pytestmark = pytest.mark.filterwarnings(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lightning_nn.visualization.confusion import picture, report
-from lightning_nn.visualization.images import labels, shorten
+from lightning_nn.visualization.images import LABEL, _within, labels
 from lightning_nn.visualization.pages import markdown_text
 
 
@@ -31,8 +31,8 @@ def test_names_of_formulas_and_commands_are_drawn_as_they_stand() -> None:
 
 
 def test_long_names_are_cut_by_columns() -> None:
-    assert shorten("一二三四五六七八九十") == "一二三四五六七…"
-    assert shorten("short") == "short"
+    assert _within("一二三四五六七八九十", LABEL) == "一二三四五六七…"
+    assert _within("short", LABEL) == "short"
 
 
 def test_the_report_says_what_each_class_is_taken_for() -> None:

@@ -28,7 +28,7 @@ from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
-from lightning_nn.runs.weights_file import patience
+from lightning_nn.runs.weights_file import connection_timeout
 
 CATEGORIES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -162,7 +162,7 @@ def _download(folder: Path) -> None:
 
     official, place = cifar.CIFAR10, cache_folder()
     try:
-        with patience(30):
+        with connection_timeout(30):
             utils.download_url(official.url, str(place), official.filename, official.tgz_md5)
     except (OSError, RuntimeError, HTTPException) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
