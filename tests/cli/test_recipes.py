@@ -19,7 +19,7 @@ from tests.commands import ROOT, command, write_described, write_pictures, write
 RECIPES = sorted((ROOT / "conf").glob("*.yaml"))
 TINY = {
     "text": ("--data.path", "reviews.csv"),
-    "cifar10": ("--data.path", "pictures"),
+    **dict.fromkeys(("cifar10", "images"), ("--data.path", "pictures")),
     "segmentation": ("--data.path", "street"),
     "captions": ("--data.path", "described/captions.csv", "--data.min_count", "1"),
     **dict.fromkeys(
