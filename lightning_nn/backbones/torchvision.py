@@ -153,9 +153,6 @@ def keep_pixels(net: nn.Module) -> dict[str, str]:
     return changed
 
 
-# ---------------------------------------------------------------------- maps of several strides
-
-
 class LayersBody(nn.Module):
     """Layers of another network in a row, by its names, up to its last map.
 
@@ -223,9 +220,6 @@ def network_body(network: Network, multiplier: float = 1.0) -> LayersBody:
     first.padding = (first.kernel_size[0] // 2, first.kernel_size[1] // 2)
     modules = {name: child for name, child in net.named_children() if not name.startswith(HEADS)}
     return LayersBody(modules, shapes, FORMS[network].last_stage, side, _LEAST.get(network, STRIDES[-1]))
-
-
-# ---------------------------------------------------------------------- weights of others
 
 
 def imagenet_file(network: Network, option: str) -> Path:

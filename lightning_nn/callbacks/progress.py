@@ -176,8 +176,6 @@ class Progress(pl.callbacks.ProgressBar):
             self._bar.clear()
         print(*args, **kwargs)
 
-    # ------------------------------------------------------------------ training
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the line of an epoch that was resumed in its middle, for which Lightning calls no epoch hook."""
         self.on_train_epoch_start(trainer, pl_module)
@@ -220,8 +218,6 @@ class Progress(pl.callbacks.ProgressBar):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar."""
         self._end()
-
-    # ------------------------------------------------------------------ evaluation
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show validation in place of training, unless it is the sanity check."""
@@ -281,8 +277,6 @@ class Progress(pl.callbacks.ProgressBar):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Remove the bar, so that the error message stands alone."""
         self._end()
-
-    # ------------------------------------------------------------------ parts
 
     @property
     def _stream(self) -> TextIO:

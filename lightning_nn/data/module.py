@@ -115,8 +115,6 @@ class DataModule(pl.LightningDataModule, ABC):
         self.encoder: FrozenEncoder | None = None
         self._computes_features = True
 
-    # ------------------------------------------------------------------ preparing
-
     @abstractmethod
     def prepare(self) -> None:
         """Build or open the cache and fill `sources`, `processor`, `summary` and `notes`.
@@ -216,8 +214,6 @@ class DataModule(pl.LightningDataModule, ABC):
             self._prepared = False
             self.prepare_once()
 
-    # ------------------------------------------------------------------ Lightning's hooks
-
     def prepare_data(self) -> None:
         """Prepare the data; Lightning calls this once per node."""
         self._trainee()
@@ -283,8 +279,6 @@ class DataModule(pl.LightningDataModule, ABC):
         """Return a training batch, from `train_dataloader` and on any device, as a network sees it."""
         return augmented(batch, self.augment, self.describe().get("num_classes")) if self.augment.is_on else batch
 
-    # ------------------------------------------------------------------ contents
-
     @property
     def split_digest(self) -> str:
         """Hash of the contents of all splits, in order.
@@ -325,8 +319,6 @@ class DataModule(pl.LightningDataModule, ABC):
     def place(self, split: str, number: int) -> str:
         """Name the place of sample `number` (from 0) of an existing split, for a note."""
         return f"sample {number + 1:,} of {split}"
-
-    # ------------------------------------------------------------------ loaders
 
     def require_split(self, split: str) -> None:
         """Refuse a split that is missing.

@@ -126,8 +126,6 @@ class BackboneClassifier(FineTuning, Classifier):
             x = F.interpolate(x, self.size, mode="bilinear", antialias=smaller)
         return self.net(x)
 
-    # ------------------------------------------------------------------ the table
-
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers: output, parameters, and whether they are trained."""
         rows: list[tuple[str, ...]] = [("layer", "output", "parameters", "training")]
@@ -141,8 +139,6 @@ class BackboneClassifier(FineTuning, Classifier):
                 sizes = " x ".join(map(str, shape))
                 rows.append((layer.removeprefix("net."), sizes, f"{count:,}" if count else "", "; ".join(notes)))
         return rows
-
-    # ------------------------------------------------------------------ weights of another
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""

@@ -9,10 +9,10 @@ and added to those of finer and finer maps (skips), up to the map of the chosen 
     FCN-8s   s = up_2(s of FCN-16s) + score_8(x_8)         mask = up_8(s)
     FCN-4s   s = up_2(s of FCN-8s) + score_4(x_4)          mask = up_4(s)
 
-Departures: maps are taken before a halving, not after it; the body may be any of `bodies`, by default a small one with
-batch normalisation, trained from scratch, and fully connected layers are left out; FCN-4s, one skip more, for small
-pictures; each class is upsampled by a kernel of its own, without mixing classes; the last upsampling is learned like
-the others, where the paper fixes it to bilinear interpolation; score layers start at random, not at zero, because
+Departures: maps are taken before a halving, not after it; the body may be any of `backbones`, by default a small one
+with batch normalisation, trained from scratch, and fully connected layers are left out; FCN-4s, one skip more, for
+small pictures; each class is upsampled by a kernel of its own, without mixing classes; the last upsampling is learned
+like the others, where the paper fixes it to bilinear interpolation; score layers start at random, not at zero, because
 nothing is trained in stages; the image is padded to a multiple of 32, not by 100 pixels.
 """
 
@@ -170,8 +170,6 @@ class FCN(FineTuning, Segmentation):
             count = sum(parameter.numel() for parameter in self.get_submodule(layer).parameters())
             rows.append((layer.removeprefix("body."), f"{count:,}", self.training_plan(layer)))
         return rows
-
-    # ------------------------------------------------------------------ weights of another
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""

@@ -250,8 +250,6 @@ class StyleTransfer(ImageTask):
             return image
         return with_colours(image, resize(self.original, (image.shape[2], image.shape[3])).to(image))
 
-    # ------------------------------------------------------------------ the descent
-
     def begin_training(self) -> None:
         """Reset what an earlier run left, and refuse several processes, which would each make a picture of their own.
 

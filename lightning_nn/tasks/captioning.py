@@ -284,8 +284,6 @@ class Captioning(FineTuning):
         if next(iter(batches)).image.dim() == 4:
             measure_images(self.encoder.normalize, self.encoder.net, batches)
 
-    # ------------------------------------------------------------------ the loss
-
     def features(self, image: Tensor) -> Tensor:
         """Compute the features of images, (B, F); features stay as they are."""
         if image.dim() == 2:
@@ -363,8 +361,6 @@ class Captioning(FineTuning):
         """Compute a further loss of training, from what the decoder sees of images, (B, P); a hook for subclasses."""
         return 0.0
 
-    # ------------------------------------------------------------------ writing
-
     def write(self, image: Tensor, search: Search | None = None) -> Sentences:
         """Generate a caption for each image, or for its features, by beam search; by the model's `search` if None."""
         state, search = self.decoder.start(self.features(image)), search or self.search
@@ -407,8 +403,6 @@ class Captioning(FineTuning):
         scores = sentences.log_probability.tolist()
         return [CaptionPrediction(processor.spell(w), s) for w, s in zip(sentences.lists(END), scores, strict=True)]
 
-    # ------------------------------------------------------------------ metrics
-
     def metrics(self) -> dict[str, Metric]:
         """Make the mean loss over true words, and the metrics of generated captions."""
         return {"loss": MeanMetric(nan_strategy=cast(Any, torch.inf)), "captions": CaptionRecords()}
@@ -441,8 +435,6 @@ class Captioning(FineTuning):
         """Yield captions with their images, and a table of those of the test; see `caption_artifacts`."""
         records = cast(CaptionRecords, self.split_metrics(split)["captions"]).records
         return caption_artifacts(records, self.require_processor(), split)
-
-    # ------------------------------------------------------------------ weights of another
 
     def imagenet_weights(self) -> Path:
         """Find torchvision's file for the encoder, downloaded unless there."""

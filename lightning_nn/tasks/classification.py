@@ -148,8 +148,6 @@ class Classifier(Task):
         super().on_load_checkpoint(checkpoint)
         self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
 
-    # ------------------------------------------------------------------ the loss
-
     def logits(self, batch: Any) -> Tensor:
         """Compute `forward` in at least float32, for the loss and the probabilities."""
         return at_least_float32(self(batch))
@@ -206,8 +204,6 @@ class Classifier(Task):
         losses, logits = self.training_losses(batch)
         correct = self.probabilities(logits.detach()).argmax(1) == likeliest(batch.label)
         return Means({"loss": losses.sum(), "acc": correct.sum()}, batch.size)
-
-    # ------------------------------------------------------------------ metrics and predictions
 
     def metrics(self) -> dict[str, Metric]:
         """Make the mean loss and the confusion matrix."""

@@ -112,8 +112,6 @@ class FineTuning(Task):
             return self.finetune.body_lr
         return self.tuned_body_lr if self.pretrained else 1.0
 
-    # ------------------------------------------------------------------ what is frozen
-
     @property
     def layers_below_head(self) -> list[str]:
         """Names of all layers but the head."""
@@ -232,8 +230,6 @@ class FineTuning(Task):
             return rows
         return [(*row, plan) for row, plan in zip(rows, ["training", *plans], strict=True)]
 
-    # ------------------------------------------------------------------ checkpoints
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the names of the batch norms that were loaded from another training, and whether any weights were."""
         super().on_save_checkpoint(checkpoint)
@@ -280,8 +276,6 @@ class FineTuning(Task):
         body = {name: weight for name, weight in weights.state_dict.items() if cls.row_labels.get(name) != "categories"}
         model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
         return model
-
-    # ------------------------------------------------------------------ weights of another
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a file by the names of this model; a hook for subclasses."""

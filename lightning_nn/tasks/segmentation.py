@@ -101,8 +101,6 @@ class Segmentation(Task):
         self.class_weights.copy_(median_frequency_weights(pixels))
         self._mean_weight = float((self.class_weights * pixels).sum() / pixels.sum())
 
-    # ------------------------------------------------------------------ the loss
-
     def probabilities(self, batch: MaskBatch) -> Tensor:
         """Compute class probabilities of each pixel, (B, K, H, W)."""
         return at_least_float32(self(batch)).softmax(1)
@@ -124,8 +122,6 @@ class Segmentation(Task):
         true = sure.gather(1, (mask * counted).unsqueeze(1)).squeeze(1)
         correct = ((true == sure.amax(1)) & counted).sum()  # argmax takes a third of a step
         return Means({"loss": self.pixel_losses(logits, mask).sum(), "acc": correct}, counted.sum())
-
-    # ------------------------------------------------------------------ metrics
 
     def metrics(self) -> dict[str, Metric]:
         """Make the mean loss, the confusion matrix, that of `best_masks`, and the worst images."""
@@ -196,8 +192,6 @@ class Segmentation(Task):
     def legend(self) -> Legend:
         """Return names and colours of the classes."""
         return Legend(self.categories(), getattr(self.processor, "colours", None) or [])
-
-    # ------------------------------------------------------------------ predictions and artifacts
 
     def require_processor(self) -> LabeledProcessor:
         """Return the processor, which knows the classes; see `Task`."""

@@ -122,8 +122,6 @@ class Stylization(Task):
         self._network: list[Features] = []  # in a list, so that its weights are no part of the model's
         self._made: dict[str, Any] = {}  # how the model of a checkpoint was made
 
-    # ------------------------------------------------------------------ photographs and network
-
     def look_at(self, batch: StyleBatch, size: Size) -> None:
         """Keep content and styles; refuse them if they are too small or nothing is left to reproduce.
 
@@ -189,8 +187,6 @@ class Stylization(Task):
     def style_images(self, batch: StyleBatch, size: Size, like: Tensor) -> list[Tensor]:
         """Return the styles, (1, 3, h, w) each, at `style_scale` of a size of images."""
         return [resize(levels(image[None], like), self.style_size(image, size)) for image in batch.style]
-
-    # ------------------------------------------------------------------ the result
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the table of layers with what each is for."""
@@ -303,8 +299,6 @@ class ImageTask(Stylization):
         """Present height and width."""
         return self.picture.shape[2], self.picture.shape[3]
 
-    # ------------------------------------------------------------------ the run
-
     @torch.no_grad()
     def measure(self, batches: Iterable[StyleBatch]) -> None:
         """Look at the photographs, a single batch, and set the first image, unless there is one.
@@ -345,8 +339,6 @@ class ImageTask(Stylization):
         optimizer.param_groups[0].update(settings)
         return optimizer
 
-    # ------------------------------------------------------------------ checkpoints
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore what the base does, and the size that the image had."""
         super().on_load_checkpoint(checkpoint)
@@ -372,8 +364,6 @@ class ImageTask(Stylization):
         for name, buffer in self.named_buffers():
             if is_image(saved := weights.get(name)) and saved.shape == buffer.shape:
                 buffer.data = torch.empty_like(saved, dtype=buffer.dtype, device=buffer.device)
-
-    # ------------------------------------------------------------------ the result
 
     @torch.no_grad()
     def result(self) -> Tensor:

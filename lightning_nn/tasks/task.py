@@ -190,8 +190,6 @@ class Task(pl.LightningModule, ABC):
         if stage == "fit":
             self.begin_training()
 
-    # ------------------------------------------------------------------ what a topic defines
-
     @abstractmethod
     def training_means(self, batch: Any) -> Means:
         """Sum the loss over the samples of a batch, and whatever else is to be logged as an epoch mean.
@@ -294,8 +292,6 @@ class Task(pl.LightningModule, ABC):
             )
         batch.check(self.hparams)
 
-    # ------------------------------------------------------------------ processor
-
     @property
     def processor(self) -> Processor | None:
         """Converter of raw input to batches; set by the data module when a run starts, or by the loaded checkpoint."""
@@ -329,8 +325,6 @@ class Task(pl.LightningModule, ABC):
                 f"with {type(self).__name__}.load_from_checkpoint(FILE)"
             )
         return self.processor
-
-    # ------------------------------------------------------------------ training
 
     @property
     def lr(self) -> float:
@@ -440,8 +434,6 @@ class Task(pl.LightningModule, ABC):
         rates = f"--optimizer.lr (now {self.optimizer.lr:g}){kernels * self.optimizer.name.startswith('muon')}"
         return f"lower {rates}, or train for more epochs"
 
-    # ------------------------------------------------------------------ evaluation
-
     def split_metrics(self, split: str) -> dict[str, Metric]:
         """Return the metrics of a split, making them on the first call.
 
@@ -516,8 +508,6 @@ class Task(pl.LightningModule, ABC):
         # The values are equal on every process; without sync_dist Lightning would warn.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
 
-    # ------------------------------------------------------------------ prediction
-
     @torch.inference_mode()
     def predict(self, raw: Sequence[Any], batch_size: int = 64) -> list[Prediction]:
         """Predict for raw inputs.
@@ -552,8 +542,6 @@ class Task(pl.LightningModule, ABC):
             yield
         finally:
             self.train(was_training)
-
-    # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add everything that resuming and prediction need, as plain data.

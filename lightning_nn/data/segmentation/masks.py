@@ -103,9 +103,6 @@ class IndexedMask(NamedTuple):
         return red, green, blue
 
 
-# ---------------------------------------------------------------------- one mask
-
-
 def read_mask(file: Path, threshold: int | None = None, limit: PixelLimit | None = None) -> IndexedMask:
     """Read a mask.
 
@@ -187,9 +184,6 @@ def _whole_numbers(pixels: NDArray[Any]) -> Pixels:
             f"nothing; {_THRESHOLD}",
         )
     return values
-
-
-# ---------------------------------------------------------------------- all of them
 
 
 def decode_pairs(

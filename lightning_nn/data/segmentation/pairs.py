@@ -131,9 +131,6 @@ def find_pairs(root: Path) -> FoundPairs:
     return FoundPairs(splits, notes, (root / "annotations/trimaps").is_dir())
 
 
-# ---------------------------------------------------------------------- roles and splits
-
-
 def _innermost(root: Path, paths: Sequence[Path]) -> Path:
     """Return the folder that holds all files, but none that a split is called by: its name says nothing of them."""
     for parts in zip(*{path.parent.relative_to(root).parts for path in paths}, strict=False):
@@ -211,9 +208,6 @@ def _ends(stem: str) -> tuple[str, str]:
     tokens = [token for token in _TOKENS.findall(stem) if token[0].isalnum()]
     words = [token if token in _STEMS else token.lower() for token in tokens if not token.isdecimal()] or [""]
     return words[0], words[-1]
-
-
-# ---------------------------------------------------------------------- pairs
 
 
 def _match(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> tuple[dict[_File, Path], set[Path], str]:
@@ -400,9 +394,6 @@ def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) ->
                 f"{what}: masks must be images, a value or a colour for each class; {remedy}"
             )
     return UserError(f"{root}: no masks found among {len(paths):,} image files; {_REMEDY}")
-
-
-# ---------------------------------------------------------------------- lists
 
 
 def _lists(root: Path) -> dict[str, Path]:
