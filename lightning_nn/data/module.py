@@ -133,7 +133,12 @@ class DataModule(pl.LightningDataModule, ABC):
         self.notes, self._arguments = [*view.notes], view.arguments
 
     def describe(self) -> dict[str, Any]:
-        """Return the model arguments that the data determines: `num_classes`, `vocabulary_size`, `channels`, ..."""
+        """Prepare the data, and return the model arguments that it determines: `num_classes`, `channels`, ...
+
+        Raises:
+            UserError: see `prepare_once`.
+        """
+        self.prepare_once()
         return self._arguments
 
     def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:

@@ -176,9 +176,11 @@ def recurrence(
         running: number of sequences that still run at each step, falling.
 
     Returns:
-        s of all rows, (D, W, H), in the order of `u`.
+        s of all rows, (D, W, H), in the order of `u`; in the dtype of the weights, under autocast too.
     """
-    states: Tensors = _Recurrence.apply(cell, running, u, weight, bias, *initial)
+    tensors = (each.to(weight.dtype) for each in (u, weight, bias, *initial))
+    with torch.autocast(u.device.type, enabled=False):
+        states: Tensors = _Recurrence.apply(cell, running, *tensors)
     return states[0]
 
 

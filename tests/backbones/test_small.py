@@ -169,7 +169,7 @@ def test_the_embedded_network_is_fine_tuned_by_one_command(tmp_path: Path) -> No
     rows = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert "frozen" in rows["conv1"] and "rate x 0.1" in rows["conv6"] and rows["head"].split()[-1] == "trained"
     command("--model", "fcn", *few, "--finetune", "embedded", cwd=tmp_path).refused(
-        "no weights that fit this model: it holds body.batch_norm1.bias"
+        "no weights that fit this model: it is for --model.body embedded"
     )
 
 

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from lightning_nn.layers.cells import Cell, GRUCell, LSTMCell, PlainCell, ReLUCell, recurrence
 from lightning_nn.layers.recurrent import Cell as Name
-from lightning_nn.layers.recurrent import FlatRNN
+from lightning_nn.layers.recurrent import FlatReLU, FlatRNN
 from tests.layers.ragged_batches import gradients, lengths_lists, rows_of
 
 E, H = 3, 4
@@ -120,3 +120,14 @@ def test_an_exported_layer_computes_the_same() -> None:
     exported = torch.export.export(module, (rows,)).module()
     torch.testing.assert_close(exported(rows), module(rows))
     torch.testing.assert_close(deepcopy(module)(rows), module(rows))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_relu_layer_under_autocast_computes_in_the_dtype_of_its_weights(dtype: torch.dtype) -> None:
+    layer, rows = FlatReLU(H), torch.randn(5, H).to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype):
+        states = layer(rows, torch.tensor([3, 2]))
+    expected = layer(rows.float(), torch.tensor([3, 2]))
+    torch.testing.assert_close(states, expected)
+    moved = (rows, *layer.parameters())
+    torch.testing.assert_close(gradients(states, *moved), gradients(expected, *moved))
