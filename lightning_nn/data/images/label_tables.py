@@ -273,7 +273,7 @@ def read_labels(
             f"{file}: {missing:,} of {total:,} rows name no image below {index.root}, the first: {first}; put the "
             "images beside the table, or correct the names"
         )
-    notes.append(f"labels by {file.name}: {column} names the image, {label} its class")
+    notes.append(f"labels by {file.name}: the column {column} names the image, {label} its class")
     if missing:
         notes.append(f"left out, {missing:,} of {total:,} rows of {file.name} name no image, the first: {first}")
     notes += [f"left out, {count:,} of {total:,} rows of {file.name} {why}" for why, count in unread.items()]
