@@ -1,14 +1,17 @@
-"""The private names of Lightning that the project relies on, each in a function of its own.
+"""The private names of Lightning and jsonargparse that the project relies on, each in a function of its own.
 
-A test calls each function, so that a version of Lightning that renames one of these names fails there first.
+A test calls each function, so that a version that renames one of these names fails there first.
 """
 
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, cast, get_args
 
 import pytorch_lightning as pl
+from jsonargparse import ArgumentParser
 
 COUNTS = ("ready", "started", "processed", "completed")
 
@@ -95,3 +98,11 @@ def is_restoring(error: BaseException) -> bool:
         error: as caught around `Trainer.fit`.
     """
     return any("checkpoint_connector" in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+
+def try_int_before_float(parser: ArgumentParser) -> None:
+    """Let options that take both read 3 as an int: `typing` may have cached their type with float first."""
+    for action in parser._actions:
+        kinds = get_args(getattr(action, "_typehint", None))
+        if {int, float} <= {*kinds}:
+            cast(Any, action)._typehint = reduce(or_, sorted(kinds, key=lambda kind: kind is not int))

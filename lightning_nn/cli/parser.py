@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 from enum import Enum
-from functools import cached_property, reduce
+from functools import cached_property
 from inspect import signature
-from operator import or_
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -26,6 +25,7 @@ from jsonargparse import (
 from pytorch_lightning import Trainer, seed_everything
 
 from lightning_nn import catalog
+from lightning_nn.callbacks.lightning_internals import try_int_before_float
 from lightning_nn.cli.errors import Explainer, innermost
 from lightning_nn.cli.request import Request, config_files, find_recipes, names_in
 from lightning_nn.cli.verbs import program, short_program
@@ -120,7 +120,7 @@ class CommandLine:
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
-        _try_int_before_float(parser)
+        try_int_before_float(parser)
         ours: dict[str, Any] = {f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()}
         for group in self._in_task:
             ours |= {f"{group}.{key}": value for key, value in asdict(getattr(self.task, group)).items()}
@@ -280,14 +280,6 @@ class CommandLine:
 
 def _is_trainers(option: str) -> bool:
     return option.startswith("trainer.")
-
-
-def _try_int_before_float(parser: ArgumentParser) -> None:
-    """Let options that take both read 3 as an int: `typing` may have cached their type with float first."""
-    for action in parser._actions:
-        kinds = get_args(getattr(action, "_typehint", None))
-        if {int, float} <= {*kinds}:
-            cast(Any, action)._typehint = reduce(or_, sorted(kinds, key=lambda kind: kind is not int))
 
 
 def _formatter(shown: Any) -> type[DefaultHelpFormatter]:

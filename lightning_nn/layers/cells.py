@@ -18,6 +18,7 @@ Letters: D directions, W rows, S sequences, N sequences that still run, H width 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 Tensors = tuple[Tensor, ...]
 
 
-class Cell:
+class Cell(ABC):
     """Equations of a recurrent cell, without weights. A state is a tuple of tensors whose first is s_t, the output."""
 
     gates: ClassVar[int]
@@ -34,6 +35,7 @@ class Cell:
     summed: ClassVar[bool] = True  # u and m enter as their sum, so their gradients are equal
 
     @staticmethod
+    @abstractmethod
     def step(u: Tensor, m: Tensor, state: Tensors) -> Tensors:
         """Compute the state of a step.
 
@@ -42,14 +44,14 @@ class Cell:
             m: W s_{t-1} + c, (..., G H).
             state: of the step before, each tensor (..., H).
         """
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def factors(u: Tensor, m: Tensor, before: Tensors, after: Tensors) -> Tensors:
         """Compute what `pull` multiplies by, for all rows at once; the arguments are those of `step` and its result."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def pull(factors: Tensors, gradients: Tensors, du: Tensor, dm: Tensor) -> Tensors:
         """Go one step back: write the gradients of u and m, and return those of the state before, but for W^T dm.
 
@@ -59,7 +61,6 @@ class Cell:
             du: (..., G H), where the gradient of u is written.
             dm: (..., G H), where the gradient of m is written; the same tensor as `du` where both are equal.
         """
-        raise NotImplementedError
 
 
 class PlainCell(Cell):

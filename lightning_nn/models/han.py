@@ -21,7 +21,7 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.classification import AttentiveOutput, TextClassifier
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 
 class HAN(TextClassifier):

@@ -22,7 +22,7 @@ from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
-from lightning_nn.tasks.classification import AttentiveOutput, TextClassifier
+from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 
 Pooling = Literal["last", "mean", "max", "attention"]
 

@@ -1,16 +1,4 @@
-"""Base of the models that describe an image in a sentence: decoder, losses, writing and metrics.
-
-Self-critical training follows Rennie, Marcheret, Mroueh, Ross and Goel, "Self-critical sequence training for image
-captioning" (CVPR 2017): the gradient of the expected reward r of a drawn caption w is estimated by that of
-
-    L = - (r(w) - b) sum over t of log q(w_t | w_1 ... w_{t-1}, I)
-
-q is what captions are drawn from: the model's distribution over the words that may stand in a caption, so neither the
-start nor the unknown word, and no end before the first word. A caption cut at the maximum of words has an end that was
-not drawn, which has no part in the sum. The reward is CIDEr-D, the end counted as a word. The baseline b is the mean
-reward of the other captions drawn of the image (Luo 2020, arXiv:2003.09971), where the paper takes the reward of the
-greedy caption. The loss of a training step is the mean over the words drawn.
-"""
+"""Base of the models that describe an image in a sentence: decoder, losses, writing and metrics."""
 
 from __future__ import annotations
 
@@ -31,16 +19,17 @@ from lightning_nn.backbones.encoder import OPTION, Encoder
 from lightning_nn.data.batches import END, START, UNKNOWN, CaptionBatch, FrozenEncoder
 from lightning_nn.data.processor import CaptionWriter, Processor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.beam_search import Sentences, Step, Vocabulary, beam_search, draw, sample
+from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
 from lightning_nn.layers.convolution import measure_images
 from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import State, select_state
-from lightning_nn.metrics.captions import CaptionCorpus, CaptionRecord, CaptionRecords, DocumentFrequencies, cider_d
+from lightning_nn.metrics.captions import CaptionRecord, CaptionRecords, DocumentFrequencies
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.weights_file import WeightsFile
 from lightning_nn.settings import Group
 from lightning_nn.tasks.artifacts import Artifact, Captions, Table
 from lightning_nn.tasks.fine_tuning import FineTune, FineTuning
+from lightning_nn.tasks.self_critical import draw_captions, with_end
 from lightning_nn.tasks.training import Means
 
 VOCABULARY = Vocabulary(START, END, [UNKNOWN])
@@ -127,22 +116,6 @@ class CaptionRow(NamedTuple):
     caption: str
     log_probability: float
     cider: float
-
-
-class Draws(NamedTuple):
-    """Captions drawn of B images, `count` of each, those of all images one after another.
-
-    Attributes:
-        captions: ids of the words of each, without the end.
-        log_probability: (count B,), of drawing each, log q(w), with its gradient.
-        reward: (count B,), CIDEr-D.
-        advantage: (count B,), reward less the mean reward of the image's other captions.
-    """
-
-    captions: list[list[int]]
-    log_probability: Tensor
-    reward: Tensor
-    advantage: Tensor
 
 
 @dataclass(frozen=True)
@@ -478,47 +451,6 @@ def references(batch: CaptionBatch) -> list[list[list[int]]]:
     for image, words in zip(batch.image_index.tolist(), captions, strict=True):
         found[image].append(words.tolist())
     return found
-
-
-def draw_captions(
-    step: Step,
-    state: State,
-    vocabulary: Vocabulary,
-    references: list[list[list[int]]],
-    frequencies: DocumentFrequencies | None = None,
-    *,
-    count: int,
-    longest: int,
-) -> Draws:
-    """Draw captions and reward them.
-
-    Args:
-        step: the model.
-        state: before the start of the sentence, of each image.
-        vocabulary: of the model.
-        references: word ids of the captions by people, of each image.
-        frequencies: of the n-grams of captions by people, with their end; None for those of these images, of which
-            there should be many.
-        count: captions of each image, at least 2.
-        longest: maximum number of words.
-    """
-    images = len(references)
-    device = (state if isinstance(state, Tensor) else state[0]).device
-    index = torch.arange(images, device=device).repeat(count)
-    drawn = sample(step, select_state(state, index), vocabulary, longest=longest)
-    captions = drawn.lists(vocabulary.end)
-    ended = list(map(with_end, references))
-    corpus = CaptionCorpus.of(with_end(captions), ended * count)
-    frequencies = DocumentFrequencies(ended) if frequencies is None else frequencies
-    assert drawn.log_draw is not None
-    reward = torch.from_numpy(cider_d(corpus, frequencies)).to(drawn.log_draw).view(count, images)
-    others = (reward.sum(0) - reward) / (count - 1)
-    return Draws(captions, drawn.log_draw, reward.flatten(), (reward - others).flatten())
-
-
-def with_end(captions: list[list[int]]) -> list[list[int]]:
-    """Return captions with the end as their last word."""
-    return [[*caption, END] for caption in captions]
 
 
 def caption_artifacts(records: list[CaptionRecord], processor: CaptionWriter, split: str) -> Iterator[Artifact]:

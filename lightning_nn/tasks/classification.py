@@ -1,30 +1,27 @@
-"""Base classes of classifiers: loss, metrics, predictions; views of test images; explanations of texts by attention."""
+"""Base of classifiers: loss, metrics, predictions, and views of test images."""
 
 from __future__ import annotations
 
-import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args
 
 import torch
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_nn.data.batches import Batch, ImageBatch, TextBatch
-from lightning_nn.data.processor import LabeledProcessor, Processor
+from lightning_nn.data.batches import Batch, ImageBatch
+from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.inspection import StrongestPatches
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.metrics.confusion import accuracy, macro_f1, only_predicted
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
-from lightning_nn.tasks.artifacts import Activations, Artifact, Attention, ConfusionMatrix, Explanation, Patches
+from lightning_nn.tasks.artifacts import Activations, Artifact, ConfusionMatrix, Patches
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.training import Means
 
@@ -272,8 +269,8 @@ class Classifier(Task):
         return cast(Tensor, self.split_metrics(split)["confusion"].compute()).cpu()
 
     def layer_outputs(self, batch: Any) -> dict[str, Tensor]:
-        """Return the output of each layer that is shown, by its name; a hook for topics with `strongest`."""
-        raise NotImplementedError
+        """Return the output of each layer that is shown, by its name; none by default, see `strongest`."""
+        return {}
 
     def on_test_epoch_start(self) -> None:
         """Reset the metrics, and forget the patches of an earlier test."""
@@ -379,145 +376,3 @@ def _shifted(image: Tensor, by: int) -> Tensor:
         index = torch.where(index >= size, 2 * (size - 1) - index, index).clamp(min=0)
         image = image.index_select(dim, index)
     return image
-
-
-class AttentiveOutput(NamedTuple):
-    """Output of `forward(batch, return_attention=True)`.
-
-    Attributes:
-        logits: (D, K).
-        word_attention: (W,), weight of each word, summing to 1 within a sentence.
-        sentence_attention: (S,), weight of each sentence, summing to 1 within a document.
-    """
-
-    logits: Tensor
-    word_attention: Tensor
-    sentence_attention: Tensor
-
-
-class Tokenizer(Protocol):
-    """The part of a text processor that explanations need."""
-
-    def tokens(self, text: str) -> list[list[str]]:
-        """Split a text into the words of each sentence."""
-        ...
-
-
-class TextClassifier(Classifier):
-    """A classifier over word vectors; a subclass creates `embedding`.
-
-    Attributes:
-        embedding: the word embedding.
-        attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
-        short_recipe: recipe for texts of one sentence, on which a level of sentences has nothing to do; None without
-            such a level.
-    """
-
-    batch_type = TextBatch
-    exportable = False  # the number of steps is that of the longest sequence
-    inputs_hint = '--data.text "……"'
-    row_labels: ClassVar[dict[str, str]] = {
-        "embedding.table.weight": "words",
-        "embedding.characters.weight": "characters",
-        "output.weight": "categories",
-        "output.bias": "categories",
-    }
-    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
-    embedding: WordEmbedding
-
-    def on_processor(self, processor: Processor) -> None:
-        """Set the characters of each word in the embedding.
-
-        Raises:
-            UserError: the embedding was made for another vocabulary.
-        """
-        rows = processor.row_labels()
-        if "words" not in rows:
-            return
-        try:
-            self.embedding.set_characters(rows["words"], rows["characters"])
-        except ValueError as error:
-            remedy = f"make it with {type(self).__name__}.for_data(data)"
-            raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
-
-    def unknown_share(self, least: int = 1) -> float:
-        """Return the share of unknown words in the inputs of predict so far; see `Task`."""
-        processor: Any = self.require_processor()
-        return float(processor.unknown_share()) if getattr(processor, "read", 0) >= least else 0.0
-
-    def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the confusion matrix, and the attention over a few documents of the split."""
-        yield from super().artifacts(split)
-        # A strategy that shards the weights can't run the model on one process.
-        if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            words_of = getattr(self.require_processor(), "documents", {}).get(split)
-            explanations = []
-            for batch in self.shown.get(split, []):
-                with self.trainer.precision_plugin.forward_context():
-                    (explanation,) = self.explanations(batch)
-                if words_of is not None and batch.index is not None:
-                    explanation = self._in_own_words(explanation, words_of(int(batch.index)))
-                explanations.append(explanation)
-            yield Attention(explanations)
-
-    @torch.inference_mode()
-    def explain(self, texts: list[str]) -> list[Explanation]:
-        """Predict classes of texts, with the weight of every word and sentence.
-
-        Args:
-            texts: any number of texts; each is a batch of its own.
-
-        Raises:
-            UserError: the model has no attention or was never trained, or an input is not a text.
-        """
-        processor = self.require_processor()
-        explanations = []
-        for text in texts:
-            batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
-            (explanation,) = self.explanations(batch)
-            explanations.append(self._in_own_words(explanation, cast(Tokenizer, processor).tokens(text)))
-        return explanations
-
-    def _in_own_words(self, explanation: Explanation, sentences: list[list[str]]) -> Explanation:
-        """Replace the words of the vocabulary by those of the text, and name the unknown ones."""
-        unknown = self.require_processor().row_labels()["words"][0]
-        pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
-        strange = frozenset(word for known, word in pairs if known == unknown)
-        return explanation._replace(sentences=sentences, unknown=strange)
-
-    @torch.inference_mode()
-    def explanations(self, batch: TextBatch) -> list[Explanation]:
-        """Predict classes of an encoded batch, with the weight of every word and sentence.
-
-        Words are shown as the vocabulary has them, unknown words as the unknown word.
-
-        Args:
-            batch: documents, on the model's device.
-
-        Raises:
-            UserError: the model has no attention or was never trained.
-        """
-        if not self.attends:
-            raise UserError(f"this {type(self).__name__} has no attention to show")
-        processor = self.require_processor()
-        with self.evaluating():
-            logits, word_weights, sentence_weights = self(batch, return_attention=True)
-        best = self.probabilities(logits).max(1)
-        vocabulary = processor.row_labels()["words"]
-        counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
-        words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
-        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
-        labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
-        return [
-            Explanation(
-                sentences=list(itertools.islice(words, len(shares))),
-                word_weights=list(itertools.islice(weights, len(shares))),
-                sentence_weights=shares.tolist(),
-                category=processor.categories[int(category)],
-                probability=float(probability),
-                truth=None if label is None else processor.categories[label],
-            )
-            for shares, probability, category, label in zip(
-                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
-            )
-        ]

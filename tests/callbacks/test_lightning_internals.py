@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from jsonargparse import ArgumentParser
 
-from lightning_nn.callbacks.lightning_internals import COUNTS, set_max_steps, settle_progress, validation_follows
+from lightning_nn.callbacks.lightning_internals import (
+    COUNTS,
+    set_max_steps,
+    settle_progress,
+    try_int_before_float,
+    validation_follows,
+)
 from tests.callbacks.tiny import Data, Tiny, trainer
 
 
@@ -73,3 +80,11 @@ def test_max_steps_is_what_ends_a_run() -> None:
     assert run.max_steps == 3
     run.fit(Tiny(), datamodule=Data(batches=4))
     assert run.global_step == 3
+
+
+@pytest.mark.parametrize(("value", "kind"), [("3", int), ("0.5", float), ("1.0", float)])
+def test_actions_and_typehint_let_an_int_be_read_before_a_float(value: str, kind: type) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--limit", type=float | int | None)
+    try_int_before_float(parser)
+    assert type(parser.parse_args(["--limit", value]).limit) is kind

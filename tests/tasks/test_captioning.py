@@ -11,7 +11,8 @@ from lightning_nn.catalog import MODELS
 from lightning_nn.data.batches import END, START, UNKNOWN
 from lightning_nn.layers.recurrent import State
 from lightning_nn.metrics.captions import CaptionCorpus, DocumentFrequencies, cider_d
-from lightning_nn.tasks.captioning import VOCABULARY, CaptionTraining, draw_captions, references, with_end
+from lightning_nn.tasks.captioning import VOCABULARY, CaptionTraining, references
+from lightning_nn.tasks.self_critical import draw_captions, with_end
 from tests.cases import CASES
 from tests.contract import one_batch
 from tests.tiny.captioning import TinyPictures
