@@ -35,10 +35,18 @@ class WordDropout(nn.Dropout):
         return input * (torch.rand(input.shape, device=input.device) >= self.p)
 
 
+def plain_table(vocabulary_size: int, size: int) -> nn.Embedding:
+    """Make a table of word vectors with a row for each word."""
+    table = nn.Embedding(vocabulary_size, size)
+    nn.init.normal_(table.weight, std=0.1)
+    return table
+
+
 class WordEmbedding(nn.Module):
     """Embedding of words, with dropout of words and of values.
 
-    A word's vector is its row of a table. With `num_characters` it is that row plus the mean vector of the word's first
+    A word's vector is its row of a table, or what a smaller table has for it (`lightning_nn.layers.small_embedding`).
+    With `num_characters` it is that vector plus the mean vector of the word's first
     `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
     Embeddings, IJCAI 2015; the sum, without their factor 1/2, which the next layer makes up for). A rare Chinese
     word is still made of common characters. Where each word is one character, nothing is gained.
@@ -49,8 +57,10 @@ class WordEmbedding(nn.Module):
         word_dropout: probability of replacing a word by the unknown one in training, 0 to 1.
         dropout: probability of dropping a value of a vector, 0 to 1.
         num_characters: rows of the table of characters, C, row 0 for padding; None: no vectors from characters.
+        table: module from ids (W,) to vectors (W, E) in place of the plain table; None for that.
 
     Attributes:
+        table: the table of words.
         word_characters: int32 (V, MAX_CHARACTERS), ids of the characters of each word, padded with 0; all 0 until
             `set_characters` is called.
 
@@ -67,12 +77,13 @@ class WordEmbedding(nn.Module):
         word_dropout: float = 0.0,
         dropout: float = 0.0,
         num_characters: int | None = None,
+        table: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if vocabulary_size < 1 or size < 1:
             raise ValueError(f"a table of {vocabulary_size} words with {size} values each; both must be at least 1")
-        self.table = nn.Embedding(vocabulary_size, size)
-        nn.init.normal_(self.table.weight, std=0.1)
+        self.vocabulary_size = vocabulary_size
+        self.table = plain_table(vocabulary_size, size) if table is None else table
         self.characters = None
         if num_characters is not None:
             if num_characters < 1:
@@ -96,7 +107,7 @@ class WordEmbedding(nn.Module):
         """
         if self.characters is None:
             return
-        rows = (self.table.num_embeddings, self.characters.num_embeddings)
+        rows = (self.vocabulary_size, self.characters.num_embeddings)
         if rows != (len(words), len(characters)):
             raise ValueError(
                 f"made for {rows[0]} words of {rows[1]} characters, not for {len(words)} of {len(characters)}"
@@ -117,7 +128,7 @@ class WordEmbedding(nn.Module):
             RuntimeError: `num_characters` was given, but `set_characters` was never called.
         """
         words = self.word_dropout(words)
-        vectors = self.table(words)
+        vectors: Tensor = self.table(words)
         if self.characters is not None:
             self._check_characters()
             vectors = vectors + self.characters(self.word_characters[words])

@@ -22,6 +22,7 @@ from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
+from lightning_nn.tasks.word_table import WordTable
 
 
 class HAN(TextClassifier):
@@ -38,7 +39,8 @@ class HAN(TextClassifier):
         character_vectors: add to each word's vector the mean vector of its first 8 characters (Chen et al. 2015);
             useless where each word is one character. The processor tells the model how words are spelled; the Trainer
             sets it, and a loop of your own must: `model.processor = data.processor`.
-        num_characters: number of distinct characters plus one for padding, C; only for `character_vectors`.
+        num_characters: number of distinct characters plus one for padding, C; for vectors of characters.
+        embedding: form of the table of word vectors, plain or smaller.
     """
 
     name = "han"
@@ -57,11 +59,19 @@ class HAN(TextClassifier):
         word_dropout: float = 0.02,
         character_vectors: bool = False,
         num_characters: int = 0,
+        embedding: WordTable = WordTable(),
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
-        spelled = num_characters if character_vectors else None
-        self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)  # W_e
+        form = WordTable.of(embedding)
+        self.embedding = WordEmbedding(  # W_e
+            vocabulary_size,
+            embedding_size,
+            word_dropout,
+            dropout,
+            num_characters if character_vectors or form.needs_characters else None,
+            form.make(vocabulary_size, embedding_size),
+        )
         self.word_rnn = FlatRNN(embedding_size, hidden_size)
         self.word_attention = ContextAttention(2 * hidden_size, attention_size)
         self.sentence_rnn = FlatRNN(2 * hidden_size, hidden_size)

@@ -23,6 +23,7 @@ from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, s
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
+from lightning_nn.tasks.word_table import WordTable
 
 Pooling = Literal["last", "mean", "max", "attention"]
 
@@ -45,7 +46,8 @@ class LSTMClassifier(TextClassifier):
         character_vectors: add to each word's vector the mean vector of its first 8 characters (Chen et al. 2015);
             useless where each word is one character. The processor tells the model how words are spelled; the Trainer
             sets it, and a loop of your own must: `model.processor = data.processor`.
-        num_characters: number of distinct characters plus one for padding, C; only for `character_vectors`.
+        num_characters: number of distinct characters plus one for padding, C; for vectors of characters.
+        embedding: form of the table of word vectors, plain or smaller.
 
     Raises:
         UserError: an unknown pooling, or an empty list.
@@ -68,6 +70,7 @@ class LSTMClassifier(TextClassifier):
         word_dropout: float = 0.02,
         character_vectors: bool = False,
         num_characters: int = 0,
+        embedding: WordTable = WordTable(),
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
@@ -76,8 +79,15 @@ class LSTMClassifier(TextClassifier):
             raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
         for one in self.poolings:
             choose("pooling", one, Pooling)
-        spelled = num_characters if character_vectors else None
-        self.embedding = WordEmbedding(vocabulary_size, embedding_size, word_dropout, dropout, spelled)
+        form = WordTable.of(embedding)
+        self.embedding = WordEmbedding(
+            vocabulary_size,
+            embedding_size,
+            word_dropout,
+            dropout,
+            num_characters if character_vectors or form.needs_characters else None,
+            form.make(vocabulary_size, embedding_size),
+        )
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
         self.attends = "attention" in self.poolings

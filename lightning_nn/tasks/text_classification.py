@@ -14,6 +14,7 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
 from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation
 from lightning_nn.tasks.classification import Classifier
 
@@ -55,12 +56,31 @@ class TextClassifier(Classifier):
     inputs_hint = '--data.text "……"'
     row_labels: ClassVar[dict[str, str]] = {
         "embedding.table.weight": "words",
+        **dict.fromkeys((f"embedding.table.{name}" for name in LABELLED), "words"),
         "embedding.characters.weight": "characters",
         "output.weight": "categories",
         "output.bias": "categories",
     }
     processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
     embedding: WordEmbedding
+
+    def summary(self) -> list[tuple[str, ...]]:
+        """Return a table of what a small form of the word vectors saves; an empty list for the plain table."""
+        table, characters = self.embedding.table, self.embedding.characters
+        if not isinstance(table, SmallTable):
+            return []
+        deployed = table.deployed_bytes + (0 if characters is None else FLOAT_BYTES * characters.weight.numel())
+        plain = table.num_embeddings * table.embedding_dim
+        return [
+            ("word vectors", "parameters", "bytes in predictions", "times smaller"),
+            ("plain", f"{plain:,}", f"{FLOAT_BYTES * plain:,}", "1.0"),
+            (
+                table.kind if characters is None else f"{table.kind}, with characters",
+                f"{sum(parameter.numel() for parameter in self.embedding.parameters()):,}",
+                f"{deployed:,}",
+                f"{FLOAT_BYTES * plain / deployed:.1f}",
+            ),
+        ]
 
     def on_processor(self, processor: Processor) -> None:
         """Set the characters of each word in the embedding.

@@ -1,0 +1,76 @@
+"""Options of the table of word vectors, which is most of a text model: plain, or one of the small forms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.small_embedding import TABLES, CodedTable, ProductQuantisedTable, SmallTable
+from lightning_nn.settings import Group
+
+TableKind = Literal[
+    "plain", "factorised", "hashed", "quotient_remainder", "product_quantised", "coded", "frequent"
+]  # see lightning_nn/layers/small_embedding.py
+
+
+@dataclass(frozen=True)
+class WordTable(Group):
+    """Form of the table of word vectors.
+
+    Args:
+        kind: plain: a row a word. factorised: vectors of low rank (ALBERT, Lan et al. 2020). hashed: each word weighs
+            two shared rows (Svenstrup et al. 2017). quotient_remainder: the product of two shared rows (Shi et al.
+            2020). product_quantised: parts picked from a few values, learned end to end (Chen, Li, Sun 2020); smaller
+            only after `compress`. coded: the same with fixed codes, as `compress` makes it. frequent: rows for frequent
+            words; a rare one is the sum of a shared row and its characters, as with character_vectors.
+        times: how many times smaller than the plain table, above 1; of frequent, without the characters.
+        parts: of product_quantised and coded, into which a vector is cut, a divisor of embedding_size; null: as `times`
+            needs.
+        centroids: of product_quantised and coded, values to choose a part from, 2 to 256; null: as `times` needs.
+        norms: of coded, whether each word has a code of its norm, on top.
+
+    Raises:
+        UserError: an unknown kind, or a value out of its range.
+    """
+
+    kind: TableKind = "plain"
+    times: float = 16.0
+    parts: int | None = None
+    centroids: int | None = None
+    norms: bool = False
+
+    def __post_init__(self) -> None:
+        choose("--model.embedding.kind", self.kind, TableKind)
+        if not 1 < self.times < math.inf:
+            raise UserError(f"--model.embedding.times is {self.times}; it must be above 1")
+        if (self.parts is None) != (self.centroids is None):
+            raise UserError("--model.embedding.parts and --model.embedding.centroids go together: give both or neither")
+        coded = self.kind in (ProductQuantisedTable.kind, CodedTable.kind)
+        for name, default in (("parts", None), ("centroids", None), ("norms", False)):
+            if not coded and (value := getattr(self, name)) != default:
+                raise UserError(f"--model.embedding.{name} is {value}, but a {self.kind} table has none: leave it out")
+
+    @property
+    def needs_characters(self) -> bool:
+        """True if rare words are nothing but their characters."""
+        return self.kind == "frequent"
+
+    def make(self, vocabulary_size: int, size: int) -> SmallTable | None:
+        """Make the table; None for a plain one.
+
+        Args:
+            vocabulary_size: words, V.
+            size: width of a vector, E.
+
+        Raises:
+            ValueError: this kind does not become that small for so few words, or `parts` does not divide the width.
+        """
+        if self.kind == "plain":
+            return None
+        if self.parts is None or self.centroids is None:
+            return TABLES[self.kind].sized(vocabulary_size, size, self.times)
+        if self.kind == CodedTable.kind:
+            return CodedTable(vocabulary_size, size, self.parts, self.centroids, self.norms)
+        return ProductQuantisedTable(vocabulary_size, size, self.parts, self.centroids)
