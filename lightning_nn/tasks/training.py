@@ -1,9 +1,9 @@
-"""Arithmetic of a training step: weights of accumulated batches and processes, parameter groups, number of steps."""
+"""Arithmetic of training: means of an epoch, weights of accumulated batches, parameter groups, number of steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.errors import UserError
+from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.optimizers import normalised_kernels
 from lightning_nn.settings import Optimizer
 
@@ -28,6 +29,10 @@ class Means(NamedTuple):
 
     sums: dict[str, Tensor]
     weight: int | Tensor
+
+    def loss(self) -> Tensor:
+        """Return the mean loss."""
+        return cast(Tensor, self.sums["loss"] / at_least_one(self.weight))
 
 
 class Window(NamedTuple):
@@ -63,7 +68,7 @@ def weighted(
 
     Lightning divides the loss by the number of accumulated batches and averages gradients over processes. So each
     batch's mean is multiplied by its number of samples relative to the window's first batch, which is known by then,
-    and `correct_gradients` corrects the gradient of the window once the number of all its samples is known.
+    and `TrainingSums.correct_gradients` corrects the window's gradient once the number of all its samples is known.
 
     Args:
         trainer: of the run.
@@ -95,14 +100,76 @@ def weighted(
     return loss * (weight * trainer.world_size / window.first), finite, window
 
 
-def correct_gradients(parameters: Iterable[nn.Parameter], window: Window | None) -> None:
-    """Multiply gradients by the factor of a finished window."""
-    factor = None if window is None else window.factor
-    if factor is None or (isinstance(factor, float) and factor == 1.0):
-        return
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor)
+class TrainingSums:
+    """Sums over the batches of the present epoch and of the present optimizer step.
+
+    Attributes:
+        finite: whether every loss of the run so far was finite, a scalar on the device; None before the first step.
+    """
+
+    def __init__(self) -> None:
+        self.finite: Tensor | None = None
+        self._epoch = RunningMeans()
+        self._window: Window | None = None
+
+    def clear(self) -> None:
+        """Reset what an earlier run left."""
+        self._epoch.clear()
+        self.finite = self._window = None
+
+    def add(self, trainer: pl.Trainer, means: Means, batch_idx: int) -> Tensor:
+        """Add a batch, and return its mean loss, weighted by its share of the optimizer step (see `weighted`).
+
+        Args:
+            trainer: of the run.
+            means: sums over the batch.
+            batch_idx: number of the batch within the epoch.
+        """
+        self._epoch.add(means.sums, means.weight, trainer.current_epoch, keeps_resumed=trainer.is_global_zero)
+        loss, finite, self._window = weighted(trainer, means.loss(), means.weight, batch_idx, self._window)
+        self.finite = finite if self.finite is None else self.finite & finite
+        return loss
+
+    def correct_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Multiply the gradients of a finished window by its factor."""
+        factor = None if self._window is None else self._window.factor
+        if factor is None or (isinstance(factor, float) and factor == 1.0):
+            return
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+    def epoch_means(self, trainer: pl.Trainer) -> dict[str, Tensor]:
+        """Return the means over the samples of the epoch, on all processes, and begin the next epoch."""
+        totals = self._totals(trainer)
+        self._epoch.clear()
+        return {} if totals is None else {name: sum / at_least_one(totals.weight) for name, sum in totals.sums.items()}
+
+    def state_dict(self, trainer: Any) -> dict[str, Any]:
+        """Return the sums of an unfinished epoch and the weights of an unfinished step, as plain data."""
+        state: dict[str, Any] = {}
+        if self._window is not None and self._window.factor is None:
+            state["window"] = {"first": float(self._window.first), "total": float(self._window.total)}
+        if (totals := self._totals(trainer)) is not None:
+            sums = {name: float(value) for name, value in totals.sums.items()}
+            state["totals"] = {"sums": sums, "weight": float(totals.weight)}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any], epoch: int) -> None:
+        """Resume from a saved state.
+
+        Args:
+            state: with what `state_dict` returned.
+            epoch: number of the unfinished epoch.
+        """
+        window, totals = state.get("window"), state.get("totals")
+        self._window = None if window is None else Window(float(window["first"]), float(window["total"]))
+        if totals is not None:
+            sums: dict[str, float | Tensor] = {name: float(value) for name, value in dict(totals["sums"]).items()}
+            self._epoch.resume(epoch, Totals(sums, float(totals["weight"])))
+
+    def _totals(self, trainer: Any) -> Totals | None:
+        return self._epoch.totals(lambda values: sum_over_processes(trainer, values))
 
 
 def parameter_groups(model: nn.Module, optimizer: Optimizer, fixed_norms: list[nn.Module]) -> list[dict[str, Any]]:
