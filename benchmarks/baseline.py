@@ -39,7 +39,7 @@ from lightning_nn.runs.run_folder import commit, save_results, versions
 
 C = (1.0, 3.0, 10.0, 30.0, 100.0)
 _NO_LIMIT = 10**9
-_UNCUT: dict[str, Any] = {"min_count": 1, "max_size": _NO_LIMIT, "max_sentences": _NO_LIMIT, "max_words": _NO_LIMIT}
+_UNCUT: dict[str, Any] = {"max_sentences": _NO_LIMIT, "max_words": _NO_LIMIT}
 _MODELS = {"chars": "tfidf-chars", "jieba": "tfidf-words"}
 
 
@@ -81,9 +81,7 @@ def data_options(name: str, rest: list[str]) -> dict[str, Any]:
     if catalog.find(catalog.DATA, name, "data set").batch_types != ("text",):
         raise UserError(f"--data {name} has no documents; there are: bulletins, text")
     typed = ArgumentParser(exit_on_error=False)
-    typed.add_class_arguments(
-        catalog.DATA[name].load(), "data", skip={"segmenter", "user_dict", *_UNCUT}, instantiate=False
-    )
+    typed.add_class_arguments(catalog.DATA[name].load(), "data", skip={"vocabulary", *_UNCUT}, instantiate=False)
     try:
         given = typed.parse_args(rest)
     except ArgumentError as error:
@@ -128,7 +126,8 @@ def read(name: str, options: dict[str, Any], units: str) -> dict[str, Split]:
     """Read the documents of a model with these options, not truncated and with every word."""
     made = catalog.DATA[name].load()
     uncut = {argument: value for argument, value in _UNCUT.items() if argument in made.__init__.__annotations__}
-    data: Documents = made(**options, segmenter=units, **uncut)
+    vocabulary = {"segmenter": units, "min_count": 1, "max_size": _NO_LIMIT}
+    data: Documents = made(**options, vocabulary=vocabulary, **uncut)
     data.prepare_once()
     words = np.array(data.processor.vocabulary.words, dtype=object)
     return {split: Split(list(_texts(source, words)), source.labels) for split, source in data.sources.items()}

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
 from lightning_nn.errors import UserError  # noqa: E402
 
-_PATH_OPTION = re.compile(r"--(\w+\.)?(path|images|corpus|user_dict|logs|folder|json|cache|ckpt_path|finetune|out)$")
+_PATH_OPTION = re.compile(r"--(\w+\.)*(path|images|corpus|user_dict|logs|folder|json|cache|ckpt_path|finetune|out)$")
 _FILE = re.compile(r"^(~|\.\.?)?[/\\]|^[A-Za-z]:[/\\]")
 
 

@@ -30,7 +30,8 @@ from lightning_nn.errors import UserError
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 PUBLISHED = ROOT / "benchmarks" / "published.yaml"
 _HEAD = "# Results\n\n"
-_WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding", "data.user_dict")
+_WHOSE = ("ckpt_path", "data.path", "data.label_column", "data.text_column", "data.encoding")
+_WHOSE += ("data.vocabulary.user_dict",)
 _PLACE = ("data", "finetune", "folder", "logs", "model", "name", "seed_everything", *_WHOSE)
 _KEPT = ("data.path", "data.label_column", "data.text_column", "data.language")  # these identify the data set of a run
 _CLASSES = {"test accuracy": "test/acc", "test macro-F1": "test/f1", "val accuracy": "val/acc"}
@@ -74,7 +75,7 @@ class Run:
     @property
     def commands(self) -> list[str]:
         """The commands without paths of this machine: the first one, and those that resumed the run."""
-        given = [str(path) for key in ("data.path", "data.user_dict") if (path := self.settings.get(key))]
+        given = [str(path) for key in ("data.path", "data.vocabulary.user_dict") if (path := self.settings.get(key))]
         each = [shlex.split(command) for command in self.results["commands"]]
         return [public_command(words[1:] if words[0] == "python" else words, given) for words in each]
 

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--folder", type=Path, help="for corpora and caches during measurement; default temporary")
     args, options = made.parse_known_args(argv)
     options = options if "--model" in options else ["--model", "han", *options]
-    options += ["--data.max_size", str(args.vocabulary)]
+    options += ["--data.vocabulary.max_size", str(args.vocabulary)]
     texts = read(args.corpus, args.text_column, args.label_column)
     measured = {}
     for size in sorted(set(args.sizes)):

@@ -21,6 +21,7 @@ from lightning_nn import Digits, ImageBatch, Photos, Pictures, Scenes, TextBatch
 from lightning_nn.data.batches import CaptionBatch, MaskBatch, StyleBatch
 from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.module import DataModule
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from tests.tiny.captioning import START, TinyCaptions, TinyPictures
 from tests.tiny.segmentation import TinyMasks
 
@@ -83,7 +84,7 @@ def text_data(folder: Path) -> DataModule:
     file = folder / "documents.tsv"
     if not file.exists():  # other processes may be reading it
         file.write_text("".join(f"{text}\t{label}\n" for text, label in zip(*texts(), strict=True)), encoding="utf-8")
-    return TextData(path=str(file), segmenter="chars", batch_size=8)
+    return TextData(path=str(file), vocabulary=TextVocabulary("chars"), batch_size=8)
 
 
 class FewDigits(Digits):

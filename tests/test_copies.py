@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import StochasticWeightAveraging
 
 from lightning_nn import TextData, catalog
 from lightning_nn.data.module import DataModule
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.tasks.classification import Classifier
 from tests.cases import CASES
 from tests.commands import ROOT, environment
@@ -29,7 +30,7 @@ def data_of(name: str, folder: Path) -> DataModule:
     data = CASES[name].data(folder)
     if isinstance(data, TextData):
         assert data.path is not None
-        return TextData(path=data.path, segmenter="jieba", batch_size=8)
+        return TextData(path=data.path, vocabulary=TextVocabulary("jieba"), batch_size=8)
     return data
 
 

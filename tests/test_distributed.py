@@ -27,8 +27,8 @@ COMMON = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false")
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]")
 HAN = shlex.split(
     "--model han --data text --data.path reviews.csv --model.embedding_size 8 --model.hidden_size 4 "
-    "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 --data.segmenter chars "
-    "--optimizer.name sgd"
+    "--model.attention_size 4 --model.dropout 0 --model.word_dropout 0 --loss.r_drop 0 "
+    "--data.vocabulary.segmenter chars --optimizer.name sgd"
 )
 SGD = ("--model.dropout", "0", "--optimizer.name", "sgd")
 SEGMENTER, CAPTIONER = ("--model", "tiny_segmenter", *SGD), ("--model", "tiny_captioner", *SGD)

@@ -211,7 +211,7 @@ def print_paths(cli: CommandLine, saved: Saved, checkpoint: Checkpoint) -> None:
     """Print which files are read because a checkpoint names them, before they are read."""
     decided = cli.data_module.reading if checkpoint.reads else ()
     for option in PATHS if is_first_process() else ():
-        if saved.taken.get(option) and not cli.gives(option) and option.removeprefix("data.") not in decided:
+        if saved.taken.get(option) and not cli.gives(option) and option.split(".")[1] not in decided:
             print(sanitize(f"reading {saved.taken[option]}, the --{option} of {checkpoint.path}"), file=sys.stderr)
 
 

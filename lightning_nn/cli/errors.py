@@ -44,6 +44,12 @@ ELSEWHERE = {
     "seed": "seed_everything",
     "random_seed": "seed_everything",
     "wd": "weight_decay",
+    "val_fraction": "val",
+    "val_split": "val",
+    "validation_split": "val",
+    "test_fraction": "test",
+    "test_split": "test",
+    "split_seed": "seed",
     "resume": "ckpt_path",
     "resume_from": "ckpt_path",
     "resume_from_checkpoint": "ckpt_path",
@@ -151,11 +157,15 @@ class Explainer:
 
     def _unknown(self, setting: _Setting) -> str:
         where, dashes = (f"{setting.file}: ", "") if setting.file else ("", "--")
+        if inside := [name for name in self.known if name.startswith(f"{setting.name}.")]:
+            return f"{where}{dashes}{setting.name} is a group of options, such as {dashes}{inside[0]}"
         unknown = f"{where}unknown option {dashes}{setting.name}"
-        if others := " or ".join(self._data_with(setting.name)):
-            return f"{unknown}; it belongs to --data {others}"
         options = [f"--{name}" for name in self.known if name not in NAMES]
-        hint = option_hint(f"--{setting.name}", [*options, *OPTIONS])
+        within = [f"--{name}" for name in self.known if name.startswith(f"{setting.name.partition('.')[0]}.")]
+        hint = option_hint(f"--{setting.name}", within, spelt=True)
+        if hint is None and (others := " or ".join(self._data_with(setting.name))):
+            return f"{unknown}; it belongs to --data {others}"
+        hint = hint or option_hint(f"--{setting.name}", [*options, *OPTIONS])
         if hint is None:
             return f"{unknown}; this lists the options: {program()} --model {self.model} --help"
         if hint in OPTIONS and setting.file:
@@ -245,12 +255,13 @@ def _shortened(error: object) -> str:
     return shorten(" ".join(str(error).split()), _LONGEST)
 
 
-def option_hint(name: str, options: Iterable[str]) -> str | None:
+def option_hint(name: str, options: Iterable[str], *, spelt: bool = False) -> str | None:
     """Return the option that an unknown name may mean; None if no option is similar.
 
     Args:
         name: the name as given, "--group.name" or "--name".
         options: the known options, in the same form.
+        spelt: only an option of another group whose name is spelt the same, or is called so elsewhere.
     """
     options = list(options)
     group, _, last = name.lstrip("-").replace("-", "_").lower().rpartition(".")
@@ -258,7 +269,7 @@ def option_hint(name: str, options: Iterable[str]) -> str | None:
     for option in options:
         by_last.setdefault(_last(option), []).append(option)
     similar = [option for end in dict.fromkeys([last, ELSEWHERE.get(last, last)]) for option in by_last.get(end, [])]
-    if not similar:
+    if not similar and not spelt:
         of_group = [option for option in options if _group(option) == group]
         similar = _alike(last, of_group) or _alike(last, options)
     return next((option for option in similar if _group(option) == group), similar[0] if similar else None)

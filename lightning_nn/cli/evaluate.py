@@ -79,10 +79,10 @@ def _command_line(request: Request, checkpoint: Checkpoint) -> CommandLine:
     cli = CommandLine(request, request.model, request.data, [], settings.taken)
     print_left_out([name for name in settings.left_out if not cli.gives(name)], checkpoint.path)
     of_predictions = tuple(f"model.{name}." for name in cli.task.prediction_arguments)
-    reading = {f"data.{name}" for name in cli.data_module.reading}
+    reading = tuple(f"data.{name}" for name in cli.data_module.reading)
     for option in cli.changes():
         of_model = option.split(".")[0] in ("model", *TASK_SETTINGS) and not option.startswith(of_predictions)
-        if of_model or option in reading:
+        if of_model or option.startswith(reading):
             raise UserError(f"--{option} contradicts {checkpoint.path}, which decides it; leave it out")
     print_paths(cli, settings, checkpoint)
     check_processes(cli)

@@ -274,7 +274,7 @@ class CommandLine:
             return True
         if self._evaluates:
             searches = group == "model" and name.partition(".")[0] in self.task.prediction_arguments
-            return searches or (group == "data" and name not in self.data_module.reading)
+            return searches or (group == "data" and name.partition(".")[0] not in self.data_module.reading)
         return group in {"model", "data", *SETTINGS}
 
 

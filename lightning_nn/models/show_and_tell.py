@@ -19,20 +19,16 @@ stands before and after the LSTM, none of it recurrent (Zaremba et al. 2014); `G
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lightning_nn.backbones.encoder import Encoder, Encoding
 from lightning_nn.errors import UserError
 from lightning_nn.layers.convolution import BatchNorm
-from lightning_nn.layers.ragged import at_least_float32, segment_ids, segment_starts
 from lightning_nn.layers.recurrent import FlatRNN, State
-from lightning_nn.settings import Group, Optimizer
+from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.captioning import Captioning, CaptionRows, CaptionTraining, Decoder, Search
 from lightning_nn.tasks.fine_tuning import FineTune
+from lightning_nn.tasks.guidance import Guidance, GuidedWords
 
 FORGET = 3.0  # bias of the forget gates at the start: the picture, which is seen first, is remembered
 
@@ -107,53 +103,6 @@ class LSTMDecoder(Decoder):
         x = self.embedding(words)  # (W, E)
         m = self.lstm(self.dropout(x), lengths, state)  # (W, H)
         return self.output(self.dropout(m))
-
-
-@dataclass(frozen=True)
-class Guidance(Group):
-    """A second loss in training, of each word of a caption predicted from x_{-1} alone.
-
-    What stands before the LSTM learns slowly through it; this gradient is direct.
-
-    Args:
-        weight: of this loss, 0 to 100; 0: none.
-        positions: positions of a caption that the prediction distinguishes, the last of them also those beyond; 1 for
-            captions in free order. It has E x V weights for each.
-
-    Raises:
-        UserError: a value is out of its range.
-    """
-
-    weight: float = 0.0
-    positions: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.weight <= 100:
-            raise UserError(f"--model.guidance.weight is {self.weight}; it must be 0 to 100")
-        if self.positions < 1:
-            raise UserError(f"--model.guidance.positions is {self.positions}; it must be at least 1")
-
-
-class GuidedWords(nn.Linear):
-    """Prediction of the words of a caption from x_{-1}, and from their position if there are several.
-
-    Args:
-        embedding_size: width of x_{-1}, E.
-        vocabulary_size: number of words, V.
-        positions: see `Guidance`.
-    """
-
-    def __init__(self, embedding_size: int, vocabulary_size: int, positions: int) -> None:
-        super().__init__(embedding_size, positions * vocabulary_size)
-        self.positions = positions
-
-    def loss(self, picture: Tensor, rows: CaptionRows) -> Tensor:
-        """Sum the losses of all words and ends, given x_{-1} of the images, (B, E)."""
-        logits = self(picture).unflatten(1, (self.positions, -1))  # (B, positions, V)
-        caption = segment_ids(rows.lengths, len(rows.targets))
-        position = torch.arange(len(caption), device=picture.device) - segment_starts(rows.lengths)[caption]
-        guess = logits[rows.image_index[caption], position.clamp(max=self.positions - 1)]  # (W, V)
-        return F.cross_entropy(at_least_float32(guess), rows.targets, reduction="sum")
 
 
 class ShowAndTell(Captioning):

@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.commands import command, results, reviews
 
 HAN = shlex.split(
-    "--model han --data text --data.path data --data.segmenter chars --model.embedding_size 8 --model.hidden_size 4 "
+    "--model han --data text --data.path data --data.vocabulary.segmenter chars --model.embedding_size 8 "
+    "--model.hidden_size 4 "
     "--model.attention_size 4 --trainer.max_epochs 1 --name r"
 )
 

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from lightning_nn import TextData
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from tests.commands import command, results, write_reviews
 
 LSTM = (
-    *("--model", "lstm", "--data", "text", "--data.segmenter", "chars", "--model.embedding_size", "4"),
+    *("--model", "lstm", "--data", "text", "--data.vocabulary.segmenter", "chars", "--model.embedding_size", "4"),
     *("--model.hidden_size", "4", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--name", "r"),
 )
 RUN = Path("logs/lstm/r")
@@ -51,7 +52,7 @@ def figures(out: str) -> dict[str, Any]:
 
 def rows_of(file: Path, split: str) -> list[str]:
     """Return the lines of a CSV file that are in a split."""
-    data = TextData(str(file), segmenter="chars")
+    data = TextData(str(file), vocabulary=TextVocabulary("chars"))
     data.prepare_once()
     lines = file.read_text(encoding="utf-8").splitlines()[1:]
     return [lines[i] for i in data.sources[split].indices]

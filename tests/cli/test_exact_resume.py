@@ -50,7 +50,7 @@ def options_of(text: str) -> list[str]:
     [
         ("convnet", "data images data.path pictures data.size 32 data.balanced true data.augment.mixup 0.5"),
         ("fcn", "data segmentation data.path street data.augment.window 32 data.augment.rotate 20"),
-        ("show_and_tell", "data captions data.path described data.min_count 1 data.augment.translate 2"),
+        ("show_and_tell", "data captions data.path described data.vocabulary.min_count 1 data.augment.translate 2"),
     ],
 )
 def test_pictures_of_ones_own_end_with_the_same_bits(

@@ -251,7 +251,7 @@ def test_what_a_user_gets_wrong(convnet: Path, options: str, words: list[str]) -
 
 def test_a_model_of_texts_cant_be_exported(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
-    small = "--model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4 --data.segmenter chars"
+    small = "--model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4 --data.vocabulary.segmenter chars"
     command(*shlex.split(f"fit --model han --data text --data.path reviews.csv {small} {QUICK}"), cwd=tmp_path).ok()
     command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported", "HAN.load_from_checkpoint(")
     assert not (tmp_path / "m.pt2").exists()

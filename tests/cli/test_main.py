@@ -564,7 +564,7 @@ def test_help_of_a_verb_names_what_it_heeds(
 def test_help_of_an_evaluation_shows_no_options_of_training(verb: str, tmp_path: Path) -> None:
     text = command(verb, "--model", "lstm", "--data", "text", "--help", cwd=tmp_path).ok().out
     assert "--data.path" in text and "--trainer.…" in text
-    for option in ("--model.", "--optimizer.", "--loss.", "--early_stopping.", "--data.segmenter", "--data.min_count"):
+    for option in ("--model.", "--optimizer.", "--loss.", "--early_stopping.", "--data.vocabulary."):
         assert option not in text, f"{option} has no effect on {verb}"
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.commands import Result, command, write_reviews
 
 HAN = shlex.split(
-    "--model han --data text --data.path reviews.csv --data.batch_size 16 --data.segmenter chars --name r "
+    "--model han --data text --data.path reviews.csv --data.batch_size 16 --data.vocabulary.segmenter chars --name r "
     "--model.embedding_size 16 --model.hidden_size 8 --model.attention_size 8 --optimizer.lr 0.02 "
     "--trainer.max_epochs 3 --trainer.enable_progress_bar false"
 )
@@ -252,7 +252,7 @@ def test_texts_come_from_one_file(han: Path) -> None:
 def test_a_recurrent_network_with_attention_explains_itself_and_one_without_says_what_would(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv", rows=40)
     lstm = shlex.split(
-        "fit --model lstm --data text --data.path reviews.csv --data.segmenter chars --trainer.max_epochs 1 "
+        "fit --model lstm --data text --data.path reviews.csv --data.vocabulary.segmenter chars --trainer.max_epochs 1 "
         "--model.embedding_size 4 --model.hidden_size 4 --trainer.enable_progress_bar false"
     )
     command(*lstm, "--model.pooling", "attention", "--name", "a", cwd=tmp_path).ok()

@@ -19,7 +19,7 @@ from tests.commands import ROOT, Result, command, environment, process, reviews
 
 LSTM = shlex.split(
     "--model lstm --data text --data.path reviews.csv --data.text_column review --data.label_column category "
-    "--data.batch_size 16 --data.segmenter chars --name r --model.embedding_size 16 --model.hidden_size 8 "
+    "--data.batch_size 16 --data.vocabulary.segmenter chars --name r --model.embedding_size 16 --model.hidden_size 8 "
     "--optimizer.lr 0.02 --trainer.max_epochs 4 --trainer.enable_progress_bar false"
 )
 GOOD, BAD = "质量很好，非常满意。", "质量太差，非常失望。"

@@ -21,7 +21,7 @@ TINY = {
     "text": ("--data.path", "reviews.csv"),
     **dict.fromkeys(("cifar10", "images"), ("--data.path", "pictures")),
     "segmentation": ("--data.path", "street"),
-    "captions": ("--data.path", "described/captions.csv", "--data.min_count", "1"),
+    "captions": ("--data.path", "described/captions.csv", "--data.vocabulary.min_count", "1"),
     **dict.fromkeys(
         ("bulletins", "scenes"), ("--data.train_size", "200", "--data.val_size", "50", "--data.test_size", "50")
     ),
@@ -91,7 +91,7 @@ def test_overfits_one_batch(model: str, tmp_path: Path) -> None:
     argv += ["--data.batch_size", "8", "--trainer.enable_progress_bar", "false"]
     argv += ["--trainer.limit_val_batches", "0"]
     if "text" in catalog.MODELS[model].batch_types:
-        argv += ["--data", "text", "--data.path", "reviews.csv", "--data.segmenter", "chars"]
+        argv += ["--data", "text", "--data.path", "reviews.csv", "--data.vocabulary.segmenter", "chars"]
         argv += ["--optimizer.lr", "0.01"]
     else:
         argv += TINY.get(catalog.MODELS[model].data, ())

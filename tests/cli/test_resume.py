@@ -32,7 +32,7 @@ HAN = shlex.split(
     "--model.hidden_size 4 --model.attention_size 4 --optimizer.lr 0.01 --lr_scheduler.name one_cycle"
 )
 COMMON = ("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false", "--name", "r")
-PARTS = ("--data.path", "parts", "--data.segmenter", "chars")
+PARTS = ("--data.path", "parts", "--data.vocabulary.segmenter", "chars")
 SEEN = ("--data.allow_seen", "true")
 MODELS = {"softmax": SOFTMAX, "han": HAN}  # 9 and 6 steps an epoch
 
@@ -457,15 +457,17 @@ def test_a_train_file_that_changed_is_not_gone_on_with_in_mid_epoch(
     command(*go_on, cwd=tmp_path).ok()
 
 
-@pytest.mark.parametrize("option", ["--data.segmenter chars", "--data.min_count 9", "--data.user_dict words.txt"])
+@pytest.mark.parametrize("option", ["segmenter chars", "min_count 9", "user_dict words.txt"])
 def test_how_texts_are_read_is_the_checkpoints(option: str, whole: dict[str, Path]) -> None:
-    command("test", "--ckpt_path", "best", *option.split(), cwd=whole["han"]).refused(option.split()[0], "best.ckpt")
+    name, value = f"--data.vocabulary.{option}".split()
+    command("test", "--ckpt_path", "best", name, value, cwd=whole["han"]).refused(name, "best.ckpt")
 
 
 def test_a_user_dictionary_that_is_gone_is_not_missed(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
     (tmp_path / "words.txt").write_text("超级好用\n", encoding="utf-8")
-    command(*HAN, "--trainer.max_epochs", "1", "--data.user_dict", "words.txt", "--name", "r", cwd=tmp_path).ok()
+    words = ("--data.vocabulary.user_dict", "words.txt")
+    command(*HAN, "--trainer.max_epochs", "1", *words, "--name", "r", cwd=tmp_path).ok()
     (tmp_path / "words.txt").unlink()
     command("test", "--ckpt_path", "best", cwd=tmp_path).ok()
     command("--ckpt_path", "last", "--trainer.max_epochs", "2", cwd=tmp_path).ok()

@@ -143,7 +143,7 @@ def test_a_pipe_that_does_not_block_gets_everything(tmp_path: Path) -> None:
 
 def test_a_character_that_the_output_cannot_show_is_replaced(tmp_path: Path) -> None:
     write_reviews(tmp_path / "评论.csv", rows=40)
-    small = "--model lstm --data text --data.segmenter chars --model.embedding_size 4 --model.hidden_size 4"
+    small = "--model lstm --data text --data.vocabulary.segmenter chars --model.embedding_size 4 --model.hidden_size 4"
     trained = [*small.split(), "--data.path", "评论.csv", "--trainer.max_epochs", "1"]
     asked = ["predict", "--ckpt_path", "best", "--data.text", "很好"]
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}

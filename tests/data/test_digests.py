@@ -11,6 +11,7 @@ from PIL import Image
 from lightning_nn import Bulletins, Digits, Images, SoftmaxClassifier, TextData, UserError
 from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.module import DataModule
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from tests.contract import trainer
 from tests.tiny.segmentation import MaskSource, Segmenter, TinyMasks
 
@@ -29,7 +30,7 @@ ROWS = [f"第{i}句话在这里。\t{'甲乙'[i % 2]}\n" for i in range(40)]
 
 def texts(path: Path, rows: list[str], **options: Any) -> TextData:
     path.write_text("".join(rows), encoding="utf-8")
-    return TextData(str(path), **{"segmenter": "chars", "min_count": 1, **options})
+    return TextData(str(path), **{"vocabulary": TextVocabulary("chars", min_count=1), **options})
 
 
 def folder(path: Path, rows: dict[str, list[str]], **options: Any) -> TextData:
@@ -37,7 +38,7 @@ def folder(path: Path, rows: dict[str, list[str]], **options: Any) -> TextData:
     path.mkdir(exist_ok=True)
     for split, some in rows.items():
         (path / f"{split}.tsv").write_text("".join(some), encoding="utf-8")
-    return TextData(str(path), **{"segmenter": "chars", "min_count": 1, **options})
+    return TextData(str(path), **{"vocabulary": TextVocabulary("chars", min_count=1), **options})
 
 
 def images(path: Path, colors: dict[str, list[int]]) -> Images:
@@ -93,9 +94,9 @@ def test_how_a_text_is_read_does_not_change_what_it_is(tmp_path: Path) -> None:
     first = texts(tmp_path / "a.tsv", ROWS)
     (tmp_path / "gb.tsv").write_text("".join(ROWS).replace("\n", "\r\n"), encoding="gb18030", newline="")
     others = [
-        texts(tmp_path / "b.tsv", ROWS, segmenter="jieba", max_words=2, min_count=3),
+        texts(tmp_path / "b.tsv", ROWS, vocabulary=TextVocabulary("jieba", min_count=3), max_words=2),
         texts(tmp_path / "c.tsv", [f" {row}" for row in ROWS]),
-        TextData(str(tmp_path / "gb.tsv"), segmenter="chars", encoding="gb18030"),
+        TextData(str(tmp_path / "gb.tsv"), vocabulary=TextVocabulary("chars"), encoding="gb18030"),
     ]
     assert {data.split_digest for data in others} == {first.split_digest}
 
@@ -142,7 +143,9 @@ def test_a_checkpoint_keeps_the_digests(tmp_path: Path) -> None:
     assert kept["Digits"]["train_digest"] != kept["Digits"]["split_digest"]
 
 
-@pytest.mark.parametrize("data", [Digits(), Bulletins(train_size=300, val_size=9, test_size=9, segmenter="chars")])
+@pytest.mark.parametrize(
+    "data", [Digits(), Bulletins(train_size=300, val_size=9, test_size=9, vocabulary=TextVocabulary("chars"))]
+)
 def test_a_digest_is_made_once(data: DataModule, monkeypatch: pytest.MonkeyPatch) -> None:
     data.prepare_once()
     first = data.state_dict()

@@ -14,6 +14,8 @@ from PIL import Image
 from lightning_nn import Bulletins, Digits, Images, SoftmaxClassifier, TextData
 from lightning_nn.data.duplicates import duplicates, matches, recall_trained, remember_trained
 from lightning_nn.data.module import DataModule
+from lightning_nn.data.splits import Splits
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from tests.contract import trainer
 
 HASHES = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=20)
@@ -53,7 +55,7 @@ def test_documents_in_several_splits_are_named_by_file_and_line(tmp_path: Path) 
     for split, texts in {"val": [" ", "第98句", "第99句", "第7句话 在这里。"], "test": ["第96句", "第97句"]}.items():
         lines = ["text\tlabel", *(f"{text}\t甲" for text in texts)]
         (tmp_path / f"{split}.tsv").write_text("\n".join(lines), encoding="utf-8")
-    data = TextData(str(tmp_path), segmenter="chars", min_count=1)
+    data = TextData(str(tmp_path), vocabulary=TextVocabulary("chars", min_count=1))
     assert duplicates_of(data) == [
         "duplicates across splits: 1 of 3 val samples stand in train (val.tsv:5 is train.csv:16)"
     ]
@@ -67,7 +69,9 @@ def test_documents_of_folders_are_named_by_their_files(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         for name in names:
             (tmp_path / label / f"{name}.txt").write_text("到处都一样。", encoding="utf-8")
-    (note,) = duplicates_of(TextData(str(tmp_path), segmenter="chars", val_fraction=0.2, test_fraction=0.2))
+    (note,) = duplicates_of(
+        TextData(str(tmp_path), vocabulary=TextVocabulary("chars"), splits=Splits(val=0.2, test=0.2))
+    )
     assert len(re.findall(r"\([甲乙]/\S+\.txt is [甲乙]/\S+\.txt\)", note)) == 3
 
 
@@ -83,7 +87,9 @@ def test_images_in_several_splits_are_named_by_their_files(tmp_path: Path) -> No
     assert note == f"duplicates across splits: 2 of 4 test samples stand in train ({same})"
 
 
-@pytest.mark.parametrize("data", [Digits(), Bulletins(train_size=300, val_size=60, test_size=60, segmenter="chars")])
+@pytest.mark.parametrize(
+    "data", [Digits(), Bulletins(train_size=300, val_size=60, test_size=60, vocabulary=TextVocabulary("chars"))]
+)
 def test_data_that_comes_along_has_no_duplicates(data: DataModule) -> None:
     assert duplicates_of(data) == []
 

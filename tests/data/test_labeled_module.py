@@ -11,6 +11,7 @@ from PIL import Image
 from lightning_nn.data.images.data_module import Images
 from lightning_nn.data.labeled_module import LabeledDataModule, note_on_classes, note_on_pixels, warning_of_missing
 from lightning_nn.data.text.data_module import TextData
+from lightning_nn.data.text.vocabulary import TextVocabulary
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def folders(root: Path) -> LabeledDataModule:
             (root / split / name).mkdir(parents=True)
             for i in range(n):
                 (root / split / name / f"{i}.txt").write_text(f"{split} {name} {i}", encoding="utf-8")
-    return TextData(str(root), segmenter="chars", min_count=1)
+    return TextData(str(root), vocabulary=TextVocabulary("chars", min_count=1))
 
 
 def tables(root: Path) -> LabeledDataModule:
@@ -52,7 +53,7 @@ def tables(root: Path) -> LabeledDataModule:
     for split, counts in COUNTS.items():
         rows = [f"{split} {name} {i}\t{name}\n" for name, n in counts.items() for i in range(n)]
         (root / f"{split}.tsv").write_text("".join(rows), encoding="utf-8")
-    return TextData(str(root), segmenter="chars", min_count=1)
+    return TextData(str(root), vocabulary=TextVocabulary("chars", min_count=1))
 
 
 @pytest.mark.parametrize("build", [pictures, folders, tables])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lightning_nn import HAN, TextBatch, TextData
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.tasks.artifacts import Attention
 from tests.contract import trainer
 
@@ -100,7 +101,7 @@ def test_a_run_shows_the_words_of_its_documents_and_marks_those_it_does_not_know
     rare = "好\t麒麟天气很好。今天出门。\n"
     for split, lines in (("train", rows), ("val", [rare] * 4)):
         (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "".join(lines), encoding="utf-8")
-    data = TextData(str(tmp_path), segmenter="chars", min_count=2)
+    data = TextData(str(tmp_path), vocabulary=TextVocabulary("chars", min_count=2))
     model = HAN.for_data(data, embedding_size=E, hidden_size=H, attention_size=A)
     trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
     (attention,) = (artifact for artifact in model.artifacts("val") if isinstance(artifact, Attention))

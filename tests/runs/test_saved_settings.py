@@ -356,8 +356,18 @@ def test_a_run_that_began_with_an_object_goes_on_when_its_person_says_so(
 
 def test_a_path_that_a_file_names_is_said_before_it_is_read(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv")
-    small = "--model lstm --data text --data.path reviews.csv --data.segmenter chars --model.embedding_size 4 --name r"
-    command("fit", *small.split(), "--model.hidden_size", "4", "--trainer.max_epochs", "1", cwd=tmp_path).ok()
+    small = "--model lstm --data text --data.path reviews.csv --data.vocabulary.segmenter chars --name r"
+    command(
+        "fit",
+        *small.split(),
+        "--model.embedding_size",
+        "4",
+        "--model.hidden_size",
+        "4",
+        "--trainer.max_epochs",
+        "1",
+        cwd=tmp_path,
+    ).ok()
     last = "logs/lstm/r/checkpoints/last.ckpt"
     said = command("test", "--ckpt_path", last, cwd=tmp_path).ok().err
     assert f"reading reviews.csv, the --data.path of {last}\nsplit " in said, said

@@ -25,6 +25,7 @@ from lightning_nn import (
 )
 from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.classification import symmetric_kl
 from tests.contract import differing, trainer
@@ -253,7 +254,7 @@ def reviews(path: Path) -> TextData:
     """Words of several characters."""
     rows = [("羽毛球公开赛开幕。", "体育"), ("商业银行股东大会。", "财经")] * 5
     path.write_text("".join(f"{text}\t{label}\n" for text, label in rows), encoding="utf-8")
-    return TextData(str(path), min_count=1)
+    return TextData(str(path), vocabulary=TextVocabulary(min_count=1))
 
 
 def assert_spelled(model: Any, data: TextData) -> None:
@@ -321,7 +322,7 @@ def test_weights_that_do_not_fit_the_class_are_said_to(tmp_path: Path) -> None:
 def characters(path: Path, *texts: str) -> TextData:
     """Each text five times, in two categories by turns."""
     path.write_text("".join(f"{text}\t{'甲乙'[i % 2]}\n" for i, text in enumerate(texts * 5)), encoding="utf-8")
-    return TextData(str(path), segmenter="chars", min_count=1)
+    return TextData(str(path), vocabulary=TextVocabulary("chars", min_count=1))
 
 
 def test_a_loaded_model_keeps_its_vocabulary_on_other_data(tmp_path: Path) -> None:

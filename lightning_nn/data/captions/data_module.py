@@ -15,14 +15,14 @@ from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, remembered_fingerprint
 from lightning_nn.data.captions.files import BAD_PICTURES, find_caption_files, read_captions
 from lightning_nn.data.captions.matching import CaptionedImage, Matching
-from lightning_nn.data.captions.processor import Language, TokenName
+from lightning_nn.data.captions.processor import Language
 from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
-from lightning_nn.data.captions.words import Tokenizer
+from lightning_nn.data.captions.words import CaptionVocabulary, Tokenizer
 from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.image_files import ImageIndex
 from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.module import BatchSize, DataModule
-from lightning_nn.data.splits import check_fractions, complete
+from lightning_nn.data.splits import Splits, complete
 from lightning_nn.data.tables.folders import SPLITS, find_named_splits
 from lightning_nn.data.tables.reading import check_encoding
 from lightning_nn.data.tables.rows import BadRowError, BadRows
@@ -47,17 +47,13 @@ class CaptionData(DataModule):
         path: the file of captions, or the folder that holds it.
         images: folder of the images, searched to any depth; that of `path` if not given.
         language: "en", or "zh" for Chinese.
-        tokens: "words", or "chars" for each Chinese character as a word; metrics count the same.
-        min_count: words that occur less often in train are unknown to the model.
-        max_words: maximum number of words of a caption, also of those that metrics compare with; the rest is dropped.
+        vocabulary: how captions become words, and which words the model knows.
         size: height and width in pixels to which images are resized.
         fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
         encoding: encoding of the captions and lists, such as utf-8 or gb18030.
         bad_rows: "error" to stop at the first line that can't be used: without words, of a missing or damaged image,
             or an image without captions; "skip" to count them and leave out up to a fifth.
-        val_fraction: fraction of all images to split off for validation if there is no such split.
-        test_fraction: fraction of all images to split off for testing if there is no such split.
-        split_seed: seed of the random split.
+        splits: what is split off from train if there is no such split.
         batch_size: images in a batch of one process, each with all its captions; "all" is the whole set.
         augment: random changes of training images; a flip makes left right, captions stay as they are.
         max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
@@ -70,39 +66,27 @@ class CaptionData(DataModule):
         path: str | None = None,
         images: str | None = None,
         language: Language = "en",
-        tokens: TokenName = "words",
-        min_count: int = 5,
-        max_words: int = 100,
+        vocabulary: CaptionVocabulary = CaptionVocabulary(),
         size: int = 192,
         fit: Literal["crop", "squash"] = "crop",
         encoding: str = "utf-8",
         bad_rows: BadRows = "error",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
+        splits: Splits = Splits(),
         batch_size: BatchSize = 32,
         augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         choose("--data.language", language, Language)
-        choose("--data.tokens", tokens, TokenName)
         choose("--data.bad_rows", bad_rows, BadRows)
         check_encoding(encoding)
-        check_fractions(val_fraction, test_fraction)
-        for name, value in (
-            ("min_count", min_count),
-            ("max_words", max_words),
-            ("size", size),
-            ("max_pixels", max_pixels),
-        ):
+        for name, value in (("size", size), ("max_pixels", max_pixels)):
             if value < 1:
                 raise UserError(f"{name} is {value}; it must be at least 1")
         super().__init__(batch_size)
         self.path, self.images, self.encoding, self.bad_rows = path, images, encoding, bad_rows
-        self.language, self.tokens, self.min_count, self.max_words = language, tokens, min_count, max_words
+        self.language, self.vocabulary, self.splits = language, CaptionVocabulary.of(vocabulary), Splits.of(splits)
         self.form, self.augment, self.max_pixels = ImageForm(3, size, size, fit), Augment.of(augment), max_pixels
-        self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
-        self.tokenize = Tokenizer(language, tokens)
+        self.tokenize = Tokenizer(language, self.vocabulary.tokens)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
@@ -141,8 +125,8 @@ class CaptionData(DataModule):
             indices,
             {split: [found[i].captions for i in index] for split, index in indices.items()},
             self.language,
-            self.tokens,
-            self.min_count,
+            self.vocabulary.tokens,
+            self.vocabulary.min_count,
             decoded.fingerprints,
             decoded.scale,
             self._files,
@@ -164,7 +148,7 @@ class CaptionData(DataModule):
     def _match(self, path: Path, images: ImageIndex) -> Matching:
         """Read the captions, or what the cache has of them."""
         files, lists, notes = find_caption_files(path, self.encoding, images.holds)
-        matching = Matching(images, self.tokenize, self.max_words, self.bad_rows)
+        matching = Matching(images, self.tokenize, self.vocabulary.max_words, self.bad_rows)
 
         def build(folder: Path) -> None:
             matching.notes += notes
@@ -184,7 +168,14 @@ class CaptionData(DataModule):
             "pictures": hashlib.blake2b(
                 "\n".join(map(str, images.files)).encode("utf-8", "surrogateescape")
             ).hexdigest(),
-            "options": [self.language, self.tokens, self.encoding, self.bad_rows, self.max_words, *notes],
+            "options": [
+                self.language,
+                self.vocabulary.tokens,
+                self.encoding,
+                self.bad_rows,
+                self.vocabulary.max_words,
+                *notes,
+            ],
         }
         key = remembered_fingerprint([*files.values(), *lists.values()], settings)
         matching.restore(entry(f"captions-{key}", build) / "captions.json")
@@ -207,9 +198,7 @@ class CaptionData(DataModule):
         self.provided_splits = [*indices]
         if "train" not in indices and self.evaluation_split is None:
             raise UserError(f"{self.path}: no captions of train, only of {' and '.join(indices)}")
-        indices, notes = complete(
-            indices, self.fractions, self.split_seed, name=str(self.path), only=self.evaluation_split
-        )
+        indices, notes = complete(indices, self.splits, name=str(self.path), only=self.evaluation_split)
         self.notes += notes
         return indices
 

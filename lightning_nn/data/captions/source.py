@@ -120,9 +120,12 @@ def view_captions(data: CaptionSet, trained: Processor | None, max_pixels: int =
         UserError: the trained model writes another language or other tokens.
     """
     if isinstance(trained, CaptionProcessor):
-        for name, value in (("language", data.language), ("tokens", data.tokens)):
+        for name, option, value in (
+            ("language", "--data.language", data.language),
+            ("tokens", "--data.vocabulary.tokens", data.tokens),
+        ):
             if (writes := getattr(trained, name)) != value:
-                raise UserError(f"the model's {name} is {writes}; this data has {value}: use --data.{name} {writes}")
+                raise UserError(f"the model's {name} is {writes}; this data has {value}: use {option} {writes}")
         words = trained.words
     else:
         words = make_vocabulary(data.captions["train"], data.min_count)
@@ -141,9 +144,9 @@ def view_captions(data: CaptionSet, trained: Processor | None, max_pixels: int =
         each = f"{least}" if least == most else f"{least} to {most}"
         counts = f"{len(captions):,}", f"{len(table.length):,} ({each} each)"
         rows.append((split, *counts, mean, f"{unknown[split]:.2%}"))
-    remedy = "lower --data.min_count"
+    remedy = "lower --data.vocabulary.min_count"
     if data.language == "zh" and data.tokens == "words":
-        remedy += ", or use --data.tokens chars"
+        remedy += ", or use --data.vocabulary.tokens chars"
     notes = many_unknown(unknown, remedy if trained is None else "the model was not trained on them")
     channels, height, width = data.form.shape
     arguments = {"channels": channels, "height": height, "width": width, "vocabulary_size": len(words)}

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -24,7 +25,8 @@ from lightning_nn.data.captions.processor import Language, TokenName
 from lightning_nn.data.normalization import normalize_text
 from lightning_nn.data.text.segmenter import Segmenter
 from lightning_nn.data.text.vocabulary import frequent_words
-from lightning_nn.errors import UserError
+from lightning_nn.errors import UserError, choose
+from lightning_nn.settings import Group
 
 SPECIAL = ("<unknown>", "<start>", "<end>")  # by their ids, UNKNOWN, START and END
 
@@ -94,6 +96,30 @@ def _parts(token: str) -> list[str]:
     return [*_TWO.get(token, (token,)), *endings]
 
 
+@dataclass(frozen=True)
+class CaptionVocabulary(Group):
+    """How captions become words, and which words the model knows.
+
+    Args:
+        tokens: "words", or "chars" for each Chinese character as a word; metrics count the same.
+        min_count: words that occur less often in train are unknown to the model.
+        max_words: maximum number of words of a caption, also of those that metrics compare with; the rest is dropped.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    tokens: TokenName = "words"
+    min_count: int = 5
+    max_words: int = 100
+
+    def __post_init__(self) -> None:
+        choose("--data.vocabulary.tokens", self.tokens, TokenName)
+        for name, value in (("min_count", self.min_count), ("max_words", self.max_words)):
+            if value < 1:
+                raise UserError(f"--data.vocabulary.{name} is {value}; it must be at least 1")
+
+
 class Tokenizer:
     """Splitter of captions into words.
 
@@ -107,7 +133,7 @@ class Tokenizer:
 
     def __init__(self, language: Language, tokens: TokenName) -> None:
         if language == "en" and tokens == "chars":
-            raise UserError("--data.tokens chars is for Chinese; English captions are split into words")
+            raise UserError("--data.vocabulary.tokens chars is for Chinese; English captions are split into words")
         self._segmenter = None if language == "en" else Segmenter("chars" if tokens == "chars" else "jieba")
 
     def __call__(self, caption: str) -> list[str]:

@@ -25,7 +25,7 @@ from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import ImageForm, Pixels
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.splits import Splits, stratified_split
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.weights_file import connection_timeout
@@ -98,9 +98,7 @@ class CIFAR10(LabeledImages):
         folders = read_class_folders(
             root,
             self.form,
-            self.val_fraction,
-            1 / 6,
-            _SPLIT_SEED,
+            Splits(self.val_fraction, 1 / 6, _SPLIT_SEED),
             scale=self.trained_scale,
             ground=self.trained_ground,
             only=self.evaluation_split,

@@ -24,7 +24,7 @@ from lightning_nn.data.images.label_tables import (
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
 from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm
 from lightning_nn.data.module import BatchSize
-from lightning_nn.data.splits import check_fractions, complete
+from lightning_nn.data.splits import Splits, complete
 from lightning_nn.data.tables.folders import (
     SPLITS,
     Classes,
@@ -60,9 +60,7 @@ class Images(LabeledImages):
         size: height and width in pixels to which images are resized.
         fit: "crop" scales the shorter side to `size` and crops the longer one on both sides; "squash" stretches.
         color: "rgb" or "gray".
-        val_fraction: fraction of all images to split off for validation if there is no folder for it.
-        test_fraction: fraction of all images to split off for testing if there is no folder for it.
-        split_seed: seed of the random split.
+        splits: what is split off from train if there is no folder for it.
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
         augment: random changes of training images.
@@ -80,9 +78,7 @@ class Images(LabeledImages):
         size: int = 64,
         fit: Literal["crop", "squash"] = "crop",
         color: Literal["rgb", "gray"] = "rgb",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
+        splits: Splits = Splits(),
         batch_size: BatchSize = 64,
         balanced: bool = False,
         augment: Augment = NO_AUGMENT,
@@ -95,12 +91,10 @@ class Images(LabeledImages):
             raise UserError(f"max_pixels is {max_pixels}; it must be at least 1")
         if not 1 <= size <= _MOST_PIXELS:
             raise UserError(f"size is {size}; it must be 1 to {_MOST_PIXELS:,} pixels")
-        check_fractions(val_fraction, test_fraction)
         check_encoding(encoding)
         self.path, self.table_options = path, TableOptions(file_column, label_column, encoding)
         self.form = ImageForm(1 if color == "gray" else 3, size, size, fit)
-        self.val_fraction, self.test_fraction, self.split_seed = val_fraction, test_fraction, split_seed
-        self.max_pixels = max_pixels
+        self.splits, self.max_pixels = Splits.of(splits), max_pixels
         super().__init__(batch_size, balanced, augment)
         self.save_hyperparameters(logger=False)
 
@@ -110,12 +104,10 @@ class Images(LabeledImages):
             raise UserError(
                 "say where your images are: --data.path FOLDER, with a folder per class in it, or --data.path TABLE"
             )
-        root, fractions = Path(self.path).expanduser(), (self.val_fraction, self.test_fraction)
         data = read_class_folders(
-            root,
+            Path(self.path).expanduser(),
             self.form,
-            *fractions,
-            self.split_seed,
+            self.splits,
             max_pixels=self.max_pixels,
             scale=self.trained_scale,
             ground=self.trained_ground,
@@ -128,9 +120,7 @@ class Images(LabeledImages):
 def read_class_folders(
     root: Path,
     form: ImageForm,
-    val_fraction: float,
-    test_fraction: float,
-    seed: int,
+    splits: Splits,
     *,
     max_pixels: int = MAX_PIXELS,
     scale: int | None = None,
@@ -143,9 +133,7 @@ def read_class_folders(
     Args:
         root: the folder, or a table.
         form: form to which images are converted.
-        val_fraction: fraction of the images in train, before splitting, to split off for validation.
-        test_fraction: likewise for testing.
-        seed: seed of the random split.
+        splits: shares of the images in train, before splitting, that are split off.
         max_pixels: maximum number of pixels of an image.
         scale: of a trained model's images with more than 8 bits a channel; see `decode`.
         ground: of a trained model's transparent images; see `decode`.
@@ -174,8 +162,7 @@ def read_class_folders(
     readable = np.setdiff1d(np.arange(len(files)), np.array(list(broken), np.int64))
     indices = {split: np.intersect1d(index, readable) for split, index in provided.items()}
     _check_readable(indices, labels, categories, places, broken)
-    fractions = {"test": test_fraction, "val": val_fraction}
-    indices, notes_on_splits = complete(indices, fractions, seed, labels, name=str(root), only=only)
+    indices, notes_on_splits = complete(indices, splits, labels, name=str(root), only=only)
     notes += notes_on_splits
     return ImageSet(images, labels, indices, categories, notes, [*provided], fingerprints, files, scale, ground)
 

@@ -236,7 +236,7 @@ def read_labels(
     part_column = _split_column(table.columns, rows, (label, column))
     unread = Counter[str]()
     seen: dict[Path, tuple[str, str, str]] = {}
-    found: dict[str, Classes] = {}
+    splits: dict[str, Classes] = {}
     missing, first = 0, ""
     for row in rows:
         if row.error:
@@ -246,27 +246,22 @@ def read_labels(
         if part is None:
             unread["are of no split"] += 1
             continue
-        images = cast("list[Path]", index.find(named, split=split))  # no archives are looked into
-        if not images:
+        image = _only_image(index, named, split, place)
+        if image is None:
             missing, first = missing + 1, first or f"{place}, {named[:60]!r}"
             continue
-        if len(images) > 1:
-            raise UserError(f"{place}: {named!r} may be {images[0]} or {images[1]}; write the path into the table")
-        try:
-            name = labels.read(_cell(row, label), place)
-        except BadRowError as error:
-            if error.kind != NO_LABEL:
-                raise
+        name = _class_of(labels, _cell(row, label), place)
+        if name is None:
             unread["have no label"] += 1
             continue
-        known_name, known_part, where = seen.setdefault(images[0], (name, part, place))
+        known_name, known_part, where = seen.setdefault(image, (name, part, place))
         if (known_name, known_part) != (name, part):
             one, other = (repr(name), repr(known_name)) if name != known_name else (f"of {part}", f"of {known_part}")
             raise UserError(
                 f"{place}: {named!r} is {one}, but {other} at {where}; an image has one label and one split here"
             )
         if where == place:
-            found.setdefault(part, {}).setdefault(name, []).append(images[0])
+            splits.setdefault(part, {}).setdefault(name, []).append(image)
     total = missing + unread.total() + len(seen)
     if missing > MOST_BAD * total:
         raise UserError(
@@ -277,10 +272,32 @@ def read_labels(
     if missing:
         notes.append(f"left out, {missing:,} of {total:,} rows of {file.name} name no image, the first: {first}")
     notes += [f"left out, {count:,} of {total:,} rows of {file.name} {why}" for why, count in unread.items()]
-    for classes in found.values():
+    for classes in splits.values():
         for images in classes.values():
             images.sort()
-    return found
+    return splits
+
+
+def _only_image(index: ImageIndex, name: str, split: str, place: str) -> Path | None:
+    """Return the image that a cell names; None if there is none.
+
+    Raises:
+        UserError: it may be one of several.
+    """
+    images = cast("list[Path]", index.find(name, split=split))  # no archives are looked into
+    if len(images) > 1:
+        raise UserError(f"{place}: {name!r} may be {images[0]} or {images[1]}; write the path into the table")
+    return images[0] if images else None
+
+
+def _class_of(labels: Labels, cell: str, place: str) -> str | None:
+    """Return the class that a cell names; None if it is empty."""
+    try:
+        return labels.read(cell, place)
+    except BadRowError as error:
+        if error.kind != NO_LABEL:
+            raise
+        return None
 
 
 def _cell(row: Row, name: str) -> str:

@@ -18,7 +18,7 @@ from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, rea
 from lightning_nn.data.segmentation.masks import KEEP, TRIMAPS, DecodedPairs, decode_pairs
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.source import MaskProcessor, SizedMaskSource
-from lightning_nn.data.splits import check_fractions, complete
+from lightning_nn.data.splits import Splits, complete
 from lightning_nn.errors import UserError
 
 BINARY = ["background", "object"]  # of masks of 0 and 255 alone
@@ -45,9 +45,7 @@ class SegmentationData(LabeledDataModule):
             between them counts for nothing.
         threshold: 1 to 255; for masks of one object, with soft edges or saved as JPEG: a pixel at least as bright shows
             the object, a darker one background. Without it such masks are refused.
-        val_fraction: fraction of all images to split off for validation if there is no such split.
-        test_fraction: fraction of all images to split off for testing if there is no such split.
-        split_seed: seed of the random split.
+        splits: what is split off from train if there is no such split.
         batch_size: images in a batch of one process; "all" is the whole set.
         augment: random changes of training images, and of their masks with them.
         max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
@@ -60,20 +58,16 @@ class SegmentationData(LabeledDataModule):
         path: str | None = None,
         classes: str | None = None,
         threshold: int | None = None,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
-        split_seed: int = 0,
+        splits: Splits = Splits(),
         batch_size: BatchSize = 8,
         augment: Augment = NO_AUGMENT,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        check_fractions(val_fraction, test_fraction)
         super().__init__(batch_size, balanced=False)
         if threshold is not None and not 1 <= threshold <= 255:
             raise UserError(f"threshold is {threshold}; expected 1 to 255")
         self.path, self.classes, self.threshold = path, classes, threshold
-        self.fractions, self.split_seed = {"test": test_fraction, "val": val_fraction}, split_seed
-        self.max_pixels, self.augment = max_pixels, Augment.of(augment)
+        self.splits, self.max_pixels, self.augment = Splits.of(splits), max_pixels, Augment.of(augment)
         self.save_hyperparameters(logger=False)
 
     def prepare(self) -> None:
@@ -101,7 +95,7 @@ class SegmentationData(LabeledDataModule):
         names = self._categories(root, pairs, table, decoded)
         ends = np.cumsum([len(split) for split in found.values()])
         provided = {s: np.arange(end - len(found[s]), end) for s, end in zip(found, ends, strict=True)}
-        indices, notes = complete(provided, self.fractions, self.split_seed, name=self.path, only=self.evaluation_split)
+        indices, notes = complete(provided, self.splits, name=self.path, only=self.evaluation_split)
         self.notes += notes
         sizes, counts = decoded.sizes, decoded.counts
         self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts

@@ -292,9 +292,9 @@ def remarks(
         if long:
             truncated.append(f"{_number(long, 'sentence')} to {_number(max_words, 'word')} (max_words)")
         yield f"truncated: {' and '.join(truncated)}; {_share(lost)} of all words are not read"
-    remedy = "lower --data.min_count or raise --data.max_size"
+    remedy = "lower --data.vocabulary.min_count or raise --data.vocabulary.max_size"
     if not spaced:
-        remedy = "lower --data.min_count, raise --data.max_size, or use --data.segmenter chars"
+        remedy = remedy.replace(" or", ",") + ", or use --data.vocabulary.segmenter chars"
     yield from many_unknown(unknown, "the model was not trained on them" if fixed_processor else remedy)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index
-from lightning_nn.data.splits import stratified_split
+from lightning_nn.data.splits import Splits, stratified_split
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import ReadingReport
 from lightning_nn.data.text.corpus import BLOCK, blocks
@@ -48,8 +48,7 @@ def build(
     records: Mapping[str, Iterable[LabeledText]],
     *,
     segmenter: Segmenter,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.1,
+    splits: Splits = Splits(),
     order: Sequence[str] = (),
     whole: bool = False,
     processes: int | None = None,
@@ -62,8 +61,7 @@ def build(
         records: documents of "train" and, if provided, of "val" and "test"; missing splits are split off train,
             stratified by class, the same on every machine.
         segmenter: does the word segmentation.
-        val_fraction: fraction of all documents for the validation split, if none is provided.
-        test_fraction: fraction of all documents for the test split, if none is provided.
+        splits: shares of all documents for the splits that are not provided.
         order: names of classes in the order of their labels; others follow by number, if all names are numbers, else
             by name.
         whole: split nothing off and accept any number of classes, to evaluate only.
@@ -80,15 +78,15 @@ def build(
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
     given = set(SPLITS) if whole else set(records)
-    splits = _split_off(np.frombuffer(reading.splits, np.int8), labels, given, val_fraction, test_fraction)
-    _check_classes(splits, labels, categories)
+    split_of = _split_off(np.frombuffer(reading.splits, np.int8), labels, given, splits)
+    _check_classes(split_of, labels, categories)
     sentences = _offsets(folder / "sentences", reading.size_sentences)
     documents = _offsets(folder / "documents", reading.size_documents)
-    _rank(folder, list(reading.words), sentences, documents, splits)
+    _rank(folder, list(reading.words), sentences, documents, split_of)
     labels.tofile(folder / "labels")
     np.frombuffer(reading.fingerprints, np.uint64).tofile(folder / "fingerprints")
     for number, split in enumerate(SPLITS):
-        np.flatnonzero(splits == number).tofile(folder / split)
+        np.flatnonzero(split_of == number).tofile(folder / split)
     for name in reading.names:
         if name not in categories:
             report.add(EMPTY_CLASSES, name)
@@ -226,25 +224,23 @@ def _append(file: BinaryIO, numbers: NDArray[np.int32]) -> None:
     file.write(np.ascontiguousarray(numbers, np.int32).data)
 
 
-def _split_off(
-    splits: NDArray[np.int8], labels: Index, given: set[str], val_fraction: float, test_fraction: float
-) -> NDArray[np.int8]:
+def _split_off(split_of: NDArray[np.int8], labels: Index, given: set[str], splits: Splits) -> NDArray[np.int8]:
     """Return the number of the split of each document; missing splits are split off train."""
-    splits = splits.copy()
-    total, left = int((splits == 0).sum()), 1.0
-    for split, fraction in (("test", test_fraction), ("val", val_fraction)):
+    split_of = split_of.copy()
+    total, left = int((split_of == 0).sum()), 1.0
+    for split, share in splits.shares.items():
         if split in given:
             continue
-        train = np.flatnonzero(splits == 0)
-        _, chosen = stratified_split(labels[train], fraction / left, seed=SPLITS.index(split))
+        train, seed = np.flatnonzero(split_of == 0), len(SPLITS) * splits.seed + SPLITS.index(split)
+        _, chosen = stratified_split(labels[train], share / left, seed)
         if len(chosen) == 0:
             raise UserError(
                 f"{total} documents are too few to split off a {split} split: no class has two left; add documents, or "
                 "provide the splits as separate files; is --data.label_column the right one?"
             )
-        splits[train[chosen]] = SPLITS.index(split)
-        left -= fraction
-    return splits
+        split_of[train[chosen]] = SPLITS.index(split)
+        left -= share
+    return split_of
 
 
 def _check_classes(splits: NDArray[np.int8], labels: Index, categories: list[str]) -> None:
@@ -253,7 +249,7 @@ def _check_classes(splits: NDArray[np.int8], labels: Index, categories: list[str
         lost = categories[int(left.argmin())]
         raise UserError(
             f"no document of the category {lost!r} is left in train; all went to val and test: lower "
-            "--data.val_fraction and --data.test_fraction, or add documents of this category"
+            "--data.splits.val and --data.splits.test, or add documents of this category"
         )
 
 

@@ -6,8 +6,9 @@ import importlib.metadata
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from lightning_nn.data.cache import entry, remembered_fingerprint
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.normalization import unescape
-from lightning_nn.data.splits import check_fractions
+from lightning_nn.data.splits import Splits
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import BadRows, ReadingReport
 from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, summary_table
@@ -24,15 +25,19 @@ from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.documents import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName, user_word, written_with_spaces
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import shorten
 
 _SAMPLE = 500  # documents, and characters of each, by which a segmenter is chosen
 _WORDS_CHOSEN = (
-    "segmenter: words, because hardly any letter is Chinese or Japanese (else: --data.segmenter jieba or chars)"
+    "segmenter: words, because hardly any letter is Chinese or Japanese "
+    "(else: --data.vocabulary.segmenter jieba or chars)"
 )
 
-UNESCAPED = "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.unescape false)"
+UNESCAPED = (
+    "\\n, <br> and &amp; in {count} document{s} are read as what they mean (else: --data.vocabulary.unescape false)"
+)
 UNCERTAIN_BREAKS = "the two signs \\n in {count} document{s} are left as they are: perhaps a path or a formula"
 
 
@@ -46,8 +51,7 @@ class TextSet(NamedTuple):
         order: class names in the order of their labels; sorted if empty.
         order_from: source of these names, for a note on classes without documents; "" for no such note.
         notes: remarks on how the documents are read, for the user.
-        fractions: fractions of all documents to split off as val and test where these are not provided.
-        user_words: words added to jieba's dictionary.
+        splits: what is split off from train where val or test are not provided; None if both are.
         text_column: column of the texts, see `TextProcessor`; "" for none.
         report: what the records add to while they are read.
     """
@@ -58,8 +62,7 @@ class TextSet(NamedTuple):
     order: list[str]
     order_from: str = ""
     notes: Sequence[str] = ()
-    fractions: tuple[float, float] = (0.0, 0.0)
-    user_words: Sequence[str] = ()
+    splits: Splits | None = None
     text_column: str = ""
     report: ReadingReport | None = None
 
@@ -69,58 +72,33 @@ class Documents(LabeledDataModule):
 
     Args:
         batch_size: maximum number of documents in a batch of one process; "all" is the whole set.
-        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
-            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
-        min_count: words that occur less often in train are unknown.
-        max_size: maximum number of words in the vocabulary.
+        vocabulary: how texts become words, and which words the model knows.
         max_sentences: number of sentences to which a document is truncated.
         max_words: number of words to which a sentence is truncated.
         max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
         balanced: train on each class as often as on the largest one, repeating documents.
-        lower: make letters lower-case; None for segmenter "words" only.
-        unescape: read entities and the like, see `lightning_nn.data.normalization.unescape`.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
-    reading: ClassVar[tuple[str, ...]] = (
-        "segmenter",
-        "min_count",
-        "max_size",
-        "max_sentences",
-        "max_words",
-        "user_dict",
-        "lower",
-        "unescape",
-    )
+    reading: ClassVar[tuple[str, ...]] = ("vocabulary", "max_sentences", "max_words")
     sources: dict[str, TextSource]  # type: ignore[assignment]
     processor: TextProcessor
 
     def __init__(
         self,
         batch_size: BatchSize,
-        segmenter: SegmenterName | Literal["auto"],
-        min_count: int,
-        max_size: int,
+        vocabulary: TextVocabulary | dict[str, Any],
         max_sentences: int,
         max_words: int,
         max_batch_words: int,
         balanced: bool,
-        lower: bool | None = False,
-        unescape: bool = False,
     ) -> None:
         super().__init__(batch_size, balanced)
-        limits = {
-            "min_count": (min_count, 1),
-            "max_size": (max_size, 2),
-            "max_sentences": (max_sentences, 1),
-            "max_words": (max_words, 1),
-            "max_batch_words": (max_batch_words, 1),
-        }
-        for name, (value, least) in limits.items():
-            if value < least:
-                raise UserError(f"{name} is {value}; it must be at least {least}")
-        self.segmenter, self.lower, self.unescape = segmenter, lower, unescape
-        self.min_count, self.max_size = min_count, max_size
+        limits = {"max_sentences": max_sentences, "max_words": max_words, "max_batch_words": max_batch_words}
+        for name, value in limits.items():
+            if value < 1:
+                raise UserError(f"{name} is {value}; it must be at least 1")
+        self.vocabulary = TextVocabulary.of(vocabulary)
         self.max_sentences, self.max_words, self.max_length = max_sentences, max_words, max_batch_words
 
     @abstractmethod
@@ -134,17 +112,21 @@ class Documents(LabeledDataModule):
     def prepare(self) -> None:
         """Open the corpus in the cache, building it first if it is missing."""
         texts, fixed = self.read(), self.fixed_processor
-        self._user_words = list(texts.user_words)
+        vocabulary = self.vocabulary
         if isinstance(fixed, TextProcessor):
-            self.segmenter, self._user_words = fixed.segmenter.name, fixed.user_words
+            vocabulary = TextVocabulary(fixed.segmenter.name, lower=fixed.segmenter.lower, unescape=fixed.unescape)
+            self._user_words = fixed.user_words
             self.max_sentences, self.max_words = fixed.max_sentences, fixed.max_words
-            self.lower, self.unescape = fixed.segmenter.lower, fixed.unescape
-        name = self.segmenter
+        else:
+            self._user_words, notes = _read_user_words(vocabulary.user_dict)
+            texts = texts._replace(notes=[*texts.notes, *notes])
+        name = vocabulary.segmenter
         if name == "auto":
             name, texts = self._choose_segmenter(texts)
-        lower = name == "words" if self.lower is None else self.lower
-        if lower and self.lower is None:
-            texts = texts._replace(notes=[*texts.notes, "letters are made lower-case (else: --data.lower false)"])
+        lower = name == "words" if vocabulary.lower is None else vocabulary.lower
+        if lower and vocabulary.lower is None:
+            note = "letters are made lower-case (else: --data.vocabulary.lower false)"
+            texts = texts._replace(notes=[*texts.notes, note])
         segmenter = Segmenter(name, self._user_words, lower=lower)
         settings = {
             "format": FORMAT,
@@ -152,14 +134,14 @@ class Documents(LabeledDataModule):
             "jieba": importlib.metadata.version("jieba") if segmenter.name == "jieba" else None,
             "user_words": self._user_words,
             "lower": segmenter.lower,
-            "unescape": self.unescape,
-            "fractions": texts.fractions,
+            "unescape": vocabulary.unescape,
+            "splits": None if texts.splits is None else asdict(texts.splits),
             **({} if self.evaluation_split is None else {"only": self.evaluation_split}),
             **texts.settings,
         }
         key = remembered_fingerprint(texts.files, settings)
-        corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter)))
-        self._open(corpus, texts, segmenter)
+        corpus = Corpus(entry(f"text-{key}", lambda path: self._build(path, texts, segmenter, vocabulary.unescape)))
+        self._open(corpus, texts, segmenter, vocabulary)
 
     def _choose_segmenter(self, texts: TextSet) -> tuple[SegmenterName, TextSet]:
         """Choose a segmenter by the first documents of train; return it and all documents, with a note."""
@@ -172,10 +154,10 @@ class Documents(LabeledDataModule):
             return "jieba", texts
         return "words", texts._replace(notes=[*texts.notes, _WORDS_CHOSEN])
 
-    def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter) -> None:
-        only, records, (val, test) = self.evaluation_split, texts.records, texts.fractions
+    def _build(self, folder: Path, texts: TextSet, segmenter: Segmenter, unescaping: bool) -> None:
+        only, records = self.evaluation_split, texts.records
         report = ReadingReport() if texts.report is None else texts.report
-        if self.unescape:
+        if unescaping:
             records = {split: _unescaped(stream, report) for split, stream in records.items()}
         if only is not None:  # stored as train
             chosen = [records[only]] if only in records else records.values()
@@ -184,19 +166,18 @@ class Documents(LabeledDataModule):
             folder,
             records,
             segmenter=segmenter,
-            val_fraction=val,
-            test_fraction=test,
+            splits=texts.splits or Splits(),
             order=texts.order,
             whole=only is not None,
             report=report,
         )
 
-    def _open(self, corpus: Corpus, texts: TextSet, segmenter: Segmenter) -> None:
+    def _open(self, corpus: Corpus, texts: TextSet, segmenter: Segmenter, vocabulary: TextVocabulary) -> None:
         fixed, only = self.fixed_processor, self.evaluation_split
         if isinstance(fixed, TextProcessor):
             self.processor, ids = self._encode(corpus, fixed)
         else:
-            self.processor, ids = self._learn(corpus, segmenter, texts)
+            self.processor, ids = self._learn(corpus, segmenter, texts, vocabulary)
         known = {name: label for label, name in enumerate(self.processor.categories)}
         labels = np.array([known[name] for name in corpus.categories])[corpus.labels]
         sizes = corpus.sizes(self.max_sentences, self.max_words)
@@ -211,7 +192,7 @@ class Documents(LabeledDataModule):
         self.processor.documents = {split: source.words for split, source in sources.items()}
         self.median_sentences = float(np.median(sizes.sentences[next(iter(indices.values()))]))
         unknown = {split: corpus.share(stored, ids == 0) for split, stored in stored_as.items()}
-        origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {self.min_count} times in train"
+        origin = "the checkpoint's" if fixed else f"{segmenter.name}, at least {vocabulary.min_count} times in train"
         self.summary = summary_table(indices, sizes, unknown)
         limits = (self.max_sentences, self.max_words)
         self.notes = [
@@ -223,11 +204,16 @@ class Documents(LabeledDataModule):
             ),
         ]
 
-    def _learn(self, corpus: Corpus, segmenter: Segmenter, texts: TextSet) -> tuple[TextProcessor, Index]:
+    def _learn(
+        self, corpus: Corpus, segmenter: Segmenter, texts: TextSet, options: TextVocabulary
+    ) -> tuple[TextProcessor, Index]:
         """Make a processor with the vocabulary of train, and return it with the id of each word of the corpus."""
-        vocabulary = corpus.vocabulary(self.min_count, self.max_size)
+        vocabulary = corpus.vocabulary(options.min_count, options.max_size)
         if len(vocabulary) == 1:
-            raise UserError(f"no word occurs {self.min_count} times in train: lower --data.min_count, for example to 1")
+            raise UserError(
+                f"no word occurs {options.min_count} times in train: lower --data.vocabulary.min_count, "
+                "for example to 1"
+            )
         processor = TextProcessor(
             corpus.categories,
             vocabulary.words,
@@ -236,7 +222,7 @@ class Documents(LabeledDataModule):
             self.max_sentences,
             self.max_words,
             segmenter.lower,
-            self.unescape,
+            options.unescape,
             texts.text_column,
         )
         ids = np.arange(corpus.vocabulary_size)
@@ -267,6 +253,15 @@ class Documents(LabeledDataModule):
             "num_characters": len(vocabulary.characters),
             "num_classes": len(self.processor.categories),
         }
+
+
+def _read_user_words(file: str | None) -> tuple[list[str], list[str]]:
+    """Read a file of words for jieba, and note those that have no effect."""
+    if file is None:
+        return [], []
+    words = read_words(Path(file).expanduser())
+    spaced = [word for word, _ in map(user_word, words) if len(word.split()) > 1]
+    return words, [f"no effect, because jieba splits at spaces: {shorten(', '.join(spaced))}"] if spaced else []
 
 
 def _unescaped(records: Iterable[LabeledText], report: ReadingReport) -> Iterator[LabeledText]:
@@ -308,21 +303,12 @@ class TextData(Documents):
         encoding: encoding of the files, such as utf-8 or gb18030.
         bad_rows: "error" to stop at the first row or document that can't be read: without a label, with another number
             of columns, with bytes that are not in the encoding; "skip" to count them and leave out up to a fifth.
-        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
-            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
-        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD, WORD FREQUENCY or WORD
-            FREQUENCY TAG, the form of jieba's own.
-        min_count: words that occur less often in train are unknown.
-        max_size: maximum number of words in the vocabulary.
+        vocabulary: how texts become words, and which words the model knows.
         max_sentences: number of sentences to which a document is truncated.
         max_words: number of words to which a sentence is truncated.
         max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
-        val_fraction: fraction of the documents to split off for validation if there is no val split; above 0, below 1.
-        test_fraction: fraction of the documents to split off for testing if there is no test split; above 0, below 1.
+        splits: what is split off from train, stratified by category, if there is no such split.
         balanced: train on each class as often as on the largest one, repeating documents.
-        lower: make letters lower-case; if not given, with segmenter words only.
-        unescape: read as line breaks <br> and, where it can hardly mean anything else, the two signs \\n; and entities
-            such as &amp; as the signs they mean.
     """
 
     def __init__(
@@ -333,36 +319,17 @@ class TextData(Documents):
         label_column: str | None = None,
         encoding: str = "utf-8",
         bad_rows: BadRows = "error",
-        segmenter: SegmenterName | Literal["auto"] = "auto",
-        user_dict: str | None = None,
-        min_count: int = 2,
-        max_size: int = 50_000,
+        vocabulary: TextVocabulary = TextVocabulary(),
         max_sentences: int = 100,
         max_words: int = 100,
         max_batch_words: int = 30_000,
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.1,
+        splits: Splits = Splits(),
         balanced: bool = False,
-        lower: bool | None = None,
-        unescape: bool = True,
     ) -> None:
-        super().__init__(
-            batch_size,
-            segmenter,
-            min_count,
-            max_size,
-            max_sentences,
-            max_words,
-            max_batch_words,
-            balanced,
-            lower,
-            unescape,
-        )
-        check_fractions(val_fraction, test_fraction)
+        super().__init__(batch_size, vocabulary, max_sentences, max_words, max_batch_words, balanced)
         self.save_hyperparameters(logger=False)
-        self.path, self.encoding, self.bad_rows, self.user_dict = path, encoding, bad_rows, user_dict
-        self.text_column, self.label_column = text_column, label_column
-        self._fractions = val_fraction, test_fraction
+        self.path, self.encoding, self.bad_rows = path, encoding, bad_rows
+        self.text_column, self.label_column, self.splits = text_column, label_column, Splits.of(splits)
 
     def read(self) -> TextSet:
         """Find the files and the columns in them."""
@@ -372,20 +339,14 @@ class TextData(Documents):
         files = TextFiles(
             place, self.encoding, self.text_column, self.label_column, trains=trains, bad_rows=self.bad_rows
         )
-        user_words: list[str] = []
-        if self.user_dict and self.fixed_processor is None:  # a trained model brings its own
-            user_words = read_words(Path(self.user_dict).expanduser())
-        spaced = [word for word, _ in map(user_word, user_words) if len(word.split()) > 1]
-        no_effect = f"no effect, because jieba splits at spaces: {shorten(', '.join(spaced))}"
         return TextSet(
             records=files.records(),
             files=files.paths,
             settings={"columns": files.columns[:3], "encoding": self.encoding, "bad_rows": self.bad_rows},
             order=files.names,
             order_from=files.names_file,
-            notes=[*files.notes, *([no_effect] if spaced else [])],
-            fractions=self._fractions,
-            user_words=user_words,
+            notes=files.notes,
+            splits=self.splits,
             report=files.report,
             text_column=files.text_column,
         )

@@ -1,15 +1,54 @@
-"""Vocabulary: words and their ids."""
+"""Vocabulary: the options that determine it, words and their ids."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_nn.errors import UserError, choose
+from lightning_nn.settings import Group
+
 UNKNOWN = "<unk>"
+SegmenterChoice = Literal["auto", "jieba", "chars", "words"]
+
+
+@dataclass(frozen=True)
+class TextVocabulary(Group):
+    """How texts become words, and which words the model knows.
+
+    Args:
+        segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
+            punctuation, as in English, or "auto": "words" if the first documents of train are such text, else "jieba".
+        user_dict: UTF-8 file of words to add to jieba's dictionary, one per line, as WORD, WORD FREQUENCY or WORD
+            FREQUENCY TAG, the form of jieba's own.
+        min_count: words that occur less often in train are unknown.
+        max_size: maximum number of words in the vocabulary.
+        lower: make letters lower-case; if not given, with segmenter words only.
+        unescape: read as line breaks <br> and, where it can hardly mean anything else, the two signs \\n; and entities
+            such as &amp; as the signs they mean.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    segmenter: SegmenterChoice = "auto"
+    user_dict: str | None = None
+    min_count: int = 2
+    max_size: int = 50_000
+    lower: bool | None = None
+    unescape: bool = True
+
+    def __post_init__(self) -> None:
+        choose("--data.vocabulary.segmenter", self.segmenter, SegmenterChoice)
+        for name, value, least in (("min_count", self.min_count, 1), ("max_size", self.max_size, 2)):
+            if value < least:
+                raise UserError(f"--data.vocabulary.{name} is {value}; it must be at least {least}")
 
 
 class Vocabulary:

@@ -16,7 +16,8 @@ from PIL import Image
 from lightning_nn import CaptionData
 from lightning_nn.data.captions.processor import CaptionProcessor
 from lightning_nn.data.captions.source import CaptionSource
-from lightning_nn.data.captions.words import Tokenizer
+from lightning_nn.data.captions.words import CaptionVocabulary, Tokenizer
+from lightning_nn.data.splits import Splits
 from lightning_nn.errors import UserError
 
 NAMES = [f"p{i}.png" for i in range(10)]
@@ -58,7 +59,7 @@ def lists(folder: Path) -> None:
 
 
 def made(path: Path, **options: Any) -> CaptionData:
-    data = CaptionData(str(path), size=4, batch_size=2, **{"min_count": 1, **options})
+    data = CaptionData(str(path), size=4, batch_size=2, **{"vocabulary": CaptionVocabulary(min_count=1), **options})
     data.prepare_once()
     return data
 
@@ -162,20 +163,23 @@ def as_tokens(folder: Path) -> Path:
 @pytest.mark.parametrize("form", [as_flickr30k, as_kaggle, as_tokens])
 def test_missing_splits_are_split_off_by_picture(form: Callable[[Path], Path], tmp_path: Path) -> None:
     pictures(tmp_path / "images")
-    data = made(form(tmp_path), val_fraction=0.2, test_fraction=0.1)
+    data = made(form(tmp_path), splits=Splits(val=0.2, test=0.1))
     found = read(data)
     assert [len(found[split]) for split in ("train", "val", "test")] == [7, 2, 1]
     assert sorted(each for some in found.values() for each in some) == sorted(chain.from_iterable(EXPECTED.values()))
     assert "val is split off from train: 2 of 10 images" in data.notes
-    assert read(made(form(tmp_path), val_fraction=0.2, test_fraction=0.1)) == found
-    assert data.digest(["train"]) != made(form(tmp_path), val_fraction=0.2, split_seed=1).digest(["train"])
+    assert read(made(form(tmp_path), splits=Splits(val=0.2, test=0.1))) == found
+    assert data.digest(["train"]) != made(form(tmp_path), splits=Splits(val=0.2, seed=1)).digest(["train"])
 
 
 def test_chinese_captions_by_word_and_by_character(tmp_path: Path) -> None:
     pictures(tmp_path)
     text = "".join(f"p{i}.png#zhc#0 两只狗在草地上奔跑。\n" for i in range(10))
     (tmp_path / "flickr8kzhc.caption.txt").write_text(text, encoding="utf-8")
-    words, chars = (made(tmp_path, language="zh", tokens=tokens) for tokens in ("words", "chars"))
+    words, chars = (
+        made(tmp_path, language="zh", vocabulary=CaptionVocabulary(tokens, min_count=1))
+        for tokens in ("words", "chars")
+    )
     assert read(words)["test"][0][1] == read(chars)["test"][0][1] == ["两只狗在草地上奔跑"]
     assert sorted(words.processor.words[3:]) == sorted(["两只", "狗", "在", "草地", "上", "奔跑"])
     assert sorted(chars.processor.words[3:]) == sorted("两只狗在草地上奔跑")
@@ -252,7 +256,7 @@ def test_a_caption_has_at_most_so_many_words(tmp_path: Path) -> None:
 
 def test_rare_words_are_unknown_to_the_model_and_known_to_the_metrics(tmp_path: Path) -> None:
     as_csv(tmp_path)
-    data = made(tmp_path, min_count=2)
+    data = made(tmp_path, vocabulary=CaptionVocabulary(min_count=2))
     assert data.processor.words == ["<unknown>", "<start>", "<end>", "a", "dog", "number", "runs"]
     assert data.processor.others == [*"0123456789", "zebra"]
     assert read(data) == EXPECTED
@@ -260,16 +264,16 @@ def test_rare_words_are_unknown_to_the_model_and_known_to_the_metrics(tmp_path: 
     assert data.summary[1] == ("train", "8", "16 (2 each)", "3.5", "14.29%")
     assert data.summary[3] == ("test", "1", "2 (2 each)", "3.5", "28.57%")
     (warning,) = (note for note in data.notes if note.startswith("warning: many words are unknown"))
-    assert warning.endswith("14.3% in train, 14.3% in val, 28.6% in test; lower --data.min_count"), warning
+    assert warning.endswith("14.3% in train, 14.3% in val, 28.6% in test; lower --data.vocabulary.min_count"), warning
 
 
 def test_a_model_is_evaluated_on_other_data_with_its_own_vocabulary(tmp_path: Path) -> None:
     as_csv(tmp_path)
-    trained = made(tmp_path, min_count=2).processor
+    trained = made(tmp_path, vocabulary=CaptionVocabulary(min_count=2)).processor
     again = CaptionProcessor(**trained.state_dict())
     assert again.others == [] and again.state_dict() == trained.state_dict()
     (tmp_path / "mine.csv").write_text("file,caption\nimgs/p3.png,A cat runs\n", encoding="utf-8")
-    data = CaptionData(str(tmp_path), size=4, min_count=1)
+    data = CaptionData(str(tmp_path), size=4, vocabulary=CaptionVocabulary(min_count=1))
     data.use_processor(again)
     data.evaluate_only("test")
     data.prepare_once()
@@ -444,12 +448,12 @@ def test_two_pictures_of_one_name_are_told_by_their_folders(tmp_path: Path) -> N
     [
         ({"path": None}, "say where your captions are"),
         ({"path": "nowhere"}, "nowhere: no such file or folder"),
-        ({"tokens": "chars"}, "--data.tokens chars is for Chinese"),
+        ({"vocabulary": {"tokens": "chars"}}, "--data.vocabulary.tokens chars is for Chinese"),
         ({"language": "de"}, "--data.language is 'de'"),
         ({"language": "zh"}, "no captions in zh; see --data.language"),
         ({"images": "nowhere"}, "nowhere: no such folder; see --data.images"),
         ({"size": 0}, "size is 0; it must be at least 1"),
-        ({"val_fraction": 0.0}, "val_fraction is 0.0"),
+        ({"splits": {"val": 0.0}}, "--data.splits.val is 0.0"),
     ],
     ids=str,
 )

@@ -40,5 +40,5 @@ def test_a_caption_of_punctuation_has_no_words(caption: str) -> None:
 
 
 def test_english_is_not_split_into_characters() -> None:
-    with pytest.raises(UserError, match=r"--data.tokens chars is for Chinese"):
+    with pytest.raises(UserError, match=r"--data.vocabulary.tokens chars is for Chinese"):
         Tokenizer("en", "chars")

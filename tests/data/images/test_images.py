@@ -7,6 +7,7 @@ from PIL import Image
 
 from lightning_nn.data.images.data_module import Images
 from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.splits import Splits
 from lightning_nn.errors import UserError
 
 
@@ -59,7 +60,7 @@ def test_class_folders_are_cut_into_splits(root):
 def test_the_split_is_the_same_always_and_another_with_another_seed(root):
     put(root / "a", 30, 0)
     put(root / "b", 30, 100)
-    splits = [contents(prepared(root, split_seed=seed), "test") for seed in (0, 0, 1)]
+    splits = [contents(prepared(root, splits=Splits(seed=seed)), "test") for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
 
 
@@ -372,9 +373,9 @@ def test_no_path_says_how_to_give_one():
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"val_fraction": 0},
-        {"test_fraction": 1.0},
-        {"val_fraction": float("nan")},
+        {"splits": {"val": 0}},
+        {"splits": {"test": 1.0}},
+        {"splits": {"val": float("nan")}},
         {"size": 0},
         {"size": 10**20},
         {"batch_size": 0},

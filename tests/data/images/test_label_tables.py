@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_nn.data.images.data_module import Images
+from lightning_nn.data.splits import Splits
 from lightning_nn.errors import UserError
 
 
@@ -111,7 +112,7 @@ def test_tables_and_columns_of_splits_give_the_splits(tmp_path: Path) -> None:
         table(tmp_path / "a", f"{split}.csv", "id,label\n0,cat\n1,dog\n2,cat\n3,dog\n")
     table(tmp_path / "a", "test.csv", "id\n0\n1\n2\n3\n")
     table(tmp_path / "a", "sample_submission.csv", "id,label\n0,cat\n1,cat\n2,cat\n3,cat\n")
-    found, notes = read(tmp_path / "a", val_fraction=0.25, test_fraction=0.5)
+    found, notes = read(tmp_path / "a", splits=Splits(val=0.25, test=0.5))
     assert sorted(found["val"]["cat"] + found["val"]["dog"]) == [4, 5, 6, 7], "names of the own split come first"
     assert sorted(gray for split in ("train", "test") for some in found[split].values() for gray in some) == [
         0,

@@ -20,6 +20,7 @@ from lightning_nn.data.segmentation.classes import read_class_table
 from lightning_nn.data.segmentation.masks import MaskError, decode_pairs, read_mask
 from lightning_nn.data.segmentation.pairs import Pair, find_pairs
 from lightning_nn.data.segmentation.source import SizedMaskSource
+from lightning_nn.data.splits import Splits
 from tests.contract import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -117,7 +118,9 @@ def test_ones_own_folders(tmp_path: Path) -> None:
     write(tmp_path / "images", tmp_path / "masks", [f"day/{i}" for i in range(20)])
     data, again = SegmentationData(str(tmp_path)), SegmentationData(str(tmp_path))
     assert numbers(data) == {"train": 16, "val": 2, "test": 2}
-    assert data.split_digest == again.split_digest != SegmentationData(str(tmp_path), split_seed=1).split_digest
+    assert (
+        data.split_digest == again.split_digest != SegmentationData(str(tmp_path), splits=Splits(seed=1)).split_digest
+    )
     files = [data.place(split, i) for split, count in numbers(data).items() for i in range(count)]
     assert len(set(files)) == 20
     data.evaluate_only("test")

@@ -9,6 +9,7 @@ from lightning_nn.data.tables.labels import Labels, are_numbers, check_single
 from lightning_nn.data.tables.rows import DOUBTFUL, SPELLINGS, ReadingReport
 from lightning_nn.data.text.data_module import TextData
 from lightning_nn.data.text.documents import TextFiles
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 
 
@@ -74,7 +75,7 @@ def test_labels_that_may_be_one_and_categories_of_one_document_are_noted(tmp_pat
     rows = [("01", 8), ("1", 8), ("NA", 8), ("体育（一）", 8), ("体育(一)", 8), ("once", 1)]
     lines = [f"文字{label}第{number}个,{label}\n" for label, count in rows for number in range(count)]
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(lines), encoding="utf-8")
-    data = TextData(str(tmp_path / "a.csv"), min_count=1, segmenter="chars")
+    data = TextData(str(tmp_path / "a.csv"), vocabulary=TextVocabulary(min_count=1, segmenter="chars"))
     data.prepare_once()
     zeros = "labels that differ only in case, width, spaces or zeros in front: "
     assert zeros + "01, 1" in data.notes

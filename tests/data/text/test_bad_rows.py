@@ -7,6 +7,7 @@ import pytest
 
 from lightning_nn.data.text.data_module import TextData
 from lightning_nn.data.text.documents import TextFiles
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 
 SKIP = r"; to leave such (rows|documents) out: --data\.bad_rows skip$"
@@ -35,7 +36,9 @@ def test_rows_that_cant_be_read_are_refused_or_left_out_and_counted(
     with pytest.raises(UserError, match=rf"^{name}:5: .*{SKIP}"):
         list(TextFiles(tmp_path / name).records()["train"])
     for _ in range(2):  # the second from the cache
-        data = TextData(str(tmp_path / name), bad_rows="skip", min_count=1, segmenter="chars")
+        data = TextData(
+            str(tmp_path / name), bad_rows="skip", vocabulary=TextVocabulary(min_count=1, segmenter="chars")
+        )
         data.prepare_once()
         assert what in data.notes
         assert sum(len(data.labels(split)) for split in data.sources) == 20

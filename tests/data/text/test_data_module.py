@@ -15,6 +15,7 @@ from lightning_nn.data.synthetic.bulletins.data_module import Bulletins
 from lightning_nn.data.synthetic.bulletins.generator import CATEGORIES, generate
 from lightning_nn.data.text.data_module import TextData, TextProcessor
 from lightning_nn.data.text.processor import LONGEST
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 
 
@@ -37,13 +38,19 @@ def corpus(folder: Path, size: int = 40) -> Path:
 
 
 def prepared(path: Path, **options: object) -> TextData:
-    data = TextData(str(path), **{"segmenter": "chars", "min_count": 1, **options})  # type: ignore[arg-type]
+    data = TextData(str(path), **{"vocabulary": TextVocabulary("chars", min_count=1), **options})  # type: ignore[arg-type]
     data.prepare_once()
     return data
 
 
 def test_batches_carry_what_the_reader_makes_of_the_same_texts(tmp_path: Path) -> None:
-    data = prepared(corpus(tmp_path / "data"), max_sentences=2, max_words=4, batch_size=7, segmenter="jieba")
+    data = prepared(
+        corpus(tmp_path / "data"),
+        max_sentences=2,
+        max_words=4,
+        batch_size=7,
+        vocabulary=TextVocabulary("jieba", min_count=1),
+    )
     texts = [line.split("\t") for line in (tmp_path / "data/train.txt").read_text(encoding="utf-8").splitlines()]
     for split, loader in (
         ("train", data.train_dataloader()),
@@ -72,7 +79,7 @@ def test_the_table_and_the_notes_say_what_was_read(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
     with (folder / "train.txt").open("a", encoding="utf-8") as file:
         file.write("\t0\n \t1\n")
-    data = prepared(folder, max_words=3, min_count=20)
+    data = prepared(folder, max_words=3, vocabulary=TextVocabulary("chars", min_count=20))
     header, *rows = data.summary
     assert header[:2] == ("split", "documents")
     assert [(row[0], row[1]) for row in rows] == [("train", "32"), ("val", "4"), ("test", "4")]
@@ -90,7 +97,9 @@ def test_a_second_start_reads_the_cache_and_a_change_does_not(tmp_path: Path, mo
     first = prepared(folder)
     with monkeypatch.context() as patch:
         patch.setattr("lightning_nn.data.text.data_module.build", lambda *_, **__: pytest.fail("built again"))
-        again = prepared(folder, min_count=2, max_size=9, max_sentences=1, batch_size=3)
+        again = prepared(
+            folder, vocabulary=TextVocabulary("chars", min_count=2, max_size=9), max_sentences=1, batch_size=3
+        )
         assert len(again.processor.vocabulary) == 9
         assert prepared(folder).notes == first.notes
         assert prepared(folder).summary == first.summary
@@ -145,7 +154,7 @@ def test_two_processes_that_start_at_once_build_once(tmp_path: Path, cache_of_it
     folder = corpus(tmp_path / "data")
     code = f"""
 from lightning_nn.data.text.data_module import TextData
-data = TextData({str(folder)!r}, segmenter="chars")
+data = TextData({str(folder)!r}, vocabulary={{"segmenter": "chars"}})
 print(data.describe())
 """
     running = [
@@ -159,7 +168,10 @@ print(data.describe())
 
 def test_a_reader_comes_back_from_plain_data(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("第一场 1000\n\n", encoding="utf-8")
-    data = prepared(corpus(tmp_path / "data"), segmenter="jieba", user_dict=str(tmp_path / "words.txt"))
+    data = prepared(
+        corpus(tmp_path / "data"),
+        vocabulary=TextVocabulary("jieba", min_count=1, user_dict=str(tmp_path / "words.txt")),
+    )
     state = json.loads(json.dumps(data.processor.state_dict()))
     processor = catalog.processor(data.processor.kind, state)
     assert isinstance(processor, TextProcessor)
@@ -172,7 +184,9 @@ def test_a_reader_comes_back_from_plain_data(tmp_path: Path) -> None:
 
 def test_words_of_jiebas_own_form_are_read_and_those_without_effect_are_named(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("第一场 1000 n\nEdu Best认证 2000\n", encoding="utf-8")
-    data = prepared(corpus(tmp_path / "data"), segmenter="auto", user_dict=str(tmp_path / "words.txt"))
+    data = prepared(
+        corpus(tmp_path / "data"), vocabulary=TextVocabulary(min_count=1, user_dict=str(tmp_path / "words.txt"))
+    )
     assert data.processor.tokens("第一场") == [["第一场"]]
     assert "no effect, because jieba splits at spaces: Edu Best认证" in data.notes
 
@@ -207,7 +221,7 @@ def test_batches_of_what_is_asked_are_bounded_by_length_and_hold_each_text_once(
 def test_an_adopted_reader_decides_ids_labels_and_cuts(tmp_path: Path) -> None:
     folder = corpus(tmp_path / "data")
     processor = TextProcessor(["体育", "股票"], ["<unk>", "今", "股", "无"], "chars", [], max_sentences=1, max_words=3)
-    data = TextData(str(folder), segmenter="jieba")
+    data = TextData(str(folder), vocabulary=TextVocabulary("jieba"))
     data.use_processor(processor)
     data.prepare()
     assert data.describe() == {"vocabulary_size": 4, "num_characters": 4, "num_classes": 2}
@@ -232,21 +246,22 @@ def test_no_batch_holds_more_words_than_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_count": 0}, "min_count is 0; it must be at least 1"),
+        ({"vocabulary": {"min_count": 0}}, "--data.vocabulary.min_count is 0; it must be at least 1"),
         ({"max_words": 0}, "max_words is 0"),
-        ({"val_fraction": 0.0}, "val_fraction is 0.0; it must be above 0 and below 1"),
-        ({"val_fraction": 0.6, "test_fraction": 0.5}, r"val_fraction \+ test_fraction is 1.1; must be below 1"),
-        ({"val_fraction": 0.5, "test_fraction": 0.49}, "no document of the category '股票' is left in train.*fraction"),
+        ({"splits": {"val": 0.0}}, "--data.splits.val is 0.0; it must be above 0 and below 1"),
+        ({"splits": {"val": 0.6, "test": 0.5}}, r"splits.val \+ --data.splits.test is 1.1; it must be below 1"),
+        ({"splits": {"val": 0.5, "test": 0.49}}, "no document of the category '股票' is left in train.*splits.val"),
+        ({"splits": {"seed": -1}}, "--data.splits.seed is -1; it must be 0 or above"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"path": None}, "say where your documents are: --data.path FILE or FOLDER"),
-        ({"segmenter": "char"}, "did you mean 'chars'"),
-        ({"user_dict": "no.txt"}, r"there is no user dictionary no\.txt"),
-        ({"min_count": 1000}, "no word occurs 1000 times in train"),
+        ({"vocabulary": {"segmenter": "char"}}, "did you mean 'chars'"),
+        ({"vocabulary": {"user_dict": "no.txt"}}, r"there is no user dictionary no\.txt"),
+        ({"vocabulary": {"segmenter": "chars", "min_count": 1000}}, "no word occurs 1000 times in train"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TextData(**{"path": str(corpus(tmp_path / "data")), "segmenter": "chars", **options}).prepare()  # type: ignore[arg-type]
+        TextData(**{"path": str(corpus(tmp_path / "data")), "vocabulary": {"segmenter": "chars"}, **options}).prepare()  # type: ignore[arg-type]
 
 
 def test_settings_are_kept_as_plain_data() -> None:
@@ -255,7 +270,7 @@ def test_settings_are_kept_as_plain_data() -> None:
 
 
 def test_bulletins_are_read_as_they_were_made() -> None:
-    data = Bulletins(train_size=60, val_size=10, test_size=12, seed=3, segmenter="chars")
+    data = Bulletins(train_size=60, val_size=10, test_size=12, seed=3, vocabulary=TextVocabulary("chars"))
     data.prepare_once()
     assert [len(data.sources[split]) for split in ("train", "val", "test")] == [60, 10, 12]
     assert data.processor.categories == list(CATEGORIES)

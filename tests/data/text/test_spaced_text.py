@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lightning_nn.data.normalization import normalize_text
 from lightning_nn.data.text.data_module import TextData
 from lightning_nn.data.text.segmenter import Segmenter, written_with_spaces
+from lightning_nn.data.text.vocabulary import TextVocabulary
 
 WORDS = Segmenter("words")
 
@@ -113,13 +115,16 @@ def table(tmp_path: Path, *texts: str) -> str:
 
 
 def test_words_are_chosen_where_a_corpus_is_not_chinese_and_the_processor_keeps_the_choice(tmp_path: Path) -> None:
-    data = TextData(table(tmp_path, "Mr. Smith didn't eat. He LEFT.", "The soup's cold."), min_count=1)
+    data = TextData(
+        table(tmp_path, "Mr. Smith didn't eat. He LEFT.", "The soup's cold."), vocabulary=TextVocabulary(min_count=1)
+    )
     data.prepare_once()
     state = data.processor.state_dict()
     assert (state["segmenter"], state["lower"], state["unescape"]) == ("words", True, True)
     assert data.processor.tokens("Mr. Smith didn't. LEFT") == [["mr", ".", "smith", "didn't", "."], ["left"]]
-    assert any("segmenter: words" in note and "--data.segmenter jieba" in note for note in data.notes), data.notes
-    again = TextData(table(tmp_path, "今天下雨。", "好吃"), segmenter="auto")
+    (note,) = (note for note in data.notes if "segmenter: words" in note)
+    assert "--data.vocabulary.segmenter jieba" in note
+    again = TextData(table(tmp_path, "今天下雨。", "好吃"), vocabulary=TextVocabulary("auto"))
     again.use_processor(data.processor)
     again.prepare_once()
     assert again.processor is data.processor and again.sources["train"].corpus.vocabulary_size == 8
@@ -134,8 +139,8 @@ def test_words_are_chosen_where_a_corpus_is_not_chinese_and_the_processor_keeps_
         (("今天A", "好吃B"), {"segmenter": "chars", "lower": True}, ("chars", True)),
     ],
 )
-def test_other_choices(tmp_path: Path, texts: tuple[str, ...], options: dict[str, object], expected: object) -> None:
-    data = TextData(table(tmp_path, *texts), min_count=1, **options)  # type: ignore[arg-type]
+def test_other_choices(tmp_path: Path, texts: tuple[str, ...], options: dict[str, Any], expected: object) -> None:
+    data = TextData(table(tmp_path, *texts), vocabulary=TextVocabulary(min_count=1, **options))
     data.prepare_once()
     state = data.processor.state_dict()
     assert (state["segmenter"], state["lower"]) == expected
@@ -144,22 +149,22 @@ def test_other_choices(tmp_path: Path, texts: tuple[str, ...], options: dict[str
 
 def test_written_line_breaks_and_entities_are_read_and_counted_in_training_and_for_predictions(tmp_path: Path) -> None:
     path = table(tmp_path, "One.\\n\\nTwo<br />three &amp; four", "five six", "user CORP\\nsmith")
-    data = TextData(path, min_count=1)
+    data = TextData(path, vocabulary=TextVocabulary(min_count=1))
     data.prepare_once()
     notes = "\n".join(data.notes)
-    assert "and &amp; in 10 documents are read as what they mean (else: --data.unescape false) (a.csv:2, " in notes
+    assert "in 10 documents are read as what they mean (else: --data.vocabulary.unescape false) (a.csv:2, " in notes
     assert "in 10 documents are left as they are: perhaps a path or a formula (a.csv:4, " in notes
     expected = [["one", "."], ["two"], ["three", "&", "four"]]
     assert data.processor.tokens("One.\\n\\nTwo<br />three &amp; four") == expected
     assert data.sources["train"].corpus.sizes(9, 9).sentences.tolist()[:3] == [3, 1, 1]
-    raw = TextData(path, min_count=1, unescape=False)
+    raw = TextData(path, vocabulary=TextVocabulary(min_count=1, unescape=False))
     raw.prepare_once()
     assert not any("read as what" in note for note in raw.notes)
     assert len(raw.processor.tokens("One.\\n\\nTwo<br />three")) == 1
 
 
 def test_the_share_of_unknown_words_is_counted(tmp_path: Path) -> None:
-    data = TextData(table(tmp_path, "red blue", "green"), min_count=1)
+    data = TextData(table(tmp_path, "red blue", "green"), vocabulary=TextVocabulary(min_count=1))
     data.prepare_once()
     assert data.processor.unknown_share() == 0.0
     data.processor.encode(["red pink", "green gold"])

@@ -11,7 +11,7 @@ from lightning_nn.data.synthetic.bulletins.generator import BAYES_ACCURACY, CATE
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.text.corpus_building import LabeledText
 from lightning_nn.data.text.data_module import Documents, TextSet
-from lightning_nn.data.text.segmenter import SegmenterName
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 
 
@@ -24,8 +24,7 @@ class Bulletins(Documents):
         test_size: documents in the test split.
         seed: of the documents, which are the same on every machine; the splits are generated independently.
         batch_size: most documents in a batch of one process; "all" is the whole set.
-        segmenter: "jieba", Chinese words, "chars", each character a word, or "words", words between spaces.
-        min_count: words that occur less often in train are unknown.
+        vocabulary: how texts become words, and which words the model knows.
         max_batch_words: most words in a batch of one process.
     """
 
@@ -36,15 +35,12 @@ class Bulletins(Documents):
         test_size: int = 1000,
         seed: int = 0,
         batch_size: BatchSize = 64,
-        segmenter: SegmenterName = "jieba",
-        min_count: int = 2,
+        vocabulary: TextVocabulary = TextVocabulary("jieba", lower=False, unescape=False),
         max_batch_words: int = 30_000,
     ) -> None:
         super().__init__(
             batch_size,
-            segmenter,
-            min_count,
-            max_size=50_000,
+            vocabulary,
             max_sentences=100,
             max_words=100,
             max_batch_words=max_batch_words,
