@@ -333,8 +333,8 @@ def sample_mask(mask: Tensor, places: Tensor, border: Border) -> Tensor:
     Returns:
         uint8 (B, H, W).
     """
-    found = _sample(mask[:, None].float() - IGNORED, places, border, "nearest")  # beyond a black border: 0
-    return (found + IGNORED).round().to(torch.uint8)[:, 0]
+    classes = _sample(mask[:, None].float() - IGNORED, places, border, "nearest")  # beyond a black border: 0
+    return (classes + IGNORED).round().to(torch.uint8)[:, 0]
 
 
 def _sample(image: Tensor, places: Tensor, border: Border, mode: str) -> Tensor:

@@ -318,7 +318,7 @@ class StyleBatch(NamedTuple):
     @property
     def size(self) -> int:
         """Number of samples: contents or pictures, B."""
-        return next((len(each) for each in (self.picture, self.content) if each is not None), 1)
+        return next((len(field) for field in (self.picture, self.content) if field is not None), 1)
 
     def check(self, limits: Mapping[str, Any]) -> None:
         """Refuse a batch that the model can't read.
@@ -350,7 +350,7 @@ class StyleBatch(NamedTuple):
     def select(self, index: Iterable[int]) -> StyleBatch:
         """Return some samples by their indices in this batch, in the order given, with all styles."""
         chosen = list(index)
-        content, picture = (None if each is None else each[chosen] for each in (self.content, self.picture))
+        content, picture = (None if field is None else field[chosen] for field in (self.content, self.picture))
         return StyleBatch(content, self.style, picture)
 
     def shows_the_same_as(self, other: StyleBatch) -> bool:

@@ -39,8 +39,8 @@ def matches(samples: Fingerprints, known: Fingerprints) -> Index:
         return np.full(len(samples), -1)
     order = np.argsort(known, kind="stable")
     places = np.searchsorted(known, samples, sorter=order)
-    found = order[np.minimum(places, len(known) - 1)]
-    return np.where(known[found] == samples, found, -1)
+    nearest = order[np.minimum(places, len(known) - 1)]
+    return np.where(known[nearest] == samples, nearest, -1)
 
 
 def duplicates(splits: Mapping[str, Fingerprints], place: Callable[[str, int], str]) -> str:
@@ -53,8 +53,8 @@ def duplicates(splits: Mapping[str, Fingerprints], place: Callable[[str, int], s
     Returns:
         One line; "" if there are no duplicates.
     """
-    found = "; ".join(_duplicates(splits, place))
-    return f"duplicates across splits: {found}" if found else ""
+    examples = "; ".join(_duplicates(splits, place))
+    return f"duplicates across splits: {examples}" if examples else ""
 
 
 def _duplicates(splits: Mapping[str, Fingerprints], place: Callable[[str, int], str]) -> Iterator[str]:

@@ -68,9 +68,10 @@ class LabeledDataModule(DataModule):
         note = note_on_pixels if pixels else note_on_classes
         self.notes = [note(self.categories, counts, split), *self.notes]
         if "train" in self.sources:
-            for split in [each for each in ("val", "test") if each in self.sources and each in self.provided_splits]:
-                what = "pixels" if pixels else "samples"
-                self.notes += warning_of_missing(self.categories, counts, self.counts(split), split, what)
+            noun = "pixels" if pixels else "samples"
+            for split in ("val", "test"):
+                if split in self.sources and split in self.provided_splits:
+                    self.notes += warning_of_missing(self.categories, counts, self.counts(split), split, noun)
 
     def counts(self, split: str) -> list[int]:
         """Return the number of samples, or pixels of masks, of each class in a split; zeros if it is missing."""
@@ -91,11 +92,11 @@ class LabeledDataModule(DataModule):
         Raises:
             UserError: names the classes of both.
         """
-        fixed, own = categories_of(self.fixed_processor), categories_of(self.processor)
-        if self.fixed_processor is not None and fixed != own:
+        fixed, categories = categories_of(self.fixed_processor), categories_of(self.processor)
+        if self.fixed_processor is not None and fixed != categories:
             raise UserError(
-                f"the model's categories are {', '.join(fixed)}; this data has {', '.join(own)}. For other categories "
-                "train a new run from these weights: --finetune"
+                f"the model's categories are {', '.join(fixed)}; this data has {', '.join(categories)}. "
+                "For other categories train a new run from these weights: --finetune"
             )
 
     def contents(self, split: str) -> Iterator[NDArray[Any]]:
@@ -149,16 +150,16 @@ def note_on_classes(names: Sequence[str], counts: Sequence[int], split: str) -> 
         counts: number of samples of each class.
         split: that they are counted in.
     """
+    shown = [shorten(name, 40) for name in names]
     if len(set(counts)) == 1:
-        listed, each = [shorten(name, 40) for name in names], f" ({counts[0]:,} each in {split})"
-    else:
-        where = [f" in {split}"] + [""] * len(names)
-        listed, each = [f"{shorten(name, 40)} ({n:,}{w})" for name, n, w in zip(names, counts, where, strict=False)], ""
-    return f"{len(names):,} categories: {_list(listed, f', of {min(counts):,} to {max(counts):,}' * (not each))}{each}"
+        return f"{len(names):,} categories: {_list(shown)} ({counts[0]:,} each in {split})"
+    where = [f" in {split}"] + [""] * len(names)
+    listed = [f"{name} ({n:,}{w})" for name, n, w in zip(shown, counts, where, strict=False)]
+    return f"{len(names):,} categories: {_list(listed, f', of {min(counts):,} to {max(counts):,}')}"
 
 
 def warning_of_missing(
-    names: Sequence[str], trained: Sequence[int], counts: Sequence[int], split: str, what: str = "samples"
+    names: Sequence[str], trained: Sequence[int], counts: Sequence[int], split: str, noun: str = "samples"
 ) -> list[str]:
     """Warn of classes of train that another split never shows; an empty list if there are none.
 
@@ -167,11 +168,11 @@ def warning_of_missing(
         trained: number of samples of each class in train.
         counts: number of samples of each class in the other split.
         split: name of the other split.
-        what: what is counted, "samples" or "pixels".
+        noun: what is counted, "samples" or "pixels".
     """
     whole = sum(trained)
     missing = [
-        f"{shorten(name, 40)} ({n:,} of {whole:,} {what} of train, {n / whole:.1%})"
+        f"{shorten(name, 40)} ({n:,} of {whole:,} {noun} of train, {n / whole:.1%})"
         for name, n, m in zip(names, trained, counts, strict=True)
         if n and not m
     ]
@@ -180,7 +181,7 @@ def warning_of_missing(
     classes = "a class" if len(missing) == 1 else f"{len(missing):,} classes"
     return [
         f"warning: {split} never shows {classes} of train: {_list(missing)}; take what is no class out of train, or "
-        f"add such {what} to {split}"
+        f"add such {noun} to {split}"
     ]
 
 

@@ -171,8 +171,8 @@ class DataModule(pl.LightningDataModule, ABC):
             self.sources = {only: self.sources[only]}
             if only not in self.provided_splits:
                 self.notes.append(f"{only}: all {len(self.sources[only]):,} samples, as the data has no {only} split")
-        elif found := duplicates({split: self.fingerprints(split) for split in self.sources}, self.place):
-            self.notes.append(found)
+        elif remarks := duplicates({split: self.fingerprints(split) for split in self.sources}, self.place):
+            self.notes.append(remarks)
 
     def check_processor(self) -> None:
         """Refuse a trained model's processor that does not fit this data."""

@@ -36,7 +36,7 @@ def check_state(state: Mapping[str, Any], **fields: Any) -> None:
                 f"a whole number of {kind.start} to {kind.stop - 1:,}",
             )
         elif kind is list:
-            fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+            fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
             expected = "a list of texts"
         elif isinstance(kind, type):
             fits, expected = type(value) is kind, {"bool": "true or false", "str": "a text"}[kind.__name__]

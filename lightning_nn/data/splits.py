@@ -105,8 +105,8 @@ def complete(
     classes = np.unique(labels[whole]) if labels is not None else np.empty(0)
     lost = labels is not None and len(np.unique(labels[indices["train"]])) < len(classes)
     if lost or not all(map(len, indices.values())):
-        each = "; each class needs at least three" if labels is not None else ""
-        raise UserError(f"{name}: {len(whole):,} images are too few to split off {' and '.join(missing)}{each}")
+        remedy = "; each class needs at least three" if labels is not None else ""
+        raise UserError(f"{name}: {len(whole):,} images are too few to split off {' and '.join(missing)}{remedy}")
     how = ", stratified by class" if labels is not None else ""
     notes = [f"{s} is split off from train: {len(indices[s]):,} of {len(whole):,} images{how}" for s in missing]
     return {split: np.sort(indices[split]) for split in SPLITS}, notes

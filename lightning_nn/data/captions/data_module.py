@@ -103,27 +103,27 @@ class CaptionData(DataModule):
         if not images.files:
             raise UserError(f"{root}: no pictures in this folder or in zip archives there; name theirs: --data.images")
         matching = self._match(path, images)
-        found = [*matching.found.values()]
-        self._check_language(found, path, matching.outside)
+        pictures = [*matching.found.values()]
+        self._check_language(pictures, path, matching.outside)
         scale = getattr(self.fixed_processor, "scale", None)
-        decoded = decode([each.file for each in found], root, self.form, self.max_pixels, scale)
+        decoded = decode([picture.file for picture in pictures], root, self.form, self.max_pixels, scale)
         for i, reason in decoded.broken.items():
-            matching.refuse(BadRowError(f"{found[i].place}: {reason}", BAD_PICTURES))
-            del matching.found[found[i].file]
+            matching.refuse(BadRowError(f"{pictures[i].place}: {reason}", BAD_PICTURES))
+            del matching.found[pictures[i].file]
         matching.check(str(path))
         self.notes = [*matching.notes, *matching.report.notes(), *decoded.notes]
         if matching.outside:
             self.notes.append(f"left out: {matching.outside:,} captions of images that are in no split")
-        if unused := len(matching.images.files) - len(found):
+        if unused := len(matching.images.files) - len(pictures):
             self.notes.append(f"left out: {unused:,} images without captions in a split")
-        readable = np.setdiff1d(np.arange(len(found)), np.array([*decoded.broken], np.int64))
-        indices = self._splits(found, readable)
-        self._files = {split: [str(found[i].file) for i in index] for split, index in indices.items()}
+        readable = np.setdiff1d(np.arange(len(pictures)), np.array([*decoded.broken], np.int64))
+        indices = self._splits(pictures, readable)
+        self._files = {split: [str(pictures[i].file) for i in index] for split, index in indices.items()}
         captions = CaptionSet(
             decoded.images,
             self.form,
             indices,
-            {split: [found[i].captions for i in index] for split, index in indices.items()},
+            {split: [pictures[i].captions for i in index] for split, index in indices.items()},
             self.language,
             self.vocabulary.tokens,
             self.vocabulary.min_count,
@@ -134,16 +134,16 @@ class CaptionData(DataModule):
         )
         self.open(view_captions(captions, self.fixed_processor, self.max_pixels))
 
-    def _check_language(self, found: list[CaptionedImage], path: Path, outside: int) -> None:
+    def _check_language(self, pictures: list[CaptionedImage], path: Path, outside: int) -> None:
         """Refuse captions in another language: English words of Chinese text would be whole sentences."""
-        if not found:
+        if not pictures:
             where = f", and {outside:,} of images in no split" if outside else ""
             raise UserError(f"{path}: no captions in {self.language}{where}; see --data.language")
-        words = (" ".join(caption) for each in found[:_SAMPLE] for caption in each.captions)
+        words = (" ".join(caption) for picture in pictures[:_SAMPLE] for caption in picture.captions)
         spaced = written_with_spaces(words)
         if spaced != (self.language == "en"):
             remedy = "with spaces: use --data.language en" if spaced else "without spaces: use --data.language zh"
-            raise UserError(f"{found[0].place}: captions are written {remedy}")
+            raise UserError(f"{pictures[0].place}: captions are written {remedy}")
 
     def _match(self, path: Path, images: ImageIndex) -> Matching:
         """Read the captions, or what the cache has of them."""
@@ -181,15 +181,16 @@ class CaptionData(DataModule):
         matching.restore(entry(f"captions-{key}", build) / "captions.json")
         return matching
 
-    def _splits(self, found: list[CaptionedImage], readable: Index) -> dict[str, Index]:
+    def _splits(self, pictures: list[CaptionedImage], readable: Index) -> dict[str, Index]:
         """Return the numbers of the pictures in each split; missing splits are split off from train."""
-        named = {split: [i for i in readable if found[i].split == split] for split in (*SPLITS, "")}
+        named = {split: [i for i in readable if pictures[i].split == split] for split in (*SPLITS, "")}
         if named[""] and any(named[split] for split in SPLITS):
-            place = found[named[""][0]].place
+            place = pictures[named[""][0]].place
             raise UserError(f"{place}: a picture without a split, but others have one; name train, val or test")
-        if named[""] and (places := self._split_folders(found)):
+        if named[""] and (places := self._split_folders(pictures)):
             by_folder = {folder: split for split, folder in places.items()}
-            named = {split: [i for i in named[""] if by_folder[_folder(found[i])] == split] for split in (*SPLITS, "")}
+            split_of = {i: by_folder[_folder(pictures[i])] for i in named[""]}
+            named = {split: [i for i in split_of if split_of[i] == split] for split in (*SPLITS, "")}
             self.notes.append(
                 f"splits: by the folders of the images, {', '.join(place.name for place in places.values())}"
             )
@@ -202,9 +203,9 @@ class CaptionData(DataModule):
         self.notes += notes
         return indices
 
-    def _split_folders(self, found: list[CaptionedImage]) -> dict[str, Path]:
+    def _split_folders(self, pictures: list[CaptionedImage]) -> dict[str, Path]:
         """Return the folder of each split if all pictures lie in such folders, such as train and val; else {}."""
-        folders = {*map(_folder, found)}
+        folders = {*map(_folder, pictures)}
         if not 2 <= len(folders) <= len(SPLITS):
             return {}
         places = find_named_splits(Path(str(self.path)), sorted(folders))

@@ -110,22 +110,22 @@ def find_caption_files(
     lists = find_named_splits(root, sorted(named))
     if path.is_file():
         return CaptionFiles({"": path}, lists, [])
-    found: list[Path] = []
+    files: list[Path] = []
     failed: dict[Path, UserError] = {}
     for file in files_below(root, (*SUFFIXES, ".token", ".gz"))[0]:
         if file not in named and _LEMMAS not in file.name.lower():
             try:
                 _check_captions(file, encoding, is_picture)
-                found.append(file)
+                files.append(file)
             except UserError as error:
                 failed[file] = error
-    if not found:
+    if not files:
         raise UserError(f"{path}: no file of captions; {_why_none(root, failed)}")
-    chosen = [file for file in found if "caption" in file.name.lower()] or found
+    chosen = [file for file in files if "caption" in file.name.lower()] or files
     splits = _one_per_split(root, chosen)
     if "train" in splits:
         for file, fault in failed.items():  # a split that can't be read is no split that is missing
-            beside = [each for each in splits.values() if each.suffix == file.suffix]
+            beside = [table for table in splits.values() if table.suffix == file.suffix]
             if not isinstance(fault, NoCaptionsError) and set(_one_per_split(root, [*beside, file])) - set(splits):
                 raise fault
     if len(chosen) == 1:
@@ -134,7 +134,7 @@ def find_caption_files(
         names = ", ".join(file.relative_to(root).as_posix() for file in chosen[:5])
         raise UserError(f"{path}: several files of captions, {names}; give the file itself: --data.path FILE")
     splits = {split: splits[split] for split in (*SPLITS, "") if split in splits}
-    return CaptionFiles(splits, {} if "train" in splits else lists, _notes(root, {*found} - {*splits.values()}, failed))
+    return CaptionFiles(splits, {} if "train" in splits else lists, _notes(root, {*files} - {*splits.values()}, failed))
 
 
 def _one_per_split(root: Path, files: Sequence[Path]) -> dict[str, Path]:
@@ -153,7 +153,7 @@ def _notes(root: Path, others: set[Path], failed: Mapping[Path, UserError]) -> l
 
 def _why_none(root: Path, failed: Mapping[Path, UserError]) -> str:
     """Say what the files in a folder lack, those first that may be meant."""
-    reasons = [str(error) for file, error in sorted(failed.items(), key=lambda each: each[0].suffix == ".txt")]
+    reasons = [str(error) for file, error in sorted(failed.items(), key=lambda failure: failure[0].suffix == ".txt")]
     for archive in files_below(root, (".zip",))[0]:
         if texts := [member.name for member in zip_members(archive, (*SUFFIXES, ".token"))]:
             named = [name for name in texts if re.search("caption|token|metadata", name)] or texts
@@ -358,11 +358,11 @@ def _find_columns(names: Sequence[str] | Mapping[str, Any], place: str) -> _Colu
     kinds = named_so([*base.values()], _CAPTION)
     captions = tuple(name for name in names if kinds and kinds[0] in (name, base[name]))
     image = named_so([name for name in names if name not in captions], _IMAGE)
-    for found, what, known in ((image, "pictures", _IMAGE), (captions, "captions", _CAPTION)):
-        if not found:
-            there = ", ".join(names)[:80]
+    for columns, noun, known in ((image, "pictures", _IMAGE), (captions, "captions", _CAPTION)):
+        if not columns:
+            listed = ", ".join(names)[:80]
             raise NoCaptionsError(
-                f"{place}: no column of {what} in {there}; call it {known[0]} ({', '.join(known[1:6])})"
+                f"{place}: no column of {noun} in {listed}; call it {known[0]} ({', '.join(known[1:6])})"
             )
     others = (SPLIT_NAMES, ("language",), ("kind",))
     return _Columns(image[0], captions, *(next((name for name in some if name in names), None) for some in others))
@@ -414,7 +414,7 @@ def _listed(text: str, place: str) -> list[str]:
         rest = _STRING.sub("", text)
         if rest[:1] != "[" or rest[-1:] != "]" or rest[1:-1].strip(", \r\n\t"):
             raise BadRowError(f"{place}: {text[:40]!r} begins like a list of captions, but is none")
-        value = [_ESCAPE.sub(_unescaped, found[1:-1]) for found in _STRING.findall(text)]
+        value = [_ESCAPE.sub(_unescaped, literal[1:-1]) for literal in _STRING.findall(text)]
     return value
 
 

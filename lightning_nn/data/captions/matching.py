@@ -85,7 +85,7 @@ class Matching:
         Raises:
             UserError: lines are not skipped, too many are, or nothing is left of a split that was given.
         """
-        kept = {each.split for each in self.found.values()}
+        kept = {picture.split for picture in self.found.values()}
         lost = [split for split in self.given if split not in kept]
         bad, total, few = len(self.bad), self.total, len(self.bad) <= MOST_BAD * self.total
         if self.bad and not self.skips:
@@ -205,15 +205,15 @@ class Matching:
     def save(self, file: Path) -> None:
         """Write what was gathered."""
         numbers = {picture: number for number, picture in enumerate(self.images.files)}
-        found = [[numbers[each.file], *each[1:]] for each in self.found.values()]
-        state = {"found": found, "report": self.report.counts, **{name: getattr(self, name) for name in _STATE}}
+        rows = [[numbers[picture.file], *picture[1:]] for picture in self.found.values()]
+        state = {"found": rows, "report": self.report.counts, **{name: getattr(self, name) for name in _STATE}}
         file.write_text(json.dumps(state), encoding="utf-8")
 
     def restore(self, file: Path) -> None:
         """Read what was saved of the same images, in the same order."""
         state = json.loads(file.read_text(encoding="utf-8"))
         images = (CaptionedImage(self.images.files[number], *rest) for number, *rest in state["found"])
-        self.found = {each.file: each for each in images}
+        self.found = {picture.file: picture for picture in images}
         self.report.counts = ReadingReport(state["report"]).counts
         for name in _STATE:
             setattr(self, name, state[name])

@@ -141,8 +141,8 @@ def view_captions(data: CaptionSet, trained: Processor | None, max_pixels: int =
         sources[split], processor.pictures[split] = source, source.picture
         mean, unknown[split] = f"{np.mean(table.length):.1f}", unknown_share(table, words)
         least, most = table.captions.min(), table.captions.max()
-        each = f"{least}" if least == most else f"{least} to {most}"
-        counts = f"{len(captions):,}", f"{len(table.length):,} ({each} each)"
+        per_image = f"{least}" if least == most else f"{least} to {most}"
+        counts = f"{len(captions):,}", f"{len(table.length):,} ({per_image} each)"
         rows.append((split, *counts, mean, f"{unknown[split]:.2%}"))
     remedy = "lower --data.vocabulary.min_count"
     if data.language == "zh" and data.tokens == "words":

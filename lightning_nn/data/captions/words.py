@@ -178,8 +178,8 @@ def make_vocabulary(train: Tokens, min_count: int) -> list[str]:
 
 def other_words(splits: Iterable[Tokens], words: list[str]) -> list[str]:
     """List the words of all splits that are not in a vocabulary, by code points; their ids go on from its length."""
-    found = {word for captions in splits for caption in chain.from_iterable(captions) for word in caption}
-    return sorted(found.difference(words[len(SPECIAL) :]))
+    spoken = {word for captions in splits for caption in chain.from_iterable(captions) for word in caption}
+    return sorted(spoken.difference(words[len(SPECIAL) :]))
 
 
 def number(captions: Tokens, words: list[str], others: list[str]) -> CaptionTable:

@@ -80,10 +80,10 @@ class Photos(DataModule):
         self.processor = PhotoProcessor(_names(contents or styles[:1]), _names(styles))
         self._size = next(image.shape[1:] for image in (*images, *read))
         self.summary = [("photograph", "for", "width x height")]
-        for what, files, found in (("content", contents, images), ("style", styles, read)):
+        for use, files, pixels in (("content", contents, images), ("style", styles, read)):
             self.summary += [
-                (file.name, what, f"{image.shape[2]} x {image.shape[1]}")
-                for file, image in zip(files, found, strict=True)
+                (file.name, use, f"{image.shape[2]} x {image.shape[1]}")
+                for file, image in zip(files, pixels, strict=True)
             ]
         if not contents:
             self.notes.append("no content: a texture is made of the style alone")
@@ -163,12 +163,12 @@ def content_files(path: str | None) -> list[Path]:
     """
     if path is None:
         return []
-    found = Path(path).expanduser()
-    if not found.exists():
+    place = Path(path).expanduser()
+    if not place.exists():
         raise UserError(f"{path}: no such file or folder; see --data.content")
-    if not found.is_dir():
-        return [found]
-    files = sorted(image_files(found)[0])
+    if not place.is_dir():
+        return [place]
+    files = sorted(image_files(place)[0])
     if not files:
         raise UserError(f"{path}: no images in this folder; see --data.content")
     return files
@@ -183,12 +183,12 @@ def style_files(paths: str | None) -> list[Path]:
     if paths is None:
         return []
     names = [paths] if Path(paths).expanduser().is_file() else [name.strip() for name in paths.split(",")]
-    found = [Path(name).expanduser() for name in names]
-    for file in found:
+    files = [Path(name).expanduser() for name in names]
+    for file in files:
         if not file.is_file():
             lacking = "a folder or pipe, not a file" if file.exists() else "no such file"
             raise UserError(f"{file}: {lacking}; see --data.style")
-    return found
+    return files
 
 
 def _names(files: list[Path]) -> list[str]:
@@ -270,15 +270,15 @@ class Pictures(DataModule):
         """Return the contents, and the scale of those with more than 8 bits a channel."""
         root = Path(str(self.content)).expanduser()
         form = ImageForm(3, self.size, self.size)
-        found = decode(files, root if root.is_dir() else root.parent, form, self.max_pixels)
-        kept = [i for i in range(len(files)) if i not in found.broken]
+        decoded = decode(files, root if root.is_dir() else root.parent, form, self.max_pixels)
+        kept = [i for i in range(len(files)) if i not in decoded.broken]
         if not kept:
-            raise UserError(f"{self.content}: none of {len(files):,} images can be read: {found.broken[0]}")
-        self.notes += list(found.broken.values())[:3]
-        if len(found.broken) > 3:
-            self.notes.append(f"{len(found.broken):,} images can't be read")
-        self.notes += found.notes
-        return found.images if len(kept) == len(files) else np.asarray(found.images)[kept], found.scale
+            raise UserError(f"{self.content}: none of {len(files):,} images can be read: {decoded.broken[0]}")
+        self.notes += list(decoded.broken.values())[:3]
+        if len(decoded.broken) > 3:
+            self.notes.append(f"{len(decoded.broken):,} images can't be read")
+        self.notes += decoded.notes
+        return decoded.images if len(kept) == len(files) else np.asarray(decoded.images)[kept], decoded.scale
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: the network takes pictures of any size."""
@@ -314,5 +314,5 @@ class ContentSource:
     def fingerprints(self) -> Fingerprints:
         """Return a hash of each content and of all styles, uint64 (N,)."""
         styles = np.bitwise_xor.reduce([fingerprint_image(style.numpy()) for style in self.styles], dtype=np.uint64)
-        each = np.fromiter((fingerprint_image(image) for image in self.images), np.uint64, len(self))
-        return each ^ styles
+        hashes = np.fromiter((fingerprint_image(image) for image in self.images), np.uint64, len(self))
+        return hashes ^ styles

@@ -40,9 +40,9 @@ class PhotoProcessor:
         """
         for name in raw:
             if name not in self.names:
-                there = ", ".join(self.names[:8]) + ", ..." * (len(self.names) > 8)
+                known = ", ".join(self.names[:8]) + ", ..." * (len(self.names) > 8)
                 raise UserError(
-                    f"{name!r} is not a picture of this model, which has only those it was trained on ({there}); "
+                    f"{name!r} is not a picture of this model, which has only those it was trained on ({known}); "
                     "--model fast_style stylises others"
                 )
         return StyleBatch(None, (), torch.tensor([self.names.index(name) for name in raw]))

@@ -66,9 +66,9 @@ def choose(table: Table, role: Role, wanted: str | None, others: Collection[str]
     chosen = columns_of(table, wanted, several=role.several)
     for name in chosen:
         if name not in table.columns:
-            there = table.header or [cell[:20] for cell in table.sample[0].cells.values()]
+            columns = table.header or [cell[:20] for cell in table.sample[0].cells.values()]
             raise UserError(
-                f"{table.place}: --data.{role.option} is {name!r}, which is not a column{nearest(name, there)}"
+                f"{table.place}: --data.{role.option} is {name!r}, which is not a column{nearest(name, columns)}"
             )
     return chosen
 
@@ -163,11 +163,11 @@ def plain_name(name: str) -> str:
 def _ends_in(name: str, known: Sequence[str]) -> bool:
     """Return whether the last word of a name of up to three words is a known one."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]", " ", name).lower()
-    for each in (spaced, _TAIL.sub("", spaced)):
-        words = each.split() or [""]
+    for form in (spaced, _TAIL.sub("", spaced)):
+        words = form.split() or [""]
         if len(words) <= _MOST_WORDS and words[-1] in known:
             return True
-        if len(each) <= _MOST_SIGNS and any(each.endswith(word) for word in known if not word.isascii()):
+        if len(form) <= _MOST_SIGNS and any(form.endswith(word) for word in known if not word.isascii()):
             return True
     return False
 

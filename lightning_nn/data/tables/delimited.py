@@ -147,9 +147,9 @@ def _reader(lines: Iterator[str], dialect: _Dialect) -> Any:
     return csv.reader(lines, delimiter=dialect.separator, strict=True, skipinitialspace=dialect.separator != "\t")
 
 
-def _double(found: re.Match[str]) -> str:
+def _double(match: re.Match[str]) -> str:
     """Write an escaped quotation mark as RFC 4180 does; backslashes elsewhere are text."""
-    count = len(found[1])
+    count = len(match[1])
     return "\\" * (count // 2) + '"' * (1 + count % 2)
 
 

@@ -52,13 +52,13 @@ def find_named_splits(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
         if len(splits := splits_in(path.name)) == 1:
             rest = tuple(word for word in words if word not in SPLIT_OF and not _neutral(word))
             groups.setdefault(rest, {}).setdefault(splits.pop(), []).append(path)
-    found = groups.pop((), {})
-    if "train" not in found:
+    named = groups.pop((), {})
+    if "train" not in named:
         for group in groups.values():
             if "train" in group and len(group) > 1:
                 for split, more in group.items():
-                    found.setdefault(split, []).extend(more)
-    return {split: _only(root, split, some) for split, some in found.items()}
+                    named.setdefault(split, []).extend(more)
+    return {split: _only(root, split, some) for split, some in named.items()}
 
 
 def is_exact(path: Path) -> bool:
@@ -121,7 +121,7 @@ _REMEDY = "HEIC, raw and vector images are not read; convert them to JPEG or PNG
 
 
 def find_splits(
-    root: Path, suffixes: Collection[str], what: str, notes: list[str], unlabelled: dict[str, Path] | None = None
+    root: Path, suffixes: Collection[str], noun: str, notes: list[str], unlabelled: dict[str, Path] | None = None
 ) -> dict[str, Path]:
     """Find the folder of each split; without split folders, the root itself is train.
 
@@ -130,7 +130,7 @@ def find_splits(
     Args:
         root: a folder.
         suffixes: of the files to find, in lower case.
-        what: noun for such a file, for the notes.
+        noun: for such a file, for the notes.
         notes: receives the names of what is not read.
         unlabelled: receives the folder of each split beside train whose files are not in class folders; None to leave
             these out with a note.
@@ -146,25 +146,25 @@ def find_splits(
         if not places and (loose := [place for place in passed if _own_files(place, suffixes)]):
             raise UserError(
                 f"{root}: {train.name} has class folders, as the training split, but {loose[0].name} beside it holds "
-                f"{what}s, as a class; move one of the two to another place"
+                f"{noun}s, as a class; move one of the two to another place"
             )
         if passed:
             notes.append(f"not read, because the classes are in {train.name}: {', '.join(p.name for p in passed)}")
         train = look_through(train)
         classes = {place.name for place in _subfolders(train)}
-        found = {"train": train}
+        split_places = {"train": train}
         for split, outer in places.items():
             place = look_through(outer, classes)
             inside = sole_folder(place)
             if inside and is_neutral(inside.name) and inside.name not in classes and not any(_subfolders(inside)):
                 place = inside  # val/images, as Tiny ImageNet has it
             if any(_subfolders(place)) or not _own_files(place, suffixes):
-                found[split] = place
+                split_places[split] = place
             elif unlabelled is not None:
                 unlabelled[split] = place
             else:
-                notes.append(note_on_unlabelled(place, what))
-        return found
+                notes.append(note_on_unlabelled(place, noun))
+        return split_places
     if places:  # a `train` folder without subfolders is a class named train (locomotives), not the training split
         place = next(iter(places.values()))
         raise UserError(
@@ -174,9 +174,9 @@ def find_splits(
     return {"train": root}
 
 
-def note_on_unlabelled(place: Path, what: str) -> str:
+def note_on_unlabelled(place: Path, noun: str) -> str:
     """Say that a split is left out, because its files are not in class folders."""
-    return f"left out, unlabelled: the {what}s of {place} are not in class folders"
+    return f"left out, unlabelled: the {noun}s of {place} are not in class folders"
 
 
 def has_classes(root: Path, suffixes: Collection[str]) -> bool:
@@ -194,7 +194,7 @@ def has_classes(root: Path, suffixes: Collection[str]) -> bool:
 
 
 def find_classes(
-    root: Path, places: dict[str, Path], suffixes: Collection[str], what: str, notes: list[str]
+    root: Path, places: dict[str, Path], suffixes: Collection[str], noun: str, notes: list[str]
 ) -> dict[str, Classes]:
     """Find the files of each class in each split, in the order of their names; a class without files is left out.
 
@@ -202,7 +202,7 @@ def find_classes(
         root: the folder that holds everything.
         places: the folder of each split, from `find_splits`.
         suffixes: of the files to find, in lower case.
-        what: noun for such a file, for the notes.
+        noun: for such a file, for the notes.
         notes: receives the names of what is not read.
 
     Raises:
@@ -211,37 +211,37 @@ def find_classes(
             not read.
     """
     folders = {split: list(_subfolders(place)) for split, place in places.items()}
-    outside = {_identity(each) for place in (root, *places.values()) for each in (place, *place.resolve().parents)}
+    outside = {_identity(folder) for place in (root, *places.values()) for folder in (place, *place.resolve().parents)}
     outside |= {_identity(folder) for split in folders.values() for folder in split}
-    found: dict[str, Classes] = {}
+    classes: dict[str, Classes] = {}
     for split, place in places.items():
-        others = [each for each in _visible(place) if not each.is_dir()]
+        others = [path for path in _visible(place) if not path.is_dir()]
         check_names(folders[split])
-        found[split] = {}
+        classes[split] = {}
         for folder in folders[split]:
             files, rest = files_below(folder, suffixes, outside)
             others += rest
             name = clean_label(folder.name)
-            if not name or name in found[split]:
+            if not name or name in classes[split]:
                 raise UserError(f"{str(folder)!r}: two classes would be called {name!r}; rename the folder")
             if files:
-                _check_class(folder, files, what)
-                found[split][name] = files
-            elif what == "image" and (photos := [file for file in rest if file.suffix.lower() in _UNREAD]):
+                _check_class(folder, files, noun)
+                classes[split][name] = files
+            elif noun == "image" and (photos := [file for file in rest if file.suffix.lower() in _UNREAD]):
                 raise UserError(
                     f"{folder}: {_count(photos)}, and no image of a kind that is read: {_REMEDY}, or move the folder "
                     "away"
                 )
             else:
                 notes.append(
-                    f"not a class, because it holds no {what}: {folder}{' (empty)' * (not any(_visible(folder)))}"
+                    f"not a class, because it holds no {noun}: {folder}{' (empty)' * (not any(_visible(folder)))}"
                 )
         if others:
             remedy = (
-                f"; {_REMEDY}" if what == "image" and any(each.suffix.lower() in _UNREAD for each in others) else ""
+                f"; {_REMEDY}" if noun == "image" and any(path.suffix.lower() in _UNREAD for path in others) else ""
             )
-            notes.append(f"skipped, not {what}s in a class by location and suffix: {_count(others)}{remedy}")
-    return found
+            notes.append(f"skipped, not {noun}s in a class by location and suffix: {_count(others)}{remedy}")
+    return classes
 
 
 def look_through(folder: Path, classes: Collection[str] = ()) -> Path:
@@ -330,7 +330,7 @@ def files_below(
     return wanted, others
 
 
-def _check_class(folder: Path, files: list[Path], what: str) -> None:
+def _check_class(folder: Path, files: list[Path], noun: str) -> None:
     """Refuse a class whose files are in several folders, none directly in it or in the one folder that wraps them."""
     if files[0].parent == folder:  # the files of a folder come before those of its subfolders
         return
@@ -338,14 +338,14 @@ def _check_class(folder: Path, files: list[Path], what: str) -> None:
     if files[0].parent != common:
         inside = ", ".join(sorted({file.relative_to(common).parts[0] for file in files})[:3])
         raise UserError(
-            f"{common}: no {what} of its own, only folders of them, such as {inside}; if these are classes, give their "
+            f"{common}: no {noun} of its own, only folders of them, such as {inside}; if these are classes, give their "
             "folder as --data.path, or call the folders of the splits train, val and test; if "
-            f"{folder.name} is a class, put its {what}s directly into it"
+            f"{folder.name} is a class, put its {noun}s directly into it"
         )
 
 
 def _own_files(folder: Path, suffixes: Collection[str]) -> bool:
-    return any(each.suffix.lower() in suffixes and each.is_file() for each in _visible(folder))
+    return any(path.suffix.lower() in suffixes and path.is_file() for path in _visible(folder))
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -358,11 +358,11 @@ def _hidden(name: str) -> bool:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (each for each in sorted(folder.iterdir()) if not _hidden(each.name))
+    return (path for path in sorted(folder.iterdir()) if not _hidden(path.name))
 
 
 def _subfolders(folder: Path) -> Iterator[Path]:
-    return (each for each in _visible(folder) if each.is_dir())
+    return (path for path in _visible(folder) if path.is_dir())
 
 
 def _count(files: list[Path]) -> str:

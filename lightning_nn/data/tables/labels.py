@@ -57,8 +57,8 @@ class Labels:
         label = self._spell(texts[0]) if texts else ""
         nothing = label.lower() in _NOTHING
         if not label or label.lower() in _NOT_A_NUMBER or (nothing and self._numbers):
-            what = f"the label {label!r} means none" if label else "no label"
-            raise BadRowError(f"{place}: {what}; add one or remove the row", NO_LABEL)
+            reason = f"the label {label!r} means none" if label else "no label"
+            raise BadRowError(f"{place}: {reason}; add one or remove the row", NO_LABEL)
         if nothing:
             self._report.add(DOUBTFUL, place)
         elif isinstance(value, str):
@@ -67,13 +67,13 @@ class Labels:
 
     def readable(self, labels: Iterable[tuple[str, Any]]) -> list[str]:
         """Return the labels that can be read, of pairs of a place and the value of a cell."""
-        found = []
+        readable = []
         for place, value in labels:
             try:
-                found.append(self.read(value, place))
+                readable.append(self.read(value, place))
             except BadRowError:
                 continue
-        return found
+        return readable
 
     def _spell(self, label: str) -> str:
         spelling = label
@@ -110,8 +110,8 @@ def check_single(labels: Iterable[tuple[str, str]]) -> None:
         places.setdefault(label, place)
     for separator in _SEPARATORS:
         parts = {label: {clean_label(part) for part in label.split(separator)} - {""} for label in places}
-        uses = Counter(part for each in parts.values() for part in each)
-        several = [label for label, each in parts.items() if len(each) > 1]
+        uses = Counter(part for names in parts.values() for part in names)
+        several = [label for label, names in parts.items() if len(names) > 1]
         combined = [label for label in several if all(uses[part] > 1 for part in parts[label])]
         if len(combined) > 1 and 2 * len(combined) > len(several):
             raise UserError(
@@ -132,7 +132,7 @@ def _texts(value: Any, place: str) -> list[str]:
         value = value["choices"]
     if not isinstance(value, list):
         return [] if value is None or value != value else [_plain(value, place)]
-    return [_plain(each, place) for each in value]
+    return [_plain(item, place) for item in value]
 
 
 def _plain(value: Any, place: str) -> str:

@@ -132,14 +132,14 @@ class Skipping:
     def __init__(self, bad_rows: BadRows, report: ReadingReport) -> None:
         self.skips, self._report = bad_rows == "skip", report
 
-    def handle(self, error: BadRowError | DecodingError, place: str, what: str = "rows") -> None:
+    def handle(self, error: BadRowError | DecodingError, place: str, noun: str = "rows") -> None:
         """Count a row or document, or raise its error with the option that goes on.
 
         Raises:
             UserError: rows are not skipped.
         """
         if not self.skips:
-            raise with_remedy(error, what) from None
+            raise with_remedy(error, noun) from None
         self._report.add(error.kind if isinstance(error, BadRowError) else BAD_BYTES, place)
 
     def check(self, name: str, bad: int, total: int, first: str) -> None:
@@ -167,8 +167,8 @@ def too_many(name: str, bad: int, total: int, first: str) -> UserError:
     )
 
 
-def with_remedy(error: BadRowError | DecodingError, what: str) -> UserError:
+def with_remedy(error: BadRowError | DecodingError, noun: str) -> UserError:
     """Return an error that names the option that goes on, unless all of the file is in another encoding."""
     if isinstance(error, DecodingError) and not error.damaged:
         return error
-    return UserError(f"{error}; to leave such {what} out: --data.bad_rows skip")
+    return UserError(f"{error}; to leave such {noun} out: --data.bad_rows skip")

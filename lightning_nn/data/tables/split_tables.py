@@ -31,24 +31,24 @@ def find_shards(path: Path) -> dict[str, list[Path]]:
         return {}
     if here := _shards(path):
         return here
-    found = {folder: shards for folder in sorted(path.iterdir()) if folder.is_dir() and (shards := _shards(folder))}
-    if len(found) > 1:
-        names = ", ".join(folder.name for folder in found)
-        raise UserError(f"{path}: {names} each hold a data set; give one of them: --data.path {next(iter(found))}")
-    return next(iter(found.values()), {})
+    sets = {folder: shards for folder in sorted(path.iterdir()) if folder.is_dir() and (shards := _shards(folder))}
+    if len(sets) > 1:
+        names = ", ".join(folder.name for folder in sets)
+        raise UserError(f"{path}: {names} each hold a data set; give one of them: --data.path {next(iter(sets))}")
+    return next(iter(sets.values()), {})
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    shards: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
         shard = _SHARD.fullmatch(file.name)
         if shard and (split := SPLIT_OF.get(shard["split"].lower())) and form_of(file):
-            found.setdefault(split, []).append(file)
-    for files in found.values():
+            shards.setdefault(split, []).append(file)
+    for files in shards.values():
         last = _SHARD.fullmatch(files[-1].name)
         if last and len(files) != int(last["count"]):
             raise UserError(f"{files[-1]}: {len(files)} of {int(last['count'])} shards are there; add the others")
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: shards[split] for split in SPLITS if split in shards}
 
 
 def wrapped(folder: Path) -> Iterator[Path]:
@@ -65,7 +65,7 @@ def only_lists(folder: Path, tables: Iterable[Path]) -> bool:
     """Return whether tables such as train_list.txt rather list the files of the class folders beside them."""
     if any(is_exact(table) or _is_surely_table(table) for table in tables):
         return False
-    folders = [each for each in folder.iterdir() if each.is_dir() and _with_suffix(each, (".txt",))]
+    folders = [path for path in folder.iterdir() if path.is_dir() and _with_suffix(path, (".txt",))]
     return len(folders) > 1
 
 
@@ -99,7 +99,7 @@ def tables_of_splits(folder: Path, notes: list[str]) -> dict[str, Path]:
 
 def _split_folders(folder: Path) -> dict[str, Path]:
     """Find the only table in the folder of each split, as in train/0000.parquet; {} if one is surely no table."""
-    places = find_named_splits(folder, [each for each in folder.iterdir() if each.is_dir()])
+    places = find_named_splits(folder, [path for path in folder.iterdir() if path.is_dir()])
     tables = {split: file for split, place in places.items() for file in only_table(place, []).values()}
     return tables if len(tables) == len(places) and all(map(_is_surely_table, tables.values())) else {}
 

@@ -63,11 +63,12 @@ class Columns(NamedTuple):
             )
         if self.width:
             return
-        there = table.header or [str(cell) for cell in table.sample[0].cells.values()]
+        columns = table.header or [str(cell) for cell in table.sample[0].cells.values()]
         for name in (self.label, *self.text):
             if not table.header or name not in table.columns:
                 raise UserError(
-                    f"{table.place}: no column {name!r} as in train; there are: {', '.join(there)}; rename one of them"
+                    f"{table.place}: no column {name!r} as in train; there are: {', '.join(columns)}; "
+                    "rename one of them"
                 )
         check_unique(table, (self.label, *self.text))
 

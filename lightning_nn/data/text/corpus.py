@@ -324,8 +324,8 @@ def _single(corpus: Corpus) -> list[str]:
     return [f"{corpus.categories[corpus.labels[number]]} ({corpus.place(int(number))})" for number in documents]
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _share(share: float) -> str:

@@ -77,8 +77,8 @@ def build(
     reading = _Reading(folder, segmenter, processes, classes=1 if whole else 2, report=report)
     reading.read({split: records[split] for split in SPLITS if split in records})
     categories, labels = reading.categories(order)
-    given = set(SPLITS) if whole else set(records)
-    split_of = _split_off(np.frombuffer(reading.splits, np.int8), labels, given, splits)
+    provided = set(SPLITS) if whole else set(records)
+    split_of = _split_off(np.frombuffer(reading.splits, np.int8), labels, provided, splits)
     _check_classes(split_of, labels, categories)
     sentences = _offsets(folder / "sentences", reading.size_sentences)
     documents = _offsets(folder / "documents", reading.size_documents)
@@ -224,12 +224,12 @@ def _append(file: BinaryIO, numbers: NDArray[np.int32]) -> None:
     file.write(np.ascontiguousarray(numbers, np.int32).data)
 
 
-def _split_off(split_of: NDArray[np.int8], labels: Index, given: set[str], splits: Splits) -> NDArray[np.int8]:
+def _split_off(split_of: NDArray[np.int8], labels: Index, provided: set[str], splits: Splits) -> NDArray[np.int8]:
     """Return the number of the split of each document; missing splits are split off train."""
     split_of = split_of.copy()
     total, left = int((split_of == 0).sum()), 1.0
     for split, share in splits.shares.items():
-        if split in given:
+        if split in provided:
             continue
         train, seed = np.flatnonzero(split_of == 0), len(SPLITS) * splits.seed + SPLITS.index(split)
         _, chosen = stratified_split(labels[train], share / left, seed)

@@ -320,7 +320,7 @@ def _contents(folder: Path) -> str:
     """List the contents of a folder, as the end of an error message."""
     if not folder.is_dir():
         return ""
-    names = sorted(each.name + "/" * each.is_dir() for each in folder.iterdir() if not each.name.startswith("."))
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
     more = ", ..." if len(names) > 8 else ""
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
 
@@ -332,10 +332,10 @@ def _check_path(path: Path) -> None:
         UserError: says what its folder has.
     """
     try:
-        there = path.exists()
+        exists = path.exists()
     except (OSError, ValueError) as error:  # the name is too long or contains a NUL
         raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
-    if not there:
+    if not exists:
         raise UserError(f"{path} does not exist{_contents(path.parent)}")
     if not path.is_file() and not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
@@ -351,23 +351,23 @@ def _folders(folder: Path, notes: list[str]) -> dict[str, Classes]:
     for suffix in (".txt", ""):
         remarks: list[str] = []
         places = find_splits(folder, (suffix,), "text", remarks)
-        found = find_classes(folder, places, (suffix,), "text", remarks)
-        if found["train"]:
+        splits = find_classes(folder, places, (suffix,), "text", remarks)
+        if splits["train"]:
             break
     notes += remarks
     for split, place in places.items():
-        if not found[split] and split != "train":
+        if not splits[split] and split != "train":
             raise UserError(f"{place} has no class folders with .txt files{_contents(place)}")
-    for files in [files for classes in found.values() for files in classes.values()]:
+    for files in [files for classes in splits.values() for files in classes.values()]:
         if len(named := [file for file in files if is_exact(file)]) > 1:
             raise UserError(
                 f"{named[0].parent}: {named[0].name} and {named[1].name} are the splits of a data set, not texts of a "
                 f"class; give their folder: --data.path {named[0].parent}"
             )
-    for file in documents(found):
+    for file in documents(splits):
         if not file.is_file():
             raise UserError(f"{file} is a broken link or not a file; remove it")
-    return {split: found[split] for split in SPLITS if split in found} if found["train"] else {}
+    return {split: splits[split] for split in SPLITS if split in splits} if splits["train"] else {}
 
 
 def _is_footer(cells: Mapping[str, Any]) -> bool:

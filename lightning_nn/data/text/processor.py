@@ -60,8 +60,8 @@ def read_inputs(options: InputOptions, trained: str) -> Iterator[Record]:
 def _file(options: InputOptions, trained: str) -> Iterator[Record]:
     path = None if options.files == ["-"] else Path(options.files[0])
     if path is not None and not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"{path} {what}; expected a table, a file with one text per line, or - for standard input")
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"{path} {fault}; expected a table, a file with one text per line, or - for standard input")
     name, encoding = "standard input" if path is None else str(path), options.encoding
     form, report = options.form or (form_of(path) if path else None), ReadingReport()
     wanted = wanted_names(options.text_column or trained)

@@ -17,6 +17,7 @@ from lightning_nn.data.text.data_module import TextData, TextProcessor
 from lightning_nn.data.text.processor import LONGEST
 from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import to_plain_data
 
 
 @pytest.fixture(autouse=True)
@@ -265,8 +266,10 @@ def test_wrong_settings_are_named(tmp_path: Path, options: dict[str, object], me
 
 
 def test_settings_are_kept_as_plain_data() -> None:
-    data = TextData("somewhere", label_column="sentiment")
-    assert json.loads(json.dumps(dict(data.hparams)))["label_column"] == "sentiment"
+    data = TextData("somewhere", label_column="sentiment", vocabulary=TextVocabulary(min_count=3))
+    settings = json.loads(json.dumps(to_plain_data(dict(data.hparams), "settings")))
+    assert settings["label_column"] == "sentiment" and settings["vocabulary"]["min_count"] == 3
+    assert dict(TextData(**settings).hparams) == settings
 
 
 def test_bulletins_are_read_as_they_were_made() -> None:
