@@ -53,8 +53,9 @@ def _homes() -> dict[str, str]:
     from lightning_nn.catalog import DATA, MODELS
 
     paths = [entry.path for table in (MODELS, DATA) for entry in table.values()]
-    own = [path.split(":") for path in paths if isinstance(path, str) and path.startswith("lightning_nn.")]
-    return {name: module for module, name in own} | {name: home for home, names in _OTHERS.items() for name in names}
+    classes = [path.split(":") for path in paths if isinstance(path, str) and path.startswith("lightning_nn.")]
+    others = {name: home for home, names in _OTHERS.items() for name in names}
+    return {name: module for module, name in classes} | others
 
 
 def __getattr__(name: str) -> Any:

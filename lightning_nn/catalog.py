@@ -156,19 +156,19 @@ def _load(path: str | type) -> Any:
     return getattr(import_module(module), name)
 
 
-def find(table: dict[str, Entry], name: str, what: str) -> Entry:
+def find(table: dict[str, Entry], name: str, noun: str) -> Entry:
     """Return the row of a name.
 
     Args:
         table: MODELS or DATA.
         name: name of the row.
-        what: noun for the error, "model" or "data set".
+        noun: for the error, "model" or "data set".
 
     Raises:
         UserError: there is no such name; the error suggests the nearest one.
     """
     if name not in table:
-        raise UserError(f"unknown {what} {name!r}{nearest(name, table)}")
+        raise UserError(f"unknown {noun} {name!r}{nearest(name, table)}")
     return table[name]
 
 
@@ -192,9 +192,9 @@ def processor(kind: str, state: dict[str, Any]) -> Any:
         ]:
             raise TypeError(f"{options[0]} is no part of a state")
         made = cls(**state)
-        for what, names in made.row_labels().items():
+        for rows, names in made.row_labels().items():
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise TypeError(f"its {what} are no list of texts")
+                raise TypeError(f"its {rows} are no list of texts")
         return made
     except (UserError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         raise UserError(f"the checkpoint's processor can't be loaded: {str(error)[:300]}") from None

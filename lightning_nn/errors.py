@@ -24,18 +24,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
         `"; did you mean 'han'?"` if one is near, otherwise the list of names there are.
     """
     names = list(dict.fromkeys(known))
-    lower = {each.lower(): each for each in reversed(names)}
+    lower = {choice.lower(): choice for choice in reversed(names)}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {lower[near[0]]!r}?"
     return f"; there are: {', '.join(names)}" if names else ""
 
 
-def choose(what: str, value: str, choices: Any) -> None:
+def choose(argument: str, value: str, choices: Any) -> None:
     """Refuse a value that is none of the choices.
 
     Args:
-        what: the argument's name.
+        argument: its name.
         value: as given.
         choices: a `Literal` type.
 
@@ -43,4 +43,4 @@ def choose(what: str, value: str, choices: Any) -> None:
         UserError: the value is unknown; the message names the nearest choice.
     """
     if value not in get_args(choices):
-        raise UserError(f"{what} is {value!r}{nearest(str(value), get_args(choices))}")
+        raise UserError(f"{argument} is {value!r}{nearest(str(value), get_args(choices))}")

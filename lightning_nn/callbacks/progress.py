@@ -65,9 +65,9 @@ class ProgressBar(Tqdm):
     @property
     def format_dict(self) -> Any:
         """All that is drawn: tqdm's own items, the present width of the terminal, and the values."""
-        own = super().format_dict
-        own["bar_format"] = _ENDLESS if self.total is None else _FORMAT
-        return {**own, "ncols": columns(self.fp) - 1, "postfix": " ".join(self.values())}
+        items = super().format_dict
+        items["bar_format"] = _ENDLESS if self.total is None else _FORMAT
+        return {**items, "ncols": columns(self.fp) - 1, "postfix": " ".join(self.values())}
 
     def begin_at(self, done: int, total: int | None) -> None:
         """Set where the task starts, before the first `update`.

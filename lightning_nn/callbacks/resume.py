@@ -48,9 +48,9 @@ class ExactResume(pl.Callback):
         done = trainer.fit_loop.batch_idx + 1
         if done % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch:
             return
-        gradients = {name: each.grad for name, each in pl_module.named_parameters() if each.grad is not None}
+        gradients = {name: p.grad for name, p in pl_module.named_parameters() if p.grad is not None}
         if trainer.world_size > 1:
-            gradients = {name: trainer.strategy.all_gather(each) for name, each in gradients.items()}
+            gradients = {name: trainer.strategy.all_gather(gradient) for name, gradient in gradients.items()}
         checkpoint["lightning_nn_gradients"] = gradients
 
     def on_load_checkpoint(
@@ -76,10 +76,12 @@ class ExactResume(pl.Callback):
         if self._max_steps is not None:
             set_max_steps(trainer, self._max_steps)
             self._max_steps = None
-        for name, each in pl_module.named_parameters():
+        for name, parameter in pl_module.named_parameters():
             if name in self._gradients:
-                own = self._gradients[name]
-                each.grad = (own if trainer.world_size == 1 else own[trainer.global_rank]).to(each.device)
+                gradient = self._gradients[name]
+                if trainer.world_size > 1:
+                    gradient = gradient[trainer.global_rank]
+                parameter.grad = gradient.to(parameter.device)
         self._gradients = {}
         if self._averaging:
             rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers]
@@ -157,14 +159,14 @@ class MonitorCheck(pl.Callback):
         Raises:
             UserError: a metric is missing; the error names the nearest.
         """
-        there = [name for name in trainer.callback_metrics if name.startswith("val/")]
+        metrics = [name for name in trainer.callback_metrics if name.startswith("val/")]
         monitors = [(f"--{group}.monitor", monitor) for group, monitor in self.monitors.items()]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping | ModelCheckpoint) and str(callback.monitor).startswith("val/"):
                 monitors.append((f"--trainer.callbacks, {type(callback).__name__}: monitor", str(callback.monitor)))
         for where, monitor in monitors:
-            if monitor not in there:
-                raise UserError(f"{where} {monitor}: validation gives no such metric{nearest(monitor, there)}")
+            if monitor not in metrics:
+                raise UserError(f"{where} {monitor}: validation gives no such metric{nearest(monitor, metrics)}")
 
 
 class ResumableEarlyStopping(EarlyStopping):

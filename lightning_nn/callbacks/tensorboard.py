@@ -131,8 +131,8 @@ def module_table(model: nn.Module) -> str:
     for name, module in model.named_modules():
         parts = list(module.modules())
         if name and not all(isinstance(part, Metric | nn.ModuleDict) for part in parts):
-            what = repr(module) if len(parts) == 1 else type(module).__name__
-            rows.append(f"| {markdown_text(name)} | {markdown_text(what)} | {_parameters(module):,} |")
+            form = repr(module) if len(parts) == 1 else type(module).__name__
+            rows.append(f"| {markdown_text(name)} | {markdown_text(form)} | {_parameters(module):,} |")
     return "\n".join([*rows, f"| **total** | {type(model).__name__} | **{_parameters(model):,}** |"])
 
 
@@ -222,7 +222,7 @@ def _copy(stream: IO[bytes], data: bytes) -> None:
 
 
 def _pictures(module: pl.LightningModule) -> list[Picture]:
-    return [each for each in cast(Task, module).artifacts("train") if isinstance(each, Picture)]
+    return [artifact for artifact in cast(Task, module).artifacts("train") if isinstance(artifact, Picture)]
 
 
 class AugmentedImages(pl.Callback):

@@ -45,15 +45,15 @@ _SUFFIXES: dict[str, Form] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".html": "h
 _NAME = 150  # bytes of an input's name that go into the name of its image
 
 
-def choose_form(out: Path | None, given: Form | None) -> Form:
+def choose_form(out: Path | None, asked: Form | None) -> Form:
     """Choose the form of predictions: as given, by the file's suffix, or lines for a terminal and CSV elsewhere.
 
     Args:
         out: the file; None for standard output.
-        given: value of --format, if any.
+        asked: value of --format, if any.
     """
-    if given is not None:
-        return given
+    if asked is not None:
+        return asked
     if out is not None:
         return _SUFFIXES.get(out.suffix.lower(), "csv")
     return "terminal" if sys.stdout.isatty() else "csv"
@@ -104,7 +104,7 @@ def writer(
 @contextmanager
 def _one_picture(out: Path) -> Iterator[Write]:
     """Write the first image of the only prediction."""
-    found: list[bytes] = []
+    written: list[bytes] = []
 
     def write(record: Record, prediction: Prediction) -> None:
         if record.error:
@@ -113,15 +113,15 @@ def _one_picture(out: Path) -> Iterator[Write]:
         images = [value for _, value in fields if is_image(value)]
         if not images:
             raise UserError(f"--out {out}: these predictions are no pictures; name a .csv, .jsonl or .html file")
-        if found:
+        if written:
             raise UserError(
                 f"--out {out} holds one picture, and there are several: name a .csv file; they go beside it"
             )
-        found.append(_png(images[0], _settings(fields), _legend(prediction)))
+        written.append(_png(images[0], _settings(fields), _legend(prediction)))
 
     yield write
-    if found:
-        write_atomically(out, lambda stream: stream.write(found[0]))
+    if written:
+        write_atomically(out, lambda stream: stream.write(written[0]))
 
 
 @contextmanager
@@ -403,12 +403,12 @@ class Rows:
     def _csv(self, record: Record, predicted: dict[str, Any]) -> None:
         assert self._own is not None
         self._left_out |= dict.fromkeys(name for name in record.cells if name not in self._own)
-        own = [self._input(record.cells.get(name)) for name in self._own]
-        self._csv_rows.writerow([*own, *(self._predicted(value) for value in predicted.values())])
+        cells = [self._input(record.cells.get(name)) for name in self._own]
+        self._csv_rows.writerow([*cells, *(self._predicted(value) for value in predicted.values())])
 
     def _json(self, record: Record, predicted: dict[str, Any]) -> None:
-        own = {f"input_{name}" if name in predicted else name: value for name, value in record.cells.items()}
-        print(json_text({**own, **predicted}), file=self._stream)
+        cells = {f"input_{name}" if name in predicted else name: value for name, value in record.cells.items()}
+        print(json_text({**cells, **predicted}), file=self._stream)
 
     def _input(self, value: Any) -> str:
         """Return a value of the input as it is."""

@@ -96,11 +96,11 @@ def beam_search(
         raise ValueError(f"length_norm is {length_norm}; it must be 0 to 10")
     first = state if isinstance(state, Tensor) else state[0]
     count, device = len(first), first.device
-    found = torch.full((count, longest + 1), vocabulary.end, device=device)
+    written = torch.full((count, longest + 1), vocabulary.end, device=device)
     found_logp, found_score = torch.empty(2, 0, device=device)
     picture = torch.arange(count, device=device)  # (A,), pictures that are not done
-    words = found.new_full((count, 1, 0), 0)  # (A, K, t), the beginnings of each
-    ids = found.new_full((count,), vocabulary.start)  # (A K,), the last word of each
+    words = written.new_full((count, 1, 0), 0)  # (A, K, t), the beginnings of each
+    ids = written.new_full((count,), vocabulary.start)  # (A K,), the last word of each
     for t in range(longest + 1):
         step_logp, state = step(state, ids)
         step_logp = vocabulary.allowed(step_logp, first=t == 0)
@@ -119,8 +119,8 @@ def beam_search(
         score = ended / (t + 1) ** length_norm
         better = score > found_score[picture]
         to, row, parent = picture[better], better.nonzero().flatten(), source.gather(1, which[:, None])[better, 0]
-        found[to] = vocabulary.end
-        found[to, :t] = words[row, parent]
+        written[to] = vocabulary.end
+        written[to, :t] = words[row, parent]
         found_logp[to], found_score[to] = ended[better], score[better]
 
         order = is_end.long().argsort(dim=1, stable=True)[:, :beam]  # ends last
@@ -133,7 +133,7 @@ def beam_search(
         state = select_state(state, (going[:, None] * kept + source).flatten())
         words = torch.cat([words[going[:, None], source], word.unsqueeze(2)], 2)
         picture, ids = picture[going], word.flatten()
-    return Sentences(found, found_logp)
+    return Sentences(written, found_logp)
 
 
 def sample(
@@ -169,7 +169,7 @@ def sample(
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; it must be above 0")
     first = state if isinstance(state, Tensor) else state[0]
-    found = torch.full((len(first), longest + 1), vocabulary.end, device=first.device)
+    written = torch.full((len(first), longest + 1), vocabulary.end, device=first.device)
     total, drawn = torch.zeros(2, device=first.device)
     going = torch.arange(len(first), device=first.device)  # (A,), pictures whose sentence has not ended
     ids = torch.full_like(going, vocabulary.start)
@@ -185,13 +185,13 @@ def sample(
             drawn[going] += scores.log_softmax(1).gather(1, ids[:, None]).flatten()
         else:
             ids = torch.full_like(ids, vocabulary.end)
-        found[going, t] = ids
+        written[going, t] = ids
         total[going] += logp.gather(1, ids[:, None]).flatten()
         rest = (ids != vocabulary.end).nonzero().flatten()
         if not len(rest):
             break
         going, ids, state = going[rest], ids[rest], select_state(state, rest)
-    return Sentences(found, total, drawn)
+    return Sentences(written, total, drawn)
 
 
 def draw(scores: Tensor, generator: torch.Generator | None = None) -> Tensor:

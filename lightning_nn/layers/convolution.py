@@ -92,8 +92,8 @@ class _SumOverProcesses(torch.autograd.Function):
     """Sum of a tensor over all processes; so is its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, each: Tensor) -> Tensor:
-        total = each.clone()
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
         dist.all_reduce(total)
         return total
 
@@ -139,7 +139,7 @@ class _MaxPool(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (places,), (batch, channels, height, width) = ctx.saved_tensors, ctx.shape
         if places.is_contiguous(memory_format=torch.channels_last):
-            places, grad = (each.permute(0, 2, 3, 1).reshape(batch, -1, channels) for each in (places, grad))
+            places, grad = (values.permute(0, 2, 3, 1).reshape(batch, -1, channels) for values in (places, grad))
             pixels = grad.new_zeros(batch, height * width, channels).scatter_(1, places, grad)
             return pixels.view(batch, height, width, channels).permute(0, 3, 1, 2), None, None
         pixels = grad.new_zeros(batch, channels, height * width).scatter_(2, places.flatten(2), grad.flatten(2))

@@ -98,14 +98,14 @@ class Features(nn.Module):
 
 def activations(network: nn.Sequential) -> dict[str, tuple[int, int]]:
     """Return place in the chain and stage, counted from 1, of each activation of a network, by name."""
-    found, stage, number = {}, 1, Counter[int]()
+    places, stage, number = {}, 1, Counter[int]()
     for place, layer in enumerate(_chain(network)):
         if _halves(layer):
             stage += 1
         elif isinstance(layer, _ACTIVATIONS):
             number[stage] += 1
-            found[f"{type(layer).__name__.lower()}{stage}_{number[stage]}"] = (place, stage)
-    return found
+            places[f"{type(layer).__name__.lower()}{stage}_{number[stage]}"] = (place, stage)
+    return places
 
 
 def first_of_stages(network: nn.Sequential) -> list[str]:

@@ -48,19 +48,19 @@ def receptive_fields(layers: Iterable[tuple[str, nn.Module]]) -> dict[str, Recep
     Args:
         layers: names and modules, in order; the chain is followed up to the first layer that sees the whole image.
     """
-    field, found = ReceptiveField(), {}
+    field, fields = ReceptiveField(), {}
     for name, module in layers:
         if isinstance(module, nn.Flatten | nn.Sequential):  # a global pool is a Sequential
             break
         field = _behind(field, module)
         if isinstance(module, nn.Conv2d | Whitening | Residual):
-            found[name] = field
-    return found
+            fields[name] = field
+    return fields
 
 
 def _behind(field: ReceptiveField, module: nn.Module) -> ReceptiveField:
     if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        return field.through(*(_side(each) for each in (module.kernel_size, module.stride, module.padding)))
+        return field.through(*(_side(option) for option in (module.kernel_size, module.stride, module.padding)))
     if isinstance(module, Whitening):
         return field.through(module.weight.shape[-1], 1, 0)
     if isinstance(module, Residual):
@@ -152,7 +152,7 @@ class StrongestPatches:
 def _patch(wide: Tensor, image: int, place: int, width: int, field: ReceptiveField) -> Tensor:
     """Return the pixels that a place sees, (C, size, size); black beyond the border."""
     border = field.size + abs(field.start)
-    top, left = (border + field.start + each * field.step for each in divmod(place, width))
+    top, left = (border + field.start + index * field.step for index in divmod(place, width))
     return wide[image, :, top : top + field.size, left : left + field.size]
 
 

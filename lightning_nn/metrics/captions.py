@@ -105,18 +105,18 @@ def _grams(corpus: CaptionCorpus) -> list[_Grams]:
     caption = np.repeat(np.arange(len(corpus.length)), corpus.length)
     _, first, words = np.unique(corpus.words, return_index=True, return_inverse=True)
     start, gram = np.arange(len(words)), words
-    found: list[_Grams] = []
+    orders: list[_Grams] = []
     for order in range(ORDERS):
         if order:
             inside = start + order < len(words)
             inside[inside] = caption[start[inside] + order] == caption[start[inside]]
             start, gram = start[inside], gram[inside]
-            pair = gram * len(found[0].place) + words[start + order]
+            pair = gram * len(orders[0].place) + words[start + order]
             _, first, gram = np.unique(pair, return_index=True, return_inverse=True)
         distinct = max(len(first), 1)
         keys, times = np.unique(caption[start] * distinct + gram, return_counts=True)
-        found.append(_Grams(keys // distinct, keys % distinct, times, start[first]))
-    return found
+        orders.append(_Grams(keys // distinct, keys % distinct, times, start[first]))
+    return orders
 
 
 class DocumentFrequencies:
@@ -174,11 +174,11 @@ def _right_grams(corpus: CaptionCorpus) -> list[int]:
     """Count the n-grams of all generated captions that a reference of their image has, for n = 1 to 4."""
     image, generated, right = corpus.image, corpus.is_candidate, []
     for grams in _grams(corpus):
-        key, own = image[grams.caption] * grams.distinct + grams.gram, generated[grams.caption]
+        key, is_generated = image[grams.caption] * grams.distinct + grams.gram, generated[grams.caption]
         keys, place = np.unique(key, return_inverse=True)
         most = np.zeros(len(keys), np.int64)  # in a single reference
-        np.maximum.at(most, place[~own], grams.times[~own])
-        right.append(int(np.minimum(most[place[own]], grams.times[own]).sum()))
+        np.maximum.at(most, place[~is_generated], grams.times[~is_generated])
+        right.append(int(np.minimum(most[place[is_generated]], grams.times[is_generated]).sum()))
     return right
 
 
@@ -229,15 +229,15 @@ def cider_d(corpus: CaptionCorpus, frequencies: DocumentFrequencies | None = Non
     total = np.zeros(len(corpus.length))
     documents_in_all = images if frequencies is None else frequencies.images
     for order, grams in enumerate(_grams(corpus), 1):
-        own = generated[grams.caption]
+        is_generated = generated[grams.caption]
         key = image[grams.caption] * grams.distinct + grams.gram
         if frequencies is None:
-            documents = np.bincount(np.unique(key[~own]) % max(grams.distinct, 1), minlength=grams.distinct)
+            documents = np.bincount(np.unique(key[~is_generated]) % max(grams.distinct, 1), minlength=grams.distinct)
         else:
             documents = frequencies.of(corpus.words, grams.place, order)
         weight = grams.times * (math.log(max(documents_in_all, 1)) - np.log(np.maximum(documents, 1)))[grams.gram]
         norm = np.sqrt(np.bincount(grams.caption, np.square(weight), len(total)))
-        in_candidate = _look_up(key[own], weight[own], key)
+        in_candidate = _look_up(key[is_generated], weight[is_generated], key)
         shared = np.bincount(grams.caption, np.minimum(in_candidate, weight) * weight, len(total))
         norms = norm * norm[of_candidate]
         total += np.divide(shared, norms, out=np.zeros(len(total)), where=norms != 0) * penalty
@@ -367,9 +367,9 @@ class CaptionRecords(CaptionScores):
         """Compute the metrics, and set `records`; see `CaptionScores`."""
         corpus = self.corpus()
         groups = pieces(pieces(corpus.words.tolist(), corpus.length.tolist()), corpus.captions.tolist())
-        numbers = [dim_zero_cat(each).tolist() for each in (self.index, self.log_probability)]
-        found = zip(groups, *numbers, self.cider_each().tolist(), strict=True)
-        records = [CaptionRecord(i, own, references, logp, cider) for (own, *references), i, logp, cider in found]
+        numbers = [dim_zero_cat(values).tolist() for values in (self.index, self.log_probability)]
+        rows = zip(groups, *numbers, self.cider_each().tolist(), strict=True)
+        records = [CaptionRecord(i, words, references, logp, cider) for (words, *references), i, logp, cider in rows]
         self.records = sorted(records, key=lambda record: record.index)
         return super().compute()
 

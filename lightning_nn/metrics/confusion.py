@@ -76,8 +76,8 @@ def class_scores(matrix: Tensor, categories: list[str]) -> list[ClassScore]:
         matrix: int64 (K, K).
         categories: names of the K classes.
     """
-    hits, given, support = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
-    precision, recall = hits / given.clamp(min=1), hits / support.clamp(min=1)
+    hits, predicted, support = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    precision, recall = hits / predicted.clamp(min=1), hits / support.clamp(min=1)
     columns = zip(precision.tolist(), recall.tolist(), _f1(matrix).tolist(), support.tolist(), strict=True)
     return [ClassScore(name, *row) for name, row in zip(categories, columns, strict=True)]
 

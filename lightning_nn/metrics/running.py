@@ -116,7 +116,7 @@ class Worst(Metric):
 
     def compute(self) -> list[tuple[float, Any]]:
         """Return the scores and samples, the lowest score first."""
-        return [(-score, sample) for score, _, sample in sorted(self._kept, key=lambda each: each[:2], reverse=True)]
+        return [(-score, sample) for score, _, sample in sorted(self._kept, key=lambda entry: entry[:2], reverse=True)]
 
     def reset(self) -> None:
         """Forget all samples."""

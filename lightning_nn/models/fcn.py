@@ -68,7 +68,7 @@ class Scores(nn.Module):
             for _ in range(lacking)
         )
         used = [*channels, *[last] * lacking][STRIDES.index(stride) :]
-        self.scores = nn.ModuleList(nn.Conv2d(each, num_classes, 1) for each in used)
+        self.scores = nn.ModuleList(nn.Conv2d(width, num_classes, 1) for width in used)
         self.doublings = nn.ModuleList(Upsampling(num_classes, 2, learned) for _ in used[1:])
         self.to_pixels = Upsampling(num_classes, stride, learned)
 
@@ -182,8 +182,8 @@ class FCN(FineTuning, Segmentation):
 
     def by_our_names(self, weights: Checkpoint | WeightsFile) -> dict[str, Tensor]:
         """Return the weights of a network, a ConvNet or a BackboneClassifier by the names of this model."""
-        given = weights.state_dict
+        tensors = weights.state_dict
         if self.network is None:
-            return given
-        found = network_weights(weights, self.network, "body.", self.state_dict(), self.network_option)
-        return {**given, **found} if isinstance(weights, Checkpoint) and weights.model == self.name else found
+            return tensors
+        body = network_weights(weights, self.network, "body.", self.state_dict(), self.network_option)
+        return {**tensors, **body} if isinstance(weights, Checkpoint) and weights.model == self.name else body

@@ -97,23 +97,23 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield stream
         return
     try:
-        found: os.stat_result | None = path.stat()
+        status: os.stat_result | None = path.stat()
     except FileNotFoundError:
-        found = None
-    if found is not None and stat.S_ISDIR(found.st_mode):
+        status = None
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    if found is not None and not stat.S_ISREG(found.st_mode):
+    if status is not None and not stat.S_ISREG(status.st_mode):
         with path.open("wb") as stream:
             yield stream
         return
-    with _replaced(Path(os.path.realpath(path)), found) as file:
+    with _replaced(Path(os.path.realpath(path)), status) as file:
         yield file
 
 
 @contextmanager
-def _replaced(path: Path, found: os.stat_result | None) -> Iterator[IO[bytes]]:
+def _replaced(path: Path, status: os.stat_result | None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that replaces it at the end."""
-    if found is not None and not os.access(path, os.W_OK):
+    if status is not None and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     name = path.name.encode("utf-8", "surrogateescape")[:_NAME].decode("utf-8", "ignore")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,9 +126,9 @@ def _replaced(path: Path, found: os.stat_result | None) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if found is not None:
+        if status is not None:
             with suppress(OSError):
-                temporary.chmod(stat.S_IMODE(found.st_mode))
+                temporary.chmod(stat.S_IMODE(status.st_mode))
         temporary.replace(path)
     finally:
         with suppress(OSError):

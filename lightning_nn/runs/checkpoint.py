@@ -231,9 +231,9 @@ def read_plain(path: Path, map_location: Any = "cpu") -> Any:
             warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
             return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # damaged bytes can make the unpickler raise anything
-        if found := re.search(r"GLOBAL ([\w.]*)", str(error)):  # a class or function that is not plain data
+        if match := re.search(r"GLOBAL ([\w.]*)", str(error)):  # a class or function that is not plain data
             raise UserError(
-                f"{path} holds more than plain data ({shown(found[1])}) and could run code when loaded: refused, "
+                f"{path} holds more than plain data ({shown(match[1])}) and could run code when loaded: refused, "
                 "nothing in it was run. Save its tensors alone: torch.save(model.state_dict(), FILE)"
             ) from None
         raise UserError(
@@ -255,8 +255,8 @@ def refuse_other_files(path: Path) -> None:
     size = f"{path.stat().st_size:,} bytes"
     if not head:
         raise UserError(f"{path} is damaged: it is empty; copy or download it again, or use another one")
-    if what := next((what for start, what in _STARTS.items() if head.startswith(start)), None):
-        raise UserError(f"{path} {what}")
+    if remedy := next((remedy for start, remedy in _STARTS.items() if head.startswith(start)), None):
+        raise UserError(f"{path} {remedy}")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise UserError(f"{path} is a web page, not weights: the download saved a page in place of the file")
     if path.suffix.lower() in _FOREIGN:
@@ -345,17 +345,17 @@ def missing(path: Path) -> str:
         address = str(path).replace(":/", "://", 1)
         return f"{address} is an address, not a file: download it and give the file's path"
     if path.is_dir():
-        inside = sorted(each for each in path.rglob("*") if each.suffix in FILES)
+        inside = sorted(file for file in path.rglob("*") if file.suffix in FILES)
         return f"{path} is a folder; " + (f"name a file, such as {inside[0]}" if inside else "it holds no weights")
     beside = sorted(p.name for p in path.parent.glob("*") if p.suffix in FILES) if path.parent.is_dir() else []
-    there = f"; there are: {names(beside)}" if beside else ""
-    return f"no checkpoint at {path}{there}"
+    listed = f"; there are: {names(beside)}" if beside else ""
+    return f"no checkpoint at {path}{listed}"
 
 
 def _without_functions(state: Any) -> Any:
     if isinstance(state, dict):
-        return {key: _without_functions(each) for key, each in state.items() if not callable(each)}
-    return [_without_functions(each) for each in state] if isinstance(state, list) else state
+        return {key: _without_functions(item) for key, item in state.items() if not callable(item)}
+    return [_without_functions(item) for item in state] if isinstance(state, list) else state
 
 
 def to_plain_data(value: Any, where: str) -> Any:
@@ -397,8 +397,8 @@ def further_arguments(made: object) -> frozenset[str]:
     names: frozenset[str] = frozenset()
     frame = inspect.currentframe()
     while frame := frame and frame.f_back:  # the outermost constructor is the last one
-        given = inspect.getargvalues(frame)
-        if frame.f_code.co_name != "__init__" or given.locals.get(next(iter(given.args), "")) is not made:
+        arguments = inspect.getargvalues(frame)
+        if frame.f_code.co_name != "__init__" or arguments.locals.get(next(iter(arguments.args), "")) is not made:
             break
-        names = frozenset(given.locals[given.keywords]) if given.keywords else frozenset()
+        names = frozenset(arguments.locals[arguments.keywords]) if arguments.keywords else frozenset()
     return names

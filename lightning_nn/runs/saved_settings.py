@@ -114,10 +114,10 @@ def trusted(
             remark if its check refuses it. None accepts no option of the trainer, and no seed.
     """
     checks: dict[str, Any] = {
-        f"{group}.{name}": kind for group, each in classes.items() for name, kind in _types(each).items()
+        f"{group}.{name}": kind for group, cls in classes.items() for name, kind in _types(cls).items()
     }
     nested = {name: kind for name, kind in checks.items() if isinstance(kind, type) and is_dataclass(kind)}
-    checks |= {f"{group}.{name}": kind for group, each in nested.items() for name, kind in _types(each).items()}
+    checks |= {f"{group}.{name}": kind for group, cls in nested.items() for name, kind in _types(cls).items()}
     checks |= {name: kind for name, kind in _TEXTS.items() if name in checks}
     if trainer is not None:
         checks |= {"seed_everything": (bool, int), **{f"trainer.{name}": kind for name, kind in TRAINER.items()}}
@@ -168,14 +168,14 @@ def overlap(option: str, other: str) -> bool:
 
 def _by_name(source: Mapping[Any, Any], groups: set[str]) -> dict[str, Any]:
     """Flatten groups to options by dotted name; a group's value that is no dictionary keeps the group's name."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for group, values in source.items():
         head = _text(group)
         if head in groups and isinstance(values, dict):
-            found.update({f"{head}.{_text(name)}": value for name, value in values.items()})
+            settings.update({f"{head}.{_text(name)}": value for name, value in values.items()})
         elif values is not None or head not in groups:
-            found[head] = values
-    return found
+            settings[head] = values
+    return settings
 
 
 def _text(key: object) -> str:
@@ -192,21 +192,21 @@ def parameters(cls: type) -> dict[str, Parameter]:
 
     Their annotations are types, Any where there is none.
     """
-    found: dict[str, Parameter] = {}
+    named: dict[str, Parameter] = {}
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        hints, (_, *own) = get_type_hints(base.__init__), signature(base.__init__).parameters.values()  # type: ignore[misc]
-        for each in own:
-            if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-                found.setdefault(each.name, each.replace(annotation=hints.get(each.name, Any)))
-        if all(each.kind is not Parameter.VAR_KEYWORD for each in own):
+        hints, (_, *rest) = get_type_hints(base.__init__), signature(base.__init__).parameters.values()  # type: ignore[misc]
+        for parameter in rest:
+            if parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
+                named.setdefault(parameter.name, parameter.replace(annotation=hints.get(parameter.name, Any)))
+        if all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in rest):
             break
-    return found
+    return named
 
 
 def _types(cls: type) -> dict[str, Any]:
-    return {name: each.annotation for name, each in parameters(cls).items()}
+    return {name: parameter.annotation for name, parameter in parameters(cls).items()}
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -226,7 +226,7 @@ def _fits(value: object, kind: Any) -> bool:
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in inner)
     if origin is list:
-        return type(value) is list and all(_fits(each, inner[0]) for each in value)
+        return type(value) is list and all(_fits(item, inner[0]) for item in value)
     if origin is dict:
         return type(value) is dict and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
     if kind is Any:

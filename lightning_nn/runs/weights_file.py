@@ -76,18 +76,18 @@ def _unwrapped(content: dict[Any, Any], path: Path) -> tuple[dict[Any, Any], str
     key = next((key for key in _KEYS if key in inside), None)
     if key is None and len(inside) == 1 and not _is_state_dict(content):
         (key,) = inside
-    found = content if key is None else inside[key]
-    if not _is_state_dict(found):
+    tensors = content if key is None else inside[key]
+    if not _is_state_dict(tensors):
         held = "several sets of tensors, of which one must be saved by itself" if inside else "no tensors by name"
         raise UserError(
             f"{path} was not written by lightning_nn and holds {held}: {names(list(map(str, inside or content)))}"
         )
-    return {name: value for name, value in found.items() if isinstance(value, Tensor)}, str(key or "")
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}, str(key or "")
 
 
 def _is_state_dict(value: Any) -> bool:
     """Return whether a value is a dictionary of which most values are tensors."""
-    return isinstance(value, dict) and sum(isinstance(each, Tensor) for each in value.values()) * 2 > len(value)
+    return isinstance(value, dict) and sum(isinstance(item, Tensor) for item in value.values()) * 2 > len(value)
 
 
 def embedded_weights(model: str) -> Checkpoint:
@@ -101,8 +101,8 @@ def embedded_weights(model: str) -> Checkpoint:
     """
     path = WEIGHTS / f"{model}.safetensors"
     if not path.is_file():
-        there = ", ".join(sorted(each.stem for each in WEIGHTS.glob("*.safetensors")))
-        raise UserError(f"--finetune embedded: this package has no weights of {model}, only of: {there}")
+        models = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.safetensors")))
+        raise UserError(f"--finetune embedded: this package has no weights of {model}, only of: {models}")
     weights = open_weights(path)
     assert isinstance(weights, Checkpoint)
     return weights
@@ -180,17 +180,17 @@ def connection_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def common_prefix(given: Iterable[str], own: Collection[str]) -> str:
+def common_prefix(in_file: Iterable[str], in_model: Collection[str]) -> str:
     """Return the prefix, such as "module.", under which a file has the most names of a model; "" if it has none.
 
     Args:
-        given: names in the file.
-        own: names in the model.
+        in_file: names in the file.
+        in_model: names in the model.
     """
-    found: Counter[str] = Counter()
-    for name in given:
+    counts: Counter[str] = Counter()
+    for name in in_file:
         parts = name.split(".")
         for depth in range(min(len(parts), 5)):
-            if ".".join(parts[depth:]) in own:
-                found["".join(f"{part}." for part in parts[:depth])] += 1
-    return max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")
+            if ".".join(parts[depth:]) in in_model:
+                counts["".join(f"{part}." for part in parts[:depth])] += 1
+    return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")

@@ -446,11 +446,11 @@ def some_captions(batch: CaptionBatch, count: int) -> CaptionBatch:
 def references(batch: CaptionBatch) -> list[list[list[int]]]:
     """Group the word ids of the captions of a batch by image."""
     assert batch.words is not None and batch.length is not None and batch.image_index is not None
-    found: list[list[list[int]]] = [[] for _ in range(batch.size)]
+    captions_of: list[list[list[int]]] = [[] for _ in range(batch.size)]
     captions = torch.split(batch.words.cpu(), batch.length.tolist())
     for image, words in zip(batch.image_index.tolist(), captions, strict=True):
-        found[image].append(words.tolist())
-    return found
+        captions_of[image].append(words.tolist())
+    return captions_of
 
 
 def caption_artifacts(records: list[CaptionRecord], processor: CaptionWriter, split: str) -> Iterator[Artifact]:
@@ -463,7 +463,7 @@ def caption_artifacts(records: list[CaptionRecord], processor: CaptionWriter, sp
     """
     shown = {"captions": [records[i * len(records) // 4] for i in range(min(4, len(records)))]}
     if split == "test":
-        ranked = sorted(records, key=lambda each: -each.cider)
+        ranked = sorted(records, key=lambda record: -record.cider)
         shown |= {"best": ranked[:SHOWN_EXTREMES], "worst": ranked[::-1][:SHOWN_EXTREMES]}
     for name, some in shown.items():
         rows = [_row(record, processor, split) for record in some]

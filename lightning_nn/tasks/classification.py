@@ -246,8 +246,8 @@ class Classifier(Task):
         validated = self.split_metrics("val")["confusion"].update_called
         weights = torch.tensor(self.class_weights or [1.0] * self.num_classes, dtype=torch.float64)
         train, val = (
-            weights * ((1 - smoothing) * each.double() / each.sum() + smoothing / self.num_classes)
-            for each in (counts, self.confusion("val").sum(1).cpu() if validated else counts)
+            weights * ((1 - smoothing) * count.double() / count.sum() + smoothing / self.num_classes)
+            for count in (counts, self.confusion("val").sum(1).cpu() if validated else counts)
         )
         return train, val
 

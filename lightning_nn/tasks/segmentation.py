@@ -146,7 +146,7 @@ class Segmentation(Task):
         scores = intersection_over_union(self._matrices(predicted, mask)).nanmean(1)
 
         def item(i: int) -> tuple[NDArray[np.uint8], ...]:
-            return rgb(batch.image[i]), *(each[i].to(torch.uint8).cpu().numpy() for each in (predicted, mask))
+            return rgb(batch.image[i]), *(classes[i].to(torch.uint8).cpu().numpy() for classes in (predicted, mask))
 
         metrics["worst"].update(scores.nan_to_num(1.0).tolist(), item)
 
@@ -171,10 +171,10 @@ class Segmentation(Task):
                 f"the masks of this split show no class: all of their pixels are {IGNORED}, which is ignored. "
                 "Check these masks, or leave the split out, so that it is split off from train"
             )
-        each, names = intersection_over_union(matrix), self.categories()
-        values = {"loss": metrics["loss"].compute(), "miou": each.nanmean(), "acc": accuracy(matrix)}
+        iou, names = intersection_over_union(matrix), self.categories()
+        values = {"loss": metrics["loss"].compute(), "miou": iou.nanmean(), "acc": accuracy(matrix)}
         values["miou_ceiling"] = intersection_over_union(best).nanmean()
-        return values | {f"iou/{names[k]}": each[k] for k in range(self.num_classes) if not each[k].isnan()}
+        return values | {f"iou/{names[k]}": iou[k] for k in range(self.num_classes) if not iou[k].isnan()}
 
     def guessing_loss(self) -> float:
         """Compute the loss of equal shares for all classes; see `Task`."""
@@ -199,12 +199,12 @@ class Segmentation(Task):
 
     def predictions(self, batch: MaskBatch) -> list[MaskPrediction]:
         """Predict the most probable class of each pixel."""
-        found, legend = dict[int, MaskPrediction](), self.legend()
+        predicted, legend = dict[int, MaskPrediction](), self.legend()
         for index, some in of_one_size(batch):
             masks = self(some).argmax(1).to(torch.uint8).cpu().numpy()
             for i, mask, image in zip(index, masks, some.image, strict=True):
-                found[i] = MaskPrediction(shares(mask, legend.categories), mask, rgb(image), legend)
-        return [found[i] for i in range(batch.size)]
+                predicted[i] = MaskPrediction(shares(mask, legend.categories), mask, rgb(image), legend)
+        return [predicted[i] for i in range(batch.size)]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the masks of a few images, and of those with the lowest mean IoU, the worst first."""
@@ -214,7 +214,7 @@ class Segmentation(Task):
             with torch.inference_mode(), self.evaluating():
                 predicted = [self.predictions(batch)[0] for batch in single]
             true = [_require_mask(batch)[0].to(torch.uint8).cpu().numpy() for batch in single]
-            yield Masks([each.image for each in predicted], [each.mask for each in predicted], true, legend)
+            yield Masks([mask.image for mask in predicted], [mask.mask for mask in predicted], true, legend)
         if metrics["worst"].update_called:
             scores, items = zip(*metrics["worst"].compute(), strict=True)
             images, masks, true = map(list, zip(*items, strict=True))

@@ -78,10 +78,10 @@ class StyleOptions(Group):
             )
         for name in ("content_layers", "style_layers"):
             layers = getattr(self, name)
-            if layers is not None and (not layers or any(not 0 < each < math.inf for each in layers.values())):
+            if layers is not None and (not layers or any(not 0 < weight < math.inf for weight in layers.values())):
                 raise UserError(f"--model.loss.{name} is {layers}; it names layers, each with a weight above 0")
         weights = self.style_weights
-        if weights is not None and (not any(weights) or any(not 0 <= each < math.inf for each in weights)):
+        if weights is not None and (not any(weights) or any(not 0 <= weight < math.inf for weight in weights)):
             raise UserError(
                 f"--model.loss.style_weights is {list(weights)}; each must be 0 or above, one of them above 0"
             )
@@ -162,10 +162,10 @@ class Stylization(Task):
         seen, options = self._photographs, self.options
         unseen = seen.content is None and not seen.style
 
-        def relative(weight: float, layers: LayerWeights | None, usual: list[str], there: bool) -> LayerWeights:
+        def relative(weight: float, layers: LayerWeights | None, usual: list[str], is_present: bool) -> LayerWeights:
             weights = layers or dict.fromkeys(usual, 1.0)
             total = sum(weights.values())
-            return {name: w / total for name, w in weights.items()} if weight and (there or unseen) else {}
+            return {name: w / total for name, w in weights.items()} if weight and (is_present or unseen) else {}
 
         deep, first = [deep_layer(self.chain)], first_of_stages(self.chain)
         return (
@@ -399,8 +399,8 @@ class ImageTask(Stylization):
         vectors = 2 * HISTORY + WHOLE if self.optimizer.name == "lbfgs" else WHOLE
         styles = [self.versions * math.prod(self.style_size(image, size)) for image in self._photographs.style]
         step, look = self.network(self.picture).values_per_pixel()
-        step, own = (values * self.pictures * size[0] * size[1] for values in (step, 3 * vectors))
-        return round(own + max(step, 3 * WHOLE * sum(styles) + look * max(styles, default=0)))
+        step, image = (values * self.pictures * size[0] * size[1] for values in (step, 3 * vectors))
+        return round(image + max(step, 3 * WHOLE * sum(styles) + look * max(styles, default=0)))
 
     def destination(self) -> tuple[torch.device, int]:
         """Return the device of a run and the bytes of a value there, before the model is moved and converted."""

@@ -408,7 +408,9 @@ class Task(Restorable, ABC):
                 raise UserError(
                     f"{name} is {arguments[name]}, but {value} in this data, which determines it: leave it out"
                 )
-        if lacking := [name for name, each in taken.items() if each.default is each.empty and name not in arguments]:
+        if lacking := [
+            name for name, parameter in taken.items() if parameter.default is parameter.empty and name not in arguments
+        ]:
             raise UserError(
                 f"{type(data).__name__} does not tell {' and '.join(lacking)}, which {cls.__name__} needs: give "
                 f"{'it' if len(lacking) == 1 else 'them'}, or other data"

@@ -203,13 +203,13 @@ def check_lbfgs(trainer: pl.Trainer) -> None:
     Raises:
         UserError: several processes, mixed precision or accumulated batches.
     """
-    for wrong, what, remedy in (
+    for wrong, setting, remedy in (
         (trainer.world_size > 1, f"{trainer.world_size} processes", "--trainer.devices 1"),
         ("mixed" in str(trainer.precision), f"--trainer.precision {trainer.precision}", "32-true"),
         (trainer.accumulate_grad_batches > 1, "--trainer.accumulate_grad_batches", "1"),
     ):
         if wrong:
-            raise UserError(f"--optimizer.name lbfgs doesn't go with {what}: use {remedy}, or another optimizer")
+            raise UserError(f"--optimizer.name lbfgs doesn't go with {setting}: use {remedy}, or another optimizer")
 
 
 def optimizer_steps(trainer: pl.Trainer, batches: int | None) -> float:

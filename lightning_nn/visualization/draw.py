@@ -93,7 +93,7 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case Table():
             return Drawing({}, {}, {f"{artifact.name}.csv": csv_text(artifact)})
         case Activations(layers):
-            values = {f"activations/{name}": each.float().cpu().numpy() for name, each in layers.items()}
+            values = {f"activations/{name}": outputs.float().cpu().numpy() for name, outputs in layers.items()}
             return Drawing({}, {"activations": activation_table(layers)}, {}, values)
         case Patches(layers):
             title = _title("Patches", model, len(layers), word, "layer")
@@ -106,9 +106,9 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             assert_never(artifact)
 
 
-def _title(what: str, model: str, number: int, split: str, content: str) -> str:
+def _title(heading: str, model: str, number: int, split: str, content: str) -> str:
     number_of = " ".join(filter(None, [str(number), split, content + "s" * (number != 1)]))
-    return f"{what}: {', '.join(filter(None, [model, number_of]))}"
+    return f"{heading}: {', '.join(filter(None, [model, number_of]))}"
 
 
 def activation_table(layers: Mapping[str, Tensor]) -> str:
@@ -167,7 +167,7 @@ def augmented_picture(
     if getattr(few, "mask", None) is not None:
         return masks_picture(Masks(shown, [], list(few.mask.cpu().numpy()), Legend(list(categories), colours)))
     label = getattr(few, "label", None)
-    return picture(shown, [] if label is None else [_classes(each, categories) for each in label.cpu()])
+    return picture(shown, [] if label is None else [_classes(classes, categories) for classes in label.cpu()])
 
 
 def _classes(label: Tensor, categories: Sequence[str]) -> str:

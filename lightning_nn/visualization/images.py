@@ -96,13 +96,13 @@ def _fonts(look_again: bool = False) -> tuple[tuple[str, ...], frozenset[int]]:
     from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager
     from matplotlib.ft2font import FT2Font
 
-    there = {font.name for font in fontManager.ttflist}
-    if look_again and there.isdisjoint(_CJK_FONTS):
+    fonts = {font.name for font in fontManager.ttflist}
+    if look_again and fonts.isdisjoint(_CJK_FONTS):
         for file in sorted(set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}):
             with contextlib.suppress(Exception):  # matplotlib, too, skips files that it can't read
                 fontManager.addfont(file)
-        there = {font.name for font in fontManager.ttflist}
-    families = ("DejaVu Sans", *[name for name in _CJK_FONTS if name in there][:1])
+        fonts = {font.name for font in fontManager.ttflist}
+    families = ("DejaVu Sans", *[name for name in _CJK_FONTS if name in fonts][:1])
     files = [fontManager.findfont(FontProperties(family=name)) for name in families]
     return families, frozenset(code for file in files for code in FT2Font(file).get_charmap())
 

@@ -35,8 +35,8 @@ def palette(classes: int) -> NDArray[np.uint8]:
 
 def colour_table(legend: Legend | None = None) -> NDArray[np.uint8]:
     """Return the colour of every value of a mask, uint8 (256, 3): those of a legend that has some, or the palette."""
-    own = np.array(legend.colours if legend else [], np.uint8).reshape(-1, 3)
-    return np.vstack([own, palette(IGNORED)[len(own) :], np.array([IGNORED_COLOUR], np.uint8)])
+    colours = np.array(legend.colours if legend else [], np.uint8).reshape(-1, 3)
+    return np.vstack([colours, palette(IGNORED)[len(colours) :], np.array([IGNORED_COLOUR], np.uint8)])
 
 
 def legend_csv(legend: Legend) -> str:
@@ -84,7 +84,7 @@ def masks_picture(masks: Masks) -> NDArray[np.uint8]:
     Returns:
         uint8 (height, width, 3).
     """
-    sources = {name: found for name, found in (("predicted", masks.predicted), ("true", masks.true)) if found}
+    sources = {name: shown for name, shown in (("predicted", masks.predicted), ("true", masks.true)) if shown}
     cells, titles = [], []
     for i, image in enumerate(masks.images):
         cells += [image, *(overlay(image, source[i], masks.legend) for source in sources.values())]

@@ -148,13 +148,13 @@ def read_class_folders(
         raise UserError(f"{root}: {'not a folder' if root.exists() else 'there is no such folder'}; see --data.path")
     notes: list[str] = []
     try:
-        places, found = _find_images(root, options, notes)
+        places, named = _find_images(root, options, notes)
     except PermissionError as error:
         raise UserError(f"{error.filename}: no permission to read it; change its permissions") from error
     root = root if root.is_dir() else root.parent
-    categories = sorted(found["train"])
-    _check_classes(places, found, categories, notes)
-    files, labels, provided = _number(found, categories)
+    categories = sorted(named["train"])
+    _check_classes(places, named, categories, notes)
+    files, labels, provided = _number(named, categories)
     images, broken, fingerprints, found_scale, remarks, ground, _ = decode(files, root, form, max_pixels, scale, ground)
     notes += remarks
     _report_broken(broken, files, notes)
@@ -185,12 +185,12 @@ def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[d
                 return _read_tables(tables, index, options, notes)
     unlabelled: dict[str, Path] = {}
     places = find_splits(root, SUFFIXES, "image", notes, unlabelled)
-    found = find_classes(root, places, SUFFIXES, "image", notes)
+    splits = find_classes(root, places, SUFFIXES, "image", notes)
     for split, place in unlabelled.items():
         table = find_table_beside(split, place, look_through(root), options)
-        classes = read_labels(table, ImageIndex(place), options, notes, split, found["train"]) if table else {}
+        classes = read_labels(table, ImageIndex(place), options, notes, split, splits["train"]) if table else {}
         if table and classes:
-            places[split], found[split] = table.file, classes[split]
+            places[split], splits[split] = table.file, classes[split]
         elif split == "val":
             raise UserError(
                 f"{place}: its images are not in class folders, and no table labels them; add one, or move the folder "
@@ -198,30 +198,32 @@ def _find_images(root: Path, options: TableOptions, notes: list[str]) -> tuple[d
             )
         else:
             notes.append(note_on_unlabelled(place, "image"))
-    return places, found
+    return places, splits
 
 
 def _read_tables(
     tables: dict[str, Path], index: ImageIndex, options: TableOptions, notes: list[str]
 ) -> tuple[dict[str, Path], dict[str, Classes]]:
     """Read the table of each split, train first; a column of the first may name the splits."""
-    found: dict[str, Classes] = {}
+    splits: dict[str, Classes] = {}
     for split in sorted(tables, key=SPLITS.index):
         table = open_labels(tables[split], index, options, split)
-        known = {} if split == "train" else found["train"]
+        known = {} if split == "train" else splits["train"]
         for part, classes in read_labels(table, index, options, notes, split, known).items():
-            if part in found:
+            if part in splits:
                 raise UserError(f"{tables[split]}: a second {part} split; keep one table of it")
-            found[part] = classes
-    if "train" not in found:
+            splits[part] = classes
+    if "train" not in splits:
         raise UserError(f"{tables['train']}: no row of it has a label and is of train")
-    listed = {image for classes in found.values() for images in classes.values() for image in images}
+    listed = {image for classes in splits.values() for images in classes.values() for image in images}
     if rest := [file for file in index.files if file not in listed]:
         notes.append(f"left out, {len(rest):,} images below {index.root} are not in the tables, such as {rest[0]}")
-    return {split: tables.get(split, tables["train"]) for split in found}, found
+    return {split: tables.get(split, tables["train"]) for split in splits}, splits
 
 
-def _check_classes(places: dict[str, Path], found: dict[str, Classes], categories: list[str], notes: list[str]) -> None:
+def _check_classes(
+    places: dict[str, Path], splits: dict[str, Classes], categories: list[str], notes: list[str]
+) -> None:
     where = places["train"]
     if not categories:
         seen = f" ({notes[-1]})" if notes else ""
@@ -237,14 +239,14 @@ def _check_classes(places: dict[str, Path], found: dict[str, Classes], categorie
             notes.append(
                 f"warning: the classes {other!r} and {name!r} differ in upper and lower case alone; are they one?"
             )
-    for split, classes in found.items():
+    for split, classes in splits.items():
         if unknown := [name for name in classes if name not in categories]:
             raise UserError(_unknown_class(unknown, places[split], where, {*classes}, categories))
 
 
 def _archive_remedy(folder: Path) -> str:
     """Say what to do with an archive in place of images, or with CIFAR-10's own files; "" if there is none."""
-    for file in (file for each in (folder, *folder.iterdir()) if each.is_dir() for file in sorted(each.iterdir())):
+    for file in (file for place in (folder, *folder.iterdir()) if place.is_dir() for file in sorted(place.iterdir())):
         if file.name.startswith(("cifar-10-", "data_batch_1")):
             return f"{file.name} is of CIFAR-10: use --data cifar10 --data.path {folder}"
         if file.suffix.lower() in _ARCHIVES:
@@ -268,12 +270,12 @@ def _unknown_class(unknown: list[str], place: Path, train: Path, classes: set[st
     return f"{here}: a class that {train} does not have; remove it, or train on it"
 
 
-def _number(found: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
+def _number(splits: dict[str, Classes], categories: list[str]) -> tuple[list[Path], Index, dict[str, Index]]:
     """Return all files, their labels, and the indices of the files in each provided split."""
     files: list[Path] = []
     labels: list[int] = []
     provided: dict[str, Index] = {}
-    for split, classes in found.items():
+    for split, classes in splits.items():
         start = len(files)
         for label, name in enumerate(categories):
             files.extend(classes.get(name, []))

@@ -114,9 +114,9 @@ def decode(
     pixels = folder / "images.bin"
     images = np.memmap(pixels, np.uint8, "r") if pixels.stat().st_size else np.empty(0, np.uint8)
     reasons = {int(number): f"{files[int(number)]}{reason}" for number, reason in broken.items()}
-    found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    summary = json.loads((folder / "found.json").read_text(encoding="utf-8"))
     fingerprints, sizes = np.load(folder / "fingerprints.npy"), np.load(folder / "sizes.npy")
-    return Decoded(images.reshape(shape), reasons, fingerprints, **found, sizes=sizes)
+    return Decoded(images.reshape(shape), reasons, fingerprints, **summary, sizes=sizes)
 
 
 def _build(
@@ -180,8 +180,8 @@ def _build(
     (folder / "broken.json").write_text(json.dumps(broken), encoding="utf-8")
     notes = [note_on_scale(ranges, chosen, len(files), trained=scale is not None)] if ranges and chosen else []
     notes += _notes_on_blank(names, blank, ground)
-    found = {"scale": chosen, "notes": notes, "ground": ground or "white"}
-    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
+    summary = {"scale": chosen, "notes": notes, "ground": ground or "white"}
+    (folder / "found.json").write_text(json.dumps(summary), encoding="utf-8")
 
 
 def _notes_on_blank(names: Sequence[str], blank: dict[int, bytes], ground: Ground | None) -> list[str]:

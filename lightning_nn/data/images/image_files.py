@@ -83,7 +83,7 @@ def named_images(names: Iterable[str]) -> list[Path]:
     Raises:
         UserError: nothing is there, or there is no image in a folder.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for name in names:
         paths = [Path(name)] if os.path.lexists(name) else sorted(map(Path, glob.glob(name)))  # noqa: PTH207
         if not paths:
@@ -92,8 +92,8 @@ def named_images(names: Iterable[str]) -> list[Path]:
             images = sorted(image_files(path)[0]) if path.is_dir() else [path]
             if not images:
                 raise UserError(f"{path}: no images in this folder; see --data.file")
-            found += images
-    return list(dict.fromkeys(found))
+            files += images
+    return list(dict.fromkeys(files))
 
 
 class ImageIndex:
@@ -112,8 +112,8 @@ class ImageIndex:
 
     def __init__(self, root: Path, *, archives: bool = False) -> None:
         self.root = root
-        found, others = files_below(root, SUFFIXES)
-        self.files: list[ImageFile] = [*found]
+        images, others = files_below(root, SUFFIXES)
+        self.files: list[ImageFile] = [*images]
         for other in others if archives else ():
             if other.suffix.lower() == ".zip":
                 self.files += zip_members(other, SUFFIXES)
@@ -140,11 +140,11 @@ class ImageIndex:
             split: of the table; images below the folder of another split are taken only if there are no others.
         """
         path = PurePosixPath(name.strip().replace("\\", "/"))
-        found = self._called(path)
-        if len(found) < 2:
-            return found
+        images = self._called(path)
+        if len(images) < 2:
+            return images
         near, ending = os.path.normpath(folder / path) if folder else "", "/" + str(path).lstrip("/")
-        most = max(_common_end(path, file) for file in found)
+        most = max(_common_end(path, file) for file in images)
         for is_closer in (
             lambda file: os.path.normpath(str(file)) == near,
             lambda file: f"/{Path(str(file)).as_posix()}".endswith(ending),
@@ -152,8 +152,8 @@ class ImageIndex:
             lambda file: file.name == path.name,
             lambda file: split is None or self._split(Path(str(file)).parent) in (None, split),
         ):
-            found = [file for file in found if is_closer(file)] or found
-        return found
+            images = [file for file in images if is_closer(file)] or images
+        return images
 
     def _called(self, path: PurePosixPath) -> list[ImageFile]:
         stem = path.stem if path.suffix.lower() in SUFFIXES else path.name
@@ -216,11 +216,11 @@ def zip_members(archive: Path, suffixes: Collection[str]) -> list[ZipMember]:
         opened = ZipFile(archive)
     except (BadZipFile, OSError) as error:
         raise UserError(f"{archive}: can't be read as a zip archive ({error}); copy it again") from None
-    found = []
+    members = []
     for member in opened.infolist():
         member.filename = _name(member)
         path = PurePosixPath(member.filename)
         visible = not any(part.startswith((".", "__MACOSX")) for part in path.parts)
         if visible and not member.is_dir() and path.suffix.lower() in suffixes:
-            found.append(ZipMember(opened, member))
-    return found
+            members.append(ZipMember(opened, member))
+    return members

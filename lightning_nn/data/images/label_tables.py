@@ -139,17 +139,17 @@ def find_tables(index: ImageIndex, options: TableOptions, notes: list[str]) -> d
     """
     root = index.root
     tables = [file for file in possible_tables(root) if _names_images(file, index, options)]
-    found = find_named_splits(root, tables)
-    if "train" not in found:
-        others = [table for table in tables if table not in found.values()]
+    splits = find_named_splits(root, tables)
+    if "train" not in splits:
+        others = [table for table in tables if table not in splits.values()]
         if len(others) > 1:
             names = " and ".join(table.name for table in others[:3])
             raise UserError(f"{root}: {names} all name images; give the table to train on: --data.path {others[0]}")
-        found |= dict(zip(["train"], others, strict=False))
-    rest = [table.name for table in tables if table not in found.values()]
-    if rest and "train" in found:
-        notes.append(f"not read, because the labels are in {found['train'].name}: {', '.join(rest)}")
-    return found
+        splits |= dict(zip(["train"], others, strict=False))
+    rest = [table.name for table in tables if table not in splits.values()]
+    if rest and "train" in splits:
+        notes.append(f"not read, because the labels are in {splits['train'].name}: {', '.join(rest)}")
+    return splits
 
 
 def find_tables_of_splits(root: Path, options: TableOptions) -> dict[str, Path]:
@@ -157,8 +157,8 @@ def find_tables_of_splits(root: Path, options: TableOptions) -> dict[str, Path]:
     places = find_named_splits(root, [place for place in sorted(root.iterdir()) if place.is_dir()])
     tables: dict[str, Path] = {}
     for split, place in places.items():
-        found = find_tables(ImageIndex(place), options, []) if possible_tables(place) else {}
-        tables |= dict(zip([split], found.values(), strict=False))
+        of_split = find_tables(ImageIndex(place), options, []) if possible_tables(place) else {}
+        tables |= dict(zip([split], of_split.values(), strict=False))
     return tables
 
 
@@ -311,8 +311,8 @@ def _label_column(labeled: LabelTable, options: TableOptions, known: Collection[
     table, column, wanted = labeled.table, labeled.column, options.label_column
     if wanted is not None and known and wanted not in table.columns and not wanted.isdecimal():
         return None
-    if found := choose(table, _CLASS, wanted, [column]):
-        return found[0]
+    if columns := choose(table, _CLASS, wanted, [column]):
+        return columns[0]
     others = [name for name in table.columns if name != column]
     if known:
         by_value = [name for name in others if all(_cell(row, name).strip() in known for row in table.sample)]

@@ -342,10 +342,10 @@ def _eight_bits(image: Image.Image, scale: Scale) -> Image.Image:
     if not image.mode.startswith("I") and image.mode != "F":
         return image
     values = np.asarray(image)
-    found = ValueRange(float(values.min()), float(values.max()), image.mode == "F")
+    span = ValueRange(float(values.min()), float(values.max()), image.mode == "F")
     if scale == "unknown":
-        raise UnscaledImageError(found, (image.height, image.width))
-    factor = found.factor(scale)
+        raise UnscaledImageError(span, (image.height, image.width))
+    factor = span.factor(scale)
     scaled = np.empty(values.shape, np.uint8)
     rows = max(1, _BAND // image.width)
     for start in range(0, image.height, rows):
@@ -361,30 +361,30 @@ def _opaque(image: Image.Image, ground: Ground) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
 
 
-def choose_scale(found: dict[Path, ValueRange]) -> int:
+def choose_scale(ranges: dict[Path, ValueRange]) -> int:
     """Choose the smallest scale that all images fit.
 
     Args:
-        found: range of each image, at least one.
+        ranges: of each image, at least one.
 
     Raises:
         UserError: no scale fits an image, the largest value is a little above a scale, or floats and integers have
             different ones.
     """
-    if faults := {file: fault for file, values in found.items() if (fault := values.fault())}:
+    if faults := {file: fault for file, values in ranges.items() if (fault := values.fault())}:
         file, fault = next(iter(faults.items()))
         raise UserError(
-            f"{file}: {fault}, as in {len(faults):,} of {len(found):,} images with more than 8 bits a channel; "
+            f"{file}: {fault}, as in {len(faults):,} of {len(ranges):,} images with more than 8 bits a channel; "
             "expected 0 to 1, 0 to 255 or 0 to 65535: save all images with 8 bits a channel, or remove damaged ones"
         )
     scales = {}
     for floats in (False, True):
         largest = max(
-            (file for file in found if found[file].floats == floats), key=lambda f: found[f].high, default=None
+            (file for file in ranges if ranges[file].floats == floats), key=lambda f: ranges[f].high, default=None
         )
         if largest is None:
             continue
-        high = found[largest].high
+        high = ranges[largest].high
         scale = next(scale for scale in SCALES if high <= scale * _ROUNDING)
         if scale > 1 and high < 2 * SCALES[SCALES.index(scale) - 1]:
             raise UserError(
@@ -401,20 +401,20 @@ def choose_scale(found: dict[Path, ValueRange]) -> int:
     return next(iter(scales))
 
 
-def note_on_scale(found: dict[Path, ValueRange], scale: int, count: int, *, trained: bool) -> str:
+def note_on_scale(ranges: dict[Path, ValueRange], scale: int, count: int, *, trained: bool) -> str:
     """Say how images with more than 8 bits are read.
 
     Args:
-        found: range of each such image, at least one.
+        ranges: of each such image, at least one.
         scale: the value that becomes 255.
         count: number of all images.
         trained: whether the scale is that of a trained model.
     """
-    high = max(values.high for values in found.values())
+    high = max(values.high for values in ranges.values())
     levels = round(255 * high / scale)
-    rest = f"; the other {count - len(found):,} have 8 bits and stay as they are" if len(found) < count else ""
+    rest = f"; the other {count - len(ranges):,} have 8 bits and stay as they are" if len(ranges) < count else ""
     dark = f"; warning: they use only the lowest {levels} of 255 levels" if levels < 32 else ""
     return (
-        f"scale: {len(found):,} of {count:,} images have more than 8 bits a channel; their values of 0 to {scale} "
+        f"scale: {len(ranges):,} of {count:,} images have more than 8 bits a channel; their values of 0 to {scale} "
         f"(largest: {high:g}{', scale of the checkpoint' * trained}) become 0 to 255{rest}{dark}"
     )

@@ -82,9 +82,9 @@ def read_class_table(file: Path) -> ClassTable:
         UserError: there is no such file, its form can't be told, or a name, a value or a colour comes twice.
     """
     lines = _lines(file)
-    given = [line.value is not None for line in lines]
+    valued = [line.value is not None for line in lines]
     coloured = [bool(line.colour) for line in lines]
-    for kind in (given, coloured):
+    for kind in (valued, coloured):
         if any(kind) and not all(kind):
             raise UserError(f"{lines[kind.index(not kind[0])].place}: differs in form from the lines before it")
     first = -1 if lines and lines[0].name == "__ignore__" else 0
@@ -103,7 +103,7 @@ def read_class_table(file: Path) -> ClassTable:
         if line.colour:
             colours[red, green, blue] = line.name
     note = ""
-    if all(given) and not colours and values and min(values) > 0 and BACKGROUND not in values.values():
+    if all(valued) and not colours and values and min(values) > 0 and BACKGROUND not in values.values():
         values = {0: BACKGROUND, **values}
         note = f"{file}: the values begin at 1, so 0 is read as {BACKGROUND}; list 0 as void if it is no class"
     names = [values[value] for value in sorted(values) if not _is_ignored(values[value]) and value >= 0]
@@ -176,11 +176,11 @@ class _Parts(NamedTuple):
 def _parse(file: Path, content: list[tuple[int, str]]) -> list[_Line]:
     """Tell names from the numbers before and after them."""
     parts = [_parts(f"{file}:{number}: {line[:60]!r}", line) for number, line in content]
-    shapes = {(len(each.before), len(each.after)) for each in parts}
+    shapes = {(len(part.before), len(part.after)) for part in parts}
     # A number after a name belongs to it in "lane 1" beside "road", and in "grade 1", "grade 2".
-    spaced = shapes <= {(0, 0), (0, 1)} and not any(re.search(r"[,:;=]\s*-?\d", each.text) for each in parts)
-    if spaced and ((0, 0) in shapes or len({each.name for each in parts}) < len(parts)):
-        return [_Line(each.place, clean_label(each.text.strip("\"' ,:;"))) for each in parts]
+    spaced = shapes <= {(0, 0), (0, 1)} and not any(re.search(r"[,:;=]\s*-?\d", part.text) for part in parts)
+    if spaced and ((0, 0) in shapes or len({part.name for part in parts}) < len(parts)):
+        return [_Line(part.place, clean_label(part.text.strip("\"' ,:;"))) for part in parts]
     lines = []
     for place, _, before, name, after in parts:
         if len(after) in (1, 4) and (before or (0, 3) in shapes):
@@ -199,15 +199,15 @@ def _parts(place: str, line: str) -> _Parts:
     text = _without_hex(line).removeprefix("- ")  # an item of YAML
     if cvat := _CVAT.fullmatch(text):
         text = f"{cvat[1]} {cvat[2]}"
-    before = found.end() if (found := _BEFORE.match(text)) else 0
-    after = found.start() if before < len(text) and (found := _AFTER.search(text, before)) else len(text)
-    numbers = [[int(each) for each in _NUMBER.findall(part)] for part in (text[:before], text[after:])]
+    before = match.end() if (match := _BEFORE.match(text)) else 0
+    after = match.start() if before < len(text) and (match := _AFTER.search(text, before)) else len(text)
+    numbers = [[int(digits) for digits in _NUMBER.findall(part)] for part in (text[:before], text[after:])]
     return _Parts(place, text, numbers[0], text[before:after].strip(" \t\"',:;="), numbers[1])
 
 
 def _without_hex(text: str) -> str:
     """Write colours such as #804080 as three numbers."""
-    return _HEX.sub(lambda found: " ".join(str(int(part, 16)) for part in found.groups()), text)
+    return _HEX.sub(lambda match: " ".join(str(int(part, 16)) for part in match.groups()), text)
 
 
 def _table(file: Path, content: list[tuple[int, str]]) -> list[_Line]:
@@ -235,7 +235,7 @@ def _table(file: Path, content: list[tuple[int, str]]) -> list[_Line]:
         place = f"{file}:{number}: {line[:60]!r}"
         try:
             shown = "" if None in colour else " ".join(cells[k] for k in colour if k is not None)
-            numbers = [int(each) for each in _NUMBER.findall(_without_hex(shown))]
+            numbers = [int(digits) for digits in _NUMBER.findall(_without_hex(shown))]
             if shown and len(numbers) != 3:
                 raise ValueError
             lines.append(_Line(place, clean_label(cells[name]), None if value is None else int(cells[value]), numbers))
@@ -253,8 +253,8 @@ def _find(columns: Iterable[str], titles: Sequence[str]) -> int | None:
 def _of_literal(file: Path, text: str) -> list[str]:
     """Write a dictionary or list of JSON or Python as lines."""
     try:
-        found = ast.literal_eval(text)
-        items = found.items() if isinstance(found, dict) else ((name, "") for name in found)
+        literal = ast.literal_eval(text)
+        items = literal.items() if isinstance(literal, dict) else ((name, "") for name in literal)
         lines = [f"{key}: {value}" if value != "" else str(key) for key, value in items]
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         lines = [text]

@@ -75,10 +75,10 @@ class SegmentationData(LabeledDataModule):
         if self.path is None:
             raise UserError("say where your images and masks are: --data.path FOLDER; see --data segmentation --help")
         root = Path(self.path).expanduser()
-        found, self.notes, are_trimaps = find_pairs(root)
-        if "train" not in found and self.evaluation_split is None:
-            raise UserError(f"{root}: no images with masks to train on, only those of {' and '.join(found)}")
-        pairs = [pair for split in found.values() for pair in split]
+        pairs_of, self.notes, are_trimaps = find_pairs(root)
+        if "train" not in pairs_of and self.evaluation_split is None:
+            raise UserError(f"{root}: no images with masks to train on, only those of {' and '.join(pairs_of)}")
+        pairs = [pair for split in pairs_of.values() for pair in split]
         table = TRIMAPS if are_trimaps else None
         if self.classes:
             table = read_class_table(Path(self.classes).expanduser())
@@ -93,8 +93,8 @@ class SegmentationData(LabeledDataModule):
         decoded = decode_pairs(pairs, root, table, self.max_pixels, trained, self.threshold)
         self.notes += decoded.notes
         names = self._categories(root, pairs, table, decoded)
-        ends = np.cumsum([len(split) for split in found.values()])
-        provided = {s: np.arange(end - len(found[s]), end) for s, end in zip(found, ends, strict=True)}
+        ends = np.cumsum([len(split) for split in pairs_of.values()])
+        provided = {s: np.arange(end - len(pairs_of[s]), end) for s, end in zip(pairs_of, ends, strict=True)}
         indices, notes = complete(provided, self.splits, name=self.path, only=self.evaluation_split)
         self.notes += notes
         sizes, counts = decoded.sizes, decoded.counts
@@ -103,7 +103,7 @@ class SegmentationData(LabeledDataModule):
             split: SizedMaskSource(decoded.images, decoded.masks, sizes, index, fingerprints=decoded.fingerprints)
             for split, index in indices.items()
         }
-        self.provided_splits = list(found)
+        self.provided_splits = list(pairs_of)
         if (ignored := counts[:, IGNORED].sum()) > 0:
             remedy = "; if 255 is a class: --data.classes FILE with lines VALUE NAME" * (table is None)
             self.notes.append(f"{ignored / counts.sum():.2%} of the pixels of the masks count for nothing{remedy}")
@@ -172,11 +172,11 @@ class SegmentationData(LabeledDataModule):
     def _warn_of_large_batches(self, sizes: dict[str, NDArray[np.int64]]) -> None:
         """Warn of a batch that may not fit in memory, the largest of all splits."""
         batches = []
-        for split, each in sizes.items():
-            height, width = (int(side) for side in each.max(0))
+        for split, shapes in sizes.items():
+            height, width = (int(side) for side in shapes.max(0))
             if split == "train" and self.augment.window:
                 height, width = min(height, self.augment.window), min(width, self.augment.window)
-            count = len(each) if self.batch_size == "all" else min(len(each), self.batch_size)
+            count = len(shapes) if self.batch_size == "all" else min(len(shapes), self.batch_size)
             batches.append((count * height * width, split, count, f"{width:,} x {height:,}"))
         pixels, split, count, size = max(batches, key=lambda batch: batch[0])
         if pixels > _LARGE:

@@ -73,13 +73,13 @@ class MaskError(Exception):
     """A fault of a mask. All masks with the same remedy are counted as one kind.
 
     Args:
-        what: of this mask.
+        fault: of this mask.
         remedy: what to do.
     """
 
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(f"{what}; {remedy}")
-        self.what, self.remedy = what, remedy
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}; {remedy}")
+        self.fault, self.remedy = fault, remedy
 
 
 class IndexedMask(NamedTuple):
@@ -211,7 +211,7 @@ def decode_pairs(
     settings = {
         "format": _FORMAT,
         "files": [stamp(file, root) for pair in pairs for file in pair],
-        "classes": None if table is None else [table.names, *(list(each.items()) for each in table[2:4])],
+        "classes": None if table is None else [table.names, *(list(group.items()) for group in table[2:4])],
         "max_pixels": max_pixels,
         "threshold": threshold,
     }
@@ -222,11 +222,11 @@ def decode_pairs(
     build = partial(_build, pairs=pairs, sizes=images.sizes, root=root, table=table, limit=limit, threshold=threshold)
     folder = entry(f"masks-{fingerprint([], settings)}", build)
     masks = np.memmap(folder / "masks.bin", np.uint8, "r")
-    found = json.loads((folder / "found.json").read_text(encoding="utf-8"))
-    found["notes"] = [*images.notes, *found["notes"]]
+    summary = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    summary["notes"] = [*images.notes, *summary["notes"]]
     counts = np.load(folder / "counts.npy")
     return DecodedPairs(
-        images.images, masks, images.sizes, counts, **found, scale=images.scale, fingerprints=images.fingerprints
+        images.images, masks, images.sizes, counts, **summary, scale=images.scale, fingerprints=images.fingerprints
     )
 
 
@@ -276,12 +276,12 @@ def _build(
             whole[start:end] = classes[whole[start:end]]
             counts[i] = np.bincount(classes, counts[i], IGNORED + 1)
     np.save(folder / "counts.npy", counts)
-    found = {
+    summary = {
         "binary": meaning.binary and table is None,
         "palette": meaning.palette(),
         "notes": [*notes, *meaning.notes],
     }
-    (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / "found.json").write_text(json.dumps(summary), encoding="utf-8")
 
 
 def _refuse(faults: Sequence[tuple[Path, MaskError]], count: int) -> None:
@@ -290,7 +290,7 @@ def _refuse(faults: Sequence[tuple[Path, MaskError]], count: int) -> None:
         file, first = faults[0]
         alike = sum(fault.remedy == first.remedy for _, fault in faults)
         like = f" (and {alike - 1:,} more of {count:,} masks like it)" if alike > 1 else ""
-        raise UserError(f"{file}: {first.what}{like}; {first.remedy}")
+        raise UserError(f"{file}: {first.fault}{like}; {first.remedy}")
 
 
 def _as_large(mask: Pixels, shape: tuple[int, ...], pair: Pair) -> tuple[Pixels, bool]:
@@ -384,10 +384,10 @@ class _Meaning:
         return colours if distinct and any(len(set(colour)) > 1 for colour in colours) else []
 
     def _lookup(self, colours: Mapping[Colour, int], number: int) -> NDArray[np.uint8]:
-        found = np.zeros(IGNORED + 1, np.uint8)
+        classes = np.zeros(IGNORED + 1, np.uint8)
         for index in self.used[number]:
-            found[index] = colours[self.masks[number].colour(index)]
-        return found
+            classes[index] = colours[self.masks[number].colour(index)]
+        return classes
 
     def _strangers(self, colours: Mapping[Colour, int]) -> list[tuple[int, int]]:
         """List number of mask and index of each colour that is no class."""

@@ -221,27 +221,27 @@ def _match(root: Path, images: Sequence[_File], masks: Sequence[_File]) -> tuple
         if (core := _core(image.stem)) != image.stem:
             key = image.split, image.parts, core
             index[key] = None if key in index else image
-    found: dict[_File, dict[tuple[str, str], Path]] = defaultdict(dict)
+    candidates: dict[_File, dict[tuple[str, str], Path]] = defaultdict(dict)
     splits = {image.split for image in images}
     for mask in masks:
         for core, addition in _shorter(mask.stem):
             wanted = (index.get((split, mask.parts, core)) for split in ({mask.split} if mask.split else splits))
             if its := [image for image in wanted if image is not None]:
                 for image in its:
-                    if twin := found[image].get(kind := (mask.kind, addition)):
+                    if twin := candidates[image].get(kind := (mask.kind, addition)):
                         raise UserError(f"{mask.path} and {twin}: two files of one name; remove one")
-                    found[image][kind] = mask.path
+                    candidates[image][kind] = mask.path
                 break
-    if not found:
+    if not candidates:
         raise _unmatched(root, images, masks)
     chosen: dict[_File, tuple[str, str]] = {}
-    for image, kinds in found.items():
+    for image, kinds in candidates.items():
         if (best := _preferred(kinds)) is None:
             raise _several(image, sorted(kinds.values()))
         chosen[image] = best
-    pairs = {image: found[image][best] for image, best in chosen.items()}
+    pairs = {image: candidates[image][best] for image, best in chosen.items()}
     _check_additions(pairs, chosen)
-    matched = {path for kinds in found.values() for path in kinds.values()}
+    matched = {path for kinds in candidates.values() for path in kinds.values()}
     additions = {addition for _, addition in chosen.values()}
     return pairs, matched, additions.pop() if len(additions) == 1 else ""
 
@@ -350,11 +350,11 @@ def _check_splits(splits: Mapping[str, list[Pair]], files: Sequence[_File]) -> N
         UserError: names its folder.
     """
     for split in ("val", "test"):
-        own = [file for file in files if file.split == split]
-        if own and split not in splits and (split == "val" or len({file.role for file in own}) > 1):
+        of_split = [file for file in files if file.split == split]
+        if of_split and split not in splits and (split == "val" or len({file.role for file in of_split}) > 1):
             raise UserError(
-                f"{own[0].path.parent}: no mask belongs to an image of {split}, {len(own):,} files; add what is "
-                f"missing, or move them away to split {split} off from train"
+                f"{of_split[0].path.parent}: no mask belongs to an image of {split}, {len(of_split):,} files; add what "
+                f"is missing, or move them away to split {split} off from train"
             )
 
 
@@ -381,7 +381,7 @@ def _several(image: _File, masks: Sequence[Path]) -> UserError:
 def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) -> UserError:
     """Say what a folder holds in the place of images with masks."""
     kinds = Counter(file.suffix.lower() for file in others)
-    for suffix, what, remedy in (
+    for suffix, content, remedy in (
         (".json", "polygons", "labelme's labelme2voc.py draws them, as an export as masks does"),
         (".xml", "polygons", "an export as masks draws them"),
         (".npy", "arrays", "save them as PNG"),
@@ -391,7 +391,7 @@ def _nothing_found(root: Path, paths: Sequence[Path], others: Sequence[Path]) ->
         if paths and kinds[suffix] * 4 >= len(paths):
             return UserError(
                 f"{root}: {len(paths):,} images without masks, and {kinds[suffix]:,} files {suffix}, which may hold "
-                f"{what}: masks must be images, a value or a colour for each class; {remedy}"
+                f"{content}: masks must be images, a value or a colour for each class; {remedy}"
             )
     return UserError(f"{root}: no masks found among {len(paths):,} image files; {_REMEDY}")
 

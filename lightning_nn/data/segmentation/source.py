@@ -92,8 +92,8 @@ class SizedMaskSource:
         fingerprints: Fingerprints | None = None,
     ) -> None:
         self.indices, self.sizes, self.channels = indices, sizes, channels
-        own = sizes[indices]
-        self.lengths: Index | None = None if (own == own[:1]).all() else own
+        of_split = sizes[indices]
+        self.lengths: Index | None = None if (of_split == of_split[:1]).all() else of_split
         self._images, self._masks, self._fingerprints = images, masks, fingerprints
         self._starts = np.concatenate([[0], sizes.prod(1).cumsum()])
 
@@ -160,9 +160,9 @@ class MaskProcessor(RawImages[MaskBatch]):
     ) -> None:
         super().__init__(channels, height, width, fit, scale, "white", max_pixels)
         check_state({"categories": categories}, categories=list)
-        levels = [level for each in colours or () for level in each]
+        levels = [level for colour in colours or () for level in colour]
         whole = all(type(level) is int and 0 <= level <= 255 for level in levels)
-        if colours is not None and not (whole and [len(each) for each in colours] == [3] * len(categories)):
+        if colours is not None and not (whole and [len(colour) for colour in colours] == [3] * len(categories)):
             raise UserError(f"{len(categories)} classes need as many colours (red, green, blue), not {colours}")
         self.categories, self.colours = categories, colours
 

@@ -35,13 +35,13 @@ class Role(NamedTuple):
 
     Attributes:
         option: of --data, which names it.
-        what: noun for it, for errors.
+        noun: for it, for errors.
         names: that such columns often have, in lower case, the most certain first; see `named_so`.
         several: whether the option may name several columns, with commas between.
     """
 
     option: str
-    what: str
+    noun: str
     names: Sequence[str]
     several: bool = False
 
@@ -97,7 +97,7 @@ def unsure(table: Table, role: Role, hint: str = "") -> UserError:
     names = table.header or [str(cell) for cell in table.sample[0].cells.values()]
     shown = ", ".join(name[:40] for name in names[:_MOST_SHOWN]) + ", ..." * (len(names) > _MOST_SHOWN)
     return UserError(
-        f"{table.place}: which column is the {role.what}? There are: {shown}; use --data.{role.option} NAME{hint}"
+        f"{table.place}: which column is the {role.noun}? There are: {shown}; use --data.{role.option} NAME{hint}"
     )
 
 

@@ -149,7 +149,7 @@ def _text_columns(table: Table, options: InputOptions, trained: str, name: str) 
         if len(columns) != 1:
             remembered = f" (in training: {trained})" if trained else ""
             number = "" if table.header else ", or its number, from 1, if that is no header"
-            raise unsure(table, TEXT._replace(what=f"text{remembered}"), number)
+            raise unsure(table, TEXT._replace(noun=f"text{remembered}"), number)
     check_unique(table, columns)
     options.say(f"text: {', '.join(columns)} of {name}{origin}")
     return columns

@@ -90,30 +90,30 @@ def describe(objects: Sequence[SceneObject], draws: Floats, language: Language) 
     captions = []
     for phrase, *sizes in draws.tolist():
         pattern = _choose(grammar.phrases, phrase)
-        phrases = [_phrase(grammar, pattern, each, size) for each, size in zip(named, sizes, strict=False)]
+        phrases = [_phrase(grammar, pattern, thing, size) for thing, size in zip(named, sizes, strict=False)]
         captions.append(grammar.joint.join(phrases))
     return captions
 
 
 def _named(objects: Sequence[SceneObject]) -> list[SceneObject]:
     """Choose the first object and the other one whose place is farthest from its own, in their order from the left."""
-    own = _place(objects[0])
-    others = sorted(objects[1:], key=lambda each: (-abs(_place(each) - own), _place(each)))
-    return sorted([objects[0], *others][:_NAMED], key=lambda each: each.x)
+    place = _place(objects[0])
+    others = sorted(objects[1:], key=lambda thing: (-abs(_place(thing) - place), _place(thing)))
+    return sorted([objects[0], *others][:_NAMED], key=lambda thing: thing.x)
 
 
-def _place(each: SceneObject) -> int:
-    return int(3 * each.x)
+def _place(thing: SceneObject) -> int:
+    return int(3 * thing.x)
 
 
-def _phrase(grammar: Grammar, pattern: str, each: SceneObject, draw: float) -> str:
-    measure, kind = grammar.kinds[each.kind]
+def _phrase(grammar: Grammar, pattern: str, thing: SceneObject, draw: float) -> str:
+    measure, kind = grammar.kinds[thing.kind]
     return pattern.format(
         measure=measure,
         kind=kind,
-        colour=grammar.colours[each.colour],
-        size=_choose(grammar.sizes[is_large(each)], draw),
-        place=grammar.places[_place(each)],
+        colour=grammar.colours[thing.colour],
+        size=_choose(grammar.sizes[is_large(thing)], draw),
+        place=grammar.places[_place(thing)],
     )
 
 
@@ -121,9 +121,9 @@ def _choose(choices: tuple[str, ...], draw: float) -> str:
     return choices[int(len(choices) * draw)]
 
 
-def is_large(each: SceneObject) -> bool:
+def is_large(thing: SceneObject) -> bool:
     """Tell whether an object is the large one of its scene."""
-    return each.size * KINDS[each.kind].area ** 0.5 >= _LARGE
+    return thing.size * KINDS[thing.kind].area ** 0.5 >= _LARGE
 
 
 def truth(caption: str, objects: Sequence[SceneObject], language: Language) -> bool:
@@ -138,24 +138,24 @@ def truth(caption: str, objects: Sequence[SceneObject], language: Language) -> b
     text = grammar.space.join(caption.lower().split())
     if not whole.fullmatch(text):
         return False
-    claims = [found.groupdict() for found in part.finditer(text)]
+    claims = [match.groupdict() for match in part.finditer(text)]
     if not min(_NAMED, len(objects)) <= len(claims) <= len(objects):
         return False
     return any(
-        all(_holds(grammar, claim, each) for claim, each in zip(claims, some, strict=True))
+        all(_holds(grammar, claim, thing) for claim, thing in zip(claims, some, strict=True))
         for some in permutations(objects, len(claims))
     )
 
 
-def _holds(grammar: Grammar, claim: Mapping[str, str | None], each: SceneObject) -> bool:
+def _holds(grammar: Grammar, claim: Mapping[str, str | None], thing: SceneObject) -> bool:
     """Tell whether all that a phrase claims is true of an object."""
     said = {name.rstrip("0123456789"): word for name, word in claim.items() if word is not None}
     place = grammar.places.index(said["place"])
     return (
-        grammar.kinds[each.kind] == (said["measure"], said["kind"])
-        and grammar.colours[each.colour] == said["colour"]
-        and said["size"] in grammar.sizes[is_large(each)]
-        and place * _THIRD - _MARGIN <= each.x <= (place + 1) * _THIRD + _MARGIN
+        grammar.kinds[thing.kind] == (said["measure"], said["kind"])
+        and grammar.colours[thing.colour] == said["colour"]
+        and said["size"] in grammar.sizes[is_large(thing)]
+        and place * _THIRD - _MARGIN <= thing.x <= (place + 1) * _THIRD + _MARGIN
     )
 
 

@@ -146,5 +146,5 @@ class Scenes(LabeledDataModule):
         Returns:
             One list per picture, in the order of `sources[split]`.
         """
-        found = lay_out(streams(self._seed(split), 0, self.sizes[split]))
-        return [found.objects(scene) for scene in range(self.sizes[split])]
+        placed = lay_out(streams(self._seed(split), 0, self.sizes[split]))
+        return [placed.objects(scene) for scene in range(self.sizes[split])]

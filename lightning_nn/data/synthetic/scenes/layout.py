@@ -134,7 +134,7 @@ def lay_out(keys: Keys) -> Layout:
     places[:, 0, :, 0] = _outward(places[:, 0, :, 0])  # leaves room beside the large object
     x, y = np.zeros((2, scenes, OBJECTS))
     for m in range(OBJECTS):
-        found = np.zeros(scenes, bool)
+        is_placed = np.zeros(scenes, bool)
         for across, down in np.moveaxis(places[:, m], 0, 2):
             edge = half[:, m] * (1 - 2 * _OUTSIDE * (m > 0))
             new_x = edge + across * (1 - 2 * edge)
@@ -149,10 +149,10 @@ def lay_out(keys: Keys) -> Layout:
                 shared = np.maximum(wide, 0) * np.maximum(high, 0)
                 smaller = 2 * np.minimum(half[:, m] * height[:, m], half[:, k] * height[:, k])
                 free &= (kind[:, k] == ABSENT) | (shared <= (_HIDDEN if k else _HIDDEN_LARGE) * smaller)
-            new = free & ~found & (m < count)
+            new = free & ~is_placed & (m < count)
             x[new, m], y[new, m] = new_x[new], new_y[new]
-            found |= new
-        kind[~found, m] = ABSENT
+            is_placed |= new
+        kind[~is_placed, m] = ABSENT
     at = np.arange(scenes)[:, None], np.argsort(y - 2 * flies, axis=1, kind="stable")
     return Layout(kind[at], colour[at], size[at], x[at], y[at], horizon)
 
@@ -196,8 +196,8 @@ def bits(keys: Keys, count: int, purpose: int) -> Keys:
         count: number of draws.
         purpose: number of the use, so that more draws for one use leave the others as they are.
     """
-    own = mix(keys + np.array([purpose], np.uint64) * _STEP)
-    return mix(own[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP)
+    stream = mix(keys + np.array([purpose], np.uint64) * _STEP)
+    return mix(stream[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP)
 
 
 def uniform(keys: Keys, count: int, purpose: int) -> NDArray[np.float64]:
