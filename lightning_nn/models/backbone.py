@@ -110,7 +110,7 @@ class BackboneClassifier(FineTuning, Classifier):
                 f"images of {rows} x {columns} pixels are too small for {network}: --model.resize scales them up"
             ) from None
         layers = [name for name in self.shapes if any(True for _ in self.get_submodule(name).parameters())]
-        self.row_labels = {f"{layers[-1]}.{kind}": "categories" for kind in ("weight", "bias")}  # type: ignore[misc]
+        self.row_labels = {f"{layers[-1]}.{kind}": "categories" for kind in ("weight", "bias")}
         self.plan(layers, f"net.{self.form.last_stage}", finetune)
         self.to(memory_format=torch.channels_last)  # faster on CPU and GPU
 

@@ -147,7 +147,7 @@ class FCN(FineTuning, Segmentation):
         self.body.to(memory_format=torch.channels_last)  # a quarter less time
         self.head = Scores(self.body.channels, num_classes, stride, learned_upsampling)
         labelled = (f"head.{name}" for name in self.head.state_dict() if not name.startswith("halvings"))
-        self.row_labels = dict.fromkeys(labelled, "categories")  # type: ignore[misc]
+        self.row_labels = dict.fromkeys(labelled, "categories")
         layers = [*(f"body.{layer}" for layer in self.body.layers), "head"]
         last_stage = f"body.{self.body.last_stage}"
         self.plan(layers, last_stage, finetune)

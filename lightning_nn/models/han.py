@@ -12,8 +12,6 @@ NAACL 2016. Equation numbers are the paper's. Differences from it:
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
@@ -79,10 +77,6 @@ class HAN(TextClassifier):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * hidden_size, num_classes)
 
-    @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
         """Compute logits (D, K); with `return_attention`, also the weights of words and sentences."""
         documents, sentences, words, *_ = batch

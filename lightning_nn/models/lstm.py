@@ -10,7 +10,7 @@ The equations of each gate: `lightning_nn/layers/cells.py`.
 
 from __future__ import annotations
 
-from typing import Literal, get_args, overload
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -95,10 +95,6 @@ class LSTMClassifier(TextClassifier):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width * len(self.poolings), num_classes)
 
-    @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[False] = False) -> Tensor: ...
-    @overload
-    def forward(self, batch: TextBatch, return_attention: Literal[True]) -> AttentiveOutput: ...
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
         """Compute logits (D, K); with `return_attention`, also the weights of words and sentences.
 

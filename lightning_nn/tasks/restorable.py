@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -42,7 +43,7 @@ class Restorable(pl.LightningModule):
     """
 
     name: ClassVar[str]
-    row_labels: ClassVar[dict[str, str]] = {}
+    row_labels: Mapping[str, str] = {}
     embedded_model: ClassVar[str | None] = None
     embedded_option: ClassVar[str] = ""
     data_to_tune: ClassVar[str] = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import torch
@@ -54,7 +54,7 @@ class TextClassifier(Classifier):
     batch_type = TextBatch
     exportable = False  # the number of steps is that of the longest sequence
     inputs_hint = '--data.text "……"'
-    row_labels: ClassVar[dict[str, str]] = {
+    row_labels: Mapping[str, str] = {
         "embedding.table.weight": "words",
         **dict.fromkeys((f"embedding.table.{name}" for name in LABELLED), "words"),
         "embedding.characters.weight": "characters",
