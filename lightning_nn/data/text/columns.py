@@ -152,10 +152,10 @@ def _by_contents(table: Table, text: str | None, label: str | None, classes: boo
     if not (texts and labels) and width != 2:
         raise UserError(
             f"{place}: {width} column{'s' * (width != 1)}, and no header that tells text and label: "
-            f"{', '.join(repr(cell[:12]) for cell in cells[:6])}. Is the separator right (.csv: commas; .tsv "
-            "and .txt: tabs)? If this is a header, name the columns: --data.text_column NAME --data.label_column NAME; "
-            "if not, give their numbers, from 1, with commas between texts to join, as in --data.text_column 2,3 "
-            "--data.label_column 1"
+            f"{', '.join(repr(cell[: 72 // min(width, 6)]) for cell in cells[:6])}. Is the separator right (.csv: "
+            "commas, semicolons or bars; .tsv and .txt: tabs)? If this is a header, name the columns: "
+            "--data.text_column NAME --data.label_column NAME; if not, give their numbers, from 1, with commas between "
+            "texts to join, as in --data.text_column 2,3 --data.label_column 1"
         )
     if not (texts or labels):
         labels = names[:1] if _label_first(table.sample, names) else names[1:]
