@@ -69,6 +69,7 @@ class CommandLine:
         task: class of the model.
         data_module: class of the data module.
         config: the settings, by group.
+        argv: options of the command line, with their full names.
 
     Raises:
         UserError: a setting is unknown, or its value is invalid.
@@ -87,6 +88,7 @@ class CommandLine:
         self.data_module: type[DataModule] = catalog.find(catalog.DATA, data, "data set").load()
         files = find_recipes(model, data) if recipes is None else recipes
         self.parser = self._build(files, defaults or {})
+        self.argv = full_names(request.rest, self.options)
         self.config = self._parse()
 
     def _build(self, files: list[Path], defaults: dict[str, Any]) -> ArgumentParser:
@@ -135,10 +137,10 @@ class CommandLine:
         for kind, name, of_file in zip(("model", "data"), (self.model_name, self.data_name), of_files, strict=True):
             if of_file not in (None, name):
                 raise UserError(f"{' or '.join(files)} has settings for --{kind} {of_file}, not for --{kind} {name}")
-        explainer = Explainer(self.parser, self.request.rest, self.model_name, self.classes)
+        explainer = Explainer(self.parser, self.argv, self.model_name, self.classes)
         explainer.check_names()
         try:
-            config = self.parser.parse_args(self.request.rest)
+            config = self.parser.parse_args(self.argv)
         except (ArgumentError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise explainer.explain(error) from None
         seed = config.seed_everything
@@ -242,7 +244,7 @@ class CommandLine:
 
     @cached_property
     def _given(self) -> list[str]:
-        return list(_flat(self.parser.parse_args(self.request.rest, defaults=False)))
+        return list(_flat(self.parser.parse_args(self.argv, defaults=False)))
 
     def changes(self) -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from the recipes and `defaults`: (before, now) by dotted name."""
@@ -276,6 +278,29 @@ class CommandLine:
             searches = group == "model" and name.partition(".")[0] in self.task.prediction_arguments
             return searches or (group == "data" and name.partition(".")[0] not in self.data_module.reading)
         return group in {"model", "data", *SETTINGS}
+
+
+def full_names(argv: list[str], options: list[str]) -> list[str]:
+    """Return arguments with the full names of options: `--data.min_count` is `--data.vocabulary.min_count`.
+
+    The name of a group of the model's or the data's options may be left out where no other option is called so.
+
+    Args:
+        argv: arguments of a command line.
+        options: dotted names of all options.
+    """
+    inside: dict[str, list[str]] = {}
+    for option in options:
+        group, _, last = option.rpartition(".")
+        if "." in group:
+            inside.setdefault(f"{group.partition('.')[0]}.{last}", []).append(option)
+    words = []
+    for word in argv:
+        name, equals, value = word.removeprefix("--").partition("=")
+        known = name in options or not word.startswith("--")
+        (full,) = [name] if known or len(inside.get(name, [])) != 1 else inside[name]
+        words.append(word if known else f"--{full}{equals}{value}")
+    return words
 
 
 def _is_trainers(option: str) -> bool:

@@ -195,6 +195,9 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "batch size": ("--model softmax --batch_size 3", ("'--data.batch_size'",)),
     "GPUs": ("--model softmax --trainer.gpus 1", ("'--trainer.devices'",)),
     "resuming as it once was": ("--model softmax --trainer.resume_from_checkpoint x", ("'--ckpt_path'",)),
+    "a group of the data's": ("--model softmax --data images --data.splits 0.2", ("is a group", "--data.splits.val")),
+    "a misspelt option of a group": ("--model han --data text --data.min_cuont 3", ("'--data.vocabulary.min_count'",)),
+    "a share of the samples": ("--model softmax --data images --data.val_fraction 0.2", ("'--data.splits.val'",)),
     "a group": ("--model softmax --optimizer adam", ("--optimizer", "--optimizer.name", "-c FILE")),
     "no accumulation": (
         "--model softmax --trainer.accumulate_grad_batches 0",
