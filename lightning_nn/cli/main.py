@@ -73,7 +73,7 @@ def _run(argv: list[str], output: LastingFile | None) -> int:
     _refuse_unreadable(argv)
     if output is not None:  # a training outlives the reader of its output
         output.essential = not trains or bool(request.help)
-    code = execute(request)
+    code = execute(request) if trains or VERBS[request.verb].needs_model else VERBS[request.verb].run(request)
     sys.stdout.flush()
     return code
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from lightning_nn import catalog
 from lightning_nn.errors import UserError
+from lightning_nn.lessons.catalogue import LANGUAGES
 
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
 EXPORTS = (".onnx", ".pt2")
@@ -36,6 +37,7 @@ class Verb(NamedTuple):
         ending: end of its help; {name} stands for the command.
         add_options: adds the verb's own options to a parser; None if it takes options of a model, data and trainer.
         check: checks and completes its own options.
+        needs_model: whether it works on a model, so that torch and Lightning are imported before it runs.
     """
 
     line: str
@@ -46,6 +48,7 @@ class Verb(NamedTuple):
     ending: str = ""
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     check: Callable[[argparse.Namespace], None] = lambda options: None
+    needs_model: bool = True
 
     def run(self, request: Any) -> int:
         """Import and call its function."""
@@ -141,6 +144,36 @@ def _check_export(options: argparse.Namespace) -> None:
             raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
 
 
+def _add_lesson_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("lesson", nargs="?", metavar="NAME", help="the lesson to run; without it, all lessons are listed")
+    add(
+        "--set",
+        type=_knob,
+        action="append",
+        default=[],
+        metavar="KNOB=VALUE",
+        help="set what the lesson is about, and see whether its claims still hold; may be given several times",
+    )
+    add("--guess", action="store_true", help="ask first what the lesson will show")
+    add("--answer", type=int, metavar="N", help="run the answer of exercise N instead")
+    add("--seed", type=_seed, default=0, metavar="N", help="seed of the random numbers (default: 0)")
+    add("--language", choices=LANGUAGES, default="en", help="en or zh (default: en)")
+
+
+def _knob(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not (name and value):
+        raise argparse.ArgumentTypeError(f"expected KNOB=VALUE, got {text!r}")
+    return name, value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 to 4,294,967,295, got {text!r}")
+    return int(text)
+
+
 _CHECKPOINT = "--ckpt_path last|best|FILE"
 _TRAINED = {
     _CHECKPOINT: "of the newest run, or a file",
@@ -204,6 +237,15 @@ VERBS = {
         options=_OR_BEST,
         add_options=_add_export_options,
         check=_check_export,
+    ),
+    "lesson": Verb(
+        line="the course: its lessons, listed or run",
+        function="lightning_nn.cli.lesson:lesson",
+        usage=("[NAME]", "[--language zh] [--set KNOB=VALUE]"),
+        about="Lists the lessons of the course, or runs one: a table, a figure, and claims with their numbers.",
+        options={"--folder DIR": "folder of all runs (logs), whose folder lessons gets figures and tables"},
+        add_options=_add_lesson_options,
+        needs_model=False,
     ),
 }
 
@@ -295,9 +337,8 @@ def overview() -> str:
             "options",
             "  --model NAME --help     the arguments of a model and its data",
             "  --ckpt_path last|best|FILE   resume a run; test a checkpoint, predict with it",
-            "  --finetune imagenet|embedded|FILE  start a new run from weights",
-            "  --folder DIR, --name NAME  folder of the run (logs/MODEL/TIME)",
-            "  -c FILE, --print_config, --seed_everything N, --import MODULE (your own)",
+            "  --finetune imagenet|embedded|FILE (weights), --import MODULE (your own models)",
+            "  -c FILE, --print_config, --seed_everything N, --folder DIR, --name NAME",
             "",
             "examples",
             f"  {name} --model han",

@@ -1,0 +1,73 @@
+"""The order of the course: chapters and their lessons. Imports nothing, so that listing them takes no time.
+
+A lesson is a row here and the module `lightning_nn.lessons.NAME`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+class Text(NamedTuple):
+    """A text in both languages of the course."""
+
+    en: str
+    zh: str
+
+    def into(self, language: Language) -> str:
+        """Return the text in a language."""
+        return self.en if language == "en" else self.zh
+
+
+class Entry(NamedTuple):
+    """A lesson of the listing.
+
+    Attributes:
+        name: of its module, its pages and its files.
+        title: what is shown, in a few words.
+    """
+
+    name: str
+    title: Text
+
+
+class Chapter(NamedTuple):
+    """Lessons that belong together, in the order in which they are read."""
+
+    name: str
+    title: Text
+    lessons: tuple[Entry, ...]
+
+
+CHAPTERS = (
+    Chapter(
+        "neuron",
+        Text("The neuron", "神经元"),
+        (Entry("logistic_regression", Text("the output of a neuron is a probability", "神经元的输出是概率")),),
+    ),
+    Chapter(
+        "descending",
+        Text("Descending", "下降"),
+        (Entry("momentum", Text("faster, through a trap, without zigzag", "更快，冲出陷阱，不再来回摆动")),),
+    ),
+    Chapter(
+        "sequences",
+        Text("Sequences", "序列"),
+        (Entry("recurrence", Text("one cell, the same weights at every step", "同一个单元，每一步用同一组权重")),),
+    ),
+)
+
+
+def entries() -> dict[str, Entry]:
+    """Return all lessons by name, in the order of the course."""
+    return {entry.name: entry for chapter in CHAPTERS for entry in chapter.lessons}
+
+
+def following(name: str) -> str | None:
+    """Return the name of the lesson after another; None after the last."""
+    names = list(entries())
+    position = names.index(name) + 1
+    return names[position] if position < len(names) else None

@@ -1,0 +1,75 @@
+"""Training in a lesson: a plain loop, whole splits, and random numbers that its seed decides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lightning_nn.data.module import DataModule
+from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.task import Task
+
+_ORDER = "PL_GLOBAL_SEED"  # the seed of the order in which loaders give samples
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch and the order of the data while the body runs; afterwards both are as they were.
+
+    Args:
+        seed: 0 or above.
+    """
+    before = os.environ.get(_ORDER)
+    os.environ[_ORDER] = str(seed)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+    finally:
+        if before is None:
+            del os.environ[_ORDER]
+        else:
+            os.environ[_ORDER] = before
+
+
+def split(data: DataModule, name: str) -> Any:
+    """Return all samples of a split as one batch.
+
+    Args:
+        data: the data set.
+        name: train, val or test.
+    """
+    import numpy as np
+
+    data.prepare_once()
+    source = data.sources[name]
+    return source[np.arange(len(source))]
+
+
+def fit(model: Task, data: DataModule, epochs: int, optimizer: Optimizer | None = None) -> list[float]:
+    """Train a model by a plain loop.
+
+    Args:
+        model: to be trained.
+        data: gives the batches, in a new order each epoch.
+        epochs: times that each sample is seen.
+        optimizer: and its settings; None for the model's.
+
+    Returns:
+        The mean loss of each batch, before its step.
+    """
+    losses = []
+    loader, stepper = data.train_dataloader(), (optimizer or model.optimizer).build(model.parameter_groups())
+    for epoch in range(epochs):
+        loader.batch_sampler.set_epoch(epoch)
+        for batch in loader:
+            stepper.zero_grad()
+            loss = model.training_step(batch)
+            loss.backward()
+            stepper.step()
+            losses.append(loss.item())
+    return losses
