@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -37,6 +38,7 @@ NAMES = [
     "flops",
     "results",
     "scale",
+    "scene_gallery",
     "speed",
     "startup",
     "style",
@@ -576,6 +578,16 @@ def test_what_needs_a_vgg_says_so(
     with pytest.raises(SystemExit):
         scripts["style"].main([what])
     assert f"{what} needs --features PATH" in capsys.readouterr().err
+
+
+def test_scenes_stand_above_their_masks_and_captions(scripts: dict[str, ModuleType]) -> None:
+    script, image = scripts["scene_gallery"], np.zeros((16, 16, 3), np.uint8)
+    drawn = np.asarray(script.sheet([[image, image + 9], [image + 50, image]], ["a tree", "a " * 99]))
+    step = script.SIDE + script.GAP
+    assert drawn.shape == (2 * step + script.GAP + script.LINES * script.LINE, 2 * step + script.GAP, 3)
+    assert drawn[step + 20, 20].tolist() == [50] * 3 and drawn[20, step + 20].tolist() == [9] * 3
+    below = drawn[2 * step + script.GAP :]
+    assert below[:, :step].min() < 128 and below[:, step:].min() < 128, "each has a caption"
 
 
 def test_style_gallery_writes_four_small_pictures(

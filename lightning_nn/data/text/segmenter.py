@@ -134,17 +134,17 @@ _CHUNK = 100_000  # characters of text sent to a process at once
 _ALONE = {"jieba": 15, "chars": 150, "words": 60}  # chunks up to which starting processes costs more time than it saves
 
 
-def split_sentences(text: str) -> list[str]:
+def split_sentences(text: str, ends: Callable[[str], Iterator[re.Match[str]]] = _END.finditer) -> Iterator[str]:
     """Split a text into sentences, stripped of white space; empty ones are dropped.
 
     A sentence ends at a line break, at 。！？；… or three dots, at ! ? ; unless a Latin letter or digit follows
     directly (as in an address), and at a full stop before white space or the end unless a lower-case letter follows.
     Closing quotation marks and brackets belong to the sentence they close.
+
+    Args:
+        text: any text.
+        ends: yields the ends of the sentences of a line.
     """
-    return list(_sentences(text))
-
-
-def _sentences(text: str, ends: Callable[[str], Iterator[re.Match[str]]] = _END.finditer) -> Iterator[str]:
     for line in LINE_BREAKS.split(text):
         start = 0
         for end in ends(line):
@@ -228,7 +228,7 @@ class Segmenter:
     def sentences(self, text: str, most: int | None = None) -> list[list[str]]:
         """Segment a text into sentences of words: those that have words, the first `most` of them."""
         ends = sentence_ends if self.name == "words" else _END.finditer
-        segmented = (words for sentence in _sentences(normalize_text(text), ends) if (words := self(sentence)))
+        segmented = (words for sentence in split_sentences(normalize_text(text), ends) if (words := self(sentence)))
         return list(islice(segmented, most))
 
 
