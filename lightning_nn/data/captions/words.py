@@ -98,7 +98,7 @@ def _parts(token: str) -> list[str]:
 
 @dataclass(frozen=True)
 class CaptionVocabulary(Group):
-    """How captions become words, and which words the model knows.
+    """Words of captions: how they are told apart, and which of them the model knows.
 
     Args:
         tokens: "words", or "chars" for each Chinese character as a word; metrics count the same.

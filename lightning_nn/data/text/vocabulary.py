@@ -20,7 +20,7 @@ SegmenterChoice = Literal["auto", "jieba", "chars", "words"]
 
 @dataclass(frozen=True)
 class TextVocabulary(Group):
-    """How texts become words, and which words the model knows.
+    """Words of texts: how they are told apart, and which of them the model knows.
 
     Args:
         segmenter: "jieba" for Chinese words, "chars" for each character as a word, "words" for words between spaces and
