@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 
 from lightning_nn.errors import UserError, choose
-from lightning_nn.optimizers import Muon
+from lightning_nn.optimizers import Muon, RowWiseAdam, RowWiseAdamW
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -105,8 +105,18 @@ class Optimizer:
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    @property
+    def can_update_rows(self) -> bool:
+        """True if it is Adam or AdamW, whose decay, if any, is not part of the gradient."""
+        return self.name == "adamw" or (self.name == "adam" and self.weight_decay == 0)
+
+    def build(self, groups: list[dict[str, Any]], tables: Sequence[torch.nn.Embedding] = ()) -> torch.optim.Optimizer:
         """Build the optimizer over parameter groups; a group's `scale` multiplies the learning rate.
+
+        Args:
+            groups: of parameters.
+            tables: embeddings to update row by row, see `lightning_nn.optimizers.row_wise`; none unless
+                `can_update_rows`.
 
         Raises:
             UserError: see `check`; also a `scale` for L-BFGS, which has a single rate.
@@ -129,6 +139,8 @@ class Optimizer:
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
         if self.name in ("muon", "muon_adamw"):
             return Muon(groups, self.lr, self.kernel_lr, self.momentum if self.name == "muon" else None)
+        if tables:
+            return (RowWiseAdam if self.name == "adam" else RowWiseAdamW)(groups, lr=self.lr, tables=tables)
         return (torch.optim.Adam if self.name == "adam" else torch.optim.AdamW)(groups, lr=self.lr)
 
 

@@ -16,11 +16,20 @@ from torchmetrics import Metric
 from lightning_nn.data.batches import Batch, FrozenEncoder
 from lightning_nn.data.processor import RunFacts
 from lightning_nn.errors import UserError
+from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Explanation, Prediction
 from lightning_nn.tasks.restorable import Restorable
-from lightning_nn.tasks.training import Means, TrainingSums, check_lbfgs, optimizer_steps, parameter_groups
+from lightning_nn.tasks.training import (
+    Means,
+    TrainingSums,
+    check_lbfgs,
+    coalesce_gradients,
+    optimizer_steps,
+    parameter_groups,
+    row_wise_tables,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,6 +101,7 @@ class Task(Restorable, ABC):
         self.lr_scheduler = replace(self.lr_scheduler)
         self.facts = self._next_facts = RunFacts()
         self._sums = TrainingSums()
+        self._row_wise: RowWiseAdam | RowWiseAdamW | None = None
         self._metrics = nn.ModuleDict()  # by split, then by name
         self.shown: dict[str, list[Any]] = {}
 
@@ -228,11 +238,19 @@ class Task(Restorable, ABC):
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and the schedule, which steps with each optimizer step; Lightning calls this."""
-        optimizer = self.optimizer.build([g for g in self.parameter_groups() if g["params"]])
+        if self._row_wise is not None:
+            self._row_wise.release()
+        groups = [g for g in self.parameter_groups() if g["params"]]
+        optimizer = self.optimizer.build(groups, row_wise_tables(self.tables(), self.optimizer, self.runner()))
+        self._row_wise = optimizer if isinstance(optimizer, RowWiseAdam | RowWiseAdamW) else None
         if self.lr_scheduler == LRScheduler():
             return optimizer
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.lr_scheduler.factor(self.optimizer_steps()))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def tables(self) -> list[nn.Embedding]:
+        """List the embeddings that nothing reads but by calling them; see `training.row_wise_tables`."""
+        return []
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Group the trained parameters by their rate and decay; see `training.parameter_groups`."""
@@ -278,7 +296,14 @@ class Task(Restorable, ABC):
 
     def on_after_backward(self) -> None:
         """Correct the gradient of accumulated batches before it is logged, clipped and used."""
+        coalesce_gradients(self.parameters())
         self._sums.correct_gradients(self.parameters())
+
+    def on_fit_end(self) -> None:
+        """Bring the rows of tables up to date that the last steps did not read."""
+        if self._row_wise is not None:
+            self._row_wise.release()
+            self._row_wise = None
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch means over samples, such as train/loss, each measured when its batch was trained on."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.processor import Processor
@@ -81,6 +81,10 @@ class TextClassifier(Classifier):
                 f"{FLOAT_BYTES * plain / deployed:.1f}",
             ),
         ]
+
+    def tables(self) -> list[nn.Embedding]:
+        """List the tables of word vectors; see `Task`."""
+        return [module for module in self.embedding.modules() if isinstance(module, nn.Embedding)]
 
     def on_processor(self, processor: Processor) -> None:
         """Set the characters of each word in the embedding.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning import callbacks
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lightning_nn.errors import UserError
@@ -16,6 +18,13 @@ from lightning_nn.optimizers import normalised_kernels
 from lightning_nn.settings import Optimizer
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+_AVERAGES = tuple(
+    getattr(callbacks, name)
+    for name in ("StochasticWeightAveraging", "WeightAveraging")  # the second since Lightning 2.6
+    if hasattr(callbacks, name)
+)
+ROW_WISE_FROM = 1_000_000  # values of a table; updating a smaller one whole costs less than finding its rows
 
 
 class Means(NamedTuple):
@@ -170,6 +179,34 @@ class TrainingSums:
 
     def _totals(self, trainer: Any) -> Totals | None:
         return self._epoch.totals(lambda values: sum_over_processes(trainer, values))
+
+
+def coalesce_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Sum the rows of sparse gradients that have the same index, so that a norm is that of the sum."""
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+
+
+def row_wise_tables(
+    tables: Iterable[nn.Embedding], optimizer: Optimizer, trainer: pl.Trainer | None
+) -> list[nn.Embedding]:
+    """Choose the tables that the optimizer updates row by row: large ones on a CPU, where nothing else reads them.
+
+    On a GPU a dense step costs little; several processes would reduce sparse gradients, which not every backend does;
+    clipping by value and averages of weights read all rows.
+
+    Args:
+        tables: embeddings that nothing reads but by calling them.
+        optimizer: its settings.
+        trainer: of the run; None for a loop of one's own, which may read the weights.
+    """
+    if trainer is None or not optimizer.can_update_rows or not isinstance(trainer.strategy, SingleDeviceStrategy):
+        return []
+    averages = any(isinstance(each, _AVERAGES) for each in trainer.callbacks)  # type: ignore[attr-defined]
+    if trainer.strategy.root_device.type != "cpu" or averages or trainer.gradient_clip_algorithm == "value":
+        return []
+    return [t for t in tables if t.weight.requires_grad and t.weight.numel() >= ROW_WISE_FROM]
 
 
 def parameter_groups(model: nn.Module, optimizer: Optimizer, fixed_norms: list[nn.Module]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Optimizers that torch does not have."""
+"""Muon: steps of convolution kernels made orthogonal."""
 
 from __future__ import annotations
 
