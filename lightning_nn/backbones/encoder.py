@@ -179,5 +179,5 @@ def without_head(net: nn.Module) -> nn.Module:
     if isinstance(net, MobileNetV1):
         del net.fc
         return net
-    children = itertools.takewhile(lambda each: not each[0].startswith(HEADS), net.named_children())
+    children = itertools.takewhile(lambda child: not child[0].startswith(HEADS), net.named_children())
     return nn.Sequential(OrderedDict(children))

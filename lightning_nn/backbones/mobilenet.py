@@ -95,13 +95,13 @@ def unfolded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         weights: by name, such as dw.3.conv.bias.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, weight in weights.items():
         layer, is_bias, _ = name.partition(".conv.bias")
         if is_bias:
             one = torch.ones_like(weight, dtype=torch.float32)
             norm = {"weight": one, "bias": weight, "running_mean": 0 * one, "running_var": one - EPSILON}
-            found |= {f"{layer}.bn.{key}": value for key, value in norm.items()}
+            tensors |= {f"{layer}.bn.{key}": value for key, value in norm.items()}
         else:
-            found[name] = weight
-    return found
+            tensors[name] = weight
+    return tensors

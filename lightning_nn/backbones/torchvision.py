@@ -92,13 +92,13 @@ def make_network(network: Network, num_classes: int, multiplier: float = 1.0) ->
 
 def top_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """List the layers of a network by name: its children, or what is in them if they are plain sequences."""
-    found = []
+    layers = []
     for name, child in net.named_children():
         if type(child) in (nn.Sequential, nn.ModuleList):
-            found += [(f"{name}.{inner}", layer) for inner, layer in child.named_children()]
+            layers += [(f"{name}.{inner}", layer) for inner, layer in child.named_children()]
         else:
-            found.append((name, child))
-    return found
+            layers.append((name, child))
+    return layers
 
 
 @torch.no_grad()
@@ -239,7 +239,7 @@ def imagenet_file(network: Network, option: str) -> Path:
 
 def form_of_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
     """Return the multiplier of a mobilenet_v1 by the width of its last convolution; nothing for another network."""
-    last = next((each for name, each in weights.items() if name.endswith("pw.12.conv.weight")), None)
+    last = next((tensor for name, tensor in weights.items() if name.endswith("pw.12.conv.weight")), None)
     return {"multiplier": len(last) / 1024} if isinstance(last, Tensor) and last.dim() == 4 and len(last) else {}
 
 
@@ -248,7 +248,7 @@ def _body(network: Network, multiplier: float) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of a network's body by its name, without the counts of batches."""
     with torch.device("meta"):
         weights = make_network(network, 1, multiplier).state_dict()
-    return {name: tuple(each.shape) for name, each in weights.items() if _counts(name)}
+    return {name: tuple(tensor.shape) for name, tensor in weights.items() if _counts(name)}
 
 
 def _counts(name: str) -> bool:
@@ -275,8 +275,10 @@ class _Fit(NamedTuple):
 def _fit(weights: Mapping[str, Any], network: Network, multiplier: float) -> _Fit:
     body = _body(network, multiplier)
     prefix = common_prefix(weights, body)
-    given = {name.removeprefix(prefix): each for name, each in weights.items() if name.startswith(prefix)}
-    shapes = {name: tuple(each.shape) for name, each in given.items() if isinstance(each, Tensor) and _counts(name)}
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    shapes = {
+        name: tuple(tensor.shape) for name, tensor in tensors.items() if isinstance(tensor, Tensor) and _counts(name)
+    }
     fitting = [name for name, shape in shapes.items() if body.get(name) == shape]
     parts = {name.partition(".")[0] for name in body}
     others = [name for name, shape in shapes.items() if name.partition(".")[0] in parts and body.get(name) != shape]
@@ -294,7 +296,7 @@ def recognise(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def network_weights(
-    weights: Checkpoint | WeightsFile, network: Network, prefix: str, own: Mapping[str, Any], option: str
+    weights: Checkpoint | WeightsFile, network: Network, prefix: str, state: Mapping[str, Any], option: str
 ) -> dict[str, Tensor]:
     """Return the weights of a network by the names of a model, with the scaling of the images they were trained on.
 
@@ -302,55 +304,55 @@ def network_weights(
         weights: an open file; a checkpoint of ours may hold another kind of model with this network.
         network: the network.
         prefix: of its names in the model.
-        own: the model's state dict.
+        state: the model's state dict.
         option: the option that chooses the network, for errors.
 
     Raises:
         UserError: the file holds another network, or none.
     """
-    given = unfolded(weights.state_dict) if network == "mobilenet_v1" else dict(weights.state_dict)
-    last = own.get(f"{prefix}pw.12.conv.weight")
+    tensors = unfolded(weights.state_dict) if network == "mobilenet_v1" else dict(weights.state_dict)
+    last = state.get(f"{prefix}pw.12.conv.weight")
     multiplier = len(last) / 1024 if network == "mobilenet_v1" and last is not None else 1.0
-    fit = _checked(weights, given, network, multiplier, option)
-    found = {f"{prefix}{name.removeprefix(fit)}": each for name, each in given.items() if name.startswith(fit)}
+    fit = _checked(weights, tensors, network, multiplier, option)
+    body = {f"{prefix}{name.removeprefix(fit)}": tensor for name, tensor in tensors.items() if name.startswith(fit)}
     if isinstance(weights, Checkpoint):
-        scaling = ((re.sub(r"^.*normalize\.", "normalize.", name), each) for name, each in given.items())
-        return found | {name: each for name, each in scaling if name.startswith("normalize.")}
+        scaling = ((re.sub(r"^.*normalize\.", "normalize.", name), tensor) for name, tensor in tensors.items())
+        return body | {name: tensor for name, tensor in scaling if name.startswith("normalize.")}
     if fit:
         weights.notes.append(f"names without their prefix {shown(fit)!r}")
     scale, symmetric = Normalize(3), FORMS[network].symmetric or "2x - 1" in weights.about
     scale.set(*(([127.5] * 3, [127.5] * 3) if symmetric else (IMAGENET_MEAN, IMAGENET_DEVIATION)))
-    return found | {f"normalize.{name}": value for name, value in scale.state_dict().items()}
+    return body | {f"normalize.{name}": value for name, value in scale.state_dict().items()}
 
 
 def _checked(
-    weights: Checkpoint | WeightsFile, given: Mapping[str, Any], network: Network, multiplier: float, option: str
+    weights: Checkpoint | WeightsFile, tensors: Mapping[str, Any], network: Network, multiplier: float, option: str
 ) -> str:
     """Return the prefix of a network's names in a file; a file of which a part fits by chance is refused.
 
     Raises:
         UserError: the file holds another network, or none.
     """
-    fit, path = _fit(given, network, multiplier), weights.path
-    there = recognise(weights.state_dict) if fit.others or fit.lacking else {}
-    if fit.fitting and not fit.others and not there:
+    fit, path = _fit(tensors, network, multiplier), weights.path
+    form = recognise(weights.state_dict) if fit.others or fit.lacking else {}
+    if fit.fitting and not fit.others and not form:
         one = fit.fitting[0]
-        prefixes = {name.removesuffix(one) for name in given if name.endswith(f".{one}")} - {fit.prefix}
-        if copies := [each for each in prefixes if all(f"{each}{name}" in given for name in fit.fitting)]:
+        prefixes = {name.removesuffix(one) for name in tensors if name.endswith(f".{one}")} - {fit.prefix}
+        if copies := [prefix for prefix in prefixes if all(f"{prefix}{name}" in tensors for name in fit.fitting)]:
             raise UserError(
                 f"{path} holds {network} several times, under {names(sorted([fit.prefix, *copies]))}: save one alone"
             )
         return fit.prefix
-    if there:
-        options = f"{option} {there['network']}"
-        options += f" --model.multiplier {there['multiplier']:g}" if "multiplier" in there else ""
-        raise UserError(f"{path} holds {there['network']}, this model is made for {network}: {options}")
+    if form:
+        options = f"{option} {form['network']}"
+        options += f" --model.multiplier {form['multiplier']:g}" if "multiplier" in form else ""
+        raise UserError(f"{path} holds {form['network']}, this model is made for {network}: {options}")
     if not fit.fitting:
         whose = next(
-            (whose for whose, part in _FOREIGN_NAMES.items() if any(re.search(part, name) for name in given)), None
+            (whose for whose, part in _FOREIGN_NAMES.items() if any(re.search(part, name) for name in tensors)), None
         )
         raise UserError(
-            f"{path} has {f'the names of {whose}' if whose else 'other names'} ({names(list(given)[:3])}, ...), not "
+            f"{path} has {f'the names of {whose}' if whose else 'other names'} ({names(list(tensors)[:3])}, ...), not "
             f"those of {network} ({names(list(_body(network, 1.0))[:2])}, ...): give a file with these names"
             f"{', or --finetune imagenet' if network != 'mobilenet_v1' else ''}"
         )

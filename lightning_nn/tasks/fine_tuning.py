@@ -289,17 +289,17 @@ class FineTuning(Task):
         Raises:
             UserError: layers that are to be frozen are not in the file, or its batch norms can't be trained.
         """
-        given = self.by_our_names(checkpoint)
+        tensors = self.by_our_names(checkpoint)
         if isinstance(checkpoint, WeightsFile):
-            checkpoint = replace(checkpoint, state_dict=given)
+            checkpoint = replace(checkpoint, state_dict=tensors)
         else:
-            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": given})
+            checkpoint = replace(checkpoint, content={**checkpoint.content, "state_dict": tensors})
         loaded, kept = super().load_weights(checkpoint, processor)
         if not any(name.startswith(tuple(f"{layer}." for layer in self.layers)) for name in loaded):
             return {}, kept
         frozen = tuple(f"{layer}." for layer in self._frozen_first)
-        own = self.state_dict().keys()
-        if lacking := [name for name in kept if name in own and name.startswith(frozen)]:
+        state = self.state_dict().keys()
+        if lacking := [name for name in kept if name in state and name.startswith(frozen)]:
             raise UserError(
                 f"--model.finetune.trainable freezes layers that {checkpoint.path} has no fitting weights for: "
                 f"{names(lacking)}"
