@@ -6,11 +6,13 @@ import io
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +23,10 @@ from PIL import Image
 
 from lightning_nn.cli.main import main
 from lightning_nn.data.images.cifar10 import CATEGORIES
+from tests.python_server import Forked, PythonServer
 
 ROOT = Path(__file__).parent.parent
+SERVER = PythonServer()
 
 
 class Result(NamedTuple):
@@ -64,20 +68,90 @@ class _Terminal(io.StringIO):
         return True
 
 
+class Started:
+    """A process that was started, in a session of its own: its end, and what it has written where nobody reads it.
+
+    Args:
+        argv: a script, or "-c" and code, and its arguments.
+        cwd: working folder.
+        env: all of the environment.
+        stdin: descriptor of standard input; by default it is empty.
+        stdout: descriptor of standard output; by default it is kept for the result.
+        stderr: descriptor of standard error, likewise.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        self._streams = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115  closed by `result`
+        given = zip(self._streams, (stdin, stdout, stderr), strict=True)
+        ends = [file.fileno() if end is None else end for file, end in given]
+        self.process: subprocess.Popen[bytes] | Forked
+        if sys.platform == "linux":
+            self.process = SERVER.start(argv, cwd, env, *ends)
+        else:
+            self.process = subprocess.Popen([sys.executable, *argv], -1, None, *ends, cwd=cwd, env=env)
+
+    def result(self, timeout: float = 180) -> Result:
+        """Wait until it has ended; a process that takes longer is killed with all that it has started."""
+        try:
+            code = self.process.wait(timeout)
+        except BaseException:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        written = []
+        for file in self._streams:
+            with file:
+                file.seek(0)
+                written.append(file.read().decode(errors="replace"))
+        return Result(code, *written[1:])
+
+
+def start(
+    *argv: str, cwd: Path, script: Path | str = ROOT / "train.py", env: Mapping[str, str] | None = None, **streams: int
+) -> Started:
+    """Start `python SCRIPT ARGV`, or, of a script as text, `python -c SCRIPT ARGV`."""
+    line = ["-c", script] if isinstance(script, str) else [str(script)]
+    return Started([*line, *argv], cwd, environment(env), **streams)
+
+
 def process(
-    *argv: str, cwd: Path, script: Path = ROOT / "train.py", env: Mapping[str, str] | None = None, timeout: float = 180
+    *argv: str,
+    cwd: Path,
+    script: Path | str = ROOT / "train.py",
+    env: Mapping[str, str] | None = None,
+    timeout: float = 180,
+    **streams: int,
 ) -> Result:
-    """`python SCRIPT ARGV` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(script), *argv],
-        cwd=cwd,
-        env=environment(env),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=timeout,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
+    """Run what `start` starts to its end."""
+    return start(*argv, cwd=cwd, script=script, env=env, **streams).result(timeout)
+
+
+def ranks(*argv: str, cwd: Path, script: Path | str = ROOT / "train.py", count: int = 2) -> list[Result]:
+    """Run processes of one run, as `torchrun --nproc_per_node COUNT` would start them, and return their results."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "GROUP_RANK": "0",
+        "GROUP_WORLD_SIZE": "1",
+        "TORCHELASTIC_RUN_ID": "none",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    started = []
+    for rank in map(str, range(count)):
+        of_rank = {"RANK": rank, "LOCAL_RANK": rank, "ROLE_RANK": rank}
+        started.append(start(*argv, cwd=cwd, script=script, env={**common, **of_rank}))
+    return [each.result() for each in started]
 
 
 def free_port() -> str:

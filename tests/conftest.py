@@ -11,6 +11,10 @@ from hypothesis import settings
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # whatever is set outside
 
+# A module that imports one of these starts commands, processes or trainings.
+STARTERS = {"command", "process", "start", "ranks", "subprocess", "trainer", "pl"}
+NOT_QUICK = ("seconds", "slow", "gpu")
+
 settings.register_profile("tests", deadline=None, database=None, max_examples=30)
 settings.load_profile("tests")
 
@@ -22,6 +26,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIGHTNING_NN_CACHE", str(folder))
         yield folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark as quick whatever starts nothing, but what is marked otherwise."""
+    for item in items:
+        if not STARTERS & vars(item.module).keys() and not any(map(item.get_closest_marker, NOT_QUICK)):
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True)

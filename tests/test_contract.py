@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import lightning_nn
 from lightning_nn import Loss, LRScheduler, Optimizer, catalog
 from lightning_nn.callbacks.resume import StepSeed
 from lightning_nn.data.module import DataModule
@@ -27,7 +24,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.settings import CheckpointSettings, EarlyStoppingSettings
 from lightning_nn.tasks.task import Task
 from tests.cases import CASES, Case
-from tests.commands import environment, free_port
+from tests.commands import process, ranks
 from tests.contract import check_export, differing, one_batch, to_plain, trainer
 from tests.tiny.register import registered
 
@@ -170,11 +167,10 @@ FRESH = """
 import json, sys
 from lightning_nn import catalog
 from tests.cases import CASES
-from tests.commands import environment, free_port
 from tests.contract import to_plain
 from tests.tiny.register import register; register()
 found = {}
-for name, (checkpoint, raw) in json.load(sys.stdin).items():
+for name, (checkpoint, raw) in json.load(open("request.json", encoding="utf-8")).items():
     model = catalog.MODELS[name].load().load_from_checkpoint(checkpoint)
     outputs = CASES[name].outputs(model, model.processor.encode(raw))
     found[name] = to_plain([outputs, model.predict(raw)])
@@ -203,16 +199,8 @@ def test_a_fresh_process_predicts_the_same_from_the_checkpoint_alone(
         expected[name] = to_plain([outputs, model.predict(raw)])
         request[name] = (str(checkpoint), raw)
         corpus.rename(tmp_path / f"gone-{name}")
-    fresh = subprocess.run(
-        [sys.executable, "-c", FRESH],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=Path(lightning_nn.__file__).parent.parent,
-    )
-    assert fresh.returncode == 0, fresh.stderr
-    assert json.loads(fresh.stdout) == expected
+    (tmp_path / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    assert json.loads(process(script=FRESH, cwd=tmp_path).ok().out) == expected
 
 
 # ---------------------------------------------------------------------- 5, 8: the same run, bit for bit
@@ -291,7 +279,6 @@ from pathlib import Path
 import torch
 from lightning_nn import catalog
 from tests.cases import CASES
-from tests.commands import environment, free_port
 from tests.contract import trainer
 from tests.tiny.register import register; register()
 found = {}
@@ -318,17 +305,8 @@ def test_two_processes_measure_as_one(tmp_path: Path) -> None:
         run.save_checkpoint(folder / "one.ckpt")
         expected[name] = run.test(model, datamodule=data, verbose=False)[0]
         request[name] = (folder, folder / "one.ckpt")
-    (tmp_path / "two.py").write_text(TWO_PROCESSES, encoding="utf-8")
-    launch = f"--nproc_per_node 2 --master_addr 127.0.0.1 --master_port {free_port()} two.py".split()
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *launch, json.dumps(request, default=str), "found.json"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    for done in ranks(json.dumps(request, default=str), "found.json", script=TWO_PROCESSES, cwd=tmp_path):
+        done.ok()
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found == {name: pytest.approx(metrics, rel=1e-5) for name, metrics in expected.items()}
     counted = {name: [key for key in metrics if not key.endswith("loss")] for name, metrics in expected.items()}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from lightning_nn.data.module import DataModule
 from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.tasks.classification import Classifier
 from tests.cases import CASES
-from tests.commands import ROOT, environment
+from tests.commands import process
 from tests.contract import differing, to_plain, trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
@@ -74,7 +72,6 @@ COMPILED = """
 import sys
 from pathlib import Path
 import torch
-from tests.commands import ROOT, environment
 from lightning_nn import catalog
 from tests.cases import CASES
 from tests.contract import differing, to_plain, trainer
@@ -94,12 +91,4 @@ assert run.callback_metrics["val/loss"].isfinite()
 )
 def test_a_compiled_model_is_trained(name: str, tmp_path: Path) -> None:
     """In a process of its own: torchmetrics looks for other packages at its first update, which dynamo can't follow."""
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILED, name, str(tmp_path)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    process(name, str(tmp_path), script=COMPILED, cwd=tmp_path).ok()

@@ -1,4 +1,8 @@
-"""Two processes train and test as one: the same samples, gradients and figures, in one folder."""
+"""Two processes train and test as one: the same samples, gradients and figures, in one folder.
+
+Once they are started by Lightning, once by torchrun on two nodes, and else by the tests with the environment that
+torchrun gives them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ import pytest
 import torch
 
 from lightning_nn.backbones.mobilenet import MobileNetV1
-from tests.commands import command, environment, free_port, process, results, weights, write_reviews
+from tests.commands import command, free_port, process, ranks, results, start, weights, write_reviews
 from tests.tiny.register import registered
 
 TWO = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp")
@@ -102,36 +104,22 @@ def prepare(cwd: Path) -> Path:
 def two_nodes(argv: list[str], cwd: Path) -> None:
     """torchrun on two nodes of one process, both on loopback."""
     launch = f"--nnodes 2 --nproc_per_node 1 --master_addr 127.0.0.1 --master_port {free_port()}".split()
-    nodes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", *launch, "--node_rank", str(node), "spy.py", *argv],
-            cwd=cwd,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for node in range(2)
-    ]
-    try:
-        said = [node.communicate(timeout=240)[0] for node in nodes]
-    finally:
-        for node in nodes:
-            node.kill()
-    codes = [node.returncode for node in nodes]
-    assert codes == [0, 0], f"exit codes {codes}\n" + "\n".join(said)[-4000:]
+    torchrun = "from torch.distributed.run import main; main()"
+    nodes = [start(*launch, "--node_rank", str(node), "spy.py", *argv, script=torchrun, cwd=cwd) for node in range(2)]
+    for node in nodes:
+        node.result(240).ok()
 
 
 @pytest.mark.parametrize(
     ("model", "launcher"),
     [
         ("softmax", "devices"),
-        ("accumulated", "devices"),
-        ("convnet", "devices"),
+        ("accumulated", "ranks"),
+        ("convnet", "ranks"),
         ("han", "torchrun"),
-        ("tiny_captioner", "devices"),
-        ("backbone", "devices"),
-        pytest.param("tiny_segmenter", "devices", marks=pytest.mark.slow),
+        ("tiny_captioner", "ranks"),
+        ("backbone", "ranks"),
+        pytest.param("tiny_segmenter", "ranks", marks=pytest.mark.slow),
         pytest.param("softmax", "torchrun", marks=pytest.mark.slow),  # four processes start in each of these
         pytest.param("han", "devices", marks=pytest.mark.slow),
     ],
@@ -142,7 +130,10 @@ def test_two_processes_are_one(model: str, launcher: str, tmp_path: Path) -> Non
     one.mkdir()
     prepare(one)
     argv = [*MODELS[model], "--data.batch_size", str(BATCH[model]), *COMMON]
-    if launcher == "devices":
+    if launcher == "ranks":
+        for done in ranks("--import", "mine.py", *argv, *TWO, cwd=cwd, script=cwd / "spy.py"):
+            done.ok()
+    elif launcher == "devices":
         process("--import", "mine.py", *argv, *TWO, cwd=cwd, script=cwd / "spy.py", timeout=240).ok()
     else:
         alone = ("--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "2")
@@ -182,7 +173,7 @@ def each_sample_once_an_epoch(cwd: Path, samples: int) -> None:
 def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> None:
     command(*SOFTMAX, *COMMON, cwd=tmp_path).ok()
     alone = command("test", "--ckpt_path", "best", cwd=tmp_path).ok().out
-    both = process("test", "--ckpt_path", "best", *TWO, cwd=tmp_path).ok().out
+    both = ranks("test", "--ckpt_path", "best", *TWO, cwd=tmp_path)[0].ok().out
     one, two = (json.loads(re.sub(r"(?s)^[^{]*", "", text)) for text in (alone, both))
     assert (one["test/acc"], one["test/f1"]) == (two["test/acc"], two["test/f1"])
     assert one["test/loss"] == pytest.approx(two["test/loss"], rel=1e-5)
@@ -190,6 +181,7 @@ def test_testing_with_two_processes_gives_the_figures_of_one(tmp_path: Path) -> 
 
 FAILS = """
 import os, sys, time
+from lightning_nn.cli import processes
 from lightning_nn.cli.main import main
 from lightning_nn.errors import UserError
 from lightning_nn.tasks.classification import Classifier
@@ -206,6 +198,7 @@ def validation_step(self, *args):
     return step(self, *args)
 
 Classifier.validation_step = validation_step
+processes.STUCK = processes.ALONE = 1.0  # seconds
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -220,20 +213,20 @@ def test_an_error_on_one_rank_ends_all_with_its_text(tmp_path: Path) -> None:
 
 def test_a_process_that_waits_for_a_stuck_one_hears_the_second_signal_and_both_end(tmp_path: Path) -> None:
     (tmp_path / "fails.py").write_text(FAILS, encoding="utf-8")
-    argv = [sys.executable, "fails.py", "sleep", *SOFTMAX, *COMMON, *TWO]
-    started = subprocess.Popen(argv, cwd=tmp_path, env=environment(), start_new_session=True)
+    started = start("sleep", *SOFTMAX, *COMMON, *TWO, cwd=tmp_path, script=tmp_path / "fails.py")
+    main = started.process
     try:
         wait_until((tmp_path / "asleep").is_file, 120)
         time.sleep(2)
-        started.terminate()
+        main.terminate()
         time.sleep(1)
-        started.terminate()
-        assert started.wait(60) == 130
+        main.terminate()
+        assert started.result(60).code == 130
         other = int((tmp_path / "asleep").read_text(encoding="utf-8"))
         wait_until(lambda: not is_alive(other), 60)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
+            os.killpg(main.pid, signal.SIGKILL)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commands import command, environment, same_bits, write_reviews
+from tests.commands import command, environment, process, same_bits, write_reviews
 
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]", "--optimizer.lr", "0.2")
 LSTM = "--model lstm --data text --data.path reviews.csv --model.embedding_size 4 --model.hidden_size 4"
@@ -80,17 +80,14 @@ def test_what_a_setting_names_is_written_so_that_it_can_be_read(tmp_path: Path) 
 
 
 def test_python_m_works_as_train_py_does(cwd: Path) -> None:
-    def module(*argv: str) -> str:
-        line = [sys.executable, "-m", "lightning_nn", *argv]
-        done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, encoding="utf-8", check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    said = module("fit", *SOFTMAX, *COMMON[:-1], "m")
+    module = "import runpy; runpy.run_module('lightning_nn', run_name='__main__', alter_sys=True)"
+    said = process("fit", *SOFTMAX, *COMMON[:-1], "m", script=module, cwd=cwd).ok().out
     assert "resume       python -m lightning_nn --model softmax --ckpt_path logs/softmax/m/" in said
-    shown = module("--help")
-    assert shown.startswith("usage: python -m lightning_nn [command]")
-    assert max(map(len, shown.splitlines())) <= 80
+    line = [sys.executable, "-m", "lightning_nn", "--help"]
+    done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: python -m lightning_nn [command]")
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_a_file_of_settings_nested_without_end_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import ExifTags, Image, ImageOps
 from lightning_nn import FCN, ConvNet, FastStyleTransfer
 from lightning_nn.cli.export import EXAMPLES, Forward, export_program, to_onnx
 from lightning_nn.data.batches import ImageBatch, MaskBatch
-from tests.commands import command, process, write_reviews
+from tests.commands import command, environment, write_reviews
 
 QUICK = "--name r --trainer.max_epochs 1 --trainer.enable_progress_bar false --trainer.logger false"
 CONVNET = shlex.split(
@@ -72,7 +73,8 @@ def test_a_program_of_torch_runs_without_this_package(convnet: Path) -> None:
     torch.export.load(convnet / "m.pt2", extra_files=about)
     assert json.loads(about["categories"])[0] == "house" and about["fit"] == "crop"
     assert "logits" in about["output"] and "ImageOps.fit(image, (32, 32)" in about["preparation"]
-    assert process(cwd=convnet, script=script).ok().out.strip() == "False"
+    done = subprocess.run([sys.executable, script], cwd=convnet, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
     model = ConvNet.load_from_checkpoint(convnet / "logs/convnet/r/checkpoints/best.ckpt")
     torch.testing.assert_close(torch.load(convnet / "found.pt"), model(ImageBatch(given)).detach())
 

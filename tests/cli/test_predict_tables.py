@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lightning_nn.cli.streams import PromptInput
-from tests.commands import ROOT, Result, command, environment, process, reviews
+from tests.commands import Result, command, environment, process, reviews, start
 
 LSTM = shlex.split(
     "--model lstm --data text --data.path reviews.csv --data.text_column review --data.label_column category "
@@ -133,21 +133,21 @@ def test_help_of_predict_needs_no_torch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["text", "csv"])
 def test_a_line_in_is_answered_before_the_next(form: str, run: Path) -> None:
     argv = ["predict", "--data.file", "-", "--data.format", form]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    (stdin, question), (answer, stdout) = os.pipe(), os.pipe()
+    started = start(*argv, cwd=run, stdin=stdin, stdout=stdout)
+    os.close(stdin)
+    os.close(stdout)
     received = b""
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *argv], cwd=run, env=environment(), bufsize=0, **pipes
-    ) as started:
-        assert started.stdin and started.stdout
-        if form == "csv":
-            started.stdin.write(b"id,review\n")
-        for number, text in enumerate((GOOD, BAD, GOOD), 1):
-            started.stdin.write(f"{'7,' * (form == 'csv')}{text}\n".encode())
-            while received.count(b"\n") < number + 1:  # and the header
-                assert select.select([started.stdout], [], [], 120)[0], f"no answer to line {number}"
-                received += started.stdout.read(1 << 16) or b""
-        started.stdin.close()
-        assert started.wait(60) == 0
+    if form == "csv":
+        os.write(question, b"id,review\n")
+    for number, text in enumerate((GOOD, BAD, GOOD), 1):
+        os.write(question, f"{'7,' * (form == 'csv')}{text}\n".encode())
+        while received.count(b"\n") < number + 1:  # and the header
+            assert select.select([answer], [], [], 120)[0], f"no answer to line {number}"
+            received += os.read(answer, 1 << 16) or pytest.fail(str(started.result()))
+    os.close(question)
+    started.result(60).ok()
+    os.close(answer)
     assert [row["category"] for row in rows_of(received.decode())] == ["+1", "-1", "+1"]
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from lightning_nn.cli.checkpoint import find_checkpoint
-from tests.commands import environment
+from tests.commands import ranks
 
 ASK = """
 import time
@@ -51,11 +49,7 @@ def test_a_process_that_was_started_takes_the_answer(tmp_path: Path, monkeypatch
 
 def test_processes_of_torchrun_agree(tmp_path: Path) -> None:
     save(tmp_path, "a", seconds=60)
-    (tmp_path / "ask.py").write_text(ASK, encoding="utf-8")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "ask.py"]
-    done = subprocess.run(
-        torchrun, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    for done in ranks(script=ASK, cwd=tmp_path):
+        done.ok()
     said = {(tmp_path / f"said-{first}").read_text("utf-8") for first in (True, False)}
     assert said == {"logs/softmax/a/checkpoints/last.ckpt"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 from lightning_nn import Digits, SoftmaxClassifier, UserError, catalog
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.tasks.classification import Classifier
-from tests.commands import ROOT, command, environment, results
+from tests.commands import ROOT, command, process, results
 
 MINE = '''
 """A small network of one's own, and digits by other names."""
@@ -128,9 +127,7 @@ def test_a_model_without_arguments(cwd: Path) -> None:
 def test_no_file_brings_a_module_with_it(cwd: Path) -> None:
     run = ["--model", "mine", *QUICK, "--name", "r"]
     code = f"import mine_models; from lightning_nn.cli.main import main; raise SystemExit(main({run}))"
-    line = [sys.executable, "-c", code]
-    done = subprocess.run(line, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process(script=code, cwd=cwd).ok()
     last = "logs/mine/r/checkpoints/last.ckpt"
     assert torch.load(cwd / last, weights_only=True)["lightning_nn"]["model"] == "mine"
     command("test", "--ckpt_path", last, cwd=cwd).refused("'mine'", "--import MODULE")

@@ -9,8 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from lightning_nn.callbacks.checkpoints import LastCheckpoint
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.task import Task
-from tests.commands import ROOT, Result, command, environment, process, results, same_bits, weights, write_reviews
+from tests.commands import ROOT, Result, command, process, results, same_bits, start, weights, write_reviews
 
 SOFTMAX = ("--model", "softmax", "--model.hidden", "[8]", "--data.batch_size", "128")
 HAN = shlex.split(
@@ -195,21 +193,14 @@ def test_a_disk_that_is_full_under_tensorboard_is_named_and_the_checkpoint_kept(
 
 def test_ctrl_c_in_a_process_of_its_own(whole: dict[str, Path], tmp_path: Path) -> None:
     argv = [*SOFTMAX, "--trainer.max_epochs", "100000", "--trainer.enable_progress_bar", "false", "--name", "r"]
-    run = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *argv],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start(*argv, cwd=tmp_path)
     last = tmp_path / "logs/softmax/r/checkpoints/last.ckpt"
     deadline = time.monotonic() + 100
-    while not last.exists() and run.poll() is None and time.monotonic() < deadline:
+    while not last.exists() and run.process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 130, f"{run.returncode}\n{out}\n{err}"
+    run.process.send_signal(signal.SIGINT)
+    code, out, err = run.result(60)
+    assert code == 130, f"{code}\n{out}\n{err}"
     assert "Traceback" not in err
     assert f"resume with: python {ROOT / 'train.py'} --model softmax" in err, "called from elsewhere"
     epoch = torch.load(last, weights_only=True)["epoch"]

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lightning_nn.cli.streams import LastingFile, _text
-from tests.commands import ROOT, command, environment, write_reviews
+from tests.commands import ROOT, command, environment, process, start, write_reviews
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX streams")
 
@@ -74,10 +73,10 @@ def test_a_training_outlives_the_readers_of_both_its_streams(tmp_path: Path) -> 
         reader, end = os.pipe()
         readers.append(reader)
         ends.append(end)
-    started = subprocess.Popen([*TRAIN, *SOFTMAX], cwd=tmp_path, env=environment(), stdout=ends[0], stderr=ends[1])
+    started = start(*SOFTMAX, cwd=tmp_path, stdout=ends[0], stderr=ends[1])
     for descriptor in (*ends, *readers):
         os.close(descriptor)
-    assert started.wait(180) == 0
+    assert started.result().code == 0
     assert (tmp_path / RESULTS).is_file()
 
 
@@ -99,20 +98,12 @@ def test_a_full_stream_stops_no_training_but_an_answer_that_is_lost_is_an_error(
         command(*SOFTMAX, "--trainer.enable_progress_bar", "false", cwd=tmp_path).ok()
     (tmp_path / "a.pgm").write_bytes(b"P5 2 2 255\nabcd")
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        done = subprocess.run(
-            [*TRAIN, *argv],
-            cwd=tmp_path,
-            env=environment(),
-            stdout=full,
-            stderr=full if code == 0 else subprocess.PIPE,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-    assert done.returncode == code, done.stderr
+        streams = {"stdout": full.fileno(), **({"stderr": full.fileno()} if code == 0 else {})}
+        done = process(*argv, cwd=tmp_path, **streams)
+    assert done.code == code, done.err
     if code:
-        assert done.stderr.count("error: can't write to standard output: No space left on device") == 1, done.stderr
-        assert "Traceback" not in done.stderr
+        assert done.err.count("error: can't write to standard output: No space left on device") == 1, done.err
+        assert "Traceback" not in done.err
 
 
 def test_help_whose_reader_went_away_ends_quietly(tmp_path: Path) -> None:
@@ -147,11 +138,10 @@ def test_a_character_that_the_output_cannot_show_is_replaced(tmp_path: Path) -> 
     trained = [*small.split(), "--data.path", "评论.csv", "--trainer.max_epochs", "1"]
     asked = ["predict", "--ckpt_path", "best", "--data.text", "很好"]
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
-    for argv, variables in ((trained, plain), (asked, {"PYTHONIOENCODING": "cp1252"})):
-        env = environment(variables)
-        done = subprocess.run([*TRAIN, *argv], cwd=tmp_path, env=env, capture_output=True, timeout=180, check=False)
-        assert done.returncode == 0, done.stderr.decode("latin-1")
-        assert rb"\u" in done.stdout
+    done = subprocess.run([*TRAIN, *trained], cwd=tmp_path, env=environment(plain), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode("latin-1")
+    assert rb"\u" in done.stdout
+    assert r"\u" in process(*asked, cwd=tmp_path, env={"PYTHONIOENCODING": "cp1252"}).ok().out
 
 
 @pytest.mark.parametrize("where", ["test", "corpus"])
@@ -163,23 +153,16 @@ def test_ctrl_c_ends_with_its_code_and_no_traceback(where: str, tmp_path: Path) 
     else:
         write_reviews(tmp_path / "a.csv", rows=400_000)  # takes half a minute in several processes
         argv, reached = ["--model", "lstm", "--data", "text", "--data.path", "a.csv"], "cache/*.partial/words"
-    started = subprocess.Popen(
-        [sys.executable, "slow.py", *argv],
-        cwd=tmp_path,
-        env=environment({"LIGHTNING_NN_CACHE": str(tmp_path / "cache")}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    started = start(
+        *argv, script=tmp_path / "slow.py", cwd=tmp_path, env={"LIGHTNING_NN_CACHE": str(tmp_path / "cache")}
     )
     while not list(tmp_path.glob(reached)):
-        assert started.poll() is None, started.communicate()[1]
+        assert started.process.poll() is None, started.result()
         time.sleep(0.05)
     time.sleep(1)
-    os.killpg(started.pid, signal.SIGINT)  # like a terminal: also to its child processes
-    said = started.communicate(timeout=60)[1]
-    assert started.returncode == 130, said
+    os.killpg(started.process.pid, signal.SIGINT)  # like a terminal: also to its child processes
+    code, _, said = started.result(60)
+    assert code == 130, said
     assert "Traceback" not in said
     assert said.rstrip().endswith("stopped"), said
     assert not list(tmp_path.glob("cache/*.partial")), "half a corpus was left"

@@ -21,7 +21,7 @@ from lightning_nn.cli.request import parse
 from lightning_nn.cli.resume import predict_command
 from lightning_nn.runs.run_folder import Run
 from tests.cases import CASES, two_photographs
-from tests.commands import command, process, results, weights
+from tests.commands import command, ranks, results, weights
 from tests.contract import trainer
 from tests.tiny.register import registered
 
@@ -61,8 +61,8 @@ def test_a_refusal_leaves_no_run(folder: Path) -> None:
 
 def test_two_processes_are_refused(folder: Path) -> None:
     two = ("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--optimizer.name", "adam")
-    done = process(*RUN, *CONTENT, *STYLE, *two, cwd=folder)
-    assert done.code == 2 and "a picture is made by one; use --trainer.devices 1" in done.err, done.err
+    for done in ranks(*RUN, *CONTENT, *STYLE, *two, cwd=folder):
+        assert done.code == 2 and "a picture is made by one; use --trainer.devices 1" in done.err, done.err
 
 
 @pytest.mark.parametrize(("steps", "optimizer"), [("9", "sgd"), ("40", "sgd"), ("9", "adam")])

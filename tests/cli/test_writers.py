@@ -96,6 +96,7 @@ def test_json_lines_lose_nothing(tmp_path: Path) -> None:
     assert second["mask"] == str(tmp_path / "out-mask" / "cat.png") and second["classes"] == ["cat", "dog"]
 
 
+@pytest.mark.seconds
 @given(st.text())
 def test_any_text_is_a_line_of_json_and_a_line_of_a_terminal(text: str) -> None:
     line = json_text({"input": text, "category": text})

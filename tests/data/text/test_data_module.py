@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from lightning_nn.data.text.processor import LONGEST
 from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import to_plain_data
+from tests.commands import start
 
 
 @pytest.fixture(autouse=True)
@@ -158,11 +157,8 @@ from lightning_nn.data.text.data_module import TextData
 data = TextData({str(folder)!r}, vocabulary={{"segmenter": "chars"}})
 print(data.describe())
 """
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, encoding="utf-8")
-        for _ in "ab"
-    ]
-    outputs = [process.communicate()[0] for process in running]
+    running = [start(script=code, cwd=tmp_path) for _ in "ab"]
+    outputs = [started.result().ok().out for started in running]
     assert outputs[0] == outputs[1] != ""
     assert len([path for path in cache_of_its_own.iterdir() if path.is_dir()]) == 1
 

@@ -343,6 +343,7 @@ def test_other_encodings_are_read_when_named(tmp_path: Path, encoding: str) -> N
         read(path)
 
 
+@pytest.mark.seconds
 def test_a_line_of_ten_megabytes_is_a_line(tmp_path: Path) -> None:
     text = "天" * 3_500_000
     files = write(tmp_path, {"a.csv": f'text,label\n"{text}",x\n', "b.jsonl": json.dumps({"text": text, "label": "x"})})

@@ -223,6 +223,7 @@ def test_binary_files_are_refused_by_their_bytes(tmp_path: Path) -> None:
         read("-", stdin=b"\x89PNG\r\n\x1a\n\0\0")
 
 
+@pytest.mark.seconds
 def test_a_gzip_file_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "a.csv.gz", "wb") as file:
         file.write(b"text,n\n")

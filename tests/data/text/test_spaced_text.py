@@ -86,6 +86,7 @@ def test_no_character_is_lost(text: str) -> None:
     assert all(words) and "".join(words) == "".join(normalize_text(text).replace("’", "'").split())
 
 
+@pytest.mark.seconds
 def test_long_runs_take_linear_time() -> None:
     for sign in ("a", ".", ". ", "a.", "a. ", "' ", "Mr. ", "\u0301", "1,", "a b. ", '."'):
         assert WORDS.sentences(sign * 50_000)

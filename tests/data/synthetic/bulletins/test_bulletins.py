@@ -132,6 +132,7 @@ def test_another_seed_gives_other_documents() -> None:
     assert not both
 
 
+@pytest.mark.seconds
 def test_sentences_are_those_a_splitter_finds() -> None:
     for bulletin in bulletins():
         assert bulletin.text == "".join(bulletin.sentences)
@@ -165,6 +166,7 @@ def test_an_event_belongs_to_one_category() -> None:
     assert len(names) > 600, len(names)
 
 
+@pytest.mark.seconds
 def test_the_text_settles_the_category_and_bayes_is_what_noise_leaves() -> None:
     right = 0
     for bulletin in bulletins():
@@ -188,6 +190,7 @@ def test_who_counts_mentions_is_lost_among_them() -> None:
     assert abs(right / n - MENTIONS_ACCURACY) < 4 * error, (right / n, MENTIONS_ACCURACY)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("unit", ["words", "characters"])
 def test_a_bag_of_words_stays_15_points_below_bayes(unit: str) -> None:
     def texts(some: list[Bulletin]) -> list[str]:

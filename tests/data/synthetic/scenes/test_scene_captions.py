@@ -62,6 +62,7 @@ def test_every_caption_is_wholly_true_of_its_picture(language: Language) -> None
         assert all(truth(caption, objects, language) for caption in captions), (captions, objects)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_no_sentence_is_true_of_one_picture_in_twenty(language: Language) -> None:
     """Neither one of train nor one of a single object, which is vague where there are two."""
