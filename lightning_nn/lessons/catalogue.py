@@ -46,7 +46,18 @@ CHAPTERS = (
     Chapter(
         "neuron",
         Text("The neuron", "神经元"),
-        (Entry("logistic_regression", Text("the output of a neuron is a probability", "神经元的输出是概率")),),
+        (
+            Entry("neuron", Text("weights turn a line, the bias shifts it", "权重让直线转动，偏置让它平移")),
+            Entry("logistic_regression", Text("the output of a neuron is a probability", "神经元的输出是概率")),
+            Entry("softmax", Text("K neurons as one distribution", "K 个神经元合成一个概率分布")),
+            Entry("losses", Text("certain and wrong: which loss still learns", "错得很自信时，哪种损失还学得动")),
+            Entry("gradient_descent", Text("down the gradient, checked by differences", "沿梯度下降，用差商检验")),
+            Entry("learning_rate", Text("too small, right, too large", "太小、正好、太大")),
+            Entry(
+                "computation_graph",
+                Text("built first or traced, the same derivatives", "先建图还是边算边记，导数都一样"),
+            ),
+        ),
     ),
     Chapter(
         "descending",
