@@ -35,6 +35,7 @@ NAMES = [
     "cached_features",
     "caption_metrics",
     "caption_truth",
+    "cells",
     "flops",
     "results",
     "scale",
@@ -428,6 +429,17 @@ def test_augmentation(tmp_path: Path) -> None:
     process(*argv, cwd=tmp_path, script=FOLDER / "augmentation.py").ok()
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert len(written["rows"]) == 3 and written["figures"]["ratio"] > 0, written
+
+
+def test_cells_are_timed_against_torchs_layer_with_their_weights(
+    scripts: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    sizes = ["--sequences", "3", "--longest", "4", "--input_size", "3", "--hidden_size", "2", "--rounds", "1"]
+    scripts["cells"].main([*sizes, "--json", str(tmp_path / "cells.json")])
+    figures = json.loads((tmp_path / "cells.json").read_text(encoding="utf-8"))["figures"]
+    assert list(figures) == ["rnn/2", "lstm/2", "gru/2"]
+    with pytest.raises(AssertionError):
+        scripts["cells"].check(torch.tanh, torch.sigmoid, torch.ones(2, 3))
 
 
 def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ compiles or exports, by torch's own layer, which holds the weights.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -100,37 +100,35 @@ class FlatRNN(nn.Module):
         Returns:
             (W, output_size), in the order of `rows`; forward and backward states side by side.
         """
-        orders, running = [], torch.empty(0)
-        for backward in {"forward": (False,), "backward": (True,), "both": (False, True)}[self.direction]:
-            order, running = time_major(lengths, len(rows), backward=backward)
-            orders.append(order)
+        order, running = time_major(lengths, len(rows), backward=self.direction == "backward")
         rows = self._in_dtype_of_weights(rows)
         first = None if initial is None else _map(initial, lambda part: self._in_dtype_of_weights(part))
         first = None if first is None else select_state(first, longest_first(lengths))
         with torch.autocast("cpu", enabled=False):
             if _by_equations(rows) and not torch.compiler.is_compiling():
+                orders = [order, mirrored_rows(lengths, len(rows))[order]] if self.direction == "both" else [order]
                 return self._all_steps(rows, orders, running.tolist(), first)
-            packed = PackedSequence(rows.index_select(0, orders[0]), running)
+            packed = PackedSequence(rows.index_select(0, order), running)
             states = cast(PackedSequence, self.rnn(packed, None if first is None else _layers_first(first))[0]).data
-        return torch.empty_like(states).index_copy(0, orders[0], states)
+        return torch.empty_like(states).index_copy(0, order, states)
 
     def _all_steps(self, rows: Tensor, orders: list[Tensor], running: list[int], initial: State | None) -> Tensor:
         """Compute the states of every step, (W, D H); `initial` has the longest sequence first."""
         directions = len(orders)
+        order = torch.cat([order * directions + number for number, order in enumerate(orders)])
+        place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order)))
         parts = () if initial is None else (initial,) if isinstance(initial, Tensor) else initial
         for layer, weights in enumerate(self._weights()):
             if layer > 0:
                 rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
-            x = rows.index_select(0, torch.cat(orders)).view(directions, -1, rows.shape[1])  # (D, W, E)
-            u = torch.baddbmm(torch.stack(weights.rows_bias).unsqueeze(1), x, torch.stack(weights.rows).mT)
+            u = nn.functional.linear(rows, torch.cat(weights.rows), torch.cat(weights.rows_bias))  # (W, D G H)
+            u = _Reordered.apply(u.view(len(order), -1), order, place).view(directions, len(rows), -1)  # (D, W, G H)
             first = tuple(part[:, layer * directions : (layer + 1) * directions].transpose(0, 1) for part in parts)
-            first = first or (x.new_zeros(directions, running[0], self.rnn.hidden_size),) * self.equations.states
+            first = first or (u.new_zeros(directions, running[0], self.rnn.hidden_size),) * self.equations.states
             states = recurrence(
                 self.equations, u, torch.stack(weights.state), torch.stack(weights.state_bias), first, running
             )
-            rows = torch.cat(
-                [torch.empty_like(own).index_copy(0, order, own) for order, own in zip(orders, states, strict=True)], 1
-            )
+            rows = _Reordered.apply(states.flatten(0, 1), place, order).view(len(rows), -1)  # (W, D H)
         return rows
 
     def _weights(self) -> list[Weights]:
@@ -176,7 +174,7 @@ class FlatRNN(nn.Module):
             own = tuple(part[:, layer] for part in before)
             u = nn.functional.linear(rows, weights.rows[0], weights.rows_bias[0])
             m = nn.functional.linear(own[0], weights.state[0], weights.state_bias[0])
-            after.append(self.equations.step(u, m, own))
+            after.append(self.equations.step(u, m, own)[0])
             rows = after[-1][0]
         parts = tuple(torch.stack(layers, 1) for layers in zip(*after, strict=True))
         return rows, parts if len(parts) > 1 else parts[0]
@@ -246,13 +244,30 @@ class FlatReLU(nn.Module):
             The state (N, H), twice: as output and as state.
         """
         m = torch.zeros_like(rows) if state is None else self.recurrent(state)
-        (state,) = ReLUCell.step(rows, m, ())
+        ((state,), _) = ReLUCell.step(rows, m, ())
         return state, state
 
 
 def _by_equations(rows: Tensor) -> bool:
     """Tell whether a step is computed by the equations, not by torch's layer."""
     return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
+
+
+class _Reordered(torch.autograd.Function):
+    """Rows in another order; the gradient is put back by the inverse order, where torch's adds up row by row."""
+
+    @staticmethod
+    def forward(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        order, inverse = ctx.saved_tensors
+        return _Reordered.apply(gradients[0], inverse, order), None, None
 
 
 def _layers_first(state: State) -> State:
@@ -296,11 +311,15 @@ def time_major(lengths: Tensor, total: int, *, backward: bool = False) -> tuple[
         raise ValueError(f"lengths of {int(lengths.min())} and more, in all {int(lengths.sum())}, for {total} rows")
     sequence = segment_ids(lengths, total)  # (W,)
     step = torch.arange(total, device=lengths.device) - segment_starts(lengths)[sequence]  # (W,)
-    if backward:
-        step = lengths[sequence] - 1 - step
     rank = torch.empty_like(lengths)
     rank[longest_first(lengths)] = torch.arange(len(lengths), device=lengths.device)
     running = torch.bincount(step)  # (T,)
     place = segment_starts(running)[step] + rank[sequence]  # (W,) of each row of the flat batch in the packed one
     order = torch.empty_like(place).index_copy(0, place, torch.arange(total, device=place.device))
-    return order, running.cpu()
+    return mirrored_rows(lengths, total)[order] if backward else order, running.cpu()
+
+
+def mirrored_rows(lengths: Tensor, total: int) -> Tensor:
+    """Find the row as far from the end of its sequence as each row is from the beginning, int64 (W,)."""
+    ends = 2 * segment_starts(lengths) + lengths - 1  # (S,)  first row plus last row
+    return ends[segment_ids(lengths, total)] - torch.arange(total, device=lengths.device)
