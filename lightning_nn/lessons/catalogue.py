@@ -67,7 +67,18 @@ CHAPTERS = (
     Chapter(
         "sequences",
         Text("Sequences", "序列"),
-        (Entry("recurrence", Text("one cell, the same weights at every step", "同一个单元，每一步用同一组权重")),),
+        (
+            Entry("recurrence", Text("one cell, the same weights at every step", "同一个单元，每一步用同一组权重")),
+            Entry("gates", Text("what to keep, and when to forget it", "记住什么，什么时候忘掉")),
+        ),
+    ),
+    Chapter(
+        "captions",
+        Text("Picture to sentence", "看图说话"),
+        (
+            Entry("beam_search", Text("where greedy search errs, and why best is short", "贪心为何出错，最优为何太短")),
+            Entry("metrics", Text("what BLEU and CIDEr see, and what they don't", "BLEU 和 CIDEr 看见什么")),
+        ),
     ),
 )
 
