@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--out", type=Path, required=True, help="PNG file to write")
     made.add_argument("--scenes", type=at_least(1), default=3)
     args = made.parse_args(argv)
-    data = Scenes()
+    data = Scenes(train_size=1, val_size=1, test_size=args.scenes)
     data.batch_type = MaskBatch
     data.prepare_once()
     image = data.sources["test"][np.arange(args.scenes)].image

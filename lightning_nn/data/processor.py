@@ -1,4 +1,4 @@
-"""Interface of processors, which convert raw input to batches for prediction."""
+"""Interface of data to models: processors, which convert raw input to batches, and facts about the data of a run."""
 
 from __future__ import annotations
 
@@ -133,6 +133,14 @@ class Processor(Protocol):
         Raises:
             UserError: an option does not apply to this kind of input, or points to nothing.
         """
+        ...
+
+
+class Described(Protocol):
+    """A data set, as a data module describes it to models."""
+
+    def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:
+        """Prepare the data for a type of batch, and return the model arguments that it determines."""
         ...
 
 

@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lightning_nn.data.batches import Batch, FrozenEncoder
-from lightning_nn.data.processor import RunFacts
+from lightning_nn.data.processor import Described, RunFacts
 from lightning_nn.errors import UserError
 from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
@@ -35,14 +35,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 SHOWN = 4  # samples per split that artifacts show
-
-
-class Described(Protocol):
-    """A data set, as a data module describes it to models."""
-
-    def describe_for(self, batch_type: type[Batch]) -> dict[str, Any]:
-        """Prepare the data for a type of batch, and return the model arguments that it determines."""
-        ...
 
 
 class Task(Restorable, ABC):
@@ -433,9 +425,8 @@ class Task(Restorable, ABC):
                 raise UserError(
                     f"{name} is {arguments[name]}, but {value} in this data, which determines it: leave it out"
                 )
-        if lacking := [
-            name for name, parameter in taken.items() if parameter.default is parameter.empty and name not in arguments
-        ]:
+        needed = [name for name, parameter in taken.items() if parameter.default is parameter.empty]
+        if lacking := [name for name in needed if name not in arguments]:
             raise UserError(
                 f"{type(data).__name__} does not tell {' and '.join(lacking)}, which {cls.__name__} needs: give "
                 f"{'it' if len(lacking) == 1 else 'them'}, or other data"
