@@ -56,10 +56,11 @@ def train(request: Request) -> int:
     if request.ckpt_path and request.finetune:
         raise UserError("--ckpt_path resumes a run, --finetune starts a new one from its weights: give one of them")
     with ExitStack() as held:
-        return _fit(_resumed(request, held) if request.ckpt_path else start_run(request, held))
+        return fit(_resumed(request, held) if request.ckpt_path else start_run(request, held))
 
 
-def _fit(setup: TrainingSetup) -> int:
+def fit(setup: TrainingSetup) -> int:
+    """Train and, without a verb, test the best checkpoint; return the exit code."""
     cli, data, model, run, checkpoint = setup
     if cli.show:
         write_augmented(run.folder, data.augmented(next(iter(data.train_dataloader()))), data)
@@ -178,7 +179,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     if source:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
     share_features(model, data)
-    return TrainingSetup(cli, data, model, _new_run(request, held), None)
+    return TrainingSetup(cli, data, model, new_run(request, held), None)
 
 
 def _weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
@@ -199,7 +200,7 @@ def _weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
     return weights
 
 
-def _new_run(request: Request, held: ExitStack) -> Run:
+def new_run(request: Request, held: ExitStack) -> Run:
     """Make the folder of a new run in the first process, and return the same run on every process."""
     assert request.model
     made: list[Run] = []
@@ -246,7 +247,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
     model = make_model(cli, data)
     model.load_state(checkpoint)
     share_features(model, data)
-    return TrainingSetup(cli, data, model, run or _new_run(request, held), checkpoint)
+    return TrainingSetup(cli, data, model, run or new_run(request, held), checkpoint)
 
 
 def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:

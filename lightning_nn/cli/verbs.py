@@ -174,6 +174,30 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _add_compress_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
+    add("--times", type=float, metavar="N", help="how many times smaller than now, above 1, in place of --size")
+    add("--epochs", type=int, default=1, metavar="N", help="epochs of the training that follows (default: 1)")
+
+
+def _bytes(value: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kM]?)B?", value)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected a size such as 500kB or 1MB, got {value!r}")
+    return int(float(match[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[match[2]])
+
+
+def _check_compress(options: argparse.Namespace) -> None:
+    """Check that one size is given, and that there is something to train."""
+    if (options.size is None) == (options.times is None):
+        raise UserError("compress needs a size: --size 1MB, or --times 16 for a sixteenth; one of the two")
+    if options.times is not None and not options.times > 1:
+        raise UserError(f"--times is {options.times:g}; it must be above 1")
+    if options.epochs < 1:
+        raise UserError(f"--epochs is {options.epochs}; it must be 1 or above")
+
+
 _CHECKPOINT = "--ckpt_path last|best|FILE"
 _TRAINED = {
     _CHECKPOINT: "of the newest run, or a file",
@@ -237,6 +261,17 @@ VERBS = {
         options=_OR_BEST,
         add_options=_add_export_options,
         check=_check_export,
+    ),
+    "compress": Verb(
+        line="a text model made small: fewer words, vectors as codes",
+        function="lightning_nn.cli.compress:compress",
+        usage=(_CHECKPOINT, "--size 1MB | --times 16"),
+        about="Makes a trained text model small: words that matter least are left out, vectors of the others become "
+        "codes (product quantisation), and the model is trained a little further as a new run. Shows words, bytes and "
+        "accuracy before and after. Bytes are those of weights and words, without the state of training.",
+        options=_OR_BEST,
+        add_options=_add_compress_options,
+        check=_check_compress,
     ),
     "lesson": Verb(
         line="the course: its lessons, listed or run",
@@ -324,7 +359,6 @@ def overview() -> str:
     return "\n".join(
         [
             f"usage: {_usage(f'{name} [command] --model NAME', '[--data NAME] [--GROUP.NAME VALUE ...]')}",
-            "",
             f"models         {'what it is':<42} default data",
             *models,
             "",

@@ -7,8 +7,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightning_nn import HAN, LSTMClassifier
+from lightning_nn import HAN, LSTMClassifier, TextData
 from lightning_nn.callbacks.resume import StepSeed
+from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 from lightning_nn.runs.weights_file import open_weights
 from lightning_nn.tasks.word_table import TableKind, WordTable
@@ -111,11 +112,11 @@ def test_rows_go_to_the_same_word_of_another_vocabulary_or_nowhere(kind: str, le
     run = trainer(tmp_path, max_steps=1)
     run.fit(model, datamodule=data)
     run.save_checkpoint(tmp_path / "model.ckpt")
-    (tmp_path / "other").mkdir()
-    other_data = text_data(tmp_path / "other")
-    other_data.max_size = 40  # type: ignore[attr-defined]
+    vocabulary = TextVocabulary("chars", max_size=40)
+    other_data = TextData(path=str(tmp_path / "documents.tsv"), vocabulary=vocabulary)
     other_data.prepare_once()
-    words = other_data.processor.row_labels()["words"]  # type: ignore[union-attr]
+    words = other_data.processor.row_labels()["words"]
+    assert len(words) == 40 < len(data.processor.row_labels()["words"])  # type: ignore[union-attr]
     options = {"kind": kind, "times": 1.5}
     if kind in ("product_quantised", "coded"):
         parts, centroids, _ = model.embedding.table.centroids.shape

@@ -1,0 +1,116 @@
+"""`compress`: a trained text model made small enough for a size, trained a little further, tested before and after."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from lightning_nn.cli.checkpoint import as_saved, open_checkpoint, print_checkpoint, run_settings
+from lightning_nn.cli.console import show_data, show_table
+from lightning_nn.cli.factory import make_data, make_model, make_trainer
+from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.request import Request
+from lightning_nn.cli.train import TrainingSetup, fit, new_run
+from lightning_nn.data.batches import TextBatch
+from lightning_nn.data.module import DataModule
+from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.errors import UserError
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.run_folder import Run, load_results
+from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, plan
+from lightning_nn.tasks.text_classification import TextClassifier
+
+RATE = 0.1  # of the run's learning rate, for the training behind the compression
+
+
+def compress(request: Request) -> int:
+    """Run `compress`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: there is no checkpoint, it holds no text model, or it can't become so small.
+    """
+    assert request.options is not None
+    options, which = request.options, request.ckpt_path or "best"
+    checkpoint = open_checkpoint(request, which)
+    print_checkpoint(checkpoint, which, "compressing")
+    request = as_saved(request, checkpoint)
+    processor = checkpoint.processor()
+    cli = _command_line(request, checkpoint, [])
+    if not issubclass(cli.task, TextClassifier) or not isinstance(processor, TextProcessor):
+        raise UserError(f"{checkpoint.path} holds {checkpoint.model}, which has no table of word vectors to compress")
+    cli.seed()
+    data, model = _prepared(cli, processor), cli.task.from_checkpoint(checkpoint)
+    assert isinstance(model, TextClassifier)
+    words, split = processor.vocabulary.words, "test" if "test" in data.sources else "val"
+    before = deployed_bytes(model, words)
+    size = options.size or int(before / options.times)
+    if size >= before:
+        raise UserError(f"{checkpoint.path} has {before:,} bytes already, no more than {size:,}: choose a smaller size")
+    kept = plan(model, words, count_words(data, len(words)), size)
+    trainer = make_trainer(cli, None)
+    (metrics,) = (trainer.test if split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
+
+    cli = _command_line(request._replace(verb=""), checkpoint, _options(cli, kept, options.epochs))
+    chosen = TextProcessor(**{**processor.state_dict(), "words": [words[i] for i in kept.words]})
+    data = _prepared(cli, chosen)
+    show_data(data, sys.stdout)
+    small = make_model(cli, data)
+    assert isinstance(small, TextClassifier)
+    small.processor = data.processor
+    place = {character: i for i, character in enumerate(processor.vocabulary.characters)}
+    compress_into(small, model, kept, torch.tensor([place[each] for each in chosen.vocabulary.characters]))
+    with ExitStack() as held:
+        run = new_run(request, held)
+        if code := fit(TrainingSetup(cli, data, small, run, None)):
+            return code
+    after, results = deployed_bytes(small, chosen.vocabulary.words), load_results(run.results)
+    name = f"{split}/acc"
+    print()
+    show_table(
+        [
+            ("", "words", "bytes", name),
+            ("before", f"{len(words):,}", f"{before:,}", f"{float(metrics[name]):.4f}"),
+            ("after", f"{len(kept.words):,}", f"{after:,}", f"{float(results[name]):.4f}"),
+        ],
+        sys.stdout,
+    )
+    print(f"{before / after:.1f} times smaller; bytes of weights and words, without the state of training")
+    return 0
+
+
+def count_words(data: DataModule, vocabulary_size: int) -> Tensor:
+    """Count the occurrences of each word in train, (V,)."""
+    counts = torch.zeros(vocabulary_size, dtype=torch.int64)
+    for batch in data.train_dataloader():
+        assert isinstance(batch, TextBatch)
+        counts += batch.words.bincount(minlength=vocabulary_size)
+    return counts
+
+
+def _command_line(request: Request, checkpoint: Checkpoint, options: list[str]) -> CommandLine:
+    assert request.model and request.data
+    saved = run_settings(checkpoint, request.data, Run.of(checkpoint.path))
+    return CommandLine(request._replace(rest=options), request.model, request.data, [], saved.taken)
+
+
+def _prepared(cli: CommandLine, processor: TextProcessor) -> DataModule:
+    data = make_data(cli)
+    data.use_processor(processor)
+    data.prepare_once()
+    data.require_split("train")
+    return data
+
+
+def _options(cli: CommandLine, kept: Plan, epochs: int) -> list[str]:
+    """Return the options of the training that follows: coded vectors, a lower and constant rate."""
+    table = {"kind": "coded", "parts": kept.parts, "centroids": kept.centroids, "norms": "true"}
+    options = {f"model.embedding.{name}": value for name, value in table.items()}
+    options |= {"optimizer.lr": RATE * cli.config.optimizer.lr, "lr_scheduler.name": "constant"}
+    options |= {"lr_scheduler.warmup": 0, "trainer.max_epochs": epochs}
+    return [f"--{name}={value}" for name, value in options.items()]

@@ -1,0 +1,131 @@
+"""Compression of a trained text model to a size in bytes: fewer words, and codes in place of their vectors.
+
+After A. Joulin, E. Grave, P. Bojanowski, M. Douze, H. Jegou, T. Mikolov: FastText.zip: Compressing text classification
+models, 2016. Words are kept by what leaving them out would change: a word that is left out is read as the unknown one,
+so its score is the number of its occurrences in train times the distance of its vector from the unknown word's. That is
+a first approximation of the effect on predictions, without the network behind the vectors.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_nn.errors import UserError
+from lightning_nn.layers.product_quantisation import quantise
+from lightning_nn.layers.small_embedding import FLOAT_BYTES, MOST_CODES, SmallTable
+from lightning_nn.tasks.text_classification import TextClassifier
+
+_WIDTH = 8  # values of a part, if not all words fit with finer parts
+
+
+class Plan(NamedTuple):
+    """Words and codes of a compressed model.
+
+    Attributes:
+        words: ids of the words that it keeps, in their order; the unknown word, 0, is first.
+        parts: D, into which a vector is cut.
+        centroids: K, of each part.
+    """
+
+    words: list[int]
+    parts: int
+    centroids: int
+
+
+def deployed_bytes(model: TextClassifier, words: list[str]) -> int:
+    """Count the bytes that predictions need: weights of four bytes, codes of one, and the words in UTF-8.
+
+    The characters of words, which follow from the words, are not counted, nor what is only needed to train further.
+
+    Args:
+        model: the model.
+        words: its vocabulary.
+    """
+    return _rest_bytes(model) + _table_bytes(model) + sum(_word_bytes(word) for word in words)
+
+
+def word_vectors(model: TextClassifier) -> Tensor:
+    """Compute the vectors of all words without their characters, (V, E)."""
+    device = next(model.parameters()).device
+    ids = torch.split(torch.arange(model.embedding.vocabulary_size, device=device), 4096)
+    with torch.no_grad():
+        return torch.cat([model.embedding.table(block) for block in ids])
+
+
+def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int) -> Plan:
+    """Choose the words to keep and the codes of their vectors for a size.
+
+    K is 256, or as many centroids as take half of what the network leaves; a part has 8 values, or fewer if all words
+    fit even so.
+
+    Args:
+        model: the trained model.
+        words: its vocabulary, V words.
+        counts: occurrences of each word in train, (V,).
+        size: bytes of the compressed model, as `deployed_bytes` counts them.
+
+    Raises:
+        UserError: the network alone is as large.
+    """
+    vectors = word_vectors(model).float()
+    width = vectors.shape[1]
+    free = size - _rest_bytes(model) - FLOAT_BYTES * MOST_CODES  # of the norms
+    share = free // (2 * FLOAT_BYTES * width)
+    if share < 2:
+        raise UserError(
+            f"the network without word vectors has {_rest_bytes(model):,} bytes of {size:,}: compress to a larger "
+            "size, or train a smaller network (--model.hidden_size)"
+        )
+    centroids = min(MOST_CODES, 1 << (share.bit_length() - 1))
+    free -= FLOAT_BYTES * centroids * width
+    spelling = torch.tensor([_word_bytes(word) for word in words])
+    divisors = [parts for parts in range(1, width // 2 + 1) if width % parts == 0] or [1]
+    fitting = [parts for parts in divisors if int(spelling.sum()) + len(words) * (parts + 1) <= free]
+    coarse = [parts for parts in divisors if parts * _WIDTH <= width]
+    parts = max([1, *fitting, *coarse])
+    score = counts.to(vectors) * (vectors - vectors[0]).norm(dim=1)
+    score[0] = float("inf")
+    order = score.argsort(descending=True, stable=True)
+    kept = order[(spelling[order] + parts + 1).cumsum(0) <= free]
+    if len(kept) < 2:
+        raise UserError(f"{size:,} bytes leave room for no word: compress to a larger size")
+    return Plan(sorted(kept.tolist()), parts, centroids)
+
+
+def compress_into(small: TextClassifier, model: TextClassifier, kept: Plan, characters: Tensor | None) -> None:
+    """Load the weights of a trained model, with codes for its word vectors, into a compressed one.
+
+    Args:
+        small: made for the words of the plan, with a coded table.
+        model: the trained model.
+        kept: from `plan`.
+        characters: row in `model` of each character of `small`, (C,); None without vectors of characters.
+    """
+    table = quantise(word_vectors(model)[kept.words].float(), kept.parts, kept.centroids)
+    state = {name: value for name, value in model.state_dict().items() if not name.startswith("embedding.")}
+    state |= {f"embedding.table.{name}": value for name, value in table.state_dict().items()}
+    if model.embedding.characters is not None:
+        assert characters is not None
+        state["embedding.characters.weight"] = model.embedding.characters.weight.detach()[characters]
+        state["embedding.word_characters"] = small.embedding.word_characters
+    small.load_state_dict(state)
+
+
+def _word_bytes(word: str) -> int:
+    return len(word.encode("utf-8")) + 1
+
+
+def _table_bytes(model: TextClassifier) -> int:
+    table = model.embedding.table
+    if isinstance(table, SmallTable):
+        return table.deployed_bytes
+    return FLOAT_BYTES * sum(parameter.numel() for parameter in table.parameters())
+
+
+def _rest_bytes(model: TextClassifier) -> int:
+    """Count the bytes of all weights but the table of words."""
+    of_table = {id(parameter) for parameter in model.embedding.table.parameters()}
+    return FLOAT_BYTES * sum(p.numel() for p in model.parameters() if id(p) not in of_table)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_nn import LSTMClassifier
+from lightning_nn.data.text.processor import TextProcessor
+from lightning_nn.errors import UserError
+from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, plan
+from tests.cases import text_data, texts
+
+SIZES: dict[str, Any] = {"embedding_size": 32, "hidden_size": 1}
+
+
+@pytest.fixture(params=[True])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> LSTMClassifier:
+    torch.manual_seed(0)
+    data = text_data(tmp_path)
+    model = LSTMClassifier.for_data(data, **SIZES, character_vectors=request.param)
+    model.processor = data.processor
+    return model.eval()
+
+
+def words_of(model: LSTMClassifier) -> list[str]:
+    return model.require_processor().row_labels()["words"]
+
+
+def compressed(model: LSTMClassifier, kept: Plan) -> LSTMClassifier:
+    processor = model.require_processor()
+    assert isinstance(processor, TextProcessor)
+    words = words_of(model)
+    other = TextProcessor(**{**processor.state_dict(), "words": [words[i] for i in kept.words]})
+    table = {"kind": "coded", "parts": kept.parts, "centroids": kept.centroids, "norms": True}
+    sizes = {"vocabulary_size": len(kept.words), "num_characters": len(other.vocabulary.characters)}
+    small = LSTMClassifier(**{**model.hparams, **sizes, "embedding": table})
+    small.processor = other
+    place = {character: i for i, character in enumerate(processor.vocabulary.characters)}
+    compress_into(small, model, kept, torch.tensor([place[each] for each in other.vocabulary.characters]))
+    return small.eval()
+
+
+def test_with_all_words_and_exact_codes_predictions_stay(model: LSTMClassifier) -> None:
+    small = compressed(model, Plan(list(range(len(words_of(model)))), 8, 256))
+    for one, other in zip(small.predict(texts(9)[0]), model.predict(texts(9)[0]), strict=True):
+        assert one[0] == other[0] and one[1] == pytest.approx(other[1], abs=1e-5)
+
+
+def test_a_word_that_is_left_out_is_the_unknown_one(model: LSTMClassifier) -> None:
+    words = words_of(model)
+    small = compressed(model, Plan([i for i in range(len(words)) if i != 5], 8, 256))
+    assert small.predict([words[5]])[0][1] == pytest.approx(model.predict(["龘"])[0][1], abs=1e-5)
+    assert small.predict([words[6]])[0][1] == pytest.approx(model.predict([words[6]])[0][1], abs=1e-5)
+
+
+@pytest.mark.parametrize("model", [False], indirect=True)
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
+def test_a_plan_keeps_to_its_size_and_nearly_reaches_it(model: LSTMClassifier, share: float) -> None:
+    words = words_of(model)
+    size = int(share * deployed_bytes(model, words))
+    kept = plan(model, words, torch.ones(len(words)), size)
+    small = compressed(model, kept)
+    assert kept.words[0] == 0 and deployed_bytes(small, words_of(small)) <= size
+    if len(kept.words) < len(words):
+        assert deployed_bytes(small, words_of(small)) > 0.8 * size
+
+
+@pytest.mark.parametrize("model", [False], indirect=True)
+def test_words_that_are_rare_or_like_the_unknown_one_go_first(model: LSTMClassifier) -> None:
+    words = words_of(model)
+    counts = torch.full((len(words),), 10)
+    counts[[4, 9]] = 0
+    with torch.no_grad():
+        model.embedding.table.weight[7] = model.embedding.table.weight[0]
+    plans = [plan(model, words, counts, size).words for size in range(2800, 4000, 40)]
+    pruned = [set(kept) for kept in plans if len(kept) <= len(words) - 3]
+    assert pruned and not any({4, 7, 9} & kept for kept in pruned)
+    assert all(0 in kept for kept in pruned)
+
+
+def test_a_network_that_is_too_large_is_refused(model: LSTMClassifier) -> None:
+    with pytest.raises(UserError, match=r"the network without word vectors has .* bytes of 2,000"):
+        plan(model, words_of(model), torch.ones(len(words_of(model))), 2000)
