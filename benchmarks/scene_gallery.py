@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument("--fcn", type=Path, required=True, help="checkpoint of an fcn of scenes")
     made.add_argument("--show_and_tell", type=Path, required=True, help="checkpoint of a show_and_tell of scenes")
     made.add_argument("--out", type=Path, required=True, help="PNG file to write")
-    made.add_argument("--scenes", type=at_least(1), default=3)
+    made.add_argument("--scenes", type=at_least(1), default=4)
     args = made.parse_args(argv)
     data = Scenes(train_size=1, val_size=1, test_size=args.scenes)
     data.batch_type = MaskBatch
