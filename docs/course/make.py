@@ -9,6 +9,7 @@ A block of a page begins with one of these lines and ends with <!-- end -->:
     <!-- code lessons/momentum.py:descend -->   a function, class or method (Class.method) of the package
     <!-- table -->                              the table of the stored result
     <!-- claims -->                             the claims, for each of the three seeds
+    <!-- chapters -->                           in the READMEs, all lessons by chapter
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ PACKAGE = FOLDER.parent.parent / "lightning_nn"
 sys.path.insert(0, str(PACKAGE.parent))
 
 from lightning_nn.lessons import names  # noqa: E402
-from lightning_nn.lessons.catalogue import LANGUAGES, Language  # noqa: E402
+from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language  # noqa: E402
 from lightning_nn.lessons.lesson import Claim, Lesson, Result, load, show, write_json  # noqa: E402
 from lightning_nn.runs.atomic_file import write_atomically, write_text  # noqa: E402
 
 SEEDS = (0, 1, 2)
-BLOCK = re.compile(r"^<!-- (code (\S+):(\S+)|table|claims) -->\n(.*?)^<!-- end -->$", re.S | re.M)
+READMES: dict[Language, Path] = {"en": PACKAGE.parent / "README.md", "zh": PACKAGE.parent / "README.zh.md"}
+BLOCK = re.compile(r"^<!-- (code (\S+):(\S+)|table|claims|chapters) -->\n(.*?)^<!-- end -->$", re.S | re.M)
 
 
 def stored_file(name: str) -> Path:
@@ -83,6 +85,16 @@ def fill(text: str, lesson: Lesson, language: Language) -> str:
         return f"<!-- {match[1]} -->\n{body}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
+
+
+def fill_readme(text: str, language: Language) -> str:
+    """Return a README with its list of chapters renewed."""
+    rows = ["| | |\n|---|---|"]
+    for chapter in CHAPTERS:
+        links = (f"[{entry.name}](docs/course/{language}/{entry.name}.md)" for entry in chapter.lessons)
+        rows.append(f"| {chapter.title.into(language)} | {', '.join(links)} |")
+    body = "\n".join(rows)
+    return BLOCK.sub(lambda match: f"<!-- {match[1]} -->\n{body}\n<!-- end -->", text)
 
 
 def code(file: str, name: str) -> str:
@@ -133,6 +145,9 @@ def main() -> None:
             page = FOLDER / language / f"{lesson.name}.md"
             if page.is_file() and (new := fill(old := page.read_text(encoding="utf-8"), lesson, language)) != old:
                 write_text(page, new)
+    for language, readme in READMES.items():
+        if (new := fill_readme(old := readme.read_text(encoding="utf-8"), language)) != old:
+            write_text(readme, new)
 
 
 if __name__ == "__main__":

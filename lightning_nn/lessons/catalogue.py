@@ -62,7 +62,13 @@ CHAPTERS = (
     Chapter(
         "descending",
         Text("Descending", "下降"),
-        (Entry("momentum", Text("faster, through a trap, without zigzag", "更快，冲出陷阱，不再来回摆动")),),
+        (
+            Entry("batch_size", Text("one sample, a mini-batch, or all", "一个样本、小批量，还是全部")),
+            Entry("local_minimum", Text("where descent stops, and what goes on", "下降停在哪里，怎样继续走")),
+            Entry("saddle", Text("no slope, and yet no minimum", "没有坡度，却不是最低点")),
+            Entry("momentum", Text("faster, through a trap, without zigzag", "更快，冲出陷阱，不再来回摆动")),
+            Entry("adaptive", Text("Adam and Muon against SGD", "Adam 与 Muon，对比 SGD")),
+        ),
     ),
     Chapter(
         "sequences",

@@ -70,6 +70,13 @@ def test_the_commands_of_a_page_are_ones_that_the_lesson_has(name: str) -> None:
     assert answered == set(lesson.answers)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_readme_lists_all_lessons(language: str) -> None:
+    text = make.READMES[language].read_text(encoding="utf-8")
+    assert make.fill_readme(text, language) == text, "run python docs/course/make.py --pages"
+    assert all(f"docs/course/{language}/{name}.md" in text for name in NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_small(name: str) -> None:
     data = (COURSE / "figures" / f"{name}.png").read_bytes()

@@ -1,0 +1,168 @@
+"""Build the book: the course, the guides, the reference and the results, in both languages, as pages for a browser.
+
+    pip install -e ".[docs]"
+    python docs/make.py                    build/docs/en/index.html and build/docs/zh/index.html
+    python docs/make.py --language zh --out FOLDER
+
+The pages need no network and no server. Formulas are MathML; Chinese words of the search index are cut by jieba.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
+
+import lightning_nn  # noqa: E402
+from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language, Text  # noqa: E402
+
+TITLE = Text("Neural networks, a course that runs", "神经网络：一门可以运行的课")
+COURSE = Text("The course", "课程")
+GUIDE = Text("Guide", "使用指南")
+MORE = Text("Reference", "参考")
+GLOSSARY = Text("Glossary", "术语表")
+REFERENCE = Text("Public names", "公开的名字")
+OTHER: dict[Language, tuple[Language, str]] = {"en": ("zh", "中文"), "zh": ("en", "English")}
+EXTENSIONS = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
+
+
+def build(language: Language, out: Path, *, reference: bool = True) -> None:
+    """Build the book of one language.
+
+    Args:
+        language: of the book.
+        out: folder of the books; this one is written to its folder `language`.
+        reference: also document the public names, which imports torch.
+
+    Raises:
+        RuntimeError: a page has an error.
+    """
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    logging.getLogger("jieba").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as temporary, patch_docutils(), docutils_namespace():
+        source = Path(temporary) / "source"
+        write_sources(language, source, reference=reference)
+        shutil.rmtree(out / language, ignore_errors=True)
+        app = Sphinx(
+            srcdir=source,
+            confdir=None,
+            outdir=out / language,
+            doctreedir=Path(temporary) / "doctrees",
+            buildername="html",
+            confoverrides=settings(language),
+            status=None,
+            warning=sys.stderr,
+        )
+        app.build(force_all=True)
+        if app.statuscode:
+            raise RuntimeError(f"the book in {language} has errors; see above")
+
+
+def settings(language: Language) -> dict[str, Any]:
+    """Return the settings of Sphinx."""
+    return {
+        "project": TITLE.into(language),
+        "language": {"en": "en", "zh": "zh_CN"}[language],
+        "extensions": EXTENSIONS,
+        "html_theme": "furo",
+        "html_title": TITLE.into(language),
+        "html_math_renderer": "mathml",
+        "html_search_language": language,
+        "html_copy_source": False,
+        "html_show_sphinx": False,
+        "myst_enable_extensions": ["dollarmath"],
+        "autodoc_typehints": "description",
+        "autodoc_member_order": "bysource",
+        "suppress_warnings": ["myst.xref_missing", "myst.header", "autodoc", "docutils", "ref.python"],
+    }
+
+
+def write_sources(language: Language, source: Path, *, reference: bool = True) -> None:
+    """Write the pages of one language as Sphinx reads them."""
+    for folder in (DOCS / "course" / language, DOCS / "guide" / language):
+        for page in sorted(folder.glob("*.md")):
+            target = source / folder.parent.name / language / page.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(adapt(page.read_text(encoding="utf-8"), page, language), encoding="utf-8")
+    shutil.copytree(DOCS / "course" / "figures", source / "course" / "figures")
+    shutil.copytree(DOCS / "gallery", source / "gallery")
+    (source / "glossary.md").write_text((DOCS / "course" / "glossary.md").read_text(encoding="utf-8"), encoding="utf-8")
+    (source / "results.md").write_text(
+        adapt((DOCS / "results.md").read_text(encoding="utf-8"), DOCS / "results.md", language), encoding="utf-8"
+    )
+    if reference:
+        (source / "reference.rst").write_text(write_reference(language), encoding="utf-8")
+    (source / "index.md").write_text(write_index(language, reference=reference), encoding="utf-8")
+
+
+def adapt(text: str, page: Path, language: Language) -> str:
+    """Return a page for the book: the other language is another book, and files outside of it are named, not linked."""
+    other, name = OTHER[language]
+    here = page.relative_to(DOCS).with_suffix(".html").as_posix().replace(f"/{language}/", f"/{other}/")
+    up = "../" * len(page.relative_to(DOCS).parts)
+    text = re.sub(rf"^\[{name}\]\([^)]*\)$", f'<a href="{up}{other}/{here}">{name}</a>', text, flags=re.M)
+
+    def link(match: re.Match[str]) -> str:
+        target = match[2].partition("#")[0]
+        if "://" in target or not target:
+            return match[0]
+        file = (page.parent / target).resolve()
+        inside = file.is_relative_to(DOCS / "course") or file.is_relative_to(DOCS / "guide" / language)
+        return match[0] if inside else match[1]
+
+    return re.sub(r"(?<!!)\[([^]\n]*)\]\(([^)\s]*)\)", link, text)
+
+
+def write_index(language: Language, *, reference: bool) -> str:
+    """Return the first page: the lessons by chapter, the guides and the rest."""
+    contents = [f"# {TITLE.into(language)}\n"]
+    for number, chapter in enumerate(CHAPTERS, 1):
+        pages = [f"course/{language}/{entry.name}" for entry in chapter.lessons]
+        contents.append(toctree(f"{COURSE.into(language)} {number}: {chapter.title.into(language)}", pages))
+    guides = [f"guide/{language}/{page.stem}" for page in sorted((DOCS / "guide" / language).glob("*.md"))]
+    contents.append(toctree(GUIDE.into(language), guides))
+    rest = ["glossary", "results", *(["reference"] if reference else [])]
+    contents.append(toctree(MORE.into(language), rest))
+    return "\n".join(contents)
+
+
+def toctree(caption: str, pages: list[str]) -> str:
+    """Return a list of pages as MyST has it."""
+    return f"## {caption}\n\n```{{toctree}}\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"
+
+
+def write_reference(language: Language) -> str:
+    """Return the page of the public names, which Sphinx fills from their docstrings."""
+    title = REFERENCE.into(language)
+    parts = [title, "=" * 2 * len(title), ""]
+    parts += [f".. autoclass:: lightning_nn.{name}\n   :no-index-entry:\n" for name in lightning_nn.__all__]
+    parts += [
+        ".. automodule:: lightning_nn.layers\n   :members:\n",
+        ".. automodule:: lightning_nn.lessons\n   :members:\n",
+    ]
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Build what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--language", choices=LANGUAGES, help="only this one")
+    parser.add_argument("--out", type=Path, default=DOCS.parent / "build" / "docs", help="folder of the books")
+    options = parser.parse_args()
+    for language in [options.language] if options.language else LANGUAGES:
+        build(language, options.out)
+        print(options.out / language / "index.html")
+
+
+if __name__ == "__main__":
+    main()
