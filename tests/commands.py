@@ -13,12 +13,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lightning_nn.cli.main import main
@@ -52,13 +53,17 @@ class Result(NamedTuple):
         return self
 
 
-def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False) -> Result:
-    """`train.py ARGV` in this process, which is left as it was."""
+def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False, drawn: bool = False) -> Result:
+    """`train.py ARGV` in this process, which is left as it was.
+
+    Figures stay white unless they are to be drawn: matplotlib would take half of the time of a small run.
+    """
     out, err = _Terminal() if terminal else io.StringIO(), io.StringIO()
     keyboard = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+    white = mock.patch.object(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
     with _inside(cwd), mock.patch.dict(os.environ), mock.patch.object(sys, "stdin", keyboard):
         os.environ.pop("LIGHTNING_NN_RUN", None)
-        with warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+        with nullcontext() if drawn else white, warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
             code = main(list(argv))
     return Result(code, out.getvalue(), err.getvalue())
 
