@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -89,7 +90,9 @@ def test_every_parameter_gets_a_finite_gradient(model: Task, data: DataModule) -
 
 def test_overfits_one_batch(case: Case, model: Task, data: DataModule, tmp_path: Path) -> None:
     """By its own optimizer, as `--trainer.overfit_batches 1` does."""
-    run = trainer(tmp_path, max_epochs=200, overfit_batches=1, limit_val_batches=0)
+    enough = EarlyStopping("train/loss", stopping_threshold=0.02, patience=200, check_on_train_epoch_end=True)
+    epochs = {"min_epochs": 60, "max_epochs": 200}  # the least for running means of batch normalisation
+    run = trainer(tmp_path, **epochs, overfit_batches=1, limit_val_batches=0, callbacks=[StepSeed(0), enough])
     run.fit(model, datamodule=data)
     assert float(run.callback_metrics["train/loss"]) < 0.1
     assert {metric: float(run.callback_metrics[f"train/{metric}"]) for metric in case.perfect} == case.perfect
