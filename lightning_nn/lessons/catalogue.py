@@ -79,6 +79,11 @@ CHAPTERS = (
         ),
     ),
     Chapter(
+        "text",
+        Text("Text", "文本"),
+        (Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),),
+    ),
+    Chapter(
         "captions",
         Text("Picture to sentence", "看图说话"),
         (
