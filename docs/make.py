@@ -45,10 +45,11 @@ def build(language: Language, out: Path, *, reference: bool = True) -> None:
     Raises:
         RuntimeError: a page has an error.
     """
+    import jieba
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-    logging.getLogger("jieba").setLevel(logging.WARNING)
+    jieba.setLogLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as temporary, patch_docutils(), docutils_namespace():
         source = Path(temporary) / "source"
         write_sources(language, source, reference=reference)

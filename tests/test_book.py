@@ -49,6 +49,7 @@ def test_files_outside_of_the_book_are_named() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Sphinx, of its extensions and of jieba
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_pages_need_nothing_from_outside(language: Language, tmp_path: Path) -> None:
     for package in ("sphinx", "myst_parser", "furo", "latex2mathml"):
