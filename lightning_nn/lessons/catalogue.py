@@ -71,6 +71,24 @@ CHAPTERS = (
         ),
     ),
     Chapter(
+        "craft",
+        Text("The craft", "训练的手艺"),
+        (
+            Entry("zeros", Text("zeros do for one layer, not for several", "全零：一层可以，多层不行")),
+            Entry("initialisation", Text("the spread from layer to layer", "一层一层往后，信号的大小")),
+            Entry("regularisation", Text("the squared norm of the weights", "权重的平方和")),
+            Entry("overfit_small", Text("the check that finds a broken pipeline", "一项检查，找出流程里的错误")),
+            Entry("balance", Text("accuracy hides the rare class", "准确率看不出少数类")),
+            Entry("saving", Text("continued equals uninterrupted, to the bit", "接着训练与没停过，一位不差")),
+            Entry("several_processes", Text("two give the gradient of one", "两个进程的梯度等于一个的")),
+        ),
+    ),
+    Chapter(
+        "inside",
+        Text("Looking inside", "看看里面"),
+        (Entry("gram", Text("texture, whatever stands where", "纹理：不管什么在哪里")),),
+    ),
+    Chapter(
         "sequences",
         Text("Sequences", "序列"),
         (

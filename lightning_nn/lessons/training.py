@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
 from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.task import Task
 
 _ORDER = "PL_GLOBAL_SEED"  # the seed of the order in which loaders give samples
@@ -63,13 +66,26 @@ def fit(model: Task, data: DataModule, epochs: int, optimizer: Optimizer | None 
         The mean loss of each batch, before its step.
     """
     losses = []
-    loader, stepper = data.train_dataloader(), (optimizer or model.optimizer).build(model.parameter_groups())
+    model.optimizer = optimizer or model.optimizer  # whose decay the groups of parameters have
+    loader, stepper = data.train_dataloader(), model.optimizer.build(model.parameter_groups())
     for epoch in range(epochs):
         loader.batch_sampler.set_epoch(epoch)
         for batch in loader:
             stepper.zero_grad()
-            loss = model.training_step(batch)
+            loss = model.training_step(data.augmented(batch))
             loss.backward()
             stepper.step()
             losses.append(loss.item())
     return losses
+
+
+def accuracy(model: Classifier, batch: Any) -> float:
+    """Return the share of samples whose likeliest class is their label, in evaluation mode."""
+    with torch.no_grad(), model.evaluating():
+        return float((model(batch).argmax(1) == batch.label).double().mean())
+
+
+def labels(batch: ImageBatch) -> Tensor:
+    """Return the labels of a batch that has them, int64 (B,)."""
+    assert batch.label is not None
+    return batch.label
