@@ -29,6 +29,7 @@ class Cell(ABC):
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # tensors of a state
+    named: ClassVar[dict[str, int]] = {}  # gates between 0 and 1: where `step` returns them
 
     @staticmethod
     @abstractmethod
@@ -101,6 +102,7 @@ class LSTMCell(Cell):
 
     gates = 4
     states = 2
+    named: ClassVar[dict[str, int]] = {"input": 0, "forget": 1, "output": 3}
 
     @staticmethod
     def step(u: Tensor, m: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:
@@ -132,6 +134,7 @@ class GRUCell(Cell):
     """Gated recurrent unit, Cho et al. 2014, with the reset gate after the product, as in cuDNN."""
 
     gates = 3
+    named: ClassVar[dict[str, int]] = {"reset": 0, "update": 1}
 
     @staticmethod
     def step(u: Tensor, m: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:
@@ -174,6 +177,15 @@ def recurrence(
         if torch.is_grad_enabled():
             return cast(Tensor, _Recurrence.apply(cell, running, *tensors))
         return torch.cat([after[0] for _, after, _ in _steps(cell, running, *tensors)], 1)
+
+
+@torch.no_grad()
+def gate_values(
+    cell: type[Cell], u: Tensor, weight: Tensor, bias: Tensor, initial: Tensors, running: list[int]
+) -> dict[str, Tensor]:
+    """Compute the gates of all rows by name, each (D, W, H), 0 to 1; the arguments are those of `recurrence`."""
+    steps = [gates for _, _, gates in _steps(cell, running, u, weight, bias, *initial)]
+    return {name: torch.cat([gates[number] for gates in steps], 1) for name, number in cell.named.items()}
 
 
 def _steps(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from lightning_nn.layers.cells import Cell as CellEquations
-from lightning_nn.layers.cells import GRUCell, LSTMCell, PlainCell, ReLUCell, recurrence
+from lightning_nn.layers.cells import GRUCell, LSTMCell, PlainCell, ReLUCell, gate_values, recurrence
 from lightning_nn.layers.ragged import segment_ids, segment_starts
 
 State = Tensor | tuple[Tensor, ...]  # of N sequences, each tensor (N, ...)
@@ -100,36 +100,65 @@ class FlatRNN(nn.Module):
         Returns:
             (W, output_size), in the order of `rows`; forward and backward states side by side.
         """
-        order, running = time_major(lengths, len(rows), backward=self.direction == "backward")
+        orders, running = self._orders(lengths, len(rows))
         rows = self._in_dtype_of_weights(rows)
         first = None if initial is None else _map(initial, lambda part: self._in_dtype_of_weights(part))
         first = None if first is None else select_state(first, longest_first(lengths))
         with torch.autocast("cpu", enabled=False):
             if _by_equations(rows) and not torch.compiler.is_compiling():
-                orders = [order, mirrored_rows(lengths, len(rows))[order]] if self.direction == "both" else [order]
                 return self._all_steps(rows, orders, running.tolist(), first)
-            packed = PackedSequence(rows.index_select(0, order), running)
+            packed = PackedSequence(rows.index_select(0, orders[0]), running)
             states = cast(PackedSequence, self.rnn(packed, None if first is None else _layers_first(first))[0]).data
-        return torch.empty_like(states).index_copy(0, order, states)
+        return torch.empty_like(states).index_copy(0, orders[0], states)
 
     def _all_steps(self, rows: Tensor, orders: list[Tensor], running: list[int], initial: State | None) -> Tensor:
         """Compute the states of every step, (W, D H); `initial` has the longest sequence first."""
-        directions = len(orders)
-        order = torch.cat([order * directions + number for number, order in enumerate(orders)])
-        place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order)))
-        parts = () if initial is None else (initial,) if isinstance(initial, Tensor) else initial
-        for layer, weights in enumerate(self._weights()):
+        order, place = _of_directions(orders)
+        for layer in range(self.rnn.num_layers):
             if layer > 0:
                 rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
-            u = nn.functional.linear(rows, torch.cat(weights.rows), torch.cat(weights.rows_bias))  # (W, D G H)
-            u = _Reordered.apply(u.view(len(order), -1), order, place).view(directions, len(rows), -1)  # (D, W, G H)
-            first = tuple(part[:, layer * directions : (layer + 1) * directions].transpose(0, 1) for part in parts)
-            first = first or (u.new_zeros(directions, running[0], self.rnn.hidden_size),) * self.equations.states
-            states = recurrence(
-                self.equations, u, torch.stack(weights.state), torch.stack(weights.state_bias), first, running
-            )
+            states = recurrence(*self._recurrence_of(layer, rows, order, place, initial, running[0]), running)
             rows = _Reordered.apply(states.flatten(0, 1), place, order).view(len(rows), -1)  # (W, D H)
         return rows
+
+    def _recurrence_of(
+        self, layer: int, rows: Tensor, order: Tensor, place: Tensor, initial: State | None, sequences: int
+    ) -> tuple[type[CellEquations], Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+        """Prepare the arguments of `recurrence` for a layer over rows of the one below."""
+        weights, directions = self._weights()[layer], len(order) // len(rows)
+        u = nn.functional.linear(rows, torch.cat(weights.rows), torch.cat(weights.rows_bias))  # (W, D G H)
+        u = _Reordered.apply(u.view(len(order), -1), order, place).view(directions, len(rows), -1)  # (D, W, G H)
+        parts = () if initial is None else (initial,) if isinstance(initial, Tensor) else initial
+        first = tuple(part[:, layer * directions : (layer + 1) * directions].transpose(0, 1) for part in parts)
+        first = first or (u.new_zeros(directions, sequences, self.rnn.hidden_size),) * self.equations.states
+        return self.equations, u, torch.stack(weights.state), torch.stack(weights.state_bias), first
+
+    @torch.no_grad()
+    def gates(self, rows: Tensor, lengths: Tensor) -> list[dict[str, Tensor]]:
+        """Compute the gates of every step.
+
+        Args:
+            rows: (W, E), as for `forward`.
+            lengths: int64 (S,), as for `forward`.
+
+        Returns:
+            Of each layer, by name (input, forget, output; reset, update; a plain RNN has none), each (W, output_size),
+            0 to 1, in the order of `rows`. Sequences begin with zeros; there is no dropout between layers.
+        """
+        orders, running = self._orders(lengths, len(rows))
+        order, place = _of_directions(orders)
+        rows, layers = rows.to(next(self.rnn.parameters()).dtype), []
+        for layer in range(self.rnn.num_layers):
+            arguments = self._recurrence_of(layer, rows, order, place, None, len(lengths))
+            gates = gate_values(*arguments, running.tolist())
+            layers.append({n: v.flatten(0, 1)[place].view(len(rows), -1) for n, v in gates.items()})
+            rows = recurrence(*arguments, running.tolist()).flatten(0, 1)[place].view(len(rows), -1)
+        return layers
+
+    def _orders(self, lengths: Tensor, total: int) -> tuple[list[Tensor], Tensor]:
+        """Return the order of each direction, and the number of sequences still running at each step."""
+        order, running = time_major(lengths, total, backward=self.direction == "backward")
+        return [order, mirrored_rows(lengths, total)[order]] if self.direction == "both" else [order], running
 
     def _weights(self) -> list[Weights]:
         ends = ("", "_reverse") if self.rnn.bidirectional else ("",)
@@ -251,6 +280,12 @@ class FlatReLU(nn.Module):
 def _by_equations(rows: Tensor) -> bool:
     """Tell whether a step is computed by the equations, not by torch's layer."""
     return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64)
+
+
+def _of_directions(orders: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Join the orders of D directions, (W,) each, for rows viewed as (W D, ...): one order (D W,) and its inverse."""
+    order = torch.cat([order * len(orders) + number for number, order in enumerate(orders)])
+    return order, torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
 
 
 class _Reordered(torch.autograd.Function):

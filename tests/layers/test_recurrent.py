@@ -122,6 +122,30 @@ def test_a_plain_rnn_forgets_and_an_lstm_with_open_forget_gates_does_not() -> No
     assert forgotten["lstm"] > 1e-1, forgotten
 
 
+@pytest.mark.parametrize(
+    ("cell", "names"), [("lstm", ["input", "forget", None, "output"]), ("gru", ["reset", "update"])]
+)
+def test_gates_are_those_of_the_equations(cell: Cell, names: list[str | None]) -> None:
+    """From the state before, in the second of two layers, for both directions."""
+    layer, lengths = FlatRNN(E, H, cell, layers=2).double().eval(), torch.tensor(LENGTHS)
+    rows = rows_of(LENGTHS, E)
+    below = FlatRNN(E, H, cell).double()
+    below.rnn.load_state_dict({name: value for name, value in layer.rnn.state_dict().items() if "_l0" in name})
+    inputs, states, gates = below(rows, lengths), layer(rows, lengths), layer.gates(rows, lengths)[1]
+    weights = dict(layer.rnn.named_parameters())
+    for number, (end, back) in enumerate({"": -1, "_reverse": 1}.items()):
+        before = []
+        for sequence in states.chunk(2, 1)[number].split(LENGTHS):
+            zero = sequence.new_zeros(1, H)
+            before.append(torch.cat([zero, sequence[:-1]] if back < 0 else [sequence[1:], zero]))
+        sums = inputs @ weights[f"weight_ih_l1{end}"].T + weights[f"bias_ih_l1{end}"]
+        sums = sums + torch.cat(before) @ weights[f"weight_hh_l1{end}"].T + weights[f"bias_hh_l1{end}"]
+        for name, values in zip(names, sums.sigmoid().split(H, 1), strict=False):
+            if name is not None:
+                torch.testing.assert_close(gates[name].chunk(2, 1)[number], values)
+    assert FlatRNN(E, H, "rnn").double().gates(rows, lengths) == [{}]
+
+
 # ---------------------------------------------------------------------- step by step, from an initial state
 
 
