@@ -76,6 +76,9 @@ CHAPTERS = (
         (
             Entry("zeros", Text("zeros do for one layer, not for several", "全零：一层可以，多层不行")),
             Entry("initialisation", Text("the spread from layer to layer", "一层一层往后，信号的大小")),
+            Entry(
+                "normalisation", Text("of inputs and of batches, the rates that work", "输入与批的归一化，能用的学习率")
+            ),
             Entry("regularisation", Text("the squared norm of the weights", "权重的平方和")),
             Entry("overfit_small", Text("the check that finds a broken pipeline", "一项检查，找出流程里的错误")),
             Entry("balance", Text("accuracy hides the rare class", "准确率看不出少数类")),
