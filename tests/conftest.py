@@ -12,7 +12,7 @@ from hypothesis import settings
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")  # whatever is set outside
 
 # A module that imports one of these starts commands, processes or trainings.
-STARTERS = {"command", "process", "start", "ranks", "subprocess", "trainer", "pl"}
+STARTERS = {"command", "main", "process", "start", "ranks", "subprocess", "trainer", "pl"}
 NOT_QUICK = ("seconds", "slow", "gpu")
 
 settings.register_profile("tests", deadline=None, database=None, max_examples=30)

@@ -72,6 +72,7 @@ def test_both_directions_at_once_are_two_layers(name: Name, layers: int, lengths
     torch.testing.assert_close(gradients(own, *moved), gradients(torch.cat(expected), *moved))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", CASES)
 def test_a_gradient_can_be_differentiated_again(name: str) -> None:
     cell, layer = CASES[name][0], deepcopy(CASES[name][1]).double()

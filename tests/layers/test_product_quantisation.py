@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from lightning_nn.layers.product_quantisation import k_means, quantise
@@ -34,6 +35,7 @@ def test_vectors_come_back_exactly_if_each_part_has_a_centroid() -> None:
     torch.testing.assert_close(table(torch.arange(200)), vectors)
 
 
+@pytest.mark.seconds
 def test_more_bytes_are_nearer_and_the_same_vectors_give_the_same_table() -> None:
     vectors = random(3000, 8)
     errors = []

@@ -141,6 +141,7 @@ def test_sentences_are_those_a_splitter_finds() -> None:
         assert not re.search(r"[{}\[\]|]", bulletin.text), bulletin.text
 
 
+@pytest.mark.seconds
 def test_three_to_twelve_sentences_of_which_one_or_two_decide() -> None:
     sizes = Counter(len(b.sentences) for b in bulletins())
     assert (min(sizes), max(sizes)) == (3, 12), sizes
@@ -179,6 +180,7 @@ def test_the_text_settles_the_category_and_bayes_is_what_noise_leaves() -> None:
     assert abs(right / n - BAYES_ACCURACY) < 4 * error, (right / n, BAYES_ACCURACY)
 
 
+@pytest.mark.seconds
 def test_who_counts_mentions_is_lost_among_them() -> None:
     right = 0
     for bulletin in bulletins():
