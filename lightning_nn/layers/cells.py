@@ -112,7 +112,7 @@ class LSTMCell(Cell):
         f = torch.sigmoid(f)  # forget gate: how much of the state line is kept
         g = torch.tanh(g)  # candidate
         o = torch.sigmoid(o)  # output gate: how much of the state line is shown
-        c = torch.addcmul(f * c, i, g)  # the state line
+        c = torch.addcmul(f * c, i, g)  # the state line, f c + i g
         h = torch.tanh(c)
         return (o * h, c), (i, f, g, o, h)
 
@@ -143,7 +143,8 @@ class GRUCell(Cell):
         r = torch.sigmoid(ur + mr)  # reset gate: how much of the state the candidate sees
         z = torch.sigmoid(uz + mz)  # update gate: how much of the state is kept
         n = torch.tanh(torch.addcmul(un, r, mn))  # candidate, tanh(un + r mn)
-        return (torch.lerp(n, s, z),), (r, z, n, mn)
+        s = torch.lerp(n, s, z)  # (1 - z) n + z s
+        return (s,), (r, z, n, mn)
 
     @staticmethod
     def pull(state: Tensors, gates: Tensors, gradients: Tensors, du: Tensor) -> Tensor:
