@@ -71,6 +71,18 @@ CHAPTERS = (
         ),
     ),
     Chapter(
+        "convolution",
+        Text("Convolution", "卷积"),
+        (
+            Entry("convolution", Text("the same small kernels at every place", "同样的小卷积核，放到每个位置")),
+            Entry(
+                "activations",
+                Text("slopes, and what a deep stack leaves of the gradient", "斜率，以及叠深之后梯度剩多少"),
+            ),
+            Entry("pooling", Text("less changed by a shift, the exact place lost", "平移影响变小，准确位置丢失")),
+        ),
+    ),
+    Chapter(
         "craft",
         Text("The craft", "训练的手艺"),
         (
