@@ -110,6 +110,7 @@ CHAPTERS = (
             Entry("recurrence", Text("one cell, the same weights at every step", "同一个单元，每一步用同一组权重")),
             Entry("direction", Text("what lies behind takes reading backwards", "答案在后面，就得倒着读")),
             Entry("gates", Text("what to keep, and when to forget it", "记住什么，什么时候忘掉")),
+            Entry("memory", Text("how many steps back the gradient reaches", "梯度能传回多少步")),
         ),
     ),
     Chapter(

@@ -18,7 +18,19 @@ from lightning_nn.lessons.lesson import Claim, Result, load, show
 from tests.lessons.pages import make, stored_result
 
 NAMES = lessons.names()
-IN_FIGURES = {"sgd", "adam", "muon", "tanh", "relu", "leaky", "gelu", "sigmoid", "softmax", "softplus"}  # names of code
+IN_FIGURES = {
+    "sgd",
+    "adam",
+    "muon",
+    "lstm",
+    "tanh",
+    "relu",
+    "leaky",
+    "gelu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+}  # of code
 
 
 @functools.cache
