@@ -116,7 +116,7 @@ def code(file: str, name: str) -> str:
 def table(lesson: Lesson, language: Language) -> str:
     """Return the table of the stored result in Markdown."""
     header, *rows = lesson.table(Result.from_json(stored(lesson.name)["result"]), language)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---:"] * len(header), *rows))
+    return markdown_table([header, ["---:"] * len(header), *rows])
 
 
 def claims(lesson: Lesson, language: Language) -> str:
@@ -128,7 +128,13 @@ def claims(lesson: Lesson, language: Language) -> str:
         name, _, relation, bound = same[0]
         sign = {"<=": "≤", ">=": "≥", "==": "="}[relation]
         rows.append([lesson.words(name, language), *(show(claim[1]) for claim in same), f"{sign} {show(bound)}"])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(rows)
+
+
+def markdown_table(rows: list[list[str]]) -> str:
+    """Return rows of cells in Markdown; a bar within a cell, as in |w|, does not end it."""
+    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def main() -> None:
