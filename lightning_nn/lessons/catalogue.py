@@ -75,6 +75,7 @@ CHAPTERS = (
         Text("Convolution", "卷积"),
         (
             Entry("convolution", Text("the same small kernels at every place", "同样的小卷积核，放到每个位置")),
+            Entry("parameters", Text("what locality and sharing save", "局部性与权值共享省下多少")),
             Entry(
                 "activations",
                 Text("slopes, and what a deep stack leaves of the gradient", "斜率，以及叠深之后梯度剩多少"),
