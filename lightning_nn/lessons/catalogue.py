@@ -117,7 +117,10 @@ CHAPTERS = (
     Chapter(
         "text",
         Text("Text", "文本"),
-        (Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),),
+        (
+            Entry("vocabulary", Text("few words cover most of a text", "少数词就能覆盖大半文本")),
+            Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),
+        ),
     ),
     Chapter(
         "captions",
