@@ -74,7 +74,7 @@ def outside(p: Tensor) -> float:
 
 
 def draw(result: Result, figure: Figure) -> None:
-    """Draw the weights of each neuron as a picture: dark where ink speaks for its digit, bright where against it."""
+    """Draw the weights of each neuron as a picture: violet where ink speaks for its digit, orange where against it."""
     largest = abs(result.arrays["weights"]).max()
     for k, (axes, weights) in enumerate(zip(figure.subplots(2, 5).flat, result.arrays["weights"], strict=True)):
         image = axes.imshow(weights, cmap="PuOr", vmin=-largest, vmax=largest)
