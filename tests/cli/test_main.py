@@ -743,7 +743,8 @@ def test_a_checkpoint_of_another_model(use: tuple[str, ...], trained: Trained) -
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_no_run_to_go_on_with(verb: str, which: str, tmp_path: Path) -> None:
     argv = [*filter(None, [verb]), "--model", "softmax", "--ckpt_path", which]
-    argv += {"predict": ["--data.file", "a.png"], "export": ["--out", "a.onnx"]}.get(verb, [])
+    needed = {"predict": ["--data.file", "a.png"], "export": ["--out", "a.onnx"], "compress": ["--size", "1MB"]}
+    argv += needed.get(verb, [])
     command(*argv, cwd=tmp_path).refused(which, "logs", "--model softmax")
     assert not list(tmp_path.iterdir()), "it trained from scratch"
 

@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_under_tensorboard_is_named_and_the_checkpoint_kept(
 
     with monkeypatch.context() as patch:
         patch.setattr(RecordWriter, "write", full)
-        refused = command(*SOFTMAX, *COMMON, cwd=tmp_path)
+        refused = command(*SOFTMAX, *COMMON, cwd=tmp_path, drawn=True)
         refused.refused("can't write to logs/softmax/r", os.strerror(number), "last.ckpt")
     command("--ckpt_path", "last", cwd=tmp_path).ok()
 
