@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.layers.attention import ContextAttention
-from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
@@ -61,14 +60,8 @@ class HAN(TextClassifier):
     ) -> None:
         super().__init__(num_classes)
         self.save_hyperparameters(logger=False)
-        form = WordTable.of(embedding)
-        self.embedding = WordEmbedding(  # W_e
-            vocabulary_size,
-            embedding_size,
-            word_dropout,
-            dropout,
-            num_characters if character_vectors or form.needs_characters else None,
-            form.make(vocabulary_size, embedding_size),
+        self.embedding = WordTable.of(embedding).embed(  # W_e
+            vocabulary_size, embedding_size, word_dropout, dropout, num_characters, character_vectors
         )
         self.word_rnn = FlatRNN(embedding_size, hidden_size)
         self.word_attention = ContextAttention(2 * hidden_size, attention_size)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.attention import ContextAttention
-from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
@@ -79,14 +78,8 @@ class LSTMClassifier(TextClassifier):
             raise UserError(f"pooling is empty; name at least one of {', '.join(get_args(Pooling))}")
         for one in self.poolings:
             choose("pooling", one, Pooling)
-        form = WordTable.of(embedding)
-        self.embedding = WordEmbedding(
-            vocabulary_size,
-            embedding_size,
-            word_dropout,
-            dropout,
-            num_characters if character_vectors or form.needs_characters else None,
-            form.make(vocabulary_size, embedding_size),
+        self.embedding = WordTable.of(embedding).embed(
+            vocabulary_size, embedding_size, word_dropout, dropout, num_characters, character_vectors
         )
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size

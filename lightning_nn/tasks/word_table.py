@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lightning_nn.errors import UserError, choose
+from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.small_embedding import TABLES, CodedTable, ProductQuantisedTable, SmallTable
 from lightning_nn.settings import Group
 
@@ -52,10 +53,32 @@ class WordTable(Group):
             if not coded and (value := getattr(self, name)) != default:
                 raise UserError(f"--model.embedding.{name} is {value}, but a {self.kind} table has none: leave it out")
 
-    @property
-    def needs_characters(self) -> bool:
-        """True if rare words are nothing but their characters."""
-        return self.kind == "frequent"
+    def embed(
+        self,
+        vocabulary_size: int,
+        size: int,
+        word_dropout: float,
+        dropout: float,
+        num_characters: int,
+        character_vectors: bool,
+    ) -> WordEmbedding:
+        """Make the embedding of words with this table.
+
+        Args:
+            vocabulary_size: words, V.
+            size: width of a vector, E.
+            word_dropout: see `WordEmbedding`.
+            dropout: see `WordEmbedding`.
+            num_characters: rows of the table of characters, C.
+            character_vectors: add the vectors of a word's characters, as a frequent table always does: its rare words
+                are nothing else.
+
+        Raises:
+            ValueError: see `WordEmbedding` and `make`.
+        """
+        characters = num_characters if character_vectors or self.kind == "frequent" else None
+        table = self.make(vocabulary_size, size)
+        return WordEmbedding(vocabulary_size, size, word_dropout, dropout, characters, table)
 
     def make(self, vocabulary_size: int, size: int) -> SmallTable | None:
         """Make the table; None for a plain one.
