@@ -27,7 +27,7 @@ _WORDS = {
     "next": Text("next", "下一课"),
     "knobs": Text("knobs", "旋钮"),
     "running": Text("running ...", "运行中……"),
-    "listing": Text("a lesson: {} lesson NAME", "上一课：{} lesson NAME"),
+    "listing": Text("a lesson: {} lesson NAME", "运行一课：{} lesson NAME"),
 }
 
 
