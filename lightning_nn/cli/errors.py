@@ -4,8 +4,7 @@ Explanations come from the parser and the classes behind it, not from the wordin
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from inspect import signature
 from types import NoneType, UnionType
@@ -14,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from jsonargparse import ArgumentError, ArgumentParser
 
 from lightning_nn import catalog
+from lightning_nn.cli.option_names import option_hint
 from lightning_nn.cli.request import OPTIONS, config_files, read
 from lightning_nn.cli.verbs import program
 from lightning_nn.errors import UserError, nearest
@@ -21,52 +21,6 @@ from lightning_nn.runs.saved_settings import NAMES
 from lightning_nn.sanitize import shorten
 
 _LONGEST = 300  # characters of the parser's own message
-
-# Names of options in other programs, and ours; of each the last part.
-ELSEWHERE = {
-    "learning_rate": "lr",
-    "epochs": "max_epochs",
-    "num_epochs": "max_epochs",
-    "n_epochs": "max_epochs",
-    "steps": "max_steps",
-    "num_steps": "max_steps",
-    "bs": "batch_size",
-    "gpus": "devices",
-    "num_gpus": "devices",
-    "num_processes": "devices",
-    "nodes": "num_nodes",
-    "device": "accelerator",
-    "amp": "precision",
-    "fp16": "precision",
-    "clip": "gradient_clip_val",
-    "clip_grad": "gradient_clip_val",
-    "max_grad_norm": "gradient_clip_val",
-    "seed": "seed_everything",
-    "random_seed": "seed_everything",
-    "wd": "weight_decay",
-    "val_fraction": "val",
-    "val_split": "val",
-    "validation_split": "val",
-    "test_fraction": "test",
-    "test_split": "test",
-    "split_seed": "seed",
-    "resume": "ckpt_path",
-    "resume_from": "ckpt_path",
-    "resume_from_checkpoint": "ckpt_path",
-    "checkpoint": "ckpt_path",
-    "checkpoint_path": "ckpt_path",
-    "ckpt": "ckpt_path",
-    "pretrained": "finetune",
-    "dataset": "data",
-    "path": "content",
-    "content": "path",
-    "model_name": "model",
-    "data_name": "data",
-    "output_dir": "folder",
-    "logdir": "folder",
-    "log_dir": "folder",
-}
-_LIKE = 0.67  # share of characters in common from which on two names are similar
 
 
 class _Setting(NamedTuple):
@@ -253,37 +207,3 @@ def innermost(error: Exception) -> str:
 
 def _shortened(error: object) -> str:
     return shorten(" ".join(str(error).split()), _LONGEST)
-
-
-def option_hint(name: str, options: Iterable[str], *, spelt: bool = False) -> str | None:
-    """Return the option that an unknown name may mean; None if no option is similar.
-
-    Args:
-        name: the name as given, "--group.name" or "--name".
-        options: the known options, in the same form.
-        spelt: only an option of another group whose name is spelt the same, or is called so elsewhere.
-    """
-    options = list(options)
-    group, _, last = name.lstrip("-").replace("-", "_").lower().rpartition(".")
-    by_last: dict[str, list[str]] = {}
-    for option in options:
-        by_last.setdefault(_last(option), []).append(option)
-    similar = [option for end in dict.fromkeys([last, ELSEWHERE.get(last, last)]) for option in by_last.get(end, [])]
-    if not similar and not spelt:
-        of_group = [option for option in options if _group(option) == group]
-        similar = _alike(last, of_group) or _alike(last, options)
-    return next((option for option in similar if _group(option) == group), similar[0] if similar else None)
-
-
-def _alike(last: str, options: list[str]) -> list[str]:
-    """Return the option whose last part is most similar, if one is similar enough."""
-    by_last = {_last(option): option for option in reversed(options)}
-    return [by_last[end] for end in difflib.get_close_matches(last, by_last, n=1, cutoff=_LIKE)]
-
-
-def _last(option: str) -> str:
-    return option.lstrip("-").rpartition(".")[2].lower()
-
-
-def _group(option: str) -> str:
-    return option.lstrip("-").rpartition(".")[0]

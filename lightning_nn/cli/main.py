@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning_nn import catalog
+from lightning_nn.cli.option_names import option_hint
 from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_training_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.verbs import VERBS, has_own_options, overview, own_options, verb_help
@@ -90,8 +91,6 @@ def _refuse_unreadable(argv: list[str]) -> None:
 
 
 def _no_model(rest: list[str]) -> str:
-    from lightning_nn.cli.errors import option_hint
-
     names = [token.partition("=")[0] for token in rest if token.startswith("-")]
     hints = [(name, hint) for name in names if (hint := option_hint(name, OPTIONS)) in OPTIONS]
     if hints:

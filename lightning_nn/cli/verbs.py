@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from lightning_nn import catalog
+from lightning_nn.cli.option_names import option_hint
 from lightning_nn.errors import UserError
 from lightning_nn.lessons.catalogue import LANGUAGES
 
@@ -312,8 +313,6 @@ def own_options(verb: str, rest: list[str]) -> argparse.Namespace | None:
     row.add_options(parser)
     options, unknown = parser.parse_known_args(rest)
     if unknown:
-        from lightning_nn.cli.errors import option_hint
-
         hint = option_hint(unknown[0].partition("=")[0], re.findall(r"--[a-z._]+", verb_help(verb)))
         remedy = f"did you mean {hint!r}?" if hint else f"this lists the options: {program()} {verb} --help"
         raise UserError(f"unknown option {unknown[0]} of {verb}; {remedy}")
