@@ -28,7 +28,7 @@ from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.tasks.task import Task
-from lightning_nn.visualization.attention import page, terminal
+from lightning_nn.visualization import attention, gates
 
 CHUNK = 1024  # inputs in memory at once
 CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
@@ -55,7 +55,12 @@ def predict(request: Request) -> int:
     records: Iterator[Record] = map(_record, model.require_processor().inputs(options))
     form = choose_form(options.out, options.format)
     is_page = bool(form == "html" and options.out)
-    page_file = Path("attention.html") if options.explain and not is_page else None
+    if options.explain and model.explains is None:
+        raise UserError(
+            "--explain needs attention or gates: --model han, or --model lstm with --model.cell lstm or gru "
+            f"(this is {model.name})"
+        )
+    page_file = Path(f"{model.explains}.html") if options.explain and not is_page else None
     inputs = InputFiles.of(checkpoint, request.imports, _files(options.files))
     _check_outputs(model, options.out, form, page_file, inputs)
     if options.explain:
@@ -233,10 +238,10 @@ def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[li
 
 
 def _explain(model: Task, records: Iterator[Record], file: Path) -> list[Record]:
-    """Show what the model attended to, in the terminal and on a page, and return the records that are explained.
+    """Show what the model explains, in the terminal and on a page, and return the records that are explained.
 
     Raises:
-        UserError: the model has no attention, or none of the records can be read.
+        UserError: none of the records can be read.
     """
     explained = list(itertools.islice(records, CHUNK))
     if next(records, None) is not None:
@@ -244,18 +249,14 @@ def _explain(model: Task, records: Iterator[Record], file: Path) -> list[Record]
     texts = [record.raw for record in explained if not record.error]
     if explained and not texts:
         raise UserError(f"none of {len(explained):,} inputs can be read: {explained[0].error}")
-    if not model.attends:
-        raise UserError(
-            f"--explain needs a model with attention: --model han, or --model lstm with --model.pooling attention "
-            f"(this is {model.name})"
-        )
+    view: Any = {"attention": attention, "gates": gates}[model.explains or "attention"]
     explanations = model.explain(texts)
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for explanation in explanations:
-        console.print(terminal(explanation, width=console.width))
+        console.print(view.terminal(explanation, width=console.width))
         console.print()
     replaced = ", which is replaced" * file.is_file()
-    write_text(file, page(explanations, "Attention"))
+    write_text(file, view.page(explanations, f"{model.explains}".capitalize()))
     print(f"written to {file}{replaced}")
     return explained
 

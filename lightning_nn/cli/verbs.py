@@ -114,7 +114,12 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
     for name, kind, text in SEARCH:
         text = f"{text} (default: as in training)"
         add(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
-    add("--explain", action="store_true", help="show what the model attended to, here and in attention.html")
+    add(
+        "--explain",
+        action="store_true",
+        help="show what the model attended to, here and in attention.html; of recurrent layers without attention, what "
+        "they keep of their state at each word, in gates.html",
+    )
     add("--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)")
 
 

@@ -30,6 +30,7 @@ class Cell(ABC):
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # tensors of a state
     named: ClassVar[dict[str, int]] = {}  # gates between 0 and 1: where `step` returns them
+    keeps: ClassVar[str] = ""  # the gate that is the share of the state that a step keeps
 
     @staticmethod
     @abstractmethod
@@ -103,6 +104,7 @@ class LSTMCell(Cell):
     gates = 4
     states = 2
     named: ClassVar[dict[str, int]] = {"input": 0, "forget": 1, "output": 3}
+    keeps: ClassVar[str] = "forget"
 
     @staticmethod
     def step(u: Tensor, m: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:
@@ -135,6 +137,7 @@ class GRUCell(Cell):
 
     gates = 3
     named: ClassVar[dict[str, int]] = {"reset": 0, "update": 1}
+    keeps: ClassVar[str] = "update"
 
     @staticmethod
     def step(u: Tensor, m: Tensor, state: Tensors) -> tuple[Tensors, Tensors]:

@@ -148,12 +148,32 @@ class FlatRNN(nn.Module):
         orders, running = self._orders(lengths, len(rows))
         order, place = _of_directions(orders)
         rows, layers = rows.to(next(self.rnn.parameters()).dtype), []
-        for layer in range(self.rnn.num_layers):
-            arguments = self._recurrence_of(layer, rows, order, place, None, len(lengths))
-            gates = gate_values(*arguments, running.tolist())
-            layers.append({n: v.flatten(0, 1)[place].view(len(rows), -1) for n, v in gates.items()})
-            rows = recurrence(*arguments, running.tolist()).flatten(0, 1)[place].view(len(rows), -1)
+        with torch.autocast(rows.device.type, enabled=False):
+            for layer in range(self.rnn.num_layers):
+                arguments = self._recurrence_of(layer, rows, order, place, None, len(lengths))
+                gates = gate_values(*arguments, running.tolist())
+                layers.append({n: v.flatten(0, 1)[place].view(len(rows), -1) for n, v in gates.items()})
+                rows = recurrence(*arguments, running.tolist()).flatten(0, 1)[place].view(len(rows), -1)
         return layers
+
+    def kept(self, rows: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Compute the share of its state that a layer keeps at each step: an LSTM's forget gate, a GRU's update gate.
+
+        Args:
+            rows: (W, E), as for `forward`.
+            lengths: int64 (S,), as for `forward`.
+
+        Returns:
+            The mean over all units, (W,), 0 to 1, by direction ("forward"), of several layers with their number
+            ("layer 2, forward"); empty for a plain RNN.
+        """
+        kept: dict[str, Tensor] = {}
+        directions = ["forward", "backward"] if self.direction == "both" else [self.direction]
+        for number, gates in enumerate(self.gates(rows, lengths) if self.equations.keeps else [], 1):
+            layer = f"layer {number}, " if self.rnn.num_layers > 1 else ""
+            values = gates[self.equations.keeps].chunk(len(directions), 1)
+            kept |= {layer + name: of_units.mean(1) for name, of_units in zip(directions, values, strict=True)}
+        return kept
 
     def _orders(self, lengths: Tensor, total: int) -> tuple[list[Tensor], Tensor]:
         """Return the order of each direction, and the number of sequences still running at each step."""

@@ -83,6 +83,7 @@ class LSTMClassifier(TextClassifier):
         )
         self.rnn = FlatRNN(embedding_size, hidden_size, cell, direction, layers, dropout)
         width = self.rnn.output_size
+        self.gate = self.rnn.equations.keeps
         self.attends = "attention" in self.poolings
         self.attention = ContextAttention(width, width) if self.attends else None
         self.dropout = nn.Dropout(dropout)
@@ -107,6 +108,10 @@ class LSTMClassifier(TextClassifier):
         sentence = segment_ids(batch.sentences, len(batch.words))  # (W,)
         total = sentence_weights.clamp(min=torch.finfo(weights.dtype).tiny)  # an ignored sentence's may underflow
         return AttentiveOutput(logits, weights / total[sentence], sentence_weights)
+
+    def kept(self, batch: TextBatch) -> dict[str, Tensor]:
+        """Compute what each layer keeps of its state at each word; see `FlatRNN.kept`."""
+        return self.rnn.kept(self.embedding(batch.words), segment_sum(batch.sentences, batch.documents))
 
     def pool(self, pooling: Pooling, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool the states of each document into one vector, (D, H or 2H).

@@ -32,6 +32,28 @@ class Explanation(NamedTuple):
     unknown: frozenset[str] = frozenset()
 
 
+class GateExplanation(NamedTuple):
+    """A document with its predicted class and the share of its state that a recurrent layer keeps at each word.
+
+    Attributes:
+        sentences: the words of each sentence.
+        kept: of each layer and direction, by its name, the value of each word, 0 to 1, over all sentences.
+        gate: name of the gate that the values are of: forget (LSTM) or update (GRU).
+        category: the predicted class.
+        probability: of this class by the model, 0 to 1.
+        truth: the true class; None if unknown.
+        unknown: those of the words that are not in the model's vocabulary, if the words are the reader's own.
+    """
+
+    sentences: list[list[str]]
+    kept: dict[str, list[float]]
+    gate: str
+    category: str
+    probability: float
+    truth: str | None = None
+    unknown: frozenset[str] = frozenset()
+
+
 class ConfusionMatrix(NamedTuple):
     """Counts of each pair of true and predicted class.
 
@@ -52,6 +74,16 @@ class Attention(NamedTuple):
     """
 
     documents: list[Explanation]
+
+
+class Gates(NamedTuple):
+    """Gates of recurrent layers over a few documents.
+
+    Attributes:
+        documents: one explanation per document.
+    """
+
+    documents: list[GateExplanation]
 
 
 class ImageGrid(NamedTuple):
@@ -166,5 +198,5 @@ class Picture(NamedTuple):
     name: str = "picture"
 
 
-Artifact = ConfusionMatrix | Attention | ImageGrid | Masks | Captions | Table | Activations | Patches | Picture
+Artifact = ConfusionMatrix | Attention | Gates | ImageGrid | Masks | Captions | Table | Activations | Patches | Picture
 Prediction = Any  # a NamedTuple; writers work from its _fields

@@ -6,7 +6,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import pytorch_lightning as pl
 import torch
@@ -19,7 +19,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.artifacts import Artifact, Explanation, Prediction
+from lightning_nn.tasks.artifacts import Artifact, Explanation, GateExplanation, Prediction
 from lightning_nn.tasks.restorable import Restorable
 from lightning_nn.tasks.training import (
     Means,
@@ -48,7 +48,6 @@ class Task(Restorable, ABC):
 
     Attributes:
         batch_type: type of its batches.
-        attends: True if it can show its attention (`explain`).
         exportable: True if `torch.export` accepts its forward; not if the number of steps depends on the data.
         why_not_exportable: the reason where it does not.
         output_meaning: what its forward computes, for those who use an exported network.
@@ -70,7 +69,6 @@ class Task(Restorable, ABC):
     """
 
     batch_type: ClassVar[type[Batch]]
-    attends: bool = False
     exportable: ClassVar[bool] = True
     why_not_exportable: ClassVar[str] = "the number of its steps depends on the input"
     output_meaning: ClassVar[str] = ""
@@ -468,9 +466,14 @@ class Task(Restorable, ABC):
         finally:
             self.train(was_training)
 
-    def explain(self, texts: list[str]) -> list[Explanation]:
-        """Predict on texts, with what the model attended to, if it `attends`."""
-        raise UserError(f"this {type(self).__name__} has no attention to show")
+    @property
+    def explains(self) -> Literal["attention", "gates"] | None:
+        """What `explain` shows; None if it shows nothing."""
+        return None
+
+    def explain(self, texts: list[str]) -> list[Explanation] | list[GateExplanation]:
+        """Predict on texts, with what the model attended to or kept in its state, see `explains`."""
+        raise UserError(f"this {type(self).__name__} has neither attention nor gates to show")
 
     def unknown_share(self, least: int = 1) -> float:
         """Return the share of unknown words in the inputs of predict so far; 0 of fewer words than `least`."""

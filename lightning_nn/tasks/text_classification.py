@@ -1,10 +1,10 @@
-"""Base of the classifiers of texts: word vectors, and explanations by attention."""
+"""Base of the classifiers of texts: word vectors, and explanations by attention or by the gates of recurrent layers."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
@@ -15,8 +15,10 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
-from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation
+from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates
 from lightning_nn.tasks.classification import Classifier
+
+AnyExplanation = TypeVar("AnyExplanation", Explanation, GateExplanation)
 
 
 class AttentiveOutput(NamedTuple):
@@ -33,6 +35,15 @@ class AttentiveOutput(NamedTuple):
     sentence_attention: Tensor
 
 
+class _Document(NamedTuple):
+    """What every explanation of a document has; see `Explanation`."""
+
+    sentences: list[list[str]]
+    category: str
+    probability: float
+    truth: str | None
+
+
 class Tokenizer(Protocol):
     """The part of a text processor that explanations need."""
 
@@ -47,6 +58,7 @@ class TextClassifier(Classifier):
     Attributes:
         embedding: the word embedding.
         attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
+        gate: name of the gate that `kept` computes; empty if there is none.
         short_recipe: recipe for texts of one sentence, on which a level of sentences has nothing to do; None without
             such a level.
     """
@@ -63,6 +75,17 @@ class TextClassifier(Classifier):
     }
     processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
     embedding: WordEmbedding
+    attends: bool = False
+    gate: str = ""
+
+    def kept(self, batch: TextBatch) -> dict[str, Tensor]:
+        """Compute the share of its state that each recurrent layer keeps at each word, (W,) each, by its name."""
+        return {}
+
+    @property
+    def explains(self) -> Literal["attention", "gates"] | None:
+        """What `explain` shows: attention, or without it the gate that keeps the state."""
+        return "attention" if self.attends else "gates" if self.gate else None
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return a table of what a small form of the word vectors saves; an empty list for the plain table."""
@@ -107,39 +130,48 @@ class TextClassifier(Classifier):
         return float(processor.unknown_share()) if getattr(processor, "read", 0) >= least else 0.0
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the confusion matrix, and the attention over a few documents of the split."""
+        """Yield the confusion matrix, and the attention or the gates over a few documents of the split."""
         yield from super().artifacts(split)
         # A strategy that shards the weights can't run the model on one process.
-        if self.attends and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            words_of = getattr(self.require_processor(), "documents", {}).get(split)
-            explanations = []
-            for batch in self.shown.get(split, []):
-                with self.trainer.precision_plugin.forward_context():
-                    (explanation,) = self.explanations(batch)
-                if words_of is not None and batch.index is not None:
-                    explanation = self._in_own_words(explanation, words_of(int(batch.index)))
-                explanations.append(explanation)
-            yield Attention(explanations)
+        if self.explains and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            artifact = Attention([]) if self.attends else Gates([])
+            with self.trainer.precision_plugin.forward_context():
+                for batch in self.shown.get(split, []):
+                    if isinstance(artifact, Attention):
+                        artifact.documents.append(self._of_split(self.explanations(batch)[0], batch, split))
+                    else:
+                        artifact.documents.append(self._of_split(self.gate_explanations(batch)[0], batch, split))
+            yield artifact
+
+    def _of_split(self, explanation: AnyExplanation, batch: TextBatch, split: str) -> AnyExplanation:
+        """Put an explanation of a batch of one into the words of the document, if the data has kept them."""
+        words_of = getattr(self.require_processor(), "documents", {}).get(split)
+        if words_of is None or batch.index is None:
+            return explanation
+        return self._in_own_words(explanation, words_of(int(batch.index)))
 
     @torch.inference_mode()
-    def explain(self, texts: list[str]) -> list[Explanation]:
-        """Predict classes of texts, with the weight of every word and sentence.
+    def explain(self, texts: list[str]) -> list[Explanation] | list[GateExplanation]:
+        """Predict classes of texts, with the weight of every word and sentence, or what is kept at every word.
 
         Args:
             texts: any number of texts; each is a batch of its own.
 
         Raises:
-            UserError: the model has no attention or was never trained, or an input is not a text.
+            UserError: the model has neither attention nor gates, or was never trained, or an input is not a text.
         """
+        if self.attends or not self.gate:
+            return [self._in_own_words(self.explanations(batch)[0], words) for batch, words in self._read(texts)]
+        return [self._in_own_words(self.gate_explanations(batch)[0], words) for batch, words in self._read(texts)]
+
+    def _read(self, texts: list[str]) -> Iterator[tuple[TextBatch, list[list[str]]]]:
+        """Yield each text as a batch of its own, with the words of its sentences."""
         processor = self.require_processor()
-        explanations = []
         for text in texts:
             batch = self.transfer_batch_to_device(processor.encode([text]), self.device, 0)
-            (explanation,) = self.explanations(batch)
-            explanations.append(self._in_own_words(explanation, cast(Tokenizer, processor).tokens(text)))
-        return explanations
+            yield batch, cast(Tokenizer, processor).tokens(text)
 
-    def _in_own_words(self, explanation: Explanation, sentences: list[list[str]]) -> Explanation:
+    def _in_own_words(self, explanation: AnyExplanation, sentences: list[list[str]]) -> AnyExplanation:
         """Replace the words of the vocabulary by those of the text, and name the unknown ones."""
         unknown = self.require_processor().row_labels()["words"][0]
         pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
@@ -160,25 +192,60 @@ class TextClassifier(Classifier):
         """
         if not self.attends:
             raise UserError(f"this {type(self).__name__} has no attention to show")
-        processor = self.require_processor()
         with self.evaluating():
             logits, word_weights, sentence_weights = self(batch, return_attention=True)
+        weights = iter([w.tolist() for w in word_weights.float().split(batch.sentences.tolist())])
+        return [
+            Explanation(
+                word_weights=list(itertools.islice(weights, len(shares))),
+                sentence_weights=shares.tolist(),
+                **document._asdict(),
+            )
+            for shares, document in zip(
+                sentence_weights.float().split(batch.documents.tolist()), self._documents(batch, logits), strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def gate_explanations(self, batch: TextBatch) -> list[GateExplanation]:
+        """Predict classes of an encoded batch, with the share of its state that each layer keeps at every word.
+
+        Args:
+            batch: documents, on the model's device.
+
+        Raises:
+            UserError: the model has no gates or was never trained.
+        """
+        if not self.gate:
+            raise UserError(f"this {type(self).__name__} has neither attention nor gates to show")
+        with self.evaluating():
+            logits, kept = self(batch), self.kept(batch)
+        documents = self._documents(batch, logits)
+        lengths = [sum(map(len, document.sentences)) for document in documents]
+        of_documents = {name: iter(torch.split(values.float(), lengths)) for name, values in kept.items()}
+        return [
+            GateExplanation(
+                kept={name: next(values).tolist() for name, values in of_documents.items()},
+                gate=self.gate,
+                **document._asdict(),
+            )
+            for document in documents
+        ]
+
+    def _documents(self, batch: TextBatch, logits: Tensor) -> list[_Document]:
+        """Return the words of each document and its predicted class."""
+        processor = self.require_processor()
         best = self.probabilities(logits).max(1)
         vocabulary = processor.row_labels()["words"]
         counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
         words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])
-        weights = iter([w.tolist() for w in word_weights.float().split(lengths)])
         labels = [None] * len(counts) if batch.label is None else batch.label.tolist()
         return [
-            Explanation(
-                sentences=list(itertools.islice(words, len(shares))),
-                word_weights=list(itertools.islice(weights, len(shares))),
-                sentence_weights=shares.tolist(),
+            _Document(
+                sentences=list(itertools.islice(words, count)),
                 category=processor.categories[int(category)],
                 probability=float(probability),
                 truth=None if label is None else processor.categories[label],
             )
-            for shares, probability, category, label in zip(
-                sentence_weights.float().split(counts), best.values, best.indices, labels, strict=True
-            )
+            for count, probability, category, label in zip(counts, best.values, best.indices, labels, strict=True)
         ]

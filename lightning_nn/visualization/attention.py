@@ -1,62 +1,34 @@
 """Attention over documents, as a page for the browser, a Markdown table and lines for the terminal.
 
 A word's shade is sqrt(p_s) p_w, from the weights of its sentence and of the word, as in the paper's figures (Yang et
-al. 2016, section 3.5), so that strong words of weak sentences stay pale but visible. Texts are untrusted: all are
-escaped.
+al. 2016, section 3.5), so that strong words of weak sentences stay pale but visible.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from lightning_nn.runs.saved_settings import names
-from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
 from lightning_nn.visualization.pages import markdown_text, render
+from lightning_nn.visualization.words import (
+    FAINT,
+    ShadedWord,
+    first_of_each,
+    is_chinese,
+    shaded_text,
+    shaded_words,
+    title_line,
+    unknown_lines,
+)
 
 STRONGEST = 5  # words named beside a document
 SENTENCES = 20  # of a document in a Markdown table, those of the largest weights; the page has all
-FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
-
-_CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-_KANA_OR_HANGUL = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
-
-
-class ShadedWord(NamedTuple):
-    """A word as it is shown.
-
-    Attributes:
-        text: the word, sanitized.
-        gap: text before it: a space between Latin words, nothing between Chinese ones.
-        weight: within its sentence, 0 to 1.
-        shade: 0 to 1; the strongest word of the document has 1.
-        unknown: whether the model's vocabulary lacks it.
-    """
-
-    text: str
-    gap: str
-    weight: float
-    shade: float
-    unknown: bool = False
-
-    @property
-    def is_shaded(self) -> bool:
-        """True if its shade can be seen on a page."""
-        return self.shade >= 0.005
-
-    @property
-    def classes(self) -> str:
-        """Its classes in the style of the page."""
-        return " ".join(["w"] * self.is_shaded + ["unknown"] * self.unknown)
 
 
 class ShadedSentence(NamedTuple):
@@ -64,7 +36,7 @@ class ShadedSentence(NamedTuple):
 
     Attributes:
         weight: within its document, 0 to 1.
-        words: its words.
+        words: its words; the weight of each is within the sentence.
     """
 
     weight: float
@@ -75,35 +47,18 @@ def shade(explanation: Explanation) -> list[ShadedSentence]:
     """Return the sentences of a document, with the shade of each word."""
     pairs = list(zip(explanation.sentence_weights, explanation.word_weights, explanation.sentences, strict=False))
     most = max((w * s**0.5 for s, weights, _ in pairs for w in weights), default=0.0) or 1.0
-    sentences = []
-    for weight, weights, words in pairs:
-        shaded: list[ShadedWord] = []
-        for w, word in zip(weights, words, strict=False):
-            text = sanitize(word)
-            gap = _gap(shaded[-1].text, text) if shaded else ""
-            shaded.append(ShadedWord(text, gap, w, w * weight**0.5 / most, word in explanation.unknown))
-        sentences.append(ShadedSentence(weight, shaded))
-    return sentences
+    return [
+        ShadedSentence(
+            weight, shaded_words(words, weights, [w * weight**0.5 / most for w in weights], explanation.unknown)
+        )
+        for weight, weights, words in pairs
+    ]
 
 
 def strongest(sentences: list[ShadedSentence], most: int = STRONGEST) -> list[ShadedWord]:
     """Return the most strongly shaded words, each once, strongest first, without those below `FAINT`."""
-    words = sorted((w for s in sentences for w in s.words if w.text and w.shade >= FAINT), key=lambda w: -w.shade)
-    named: dict[str, ShadedWord] = {}
-    for word in words:
-        named.setdefault(word.text, word)
-    return list(named.values())[:most]
-
-
-def _gap(before: str, after: str) -> str:
-    """Return the gap between two words: a space if they are written apart."""
-    if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
-        return ""
-    return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
+    words = [word for sentence in sentences for word in sentence.words if word.text and word.shade >= FAINT]
+    return first_of_each(sorted(words, key=lambda word: -word.shade), most)
 
 
 def page(explanations: list[Explanation], title: str) -> str:
@@ -115,11 +70,9 @@ def page(explanations: list[Explanation], title: str) -> str:
     """
     documents = []
     for explanation in explanations:
-        sentences, text = shade(explanation), "".join(itertools.chain(*explanation.sentences))
-        # A language that the script shows gives the right glyphs, and a screen reader the right voice.
-        chinese = bool(_CJK.search(text)) and not _KANA_OR_HANGUL.search(text)
+        sentences = shade(explanation)
         content = {"explanation": explanation, "sentences": sentences, "strongest": strongest(sentences)}
-        documents.append({**content, "chinese": chinese})
+        documents.append({**content, "chinese": is_chinese(explanation.sentences)})
     unknown = any(explanation.unknown for explanation in explanations)
     return render("attention.html", title=title, documents=documents, unknown=unknown)
 
@@ -167,7 +120,7 @@ class TerminalExplanation:
         sentences = shade(self.explanation)
         colours = console.is_terminal and console.color_system is not None and not console.no_color
         width = min(self.width, options.max_width)
-        yield self._title()
+        yield title_line(self.explanation)
         grid = Table.grid(padding=(0, 1), pad_edge=False)
         grid.add_column(width=min(14, max(6, width // 5)), no_wrap=True)
         grid.add_column(overflow="fold")
@@ -177,38 +130,12 @@ class TerminalExplanation:
         yield from console.render(grid, options.update(width=width))
         words = ", ".join(f"{w.text} {w.weight:.0%}" for w in strongest(sentences))
         yield Text(f"strongest words: {words or 'none'}", style="dim" if colours else "", overflow="fold")
-        if unknown := list(dict.fromkeys(w.text for s in sentences for w in s.words if w.unknown and w.text)):
-            yield Text(f"not in the vocabulary: {names(unknown)}", style="dim" if colours else "", overflow="fold")
-
-    def _title(self) -> Text:
-        title = Text(overflow="fold")
-        title.append(sanitize(self.explanation.category), style="bold")
-        title.append(f"  {self.explanation.probability:.1%}")
-        truth = self.explanation.truth
-        if truth is not None:
-            right = truth == self.explanation.category
-            title.append("  right" if right else f"  wrong: it is {sanitize(truth)}", style="green" if right else "red")
-        return title
+        yield from unknown_lines(itertools.chain(*(sentence.words for sentence in sentences)), colours)
 
 
 def _lines(sentence: ShadedSentence, colours: bool, ascii_only: bool, width: int) -> Iterator[tuple[Text, Text]]:
     """Yield a sentence as a row of weight and text; without colours, a second row lists its words by weight."""
     bar = ("#" if ascii_only else "█") * round(sentence.weight * 8) if width >= 60 else ""
-    yield Text(f"{sentence.weight:4.0%} {bar}"), _shaded(sentence.words, colours)
+    yield Text(f"{sentence.weight:4.0%} {bar}"), shaded_text(sentence.words, colours)
     if not colours and len(sentence.words) > 1 and (named := strongest([sentence], 3)):
         yield Text(""), Text("= " + ", ".join(f"{w.text} {w.weight:.0%}" for w in named), overflow="fold")
-
-
-def _shaded(words: list[ShadedWord], colours: bool) -> Text:
-    text = Text(overflow="fold")
-    for word in words:
-        text.append(word.gap)
-        text.append(word.text, style=_style(word.shade) if colours and word.shade >= FAINT else None)
-    return text
-
-
-def _style(shade: float) -> Style:
-    """Return black on pale sand to strong orange, by shade: readable on dark and light terminals alike."""
-    pale, strong = (225, 213, 190), (255, 130, 0)
-    red, green, blue = (round(p + (s - p) * shade) for p, s in zip(pale, strong, strict=True))
-    return Style(color="#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}", bold=shade > 0.6)

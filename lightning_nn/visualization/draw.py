@@ -22,6 +22,7 @@ from lightning_nn.tasks.artifacts import (
     Attention,
     Captions,
     ConfusionMatrix,
+    Gates,
     ImageGrid,
     Legend,
     Masks,
@@ -29,7 +30,7 @@ from lightning_nn.tasks.artifacts import (
     Picture,
     Table,
 )
-from lightning_nn.visualization import attention, captions, confusion, segmentation
+from lightning_nn.visualization import attention, captions, confusion, gates, segmentation
 from lightning_nn.visualization.images import patch_sheet, picture
 from lightning_nn.visualization.pages import markdown_text, render
 from lightning_nn.visualization.segmentation import masks_picture
@@ -72,6 +73,9 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             tables = "\n\n".join(attention.table(document) for document in documents)
             title = _title("Attention", model, len(documents), word, "document")
             return Drawing({}, {"attention": tables}, {"attention.html": attention.page(documents, title)})
+        case Gates(documents):
+            title = _title("Gates", model, len(documents), word, "document")
+            return Drawing({}, {}, {"gates.html": gates.page(documents, title)} if documents else {})
         case ImageGrid(name, images, titles):
             return Drawing({name: picture(images, titles)} if images else {}, {}, {})
         case Masks():

@@ -39,7 +39,7 @@ class Tiny(pl.LightningModule):
 
     monitor = "val/acc"
     attends = True
-    evaluating, explanations = HAN.evaluating, HAN.explanations
+    evaluating, explanations, _documents = HAN.evaluating, HAN.explanations, HAN._documents
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()

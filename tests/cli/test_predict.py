@@ -249,7 +249,7 @@ def test_texts_come_from_one_file(han: Path) -> None:
     ask(han, "--data.file", "a.txt", "b.txt").refused("2 files", "one after the other")
 
 
-def test_a_recurrent_network_with_attention_explains_itself_and_one_without_says_what_would(tmp_path: Path) -> None:
+def test_a_recurrent_network_explains_itself_by_its_attention_or_its_gates(tmp_path: Path) -> None:
     write_reviews(tmp_path / "reviews.csv", rows=40)
     lstm = shlex.split(
         "fit --model lstm --data text --data.path reviews.csv --data.vocabulary.segmenter chars --trainer.max_epochs 1 "
@@ -259,8 +259,11 @@ def test_a_recurrent_network_with_attention_explains_itself_and_one_without_says
     done = command("predict", "--data.text", GOOD, "--explain", cwd=tmp_path).ok()
     assert "strongest words" in done.out and (tmp_path / "attention.html").is_file()
     assert (tmp_path / "logs/lstm/a/attention.html").is_file(), "of validation"
-    command(*lstm, "--model.pooling", "max", "--name", "b", cwd=tmp_path).ok()
-    plain = command(
-        "predict", "--ckpt_path", "logs/lstm/b/checkpoints/best.ckpt", "--data.text", GOOD, "--explain", cwd=tmp_path
-    )
-    plain.refused("attention", "lstm")
+    command(*lstm, "--model.direction", "forward", "--name", "b", cwd=tmp_path).ok()
+    done = command("predict", "--data.text", GOOD, "--explain", cwd=tmp_path).ok()
+    assert "forward, forget gate: keeps" in done.out and "written to gates.html" in done.out
+    page = (tmp_path / "gates.html").read_text(encoding="utf-8")
+    assert page.count("<b>forward</b>") == 1 and all(f">{character}</span>" in page for character in GOOD)
+    assert (tmp_path / "logs/lstm/b/gates.html").is_file(), "of validation"
+    command(*lstm, "--model.cell", "rnn", "--name", "c", cwd=tmp_path).ok()
+    command("predict", "--data.text", GOOD, "--explain", cwd=tmp_path).refused("attention or gates", "lstm")

@@ -84,7 +84,20 @@ def test_a_sentence_whose_weight_vanishes_has_words_of_none() -> None:
     assert float(sentences.detach().min()) == 0.0 and bool(words.isfinite().all())
 
 
-def test_without_attention_there_is_nothing_to_explain() -> None:
-    assert not small().attends
+@pytest.mark.parametrize(("cell", "gate"), [("lstm", "forget"), ("gru", "update")])
+def test_without_attention_the_gate_that_keeps_the_state_is_shown(cell: Any, gate: str) -> None:
+    model = small(cell=cell, layers=2)
+    assert not model.attends and (model.explains, model.gate) == ("gates", gate)
+    kept = model.kept(BATCH)
+    assert list(kept) == [f"layer {layer}, {way}" for layer in (1, 2) for way in ("forward", "backward")]
+    first = model.rnn.gates(model.embedding(BATCH.words), torch.tensor(LENGTHS))[0][gate]
+    torch.testing.assert_close(kept["layer 1, backward"], first[:, 5:].mean(1))
     with pytest.raises(UserError, match="LSTMClassifier has no attention"):
-        small().explanations(BATCH)
+        model.explanations(BATCH)
+
+
+def test_a_plain_cell_has_nothing_to_explain() -> None:
+    model = small(cell="rnn")
+    assert model.explains is None and model.kept(BATCH) == {}
+    with pytest.raises(UserError, match="neither attention nor gates"):
+        model.gate_explanations(BATCH)

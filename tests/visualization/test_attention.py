@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation
-from lightning_nn.visualization.attention import page, sanitize, shade, strongest, terminal
+from lightning_nn.visualization.attention import page, shade, strongest, terminal
 
 MATCH = Explanation(
     sentences=[["今天", "天气", "不错", "。"], ["北京队", "赢得", "冠军", "。"]],
