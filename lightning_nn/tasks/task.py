@@ -468,7 +468,7 @@ class Task(Restorable, ABC):
 
     @property
     def explains(self) -> Literal["attention", "gates"] | None:
-        """What `explain` shows; None if it shows nothing."""
+        """Kind of explanation that `explain` gives; None if it gives none."""
         return None
 
     def explain(self, texts: list[str]) -> list[Explanation] | list[GateExplanation]:

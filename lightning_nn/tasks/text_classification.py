@@ -36,7 +36,7 @@ class AttentiveOutput(NamedTuple):
 
 
 class _Document(NamedTuple):
-    """What every explanation of a document has; see `Explanation`."""
+    """Fields that every explanation of a document has; see `Explanation`."""
 
     sentences: list[list[str]]
     category: str
@@ -84,7 +84,7 @@ class TextClassifier(Classifier):
 
     @property
     def explains(self) -> Literal["attention", "gates"] | None:
-        """What `explain` shows: attention, or without it the gate that keeps the state."""
+        """Kind of explanation that `explain` gives: attention, or without it the gate that keeps the state."""
         return "attention" if self.attends else "gates" if self.gate else None
 
     def summary(self) -> list[tuple[str, ...]]:

@@ -1,6 +1,6 @@
-"""What recurrent layers keep of their state at each word, as a page for the browser and lines for the terminal.
+"""Gates of recurrent layers over documents, as a page for the browser and lines for the terminal.
 
-A word's shade is linear in its value, from the least of the document, 0, to the largest, 1.
+A word's shade is the share of its state that a layer keeps there, from the least of the document, 0, to the largest, 1.
 """
 
 from __future__ import annotations
