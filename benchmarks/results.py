@@ -26,6 +26,7 @@ import yaml
 from report import ROOT, Report, parser, public_command, run_main, table, write_text
 
 from lightning_nn.errors import UserError
+from lightning_nn.runs import comparison
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 PUBLISHED = ROOT / "benchmarks" / "published.yaml"
@@ -150,14 +151,8 @@ def load(folder: Path) -> Iterator[Run]:
     Raises:
         UserError: there is no such folder, or a file in it is damaged.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: name runs or a folder of runs")
-    for file in sorted(folder.rglob("results.json")):
-        results = read_json(file)
-        config = file.with_name("config.yaml")
-        if not isinstance(results, dict) or not {"model", "data", "commands"} <= results.keys():
-            raise UserError(f"{file} has no model, data and commands: it was not written by a run; remove it")
-        yield Run(results, dict(flat(read_yaml(config) or {})) if config.is_file() else {})
+    for record in comparison.load([folder]):
+        yield Run(record.results, record.settings)
 
 
 def load_reports(folder: Path) -> Iterator[Report]:
@@ -182,15 +177,6 @@ def read_yaml(file: Path) -> Any:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"can't read {file}: {' '.join(str(error).split())}") from None
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield settings by dotted name."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def page(runs: list[Run], published: list[dict[str, Any]], reports: list[Report]) -> str:

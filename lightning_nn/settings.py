@@ -276,8 +276,3 @@ class EarlyStoppingSettings:
     monitor: str = "val/loss"
     mode: Literal["min", "max"] | None = None
     min_delta: float = 0.0
-
-
-def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "max"]:
-    """Return whether lower (min) or higher (max) is better; by the metric's name if `mode` is None."""
-    return mode or ("min" if monitor.endswith("loss") else "max")

@@ -100,7 +100,8 @@ def folder(first: Path, tmp_path: Path) -> Path:
 
 def shortened(argv: list[str]) -> list[str]:
     """The command with few steps where it trains."""
-    if "--help" in argv or argv[0] in ("predict", "validate", "test", "export", "lesson") or "--print_config" in argv:
+    untrained = ("predict", "validate", "test", "export", "compare", "lesson")
+    if argv[0] in untrained or "--help" in argv or "--print_config" in argv:
         return argv
     if "--trainer.max_epochs" not in argv:
         argv = [*argv, "--trainer.max_epochs", "1"]

@@ -13,7 +13,8 @@ from torch import Tensor
 from lightning_nn.callbacks.lightning_internals import check_counts, set_max_steps, settle_progress
 from lightning_nn.data.batches import Origin
 from lightning_nn.errors import UserError, nearest
-from lightning_nn.settings import EarlyStoppingSettings, better
+from lightning_nn.runs.comparison import better
+from lightning_nn.settings import EarlyStoppingSettings
 
 
 class ExactResume(pl.Callback):

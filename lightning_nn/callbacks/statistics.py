@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 
+from lightning_nn.runs.comparison import better
 from lightning_nn.runs.run_folder import commit, versions
 from lightning_nn.sanitize import sanitize
-from lightning_nn.settings import better
 from lightning_nn.tasks.task import Task
 
 LOSS = "val/loss"  # decides between validations with the same score

@@ -12,14 +12,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
 
-from lightning_nn.data.module import DataModule
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from lightning_nn.data.module import DataModule
 
 _CHATTER = re.compile(
     r"Tip: |Loading `train_dataloader` to estimate|`weights_only` was not set|[GTH]PU available"

@@ -21,8 +21,8 @@ from lightning_nn.cli.parser import RUN_SETTINGS, TASK_SETTINGS, CommandLine
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint, PlainCheckpointIO
+from lightning_nn.runs.comparison import better
 from lightning_nn.runs.run_folder import Run
-from lightning_nn.settings import better
 from lightning_nn.tasks.task import Task
 
 _KEPT = ("seed_everything", "trainer")  # saved in a checkpoint by neither the model nor the data module

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from lightning_nn.cli.request import Request
+from lightning_nn.cli.request import Request, refuse_options
 from lightning_nn.cli.verbs import program
 from lightning_nn.errors import UserError
 from lightning_nn.lessons.catalogue import CHAPTERS, Language, Text, entries, following
@@ -42,9 +42,7 @@ def lesson(request: Request) -> int:
     """
     options = request.options
     assert options is not None
-    for option in ("model", "data", "ckpt_path"):
-        if (value := getattr(request, option)) is not None:
-            raise UserError(f"--{option} {value} has no effect on lesson; leave it out")
+    refuse_options(request, "model", "data", "ckpt_path")
     folder = Path(request.folder) / "lessons"
     if options.lesson is None:
         if options.set or options.guess or options.answer is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lightning_nn import catalog
 from lightning_nn.cli.option_names import option_hint
-from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_training_options
+from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.verbs import VERBS, has_own_options, overview, own_options, verb_help
 from lightning_nn.errors import UserError
@@ -69,7 +69,7 @@ def _run(argv: list[str], output: LastingFile | None) -> int:
         print(overview(), flush=True)
         return 0
     if not trains:
-        refuse_training_options(request)
+        refuse_options(request, "finetune", "name")
     request = request._replace(options=own_options(request.verb, request.rest))  # an error costs no import of torch
     _refuse_unreadable(argv)
     if output is not None:  # a training outlives the reader of its output

@@ -129,15 +129,19 @@ def repeated(argv: list[str]) -> list[str]:
     return notes
 
 
-def refuse_training_options(request: Request) -> None:
-    """Refuse options that only training uses.
+def refuse_options(request: Request, *names: str) -> None:
+    """Refuse options that the verb does not use.
+
+    Args:
+        request: the command line.
+        names: fields of `Request`.
 
     Raises:
-        UserError: --finetune or --name was given.
+        UserError: one of them was given.
     """
-    for option, value in (("--finetune", request.finetune), ("--name", request.name)):
-        if value is not None:
-            raise UserError(f"{option} {value} has no effect on {request.verb}; leave it out")
+    for name in names:
+        if (value := getattr(request, name)) is not None:
+            raise UserError(f"--{name} {value} has no effect on {request.verb}; leave it out")
 
 
 def _config_positions(argv: list[str]) -> list[int]:

@@ -180,6 +180,12 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _add_compare_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs, or folders of them (default: logs)")
+    add("--out", type=Path, metavar="FILE", help="write all metrics, costs and settings that differ: .csv or .html")
+
+
 def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
@@ -278,6 +284,16 @@ VERBS = {
         options=_OR_BEST,
         add_options=_add_compress_options,
         check=_check_compress,
+    ),
+    "compare": Verb(
+        line="runs side by side: metrics, settings that differ, cost",
+        function="lightning_nn.cli.compare:compare",
+        usage=("[RUN ...]", "[--model NAME] [--out FILE]"),
+        about="Shows the finished runs of a folder by data set, the best on validation first, with the settings in "
+        "which each differs from the best. Two runs with the same test samples are compared sample by sample.",
+        options={"--model NAME": "the runs of this model", "--folder DIR": "folder of all runs (logs)"},
+        add_options=_add_compare_options,
+        needs_model=False,
     ),
     "lesson": Verb(
         line="the course: its lessons, listed or run",
