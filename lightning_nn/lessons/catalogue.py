@@ -121,6 +121,7 @@ CHAPTERS = (
         "text",
         Text("Text", "文本"),
         (
+            Entry("segmentation", Text("where words begin and end in Chinese", "中文的词从哪里断开")),
             Entry("vocabulary", Text("few words cover most of a text", "少数词就能覆盖大半文本")),
             Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),
         ),

@@ -258,7 +258,7 @@ def _load_jieba(user_words: list[tuple[str, int | None]], *, lower: bool) -> Any
         import jieba
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
-    frequencies, tokenizer.total = _jieba_dictionary()
+    frequencies, tokenizer.total = jieba_dictionary()
     tokenizer.FREQ = dict(frequencies) if user_words else frequencies  # which cutting only reads
     tokenizer.initialized = True
     for word, frequency in user_words:
@@ -267,7 +267,7 @@ def _load_jieba(user_words: list[tuple[str, int | None]], *, lower: bool) -> Any
 
 
 @cache
-def _jieba_dictionary() -> tuple[dict[str, int], int]:
+def jieba_dictionary() -> tuple[dict[str, int], int]:
     """Read jieba's dictionary, which takes a second, once a process.
 
     Returns:
