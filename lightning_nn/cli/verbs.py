@@ -180,6 +180,19 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _add_clean_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", nargs="*", type=Path, metavar="RUN", help="remove these runs: folders such as logs/han/20260101-120000")
+    add("--cache", metavar="KIND", help="remove what is cached of a kind, as the list calls it, or all")
+    add("--older", type=_days, default=0.0, metavar="DAYS", help="only what was last changed so many days ago, or more")
+
+
+def _days(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"expected a number of days, got {text!r}")
+    return float(text)
+
+
 def _add_compare_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs, or folders of them (default: logs)")
@@ -295,6 +308,16 @@ VERBS = {
         add_options=_add_compare_options,
         needs_model=False,
     ),
+    "clean": Verb(
+        line="what runs and caches take on the disk; removes some",
+        function="lightning_nn.cli.clean:clean",
+        usage=("[RUN ...]", "[--cache KIND] [--older DAYS]"),
+        about="Lists runs and what is cached of data, with size and age, and removes those that are named. What is "
+        "cached is built again, or downloaded, when it is needed; a run is gone.",
+        options={"--model NAME": "list the runs of this model", "--folder DIR": "folder of all runs (logs)"},
+        add_options=_add_clean_options,
+        needs_model=False,
+    ),
     "lesson": Verb(
         line="the course: its lessons, listed or run",
         function="lightning_nn.cli.lesson:lesson",
@@ -381,7 +404,6 @@ def overview() -> str:
             f"usage: {_usage(f'{name} [command] --model NAME', '[--data NAME] [--GROUP.NAME VALUE ...]')}",
             f"models         {'what it is':<42} default data",
             *models,
-            "",
             "data",
             *data,
             "",
@@ -389,8 +411,7 @@ def overview() -> str:
             *verbs,
             "",
             "options",
-            "  --model NAME --help     the arguments of a model and its data",
-            "  --ckpt_path last|best|FILE   resume a run; test a checkpoint, predict with it",
+            "  --model NAME --help (options), --ckpt_path last|best|FILE (resume, predict)",
             "  --finetune imagenet|embedded|FILE (weights), --import MODULE (your own models)",
             "  -c FILE, --print_config, --seed_everything N, --folder DIR, --name NAME",
             "",

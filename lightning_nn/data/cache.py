@@ -79,6 +79,52 @@ def is_cached(key: str) -> bool:
     return not _find_damage(cache_folder() / key)
 
 
+class Entry(NamedTuple):
+    """An entry of the cache.
+
+    Attributes:
+        folder: its folder.
+        kind: what it holds, such as text or scenes.
+        size: bytes on the disk.
+        built: when, in seconds since 1970.
+    """
+
+    folder: Path
+    kind: str
+    size: int
+    built: float
+
+
+def entries() -> list[Entry]:
+    """Return all complete entries of the cache, each of which is built again when it is needed."""
+    manifests = sorted(cache_folder().glob(f"*/{_MANIFEST}"))
+    return [
+        Entry(file.parent, file.parent.name.partition("-")[0], size_of(file.parent), file.stat().st_mtime)
+        for file in manifests
+    ]
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+
+
+def remove(folder: Path) -> None:
+    """Remove an entry. A process that has it open keeps what it reads, and none reads half of it.
+
+    Args:
+        folder: of the entry.
+
+    Raises:
+        UserError: the cache can't be written.
+    """
+    try:
+        with FileLock(_lock(folder)):
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise _unwritable(cache_folder(), error) from error
+
+
 @contextmanager
 def thorough_checks(wanted: bool) -> Iterator[None]:
     """Compare every file of the entries that are opened with its checksum, large ones too.

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -150,6 +151,21 @@ class Run:
         with contextlib.suppress(OSError):
             (self.folder / ".lock").unlink(missing_ok=True)
             self.folder.rmdir()
+
+    def remove(self) -> None:
+        """Remove the folder with everything in it.
+
+        Raises:
+            UserError: it is no run's folder, another process trains in it, or it can't be removed.
+        """
+        if not self.config.is_file():
+            raise UserError(f"{self.folder} is no run: it has no {self.config.name}")
+        self.claim()
+        self.release()
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            raise UserError(f"can't remove {self.folder}: {error.strerror or error}") from None
 
     @classmethod
     def of(cls, checkpoint: Path) -> Run | None:
