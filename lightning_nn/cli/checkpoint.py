@@ -21,6 +21,7 @@ from lightning_nn.errors import UserError, nearest
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run, is_first_process, load_results
 from lightning_nn.runs.saved_settings import PATHS, Saved, names, read_config, trusted
+from lightning_nn.runs.weights_file import open_model
 from lightning_nn.sanitize import sanitize
 
 NEWEST = ("last", "best")  # names of checkpoints in the newest run
@@ -74,7 +75,7 @@ def open_checkpoint(request: Request, which: str) -> Checkpoint:
     Raises:
         UserError: there is no such file, or it is not a checkpoint of lightning_nn.
     """
-    return Checkpoint.open(find_checkpoint(request.folder, request.model, which))
+    return open_model(find_checkpoint(request.folder, request.model, which))
 
 
 def open_trained(request: Request, which: str, doing: str) -> Checkpoint:

@@ -1,7 +1,12 @@
-"""`compress`: a trained text model made small enough for a size, trained a little further, tested before and after."""
+"""`compress`: a trained text model made small enough for a size, trained a little further, tested before and after.
+
+The new run has its checkpoints, in full precision and with the state of training, and model.safetensors, the compressed
+model itself: the file that is tested, and whose size counts.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import ExitStack
 
@@ -19,10 +24,13 @@ from lightning_nn.data.module import DataModule
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.run_folder import Run, load_results
+from lightning_nn.runs.run_folder import Run
+from lightning_nn.runs.weights_file import open_model, save_weights
 from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, plan
+from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.text_classification import TextClassifier
 
+_FRAME = 128  # bytes of the name, type and place of a tensor in a file of weights, at most
 RATE = 0.1  # of the run's learning rate, for the training behind the compression
 
 
@@ -52,9 +60,9 @@ def compress(request: Request) -> int:
     size = options.size or int(before / options.times)
     if size >= before:
         raise UserError(f"{checkpoint.path} has {before:,} bytes already, no more than {size:,}: choose a smaller size")
-    kept = plan(model, words, count_words(data, len(words)), size)
-    trainer = make_trainer(cli, None)
-    (metrics,) = (trainer.test if split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
+    frame = _frame_bytes(checkpoint, len(model.state_dict()))
+    kept = plan(model, words, count_words(data, len(words)), size - frame, options.bits)
+    accuracy = _accuracy(cli, model, data, split)
 
     cli = _command_line(request._replace(verb=""), checkpoint, _options(cli, kept, options.epochs))
     chosen = TextProcessor(**{**processor.state_dict(), "words": [words[i] for i in kept.words]})
@@ -69,19 +77,33 @@ def compress(request: Request) -> int:
         run = new_run(request, held)
         if code := fit(TrainingSetup(cli, data, small, run, None)):
             return code
-    after, results = deployed_bytes(small, chosen.vocabulary.words), load_results(run.results)
-    name = f"{split}/acc"
+    file = run.folder / "model.safetensors"
+    trained = Checkpoint.open(run.best if run.best.is_file() else run.last)
+    save_weights(trained, file, {"command": cli.request.command}, options.bits, small.derived_buffers, type(data))
+    after, saved = file.stat().st_size, cli.task.from_checkpoint(open_model(file))
+    rows: list[tuple[str, ...]] = [
+        ("", "words", "bytes", f"{split}/acc"),
+        ("before", f"{len(words):,}", f"{before:,}", f"{accuracy:.4f}"),
+        ("after", f"{len(kept.words):,}", f"{after:,}", f"{_accuracy(cli, saved, data, split):.4f}"),
+    ]
     print()
-    show_table(
-        [
-            ("", "words", "bytes", name),
-            ("before", f"{len(words):,}", f"{before:,}", f"{float(metrics[name]):.4f}"),
-            ("after", f"{len(kept.words):,}", f"{after:,}", f"{float(results[name]):.4f}"),
-        ],
-        sys.stdout,
-    )
-    print(f"{before / after:.1f} times smaller; bytes of weights and words, without the state of training")
+    show_table(rows, sys.stdout)
+    print(f"{before / after:.1f} times smaller: {file}")
     return 0
+
+
+def _accuracy(cli: CommandLine, model: Task, data: DataModule, split: str) -> float:
+    """Measure the accuracy of a model on a split, test or val."""
+    trainer = make_trainer(cli, None)
+    (metrics,) = (trainer.test if split == "test" else trainer.validate)(model, datamodule=data, verbose=False)
+    return float(metrics[f"{split}/acc"])
+
+
+def _frame_bytes(checkpoint: Checkpoint, tensors: int) -> int:
+    """Estimate the bytes of a file of weights beside weights and words: settings, and names of tensors."""
+    kept = {**checkpoint.content["lightning_nn"]["processor"]["state"], "words": []}
+    settings = [kept, checkpoint.arguments, checkpoint.data_arguments, checkpoint.settings]
+    return len(json.dumps(json.dumps(settings, ensure_ascii=False))) + _FRAME * (tensors + 8)
 
 
 def count_words(data: DataModule, vocabulary_size: int) -> Tensor:

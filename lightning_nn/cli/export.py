@@ -1,4 +1,4 @@
-"""`export`: the network of a checkpoint for other programs, as ONNX or as a program of torch."""
+"""`export`: the network of a checkpoint for other programs, as ONNX or as a program of torch, or its weights alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from lightning_nn.cli.writers import json_text
 from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.packed_rows import Bits
+from lightning_nn.runs.weights_file import save_weights
 from lightning_nn.tasks.task import Task
 
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
@@ -61,10 +64,13 @@ def export(request: Request) -> int:
     checkpoint = open_trained(request, request.ckpt_path or "best", "exporting")
     check_out(out, InputFiles.of(checkpoint, request.imports))
     model: Task = catalog.MODELS[checkpoint.model].load().from_checkpoint(checkpoint)
+    if out.suffix == ".safetensors":
+        _save_weights(checkpoint, model, out, request.options.bits)
+        return 0
     if not model.exportable:
         raise UserError(
-            f"{model.name} can't be exported: {model.why_not_exportable}. Its checkpoint is enough to predict: "
-            f"{program()} predict --ckpt_path {checkpoint.path}, or in Python "
+            f"{model.name} can't be exported: {model.why_not_exportable}. Its checkpoint is enough to predict (--out "
+            f"FILE.safetensors is a small one): {program()} predict --ckpt_path {checkpoint.path}, or in Python "
             f"{type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
         )
     processor = model.require_processor()
@@ -84,6 +90,14 @@ def export(request: Request) -> int:
     for line in _input_lines(exported, forward):
         print(f"{out}: {line}{least}")
     return 0
+
+
+def _save_weights(checkpoint: Checkpoint, model: Task, out: Path, bits: Bits) -> None:
+    """Write weights with all that predict and test need, and print their sizes."""
+    data = catalog.DATA[checkpoint.data].load() if checkpoint.data in catalog.DATA else None
+    save_weights(checkpoint, out, {"checkpoint": checkpoint.path.name}, bits, model.derived_buffers, data)
+    sizes = [path.stat().st_size for path in (out, checkpoint.path)]
+    print(f"{out}: {sizes[0]:,} bytes of {sizes[1]:,}, weights in {bits} bits")
 
 
 def _about(model: Task) -> dict[str, str]:

@@ -18,7 +18,8 @@ from lightning_nn.errors import UserError
 from lightning_nn.lessons.catalogue import LANGUAGES
 
 FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
-EXPORTS = (".onnx", ".pt2")
+EXPORTS = (".onnx", ".pt2", ".safetensors")
+BITS = (16, 8, 4)
 SEARCH: tuple[tuple[str, type, str], ...] = (
     ("search.beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
     ("search.longest", int, "maximum number of words of a caption"),
@@ -137,14 +138,34 @@ def _gather_arguments(options: argparse.Namespace) -> None:
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FILE", help='.onnx (after: pip install -e ".[onnx]") or .pt2')
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help='.onnx (after: pip install -e ".[onnx]") or .pt2 for other programs; .safetensors, of any model: weights, '
+        "arguments and vocabulary without the state of training, a checkpoint to predict with, test or fine-tune",
+    )
+    _add_bits(parser, "bits of a weight in .safetensors")
+
+
+def _add_bits(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=BITS,
+        default=16,
+        metavar="16|8|4",
+        help=f"{meaning}: 16, half precision (default), 8 or 4, whole numbers with a scale for each row or 32 values",
+    )
 
 
 def _check_export(options: argparse.Namespace) -> None:
     """Check that a file of a known kind is named, and that the package that writes it is installed."""
     out: Path | None = options.out
     if out is None or out.suffix not in EXPORTS:
-        raise UserError(f"export needs a file to write: --out model.onnx or --out model.pt2 (got {out})")
+        raise UserError(f"export needs a file to write: --out model.onnx, model.pt2 or model.safetensors (got {out})")
+    if options.bits != 16 and out.suffix != ".safetensors":
+        raise UserError(f"--bits {options.bits} is for --out FILE.safetensors, not for {out.suffix}: leave it out")
     for package in ("onnx", "onnxscript") if out.suffix == ".onnx" else ():
         if importlib.util.find_spec(package) is None:
             raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
@@ -203,6 +224,7 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
     add("--times", type=float, metavar="N", help="how many times smaller than now, above 1, in place of --size")
+    _add_bits(parser, "bits of a weight of the network")
     add("--epochs", type=int, default=1, metavar="N", help="epochs of the training that follows (default: 1)")
 
 
@@ -277,12 +299,12 @@ VERBS = {
         check=_gather_arguments,
     ),
     "export": Verb(
-        line="the network of a checkpoint as ONNX or for torch",
+        line="a checkpoint as ONNX, for torch, or as weights",
         function="lightning_nn.cli.export:export",
-        usage=(_CHECKPOINT, "--out model.onnx|model.pt2"),
+        usage=(_CHECKPOINT, "--out model.onnx|model.pt2|model.safetensors"),
         about="Writes the network of a checkpoint for other programs: an ONNX file, or a program of torch.export. "
         "Input is a batch of uint8 images as the model was trained on; normalisation is inside, the names of the "
-        "classes in the metadata.",
+        "classes in the metadata. Or the weights of any model with all that predict and test need, in 16, 8 or 4 bits.",
         options=_OR_BEST,
         add_options=_add_export_options,
         check=_check_export,
@@ -293,7 +315,8 @@ VERBS = {
         usage=(_CHECKPOINT, "--size 1MB | --times 16"),
         about="Makes a trained text model small: words that matter least are left out, vectors of the others become "
         "codes (product quantisation), and the model is trained a little further as a new run. Shows words, bytes and "
-        "accuracy before and after. Bytes are those of weights and words, without the state of training.",
+        "accuracy before and after. The result is model.safetensors in the folder of the new run, at most that large, "
+        "which predicts by itself; the checkpoints beside it resume.",
         options=_OR_BEST,
         add_options=_add_compress_options,
         check=_check_compress,

@@ -1,4 +1,4 @@
-"""Files of weights without a run: our own, in half precision, and those from elsewhere.
+"""Files of weights without a run: our own, in half precision or rows of 8 or 4 bits, and those from elsewhere.
 
 Ours say in their header which model they belong to, so they open as a checkpoint; others are tensors by name.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import socket
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -19,11 +20,16 @@ import torch
 from torch import Tensor
 
 from lightning_nn.errors import UserError
+from lightning_nn.runs.atomic_file import write_atomically
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, check_tensors, read_plain, refuse_other_files
+from lightning_nn.runs.packed_rows import Bits, is_packed, pack, unpack
 from lightning_nn.runs.saved_settings import names, shown
 
 WEIGHTS = Path(__file__).parent.parent / "weights"  # those that are part of the package, NAME.safetensors
 _HEADER = "lightning_nn"  # key of the header of our own files
+_SCALES = ".scales"  # end of the name of the scales of a packed tensor
+_WORDS = "lightning_nn.words"  # name of the tensor that is the vocabulary
+_LARGEST = 1 << 28  # bytes of a vocabulary
 _KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")  # of a state dict
 
 
@@ -108,23 +114,84 @@ def embedded_weights(model: str) -> Checkpoint:
     return weights
 
 
-def save_weights(checkpoint: Checkpoint, path: Path, about: dict[str, str]) -> None:
-    """Write weights, arguments and processor of a checkpoint to a .safetensors file, floats in half precision.
+def open_model(path: str | Path, map_location: Any = "cpu") -> Checkpoint:
+    """Open a checkpoint of ours, or a .safetensors file of `save_weights`, which predicts as the checkpoint does.
+
+    Args:
+        path: the file.
+        map_location: device of its tensors, as in `torch.load`.
+
+    Raises:
+        UserError: the file is missing or damaged, or does not say which model it holds.
+    """
+    if Path(path).suffix != ".safetensors":
+        return Checkpoint.open(path, map_location)
+    weights = open_weights(Path(path))
+    if isinstance(weights, WeightsFile):
+        raise UserError(f"{path} does not say which model it holds: --finetune {path} trains a model from its weights")
+    return weights
+
+
+def save_weights(
+    checkpoint: Checkpoint,
+    path: Path,
+    about: dict[str, str],
+    bits: Bits = 16,
+    left_out: Collection[str] = (),
+    data: type | None = None,
+) -> None:
+    """Write what predictions and tests need of a checkpoint to a .safetensors file: weights, arguments and processor.
 
     Args:
         checkpoint: a trained model.
         path: the file.
         about: where the weights come from, for readers of the file: command, data, metrics.
+        bits: of a weight: 16, half precision; 8 or 4, rows of whole numbers, see `packed_rows`.
+        left_out: names of tensors that follow from the processor.
+        data: class of the data module whose state the checkpoint has; None if it is not to be tested.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in checkpoint.state_dict.items()
-    }
-    processor = checkpoint.content["lightning_nn"]["processor"]
-    model = {"model": checkpoint.model, "arguments": checkpoint.arguments, "processor": processor}
-    save_file(tensors, path, {**about, _HEADER: json.dumps(model, ensure_ascii=False)})
+    mine, tensors, packed = checkpoint.content["lightning_nn"], {}, {}
+    for name, value in checkpoint.state_dict.items():
+        if name in left_out:
+            continue
+        if is_packed(value, bits):
+            tensors[name], tensors[name + _SCALES] = pack(value, bits)
+            packed[name] = list(value.shape)
+        else:
+            tensors[name] = (value.half() if value.is_floating_point() else value).contiguous()
+    model: dict[str, Any] = {"model": checkpoint.model, "arguments": checkpoint.arguments}
+    model |= {"processor": mine["processor"], "packed": packed}
+    if data is not None:
+        model |= {"data": checkpoint.data, "data_arguments": checkpoint.data_arguments}
+        model |= {"settings": checkpoint.settings, "state": checkpoint.data_state(data), "class": data.__qualname__}
+    if words := _words(mine["processor"]):
+        tensors[_WORDS] = torch.frombuffer(bytearray(deflated(words)), dtype=torch.uint8)
+        processor = mine["processor"]
+        model["processor"] = {**processor, "state": {**processor["state"], "words": []}}
+    header = {**about, _HEADER: json.dumps(model, ensure_ascii=False)}
+    write_atomically(path, lambda file: file.write(save(tensors, header)))
+
+
+def _words(processor: Any) -> list[str]:
+    """Return the words of a processor with a vocabulary; an empty list without one."""
+    words = processor["state"].get("words") if isinstance(processor, dict) else None
+    return words if isinstance(words, list) else []
+
+
+def deflated(words: list[str]) -> bytes:
+    """Return a vocabulary as `save_weights` writes it: a JSON list, deflated."""
+    return zlib.compress(json.dumps(words, ensure_ascii=False, separators=(",", ":")).encode("utf-8"), 9)
+
+
+def _inflated(data: Tensor) -> Any:
+    stream, text = zlib.decompressobj(), b""
+    with suppress(zlib.error):
+        text = stream.decompress(data.numpy().tobytes(), _LARGEST)
+    if not stream.eof:
+        raise ValueError("its vocabulary is damaged, cut off or too large")
+    return json.loads(text)
 
 
 def _open_safetensors(path: Path) -> Checkpoint | WeightsFile:
@@ -144,9 +211,17 @@ def _open_safetensors(path: Path) -> Checkpoint | WeightsFile:
 
 def _own(weights: dict[str, Tensor], model: dict[str, Any], path: Path) -> Checkpoint:
     """Return a file of `save_weights` as a checkpoint that holds no run."""
+    if _WORDS in weights:
+        model["processor"]["state"]["words"] = _inflated(weights.pop(_WORDS))
+    for name, shape in model.get("packed", {}).items():
+        weights[name] = unpack(weights[name], weights.pop(name + _SCALES), shape)
     widened = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"], "settings": {}}
+    mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"]}
+    mine |= {"settings": model.get("settings", {}), "run": {"data": model.get("data")}}
     content = {"state_dict": widened, "hyper_parameters": model["arguments"], "lightning_nn": mine}
+    content |= {"datamodule_hyper_parameters": model.get("data_arguments", {})}
+    if "class" in model:
+        content[str(model["class"])] = model["state"]
     return Checkpoint.of(content, path)
 
 

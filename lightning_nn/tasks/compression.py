@@ -1,4 +1,4 @@
-"""Compression of a trained text model to a size in bytes: fewer words, and codes in place of their vectors.
+"""Compression of a trained text model to a size in bytes: fewer words, codes for their vectors, and fewer bits.
 
 After A. Joulin, E. Grave, P. Bojanowski, M. Douze, H. Jegou, T. Mikolov: FastText.zip: Compressing text classification
 models, 2016. Words are kept by what leaving them out would change: a word that is left out is read as the unknown one,
@@ -8,6 +8,7 @@ a first approximation of the effect on predictions, without the network behind t
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,11 @@ from torch import Tensor
 from lightning_nn.errors import UserError
 from lightning_nn.layers.product_quantisation import quantise
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, MOST_CODES, SmallTable
+from lightning_nn.runs.packed_rows import Bits, packed_bytes
+from lightning_nn.runs.weights_file import deflated
 from lightning_nn.tasks.text_classification import TextClassifier
 
+HALF_BYTES = 2  # of a centroid or norm, as every weight at least
 _WIDTH = 8  # values of a part, if not all words fit with finer parts
 
 
@@ -36,7 +40,7 @@ class Plan(NamedTuple):
 
 
 def deployed_bytes(model: TextClassifier, words: list[str]) -> int:
-    """Count the bytes that predictions need: weights of four bytes, codes of one, and the words in UTF-8.
+    """Count the bytes that predictions need: weights of four bytes, codes of one, and the words, deflated.
 
     The characters of words, which follow from the words, are not counted, nor what is only needed to train further.
 
@@ -44,7 +48,7 @@ def deployed_bytes(model: TextClassifier, words: list[str]) -> int:
         model: the model.
         words: its vocabulary.
     """
-    return _rest_bytes(model) + _table_bytes(model) + sum(_word_bytes(word) for word in words)
+    return _rest_bytes(model, 32) + _table_bytes(model) + len(deflated(words))
 
 
 def word_vectors(model: TextClassifier) -> Tensor:
@@ -55,7 +59,7 @@ def word_vectors(model: TextClassifier) -> Tensor:
         return torch.cat([model.embedding.table(block) for block in ids])
 
 
-def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int) -> Plan:
+def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int, bits: Bits) -> Plan:
     """Choose the words to keep and the codes of their vectors for a size.
 
     K is 256, or as many centroids as take half of what the network leaves; a part has 8 values, or fewer if all words
@@ -65,34 +69,39 @@ def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int) -> 
         model: the trained model.
         words: its vocabulary, V words.
         counts: occurrences of each word in train, (V,).
-        size: bytes of the compressed model, as `deployed_bytes` counts them.
+        size: bytes of the compressed model as a file of `save_weights`, but for what does not grow with its words.
+        bits: of a weight in that file.
 
     Raises:
         UserError: the network alone is as large.
     """
     vectors = word_vectors(model).float()
-    width = vectors.shape[1]
-    free = size - _rest_bytes(model) - FLOAT_BYTES * MOST_CODES  # of the norms
-    share = free // (2 * FLOAT_BYTES * width)
+    width, network = vectors.shape[1], _rest_bytes(model, bits)
+    free = size - network - HALF_BYTES * MOST_CODES  # of the norms
+    share = free // (2 * HALF_BYTES * width)
     if share < 2:
         raise UserError(
-            f"the network without word vectors has {_rest_bytes(model):,} bytes of {size:,}: compress to a larger "
-            "size, or train a smaller network (--model.hidden_size)"
+            f"the network without word vectors has {network:,} bytes of {size:,}: compress to a larger size, to fewer "
+            "bits (--bits 8), or train a smaller network (--model.hidden_size)"
         )
     centroids = min(MOST_CODES, 1 << (share.bit_length() - 1))
-    free -= FLOAT_BYTES * centroids * width
-    spelling = torch.tensor([_word_bytes(word) for word in words])
-    divisors = [parts for parts in range(1, width // 2 + 1) if width % parts == 0] or [1]
-    fitting = [parts for parts in divisors if int(spelling.sum()) + len(words) * (parts + 1) <= free]
-    coarse = [parts for parts in divisors if parts * _WIDTH <= width]
-    parts = max([1, *fitting, *coarse])
+    free -= HALF_BYTES * centroids * width
     score = counts.to(vectors) * (vectors - vectors[0]).norm(dim=1)
     score[0] = float("inf")
-    order = score.argsort(descending=True, stable=True)
-    kept = order[(spelling[order] + parts + 1).cumsum(0) <= free]
-    if len(kept) < 2:
+    order = score.argsort(descending=True, stable=True).tolist()
+    divisors = [parts for parts in range(1, width // 2 + 1) if width % parts == 0] or [1]
+    fitting = [parts for parts in divisors if _words_bytes(words, order, parts) <= free]
+    coarse = [parts for parts in divisors if parts * _WIDTH <= width]
+    parts = max([1, *fitting, *coarse])
+    count = bisect_right(range(len(order) + 1), free, key=lambda n: _words_bytes(words, order[:n], parts)) - 1
+    if count < 2:
         raise UserError(f"{size:,} bytes leave room for no word: compress to a larger size")
-    return Plan(sorted(kept.tolist()), parts, centroids)
+    return Plan(sorted(order[:count]), parts, centroids)
+
+
+def _words_bytes(words: list[str], kept: list[int], parts: int) -> int:
+    """Count the bytes of words, deflated, and of their codes, with one of the norm."""
+    return len(deflated([words[i] for i in sorted(kept)])) + len(kept) * (parts + 1)
 
 
 def compress_into(small: TextClassifier, model: TextClassifier, kept: Plan, characters: Tensor | None) -> None:
@@ -114,10 +123,6 @@ def compress_into(small: TextClassifier, model: TextClassifier, kept: Plan, char
     small.load_state_dict(state)
 
 
-def _word_bytes(word: str) -> int:
-    return len(word.encode("utf-8")) + 1
-
-
 def _table_bytes(model: TextClassifier) -> int:
     table = model.embedding.table
     if isinstance(table, SmallTable):
@@ -125,7 +130,7 @@ def _table_bytes(model: TextClassifier) -> int:
     return FLOAT_BYTES * sum(parameter.numel() for parameter in table.parameters())
 
 
-def _rest_bytes(model: TextClassifier) -> int:
+def _rest_bytes(model: TextClassifier, bits: Bits) -> int:
     """Count the bytes of all weights but the table of words."""
     of_table = {id(parameter) for parameter in model.embedding.table.parameters()}
-    return FLOAT_BYTES * sum(p.numel() for p in model.parameters() if id(p) not in of_table)
+    return sum(packed_bytes(p, bits) for p in model.parameters() if id(p) not in of_table)

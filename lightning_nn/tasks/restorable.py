@@ -15,7 +15,7 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, further_arguments, to_plain_data
 from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
-from lightning_nn.runs.weights_file import WeightsFile, common_prefix
+from lightning_nn.runs.weights_file import WeightsFile, common_prefix, open_model
 from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import Group
 from lightning_nn.tasks.weights import RowLabels, misfit, transfer
@@ -39,6 +39,7 @@ class Restorable(pl.LightningModule):
         data_to_tune: which weights need other data than the default, and the options for it; empty if none do.
         network_option: option that chooses a classic network, which public weights are for.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
+        derived_buffers: those of them that follow from the processor, which a file of weights leaves out.
         training_arguments: arguments that matter in training alone; a fine-tuned model has its own.
     """
 
@@ -49,6 +50,7 @@ class Restorable(pl.LightningModule):
     data_to_tune: ClassVar[str] = ""
     network_option: ClassVar[str] = "--model backbone --model.network"
     processor_buffers: ClassVar[frozenset[str]] = frozenset()
+    derived_buffers: ClassVar[frozenset[str]] = frozenset()
     training_arguments: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
@@ -138,10 +140,10 @@ class Restorable(pl.LightningModule):
             arguments: constructor arguments that replace the saved ones; of a group, a dictionary of some options.
 
         Raises:
-            UserError: see `Checkpoint.open` of `lightning_nn.runs.checkpoint`; also if it holds another model, or
+            UserError: see `open_model` of `lightning_nn.runs.weights_file`; also if it holds another model, or
                 weights that do not fit.
         """
-        return cls.from_checkpoint(Checkpoint.open(checkpoint_path, map_location or "cpu"), strict=strict, **arguments)
+        return cls.from_checkpoint(open_model(checkpoint_path, map_location or "cpu"), strict=strict, **arguments)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, *, strict: bool = True, **arguments: Any) -> Self:
@@ -188,8 +190,9 @@ class Restorable(pl.LightningModule):
         Raises:
             UserError: the weights do not fit.
         """
-        weights = checkpoint.state_dict
-        for name, tensor in self.state_dict().items():
+        own = self.state_dict()
+        weights = {**{name: own[name] for name in self.derived_buffers if name in own}, **checkpoint.state_dict}
+        for name, tensor in own.items():
             if name in weights and isinstance(tensor, Tensor) and (reason := misfit(tensor, weights[name])):
                 raise UserError(f"{checkpoint.path} does not fit this {type(self).__name__}: {shown(name)} is {reason}")
         try:

@@ -74,6 +74,7 @@ class TextClassifier(Classifier):
         "output.bias": "categories",
     }
     processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
+    derived_buffers: ClassVar[frozenset[str]] = processor_buffers
     embedding: WordEmbedding
     attends: bool = False
     gate: str = ""

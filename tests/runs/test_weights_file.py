@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightning_nn import ConvNet, Digits
+from lightning_nn import ConvNet, Digits, LSTMClassifier
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint, check_tensors
-from lightning_nn.runs.weights_file import WeightsFile, download_weights, open_weights, save_weights
+from lightning_nn.runs.packed_rows import Bits
+from lightning_nn.runs.weights_file import WeightsFile, download_weights, open_model, open_weights, save_weights
+from tests.cases import text_data
 
 
 def test_a_state_dict_and_safetensors_hold_the_same(tmp_path: Path) -> None:
@@ -219,3 +222,43 @@ def test_a_model_comes_back_in_half_precision_with_its_processor(tmp_path: Path)
     assert all(value.dtype == torch.float32 for value in loaded.parameters())
     with pytest.raises(UserError, match="weights only, no run"):
         _ = opened.progress
+
+
+@pytest.mark.parametrize(("bits", "gap"), [(16, 0.01), (8, 0.05), (4, 0.5)])
+def test_a_text_model_predicts_from_its_weights_in_few_bits(tmp_path: Path, bits: Bits, gap: float) -> None:
+    data = text_data(tmp_path)
+    model = LSTMClassifier.for_data(data, embedding_size=32, hidden_size=16, character_vectors=True)
+    trainer = Trainer(
+        max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    file, checkpoint = tmp_path / "one.safetensors", Checkpoint.open(tmp_path / "one.ckpt")
+    save_weights(checkpoint, file, {}, bits, LSTMClassifier.derived_buffers, type(data))
+    loaded = LSTMClassifier.load_from_checkpoint(file)
+    assert loaded.require_processor().row_labels() == checkpoint.processor().row_labels()
+    batch = data.sources["test"][torch.arange(6).numpy()]
+    difference = (loaded(batch) - model.eval()(batch)).abs().max()
+    assert 0 < difference < gap, difference
+    opened = open_model(file)
+    assert opened.data_state(type(data)) == checkpoint.data_state(type(data)) != {}
+    assert all(value.dtype == torch.float32 for value in opened.state_dict.values())
+
+
+def test_a_vocabulary_that_is_cut_off_is_damage(tmp_path: Path) -> None:
+    data = text_data(tmp_path)
+    model = LSTMClassifier.for_data(data, embedding_size=4, hidden_size=4)
+    trainer = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    model.processor = data.processor
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    save_weights(Checkpoint.open(tmp_path / "one.ckpt"), tmp_path / "one.safetensors", {})
+    with safe_open(tmp_path / "one.safetensors", framework="pt") as file:
+        weights, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    weights["lightning_nn.words"] = weights["lightning_nn.words"][:-8].clone()
+    save_file(weights, tmp_path / "cut.safetensors", about)
+    with pytest.raises(UserError, match="cut off or too large"):
+        open_model(tmp_path / "cut.safetensors")
+    save_file({"w": torch.ones(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="does not say which model it holds"):
+        open_model(tmp_path / "other.safetensors")
