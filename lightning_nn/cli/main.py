@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +101,18 @@ def _no_model(rest: list[str]) -> str:
     return f"choose a model with --model NAME: {', '.join(catalog.MODELS)}"
 
 
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show what takes so long, in a terminal, until it is done."""
+    if sys.stderr.isatty():
+        print(f"{text} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def execute(request: Request) -> int:
     """Run the command that a command line asks for.
 
@@ -108,13 +122,14 @@ def execute(request: Request) -> int:
     Raises:
         UserError: something that the user can fix.
     """
-    import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
-    import torch
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    with waiting("loading PyTorch"):
+        import lightning_nn.compat  # noqa: F401  isort: skip  (before Lightning)
+        import torch
+        from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    from lightning_nn.cli.console import quiet_lightning
-    from lightning_nn.cli.processes import is_lost_peer, one_fate
-    from lightning_nn.runs.run_folder import is_first_process
+        from lightning_nn.cli.console import quiet_lightning
+        from lightning_nn.cli.processes import is_lost_peer, one_fate
+        from lightning_nn.runs.run_folder import is_first_process
 
     with quiet_lightning(), one_fate():
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ import yaml
 from pytorch_lightning import Trainer
 
 from lightning_nn import Digits, SoftmaxClassifier, catalog
+from lightning_nn.cli.main import waiting
 from lightning_nn.cli.verbs import VERBS, overview
 from tests.commands import ROOT, command, environment, process, results, same_bits, write_reviews
 
@@ -46,11 +48,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 # ---------------------------------------------------------------------- help
 
 
+@pytest.mark.parametrize(
+    ("is_terminal", "shown", "left"), [(True, "loading ...", "loading ...\r\x1b[K"), (False, "", "")]
+)
+def test_a_terminal_says_what_takes_so_long_until_it_is_done(
+    is_terminal: bool, shown: str, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with pytest.raises(KeyError), waiting("loading"):
+        assert stream.getvalue() == shown
+        raise KeyError
+    assert stream.getvalue() == left
+
+
 @pytest.mark.parametrize("argv", [(), ("--help",), ("-h",)])
 def test_general_help_is_one_screen_and_loads_nothing_heavy(argv: tuple[str, ...], tmp_path: Path) -> None:
     code = f"""
 import sys
-from lightning_nn.cli.main import main
+from lightning_nn.cli.main import main, waiting
 code = main({list(argv)!r})
 heavy = {{"torch", "numpy", "pytorch_lightning", "jsonargparse", "jieba", "sklearn", "rich"}} & set(sys.modules)
 print(*sorted(heavy), file=sys.stderr)
