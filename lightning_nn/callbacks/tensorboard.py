@@ -18,7 +18,7 @@ from lightning_nn.callbacks.statistics import BestValidation
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.atomic_file import write_atomically, write_text
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.artifacts import Picture
+from lightning_nn.tasks.artifacts import Artifact, Picture
 from lightning_nn.tasks.task import Task
 from lightning_nn.visualization.draw import Drawing, augmented_picture, draw
 from lightning_nn.visualization.images import png
@@ -39,10 +39,14 @@ class TensorBoardCallback(pl.Callback):
 
     Args:
         folder: of the files, also without a logger; None for that of the `TensorBoardLogger`.
+
+    Attributes:
+        tested: artifacts of the last test.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
+        self.tested: list[Artifact] = []
         self._drawn_at, self._cost = -float("inf"), 0.0
         self._pending = False
 
@@ -101,7 +105,9 @@ class TensorBoardCallback(pl.Callback):
         if not loggers and folder is None:
             return
         start, step = time.monotonic(), trainer.global_step
+        artifacts = []
         for artifact in cast(Task, pl_module).artifacts(split):
+            artifacts.append(artifact)
             drawing = draw(artifact, split, type(pl_module).__name__)
             if folder is not None:
                 for name, page in drawing.pages.items():
@@ -112,8 +118,16 @@ class TensorBoardCallback(pl.Callback):
                 else:
                     for name, image in drawing.images.items():
                         logger.log_image(f"{split}/{name}", [image], step=step)
+        if split == "test":
+            self.tested = artifacts
         self._drawn_at, self._pending = time.monotonic(), False
         self._cost = self._drawn_at - start
+
+
+def tested_artifacts(trainer: pl.Trainer) -> list[Artifact]:
+    """Return the artifacts of a trainer's last test, as far as they were drawn."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return [artifact for c in callbacks if isinstance(c, TensorBoardCallback) for artifact in c.tested]
 
 
 def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, step: int) -> None:

@@ -81,10 +81,11 @@ def show_data(data: DataModule, stream: TextIO) -> None:
 
 def show_text(text: str, stream: TextIO) -> None:
     """Print an untrusted text as one line, which a terminal breaks between words."""
-    _console(stream).print(sanitize(text), soft_wrap=not stream.isatty())
+    console_of(stream).print(sanitize(text), soft_wrap=not stream.isatty())
 
 
-def _console(stream: TextIO) -> Console:
+def console_of(stream: TextIO) -> Console:
+    """Return a console that writes to a stream, 80 columns wide unless that is a terminal."""
     return Console(file=stream, width=None if stream.isatty() else 80, highlight=False, markup=False, emoji=False)
 
 
@@ -99,7 +100,7 @@ def show_table(rows: list[tuple[str, ...]], stream: TextIO) -> None:
     table = Table(*header, box=None, pad_edge=False)
     for row in body:
         table.add_row(*map(sanitize, row))
-    _console(stream).print(table)
+    console_of(stream).print(table)
 
 
 def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -> None:
@@ -115,12 +116,12 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     for key, value in results.items():
-        if value is not None and (
+        if isinstance(value, int | float) and (
             "/" in key or key in ("best_epoch", "seconds", "samples_per_second", "peak_memory_mb", "parameters")
         ):
-            text = _figure(value) if "/" in key else f"{value:,}" if isinstance(value, int | float) else str(value)
+            text = _figure(value) if "/" in key else f"{value:,}"
             table.add_row(sanitize(key), text)
-    _console(sys.stdout).print(table)
+    console_of(sys.stdout).print(table)
     if results.get("note"):
         print()
         show_text(results["note"], sys.stdout)
@@ -131,6 +132,9 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
         print(f"picture      {picture}")
     if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
+    for name, file in (("samples", run.samples), ("mistakes", run.mistakes)):
+        if file.is_file():
+            print(f"{name:<12} {file}")
     if run.last.is_file():
         print(f"resume       {resume}")
     if predict:

@@ -1,13 +1,14 @@
-"""`validate` and `test`: the metrics of a checkpoint, as JSON on standard output."""
+"""`validate` and `test`: the metrics of a checkpoint, as JSON on standard output, and the files of a test."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from pathlib import Path
 
 from lightning_nn import catalog
-from lightning_nn.callbacks.tensorboard import TensorBoardCallback
+from lightning_nn.callbacks.tensorboard import TensorBoardCallback, tested_artifacts
 from lightning_nn.cli.checkpoint import (
     as_saved,
     open_checkpoint,
@@ -22,6 +23,7 @@ from lightning_nn.cli.factory import check_processes, make_data, make_trainer, s
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import refuse_other_splits
+from lightning_nn.cli.scores import by_class, show_test
 from lightning_nn.data.cache import cache_folder
 from lightning_nn.data.duplicates import matches, recall_trained
 from lightning_nn.data.loader import Fingerprints
@@ -34,9 +36,11 @@ ALLOWED = 0.05  # share of the samples to evaluate on that may be training sampl
 
 
 def evaluate(request: Request) -> int:
-    """Run `validate` or `test`; the test of a run's best checkpoint also writes its results.json, pages and tables.
+    """Run `validate` or `test`; a test writes results.json, pages and tables into a folder that it names.
 
-    What it measures over views of the images stands in results.json under their name, as in test/flip/acc.
+    It is that of the run for the test of its best checkpoint on its data, else a new one in the folder `tests` of the
+    run. What is measured over views of the images also stands in the run's results.json under their name, as in
+    test/flip/acc.
 
     Returns:
         The exit code.
@@ -56,16 +60,35 @@ def evaluate(request: Request) -> int:
     model.views = cli.views
     share_features(model, data, compute=False)  # an evaluation reads one split only
     trainer, run = make_trainer(cli, None), _run_of_result(cli, data, split, checkpoint)
-    if run is not None and cli.views == "none" and os.access(run.folder, os.W_OK):  # else the metrics are shown alone
-        trainer.callbacks.append(TensorBoardCallback(run.folder))  # type: ignore[attr-defined]
+    place = _place_of_test(request, checkpoint, run if cli.views == "none" else None) if split == "test" else None
+    if place is not None:
+        trainer.callbacks.append(TensorBoardCallback(place.folder))  # type: ignore[attr-defined]
     (metrics,) = (trainer.validate if split == "val" else trainer.test)(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        answer = {"checkpoint": str(checkpoint.path), "samples": len(data.sources[split]), **metrics}
-        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+        answer = {"checkpoint": str(checkpoint.path), "samples": len(data.sources[split])}
         if run is not None:
             of_views = "test/" if cli.views == "none" else f"test/{cli.views}/"
             save_results(run.results, {name.replace("test/", of_views, 1): value for name, value in metrics.items()})
+        if place is not None:
+            of_test = {"command": request.command, "model": cli.model_name, "data": cli.data_name, **answer, **metrics}
+            save_results(place.results, {**({} if place is run else of_test), **by_class(model.class_scores(split))})
+            answer["folder"] = str(place.folder)
+            show_test(model, tested_artifacts(trainer), sys.stderr)
+        print(json.dumps({**answer, **metrics}, indent=2, ensure_ascii=False), flush=True)
     return 0
+
+
+def _place_of_test(request: Request, checkpoint: Checkpoint, run: Run | None) -> Run | None:
+    """Return where a test writes its files; None if nothing can be written there.
+
+    Args:
+        request: the command line.
+        checkpoint: the tested checkpoint.
+        run: the run whose own test it is, if any.
+    """
+    home = run or Run.of(checkpoint.path) or Run(Path(request.folder, checkpoint.model))
+    existing = next(folder for folder in (home.folder, *home.folder.absolute().parents) if folder.is_dir())
+    return (run or home.new_test()) if os.access(existing, os.W_OK) else None
 
 
 def _command_line(request: Request, checkpoint: Checkpoint) -> CommandLine:

@@ -17,7 +17,7 @@ from lightning_nn import catalog
 from lightning_nn.callbacks.lightning_internals import is_restoring
 from lightning_nn.callbacks.resume import option_to_go_on
 from lightning_nn.callbacks.statistics import BestValidation, RunStatistics
-from lightning_nn.callbacks.tensorboard import write_augmented
+from lightning_nn.callbacks.tensorboard import tested_artifacts, write_augmented
 from lightning_nn.cli.checkpoint import (
     as_saved,
     find_checkpoint,
@@ -41,6 +41,7 @@ from lightning_nn.cli.resume import (
     refuse_other_splits,
     resume_command,
 )
+from lightning_nn.cli.scores import by_class, show_test
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
@@ -275,10 +276,12 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
     tests = request.verb == "" and "test" in data.sources
     if tests and trainer.strategy.broadcast(tested.is_file()):
         trainer.test(model, datamodule=data, ckpt_path=str(tested.absolute()), verbose=False)
-        results = {**{k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}, **results}
+        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("test/")}
+        results = {**measured, **results, **by_class(model.class_scores("test"))}
     if trainer.is_global_zero:
         save_results(run.results, results)
         predict = predict_command(tested, model, request) if tested.is_file() else ""
+        show_test(model, tested_artifacts(trainer), sys.stdout)
         show_results(run, results, resume, predict)
         if tests and not tested.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")

@@ -21,7 +21,7 @@ from lightning_nn.data.cache import thorough_checks
 from lightning_nn.data.duplicates import duplicates, remember_trained
 from lightning_nn.data.features import give_features
 from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source, SpreadSamples
-from lightning_nn.data.processor import Processor, RunFacts
+from lightning_nn.data.processor import Processor, RunFacts, Samples
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import further_arguments
@@ -252,10 +252,11 @@ class DataModule(pl.LightningDataModule, ABC):
         """
         self.prepare_once()
         counts = self.epoch_counts() if "train" in self.sources else None
+        splits = {split: source for split, source in self.sources.items() if isinstance(source, Samples)}
         if stage != "fit":
-            return RunFacts(self.processor, class_counts=counts)
+            return RunFacts(self.processor, class_counts=counts, splits=splits)
         batches = len(self.train_dataloader())
-        return RunFacts(self.processor, batches, counts, partial(SpreadSamples, self.sources["train"]))
+        return RunFacts(self.processor, batches, counts, partial(SpreadSamples, self.sources["train"]), splits)
 
     def epoch_counts(self) -> list[int] | None:
         """Return the number of training samples, or pixels, of each class in an epoch; None without classes."""
@@ -323,7 +324,9 @@ class DataModule(pl.LightningDataModule, ABC):
 
     def place(self, split: str, number: int) -> str:
         """Name the place of sample `number` (from 0) of an existing split, for a note."""
-        return f"sample {number + 1:,} of {split}"
+        source = self.sources[split]
+        file = source.origins(np.array([number]))[0].file if isinstance(source, Samples) else ""
+        return file or f"sample {number + 1:,} of {split}"
 
     def require_split(self, split: str) -> None:
         """Refuse a split that is missing.

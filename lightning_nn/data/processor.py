@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple, Protocol, get_args
+from typing import Any, BinaryIO, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,31 @@ class Described(Protocol):
         ...
 
 
+class SampleOrigin(NamedTuple):
+    """Origin of a sample, by which a person finds it again.
+
+    Attributes:
+        file: name of its file, or of the split of a generated set; "" if it has none.
+        line: its line or row in that file, counted from 1; None if the file is the sample.
+        text: the beginning of its text, as the model reads it; "" if it is no text.
+    """
+
+    file: str = ""
+    line: int | None = None
+    text: str = ""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """The samples of a split, by their index, with what is known of where they come from."""
+
+    def __getitem__(self, index: Index) -> Batch: ...
+
+    def origins(self, index: Index) -> list[SampleOrigin]:
+        """Return the origin of some samples."""
+        ...
+
+
 class RunFacts(NamedTuple):
     """Facts about the data, which a data module tells a task when a run starts.
 
@@ -153,12 +178,14 @@ class RunFacts(NamedTuple):
         class_counts: training samples, or pixels of masks, of each class in an epoch; None without classes or train.
         samples: makes a number of training samples, spread evenly and read batch by batch in each pass; None if the run
             does not train.
+        splits: samples of each split, by its name, as far as they can be shown.
     """
 
     processor: Processor | None = None
     train_batches: int | None = None
     class_counts: list[int] | None = None
     samples: Callable[[int], Iterable[Any]] | None = None
+    splits: Mapping[str, Samples] = {}
 
 
 class LabeledProcessor(Processor, Protocol):

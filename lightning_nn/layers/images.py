@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +28,11 @@ def levels(image: Tensor, like: Tensor) -> Tensor:
 def whole_levels(image: Tensor) -> Tensor:
     """Convert images to uint8, as they are shown."""
     return image.detach().float().mul(255).round().clamp(0, 255).byte() if image.is_floating_point() else image
+
+
+def rgb(image: Tensor) -> NDArray[np.uint8]:
+    """Convert an image, uint8 or float (C, H, W) of one or three channels, to uint8 (H, W, 3) as it is shown."""
+    return whole_levels(image).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
 
 
 def normalize(image: Tensor, dtype: torch.dtype) -> Tensor:

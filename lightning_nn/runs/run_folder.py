@@ -66,6 +66,25 @@ class Run:
         """Results of the run."""
         return self.folder / "results.json"
 
+    @property
+    def samples(self) -> Path:
+        """Table of the test, a row for each sample."""
+        return self.folder / "predictions.csv"
+
+    @property
+    def mistakes(self) -> Path:
+        """Page of the most confident mistakes of the test."""
+        return self.folder / "mistakes.html"
+
+    def new_test(self) -> Run:
+        """Return a folder for a further test of a checkpoint, tests/TIME, which is not made yet."""
+        first = self.folder / "tests" / datetime.now().strftime("%Y%m%d-%H%M%S")
+        folder, count = first, 1
+        while folder.exists():
+            count += 1
+            folder = first.with_name(f"{first.name}-{count}")
+        return Run(folder)
+
     @classmethod
     def new(cls, logs: str, model: str, name: str | None) -> Run:
         """Make a folder for a new run and claim it.

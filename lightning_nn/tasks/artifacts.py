@@ -54,6 +54,42 @@ class GateExplanation(NamedTuple):
     unknown: frozenset[str] = frozenset()
 
 
+class Mistake(NamedTuple):
+    """A sample whose predicted class is wrong.
+
+    Attributes:
+        place: file and line by which a person finds it, or its number in the split.
+        text: the beginning of its text; "" if it is no text.
+        truth: its class.
+        category: the predicted class.
+        probability: of the predicted class, 0 to 1.
+        truth_probability: of its class, 0 to 1.
+        shown: its words with their weights, or its image, uint8 (H, W, 3); None if there is neither.
+    """
+
+    place: str
+    text: str
+    truth: str
+    category: str
+    probability: float
+    truth_probability: float
+    shown: Explanation | NDArray[np.uint8] | None = None
+
+
+class Mistakes(NamedTuple):
+    """The most confident mistakes of a split.
+
+    Attributes:
+        samples: those of the largest probability of the wrong class, the largest first.
+        wrong: number of all mistakes.
+        total: number of samples in the split.
+    """
+
+    samples: list[Mistake]
+    wrong: int
+    total: int
+
+
 class ConfusionMatrix(NamedTuple):
     """Counts of each pair of true and predicted class.
 
@@ -198,5 +234,17 @@ class Picture(NamedTuple):
     name: str = "picture"
 
 
-Artifact = ConfusionMatrix | Attention | Gates | ImageGrid | Masks | Captions | Table | Activations | Patches | Picture
+Artifact = (
+    ConfusionMatrix
+    | Mistakes
+    | Attention
+    | Gates
+    | ImageGrid
+    | Masks
+    | Captions
+    | Table
+    | Activations
+    | Patches
+    | Picture
+)
 Prediction = Any  # a NamedTuple; writers work from its _fields

@@ -16,12 +16,15 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_nn.data.batches import Batch, ImageBatch
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError
+from lightning_nn.layers.images import rgb
 from lightning_nn.layers.inspection import StrongestPatches
 from lightning_nn.layers.ragged import at_least_float32
-from lightning_nn.metrics.confusion import accuracy, macro_f1, only_predicted
+from lightning_nn.metrics.confusion import ClassScore, accuracy, class_scores, macro_f1, only_predicted
+from lightning_nn.metrics.samples import SampleValues
 from lightning_nn.runs.saved_settings import trusted
 from lightning_nn.settings import Loss
 from lightning_nn.tasks.artifacts import Activations, Artifact, ConfusionMatrix, Patches
+from lightning_nn.tasks.outcomes import Outcomes, confident_mistakes, outcome_table
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.training import Means
 
@@ -203,9 +206,12 @@ class Classifier(Task):
         return Means({"loss": losses.sum(), "acc": correct.sum()}, batch.size)
 
     def metrics(self) -> dict[str, Metric]:
-        """Make the mean loss and the confusion matrix."""
-        confusion = MulticlassConfusionMatrix(self.num_classes, validate_args=False)
-        return {"loss": MeanMetric(nan_strategy=cast(Any, torch.inf)), "confusion": confusion}
+        """Make the mean loss, the confusion matrix, and the values of each sample."""
+        return {
+            "loss": MeanMetric(nan_strategy=cast(Any, torch.inf)),
+            "confusion": MulticlassConfusionMatrix(self.num_classes, validate_args=False),
+            "samples": SampleValues(["label", "loss", "log_probability"]),
+        }
 
     def update(self, metrics: Mapping[str, Metric], batch: Any) -> None:
         """Add a batch to the metrics."""
@@ -214,11 +220,12 @@ class Classifier(Task):
         add: Callable[..., None] = _add
         if torch.compiler.is_compiling():  # dynamo can't follow torchmetrics
             add = torch.compiler.disable(_add)  # type: ignore[no-untyped-call]
-        add(metrics, losses, self.probabilities(logits).argmax(1), likeliest(label))
+        add(metrics, batch.index, likeliest(label), losses, self.log_probabilities(logits))
 
     def compute_metrics(self, metrics: Mapping[str, Metric]) -> dict[str, Tensor]:
         """Compute loss, accuracy and macro-F1 of a split."""
         matrix = metrics["confusion"].compute()  # summed over processes
+        metrics["samples"].compute()
         return {"loss": metrics["loss"].compute(), "acc": accuracy(matrix), "f1": macro_f1(matrix)}
 
     def guessing_loss(self) -> float:
@@ -268,6 +275,26 @@ class Classifier(Task):
         """
         return cast(Tensor, self.split_metrics(split)["confusion"].compute()).cpu()
 
+    def outcomes(self, split: str) -> Outcomes | None:
+        """Return the predictions for all samples of a split.
+
+        Args:
+            split: "val" or "test"; None unless it is evaluated.
+        """
+        values = cast(SampleValues, self.split_metrics(split)["samples"]).values
+        if not values:
+            return None
+        return Outcomes(values["index"], values["label"], values["loss"], values["log_probability"].exp())
+
+    def class_scores(self, split: str) -> list[ClassScore]:
+        """Return precision, recall, F1 and number of samples of each class; see `Task`."""
+        return class_scores(self.confusion(split), self.categories())
+
+    def look(self, batch: Any) -> Any:
+        """Return what can be shown of a batch of one sample: its image, or None; a hook for subclasses."""
+        has_image = isinstance(batch, ImageBatch) and batch.image.dim() == 4 and batch.image.shape[1] in (1, 3)
+        return rgb(batch.image[0]) if has_image else None
+
     def layer_outputs(self, batch: Any) -> dict[str, Tensor]:
         """Return the output of each layer that is shown, by its name; none by default, see `strongest`."""
         return {}
@@ -285,9 +312,16 @@ class Classifier(Task):
             self.strongest.update(batch.image, self.layer_outputs(batch))
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the confusion matrix; of a chain of layers their activations, after a test their strongest patches."""
+        """Yield the confusion matrix, after a test the predictions of all samples and the most confident mistakes.
+
+        Of a chain of layers also their activations, and after a test their strongest patches.
+        """
         if self.split_metrics(split)["confusion"].update_called:
             yield ConfusionMatrix(self.confusion(split), self.categories())
+        if split == "test" and (outcomes := self.outcomes(split)) is not None:
+            samples, categories = self.facts.splits.get(split), self.categories()
+            yield outcome_table(outcomes, categories, split, samples)
+            yield confident_mistakes(outcomes, categories, samples, self.look)
         if self.strongest and split == "test":
             yield Patches(self.strongest.patches())
         if self.strongest and (shown := self.shown.get(split)):
@@ -342,10 +376,13 @@ def _require_label(batch: Any) -> Tensor:
     return cast(Tensor, batch.label)
 
 
-def _add(metrics: Mapping[str, Metric], losses: Tensor, predicted: Tensor, label: Tensor) -> None:
+def _add(
+    metrics: Mapping[str, Metric], index: Tensor | None, label: Tensor, losses: Tensor, log_probability: Tensor
+) -> None:
     # torchmetrics 1.4 expands a single weight and, at a NaN, writes into it
     metrics["loss"].update(losses, torch.ones_like(losses))
-    metrics["confusion"].update(predicted, label)
+    metrics["confusion"].update(log_probability.argmax(1), label)
+    metrics["samples"].update(index, label=label, loss=losses, log_probability=log_probability)
 
 
 def views(image: Tensor, kind: Views) -> Iterator[tuple[Tensor, float]]:

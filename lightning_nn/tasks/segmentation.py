@@ -18,12 +18,14 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_nn.data.batches import IGNORED, MaskBatch
 from lightning_nn.data.processor import LabeledProcessor
 from lightning_nn.errors import UserError, choose
-from lightning_nn.layers.images import whole_levels
+from lightning_nn.layers.images import rgb
 from lightning_nn.layers.ragged import at_least_float32
 from lightning_nn.layers.upsampling import best_masks
 from lightning_nn.metrics.confusion import accuracy, intersection_over_union, only_predicted
 from lightning_nn.metrics.running import Worst
+from lightning_nn.metrics.samples import SampleValues
 from lightning_nn.tasks.artifacts import Artifact, Legend, Masks
+from lightning_nn.tasks.outcomes import sample_table
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.training import Means
 
@@ -124,18 +126,26 @@ class Segmentation(Task):
         return Means({"loss": self.pixel_losses(logits, mask).sum(), "acc": correct}, counted.sum())
 
     def metrics(self) -> dict[str, Metric]:
-        """Make the mean loss, the confusion matrix, that of `best_masks`, and the worst images."""
+        """Make the mean loss, the confusion matrix, that of `best_masks`, the worst images, and values of each."""
 
         def confusion() -> Metric:
             return MulticlassConfusionMatrix(self.num_classes, ignore_index=IGNORED, validate_args=False)
 
         loss = MeanMetric(nan_strategy=cast(Any, torch.inf))
-        return {"loss": loss, "confusion": confusion(), "ceiling": confusion(), "worst": Worst(SHOWN_WORST)}
+        images = SampleValues(["miou", "acc", "loss"])
+        return {
+            "loss": loss,
+            "confusion": confusion(),
+            "ceiling": confusion(),
+            "worst": Worst(SHOWN_WORST),
+            "images": images,
+        }
 
     def update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
         """Add a batch to the metrics, the images of each size by themselves."""
-        for _, some in of_one_size(batch):
-            self._update(metrics, some)
+        for places, some in of_one_size(batch):
+            index = None if batch.index is None else batch.index[places]
+            self._update(metrics, some._replace(index=index))
 
     def _update(self, metrics: Mapping[str, Metric], batch: MaskBatch) -> None:
         mask, logits = _require_mask(batch), at_least_float32(self(batch))
@@ -143,7 +153,10 @@ class Segmentation(Task):
         metrics["loss"].update(losses, (mask != IGNORED).to(losses.dtype))
         metrics["confusion"].update(predicted, mask)
         metrics["ceiling"].update(best_masks(mask, self.num_classes, self.stride), mask)
-        scores = intersection_over_union(self._matrices(predicted, mask)).nanmean(1)
+        matrices, pixels = self._matrices(predicted, mask), (mask != IGNORED).sum((1, 2)).clamp(min=1)
+        scores = intersection_over_union(matrices).nanmean(1)
+        right = matrices.diagonal(dim1=1, dim2=2).sum(1) / pixels
+        metrics["images"].update(batch.index, miou=scores, acc=right, loss=losses.sum((1, 2)) / pixels)
 
         def item(i: int) -> tuple[NDArray[np.uint8], ...]:
             return rgb(batch.image[i]), *(classes[i].to(torch.uint8).cpu().numpy() for classes in (predicted, mask))
@@ -166,6 +179,7 @@ class Segmentation(Task):
             UserError: no pixel counts.
         """
         matrix, best = metrics["confusion"].compute(), metrics["ceiling"].compute()
+        metrics["images"].compute()
         if not matrix.any() and not ((runner := self.runner()) and runner.sanity_checking):
             raise UserError(
                 f"the masks of this split show no class: all of their pixels are {IGNORED}, which is ignored. "
@@ -207,7 +221,7 @@ class Segmentation(Task):
         return [predicted[i] for i in range(batch.size)]
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
-        """Yield the masks of a few images, and of those with the lowest mean IoU, the worst first."""
+        """Yield the masks of a few images, of those with the lowest mean IoU, and the table of all test images."""
         metrics, legend = self.split_metrics(split), self.legend()
         if batches := self.shown.get(split):
             single = [some for batch in batches for _, some in of_one_size(batch)]
@@ -219,6 +233,10 @@ class Segmentation(Task):
             scores, items = zip(*metrics["worst"].compute(), strict=True)
             images, masks, true = map(list, zip(*items, strict=True))
             yield Masks(images, masks, true, legend, "worst", [f"mean IoU {score:.1%}" for score in scores])
+        if split == "test" and (values := dict(cast(SampleValues, metrics["images"]).values)):
+            index = values.pop("index")
+            columns = {name: ["" if math.isnan(v) else v for v in value.tolist()] for name, value in values.items()}
+            yield sample_table(split, index, self.facts.splits.get(split), columns)
 
 
 def of_one_size(batch: MaskBatch) -> Iterator[tuple[list[int], MaskBatch]]:
@@ -253,11 +271,6 @@ def shares(mask: NDArray[np.uint8], names: list[str]) -> str:
     counts = np.bincount(mask.ravel(), minlength=len(names))
     order = np.argsort(-counts, kind="stable")
     return ", ".join(f"{names[k]} {counts[k] / mask.size:.0%}" for k in order if counts[k] >= 0.005 * mask.size)
-
-
-def rgb(image: Tensor) -> NDArray[np.uint8]:
-    """Convert an image, uint8 or float (C, H, W), to uint8 (H, W, 3) as it is shown."""
-    return whole_levels(image).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
 
 
 def _require_mask(batch: MaskBatch) -> Tensor:

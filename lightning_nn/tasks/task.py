@@ -16,6 +16,7 @@ from torchmetrics import Metric
 from lightning_nn.data.batches import Batch, FrozenEncoder
 from lightning_nn.data.processor import Described, RunFacts
 from lightning_nn.errors import UserError
+from lightning_nn.metrics.confusion import ClassScore
 from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
 from lightning_nn.settings import LRScheduler, Optimizer
@@ -150,6 +151,14 @@ class Task(Restorable, ABC):
             split: "val" or "test", already evaluated.
         """
         yield from ()
+
+    def class_scores(self, split: str) -> list[ClassScore]:
+        """Return the scores of each class; an empty list for a task whose samples belong to none.
+
+        Args:
+            split: "val" or "test", already evaluated.
+        """
+        return []
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return the rows of a table of the model shown when a run starts, header first; an empty list for none."""

@@ -133,8 +133,7 @@ class TextClassifier(Classifier):
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the confusion matrix, and the attention or the gates over a few documents of the split."""
         yield from super().artifacts(split)
-        # A strategy that shards the weights can't run the model on one process.
-        if self.explains and isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+        if self.explains and self._runs_alone:
             artifact = Attention([]) if self.attends else Gates([])
             with self.trainer.precision_plugin.forward_context():
                 for batch in self.shown.get(split, []):
@@ -143,6 +142,19 @@ class TextClassifier(Classifier):
                     else:
                         artifact.documents.append(self._of_split(self.gate_explanations(batch)[0], batch, split))
             yield artifact
+
+    @property
+    def _runs_alone(self) -> bool:
+        # A strategy that shards the weights can't run the model on one process.
+        return isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy)
+
+    def look(self, batch: TextBatch) -> Explanation | None:
+        """Return the words of a test document with their weights; None without attention; see `Classifier`."""
+        if not (self.attends and self._runs_alone):
+            return None
+        batch = self.transfer_batch_to_device(batch, self.device, 0)
+        with self.trainer.precision_plugin.forward_context():
+            return self._of_split(self.explanations(batch)[0], batch, "test")
 
     def _of_split(self, explanation: AnyExplanation, batch: TextBatch, split: str) -> AnyExplanation:
         """Put an explanation of a batch of one into the words of the document, if the data has kept them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
@@ -68,13 +68,16 @@ def page(explanations: list[Explanation], title: str) -> str:
         explanations: the documents.
         title: of the page.
     """
-    documents = []
-    for explanation in explanations:
-        sentences = shade(explanation)
-        content = {"explanation": explanation, "sentences": sentences, "strongest": strongest(sentences)}
-        documents.append({**content, "chinese": is_chinese(explanation.sentences)})
+    documents = [shown_document(explanation) for explanation in explanations]
     unknown = any(explanation.unknown for explanation in explanations)
     return render("attention.html", title=title, documents=documents, unknown=unknown)
+
+
+def shown_document(explanation: Explanation) -> dict[str, Any]:
+    """Return what a template shows of a document."""
+    sentences = shade(explanation)
+    content = {"explanation": explanation, "sentences": sentences, "strongest": strongest(sentences)}
+    return {**content, "chinese": is_chinese(explanation.sentences)}
 
 
 def table(explanation: Explanation) -> str:

@@ -26,11 +26,12 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Legend,
     Masks,
+    Mistakes,
     Patches,
     Picture,
     Table,
 )
-from lightning_nn.visualization import attention, captions, confusion, gates, segmentation
+from lightning_nn.visualization import attention, captions, confusion, gates, mistakes, segmentation
 from lightning_nn.visualization.images import patch_sheet, picture
 from lightning_nn.visualization.pages import markdown_text, render
 from lightning_nn.visualization.segmentation import masks_picture
@@ -67,6 +68,11 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
         case ConfusionMatrix(matrix, categories):
             image = confusion.picture(matrix, categories, split)
             return Drawing({"confusion": image}, {"report": confusion.report(matrix, categories)}, {})
+        case Mistakes():
+            title = _title("Mistakes", model, len(artifact.samples), word, "sample")
+            grid = mistakes.grid(artifact)
+            pages = {"mistakes.html": mistakes.page(artifact, title)}
+            return Drawing({} if grid is None else {"mistakes": grid}, {"mistakes": mistakes.table(artifact)}, pages)
         case Attention(documents):
             if not documents:
                 return Drawing({}, {}, {})

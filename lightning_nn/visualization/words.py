@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rich.style import Style
 from rich.text import Text
 
+from lightning_nn.data.text.segmenter import word_gap
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Explanation, GateExplanation
@@ -63,20 +63,9 @@ def shaded_words(
     shaded: list[ShadedWord] = []
     for word, weight, shade in zip(words, weights, shades, strict=False):
         text = sanitize(word)
-        gap = _gap(shaded[-1].text, text) if shaded else ""
+        gap = word_gap(shaded[-1].text, text) if shaded else ""
         shaded.append(ShadedWord(text, gap, weight, shade, word in unknown))
     return shaded
-
-
-def _gap(before: str, after: str) -> str:
-    """Return the gap between two words: a space if they are written apart."""
-    if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
-        return ""
-    return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
 
 
 def first_of_each(words: Iterable[ShadedWord], most: int) -> list[ShadedWord]:

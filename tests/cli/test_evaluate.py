@@ -45,9 +45,9 @@ def copy(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def figures(out: str) -> dict[str, Any]:
-    """Return what a test prints, without the path of the checkpoint."""
+    """Return what a test prints, without the paths of the checkpoint and of the files."""
     printed: dict[str, Any] = json.loads(out)
-    return {name: value for name, value in printed.items() if name != "checkpoint"}
+    return {name: value for name, value in printed.items() if name not in ("checkpoint", "folder")}
 
 
 def rows_of(file: Path, split: str) -> list[str]:

@@ -10,11 +10,12 @@ from torch.utils.data import DataLoader
 
 from lightning_nn import FCN, Scenes, UserError
 from lightning_nn.data.batches import IGNORED, MaskBatch
+from lightning_nn.layers.images import rgb
 from lightning_nn.metrics.confusion import intersection_over_union
 from lightning_nn.metrics.running import Worst
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.tasks.artifacts import Legend, Masks
-from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, rgb, shares
+from lightning_nn.tasks.segmentation import SHOWN_WORST, median_frequency_weights, shares
 from lightning_nn.visualization.draw import augmented_picture, draw
 from lightning_nn.visualization.segmentation import masks_picture
 from tests.contract import trainer

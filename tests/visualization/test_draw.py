@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from rich.cells import cell_len
 
 from lightning_nn.tasks.artifacts import (
     Activations,
@@ -18,10 +19,13 @@ from lightning_nn.tasks.artifacts import (
     ImageGrid,
     Legend,
     Masks,
+    Mistake,
+    Mistakes,
     Patches,
     Table,
 )
 from lightning_nn.visualization.draw import draw
+from lightning_nn.visualization.mistakes import line
 from lightning_nn.visualization.segmentation import IGNORED_COLOUR, colour_table, overlay, palette
 
 EVIL = "</article><script>alert(1)</script>|\x1b[2J"
@@ -29,6 +33,11 @@ IMAGE = np.full((12, 20, 3), 200, np.uint8)
 MASK = np.zeros((12, 20), np.uint8)
 MASK[:6, :10], MASK[6:, 10:] = 2, 255
 EXPLANATION = Explanation([["a", "b"]], [[0.4, 0.6]], [1.0], EVIL, 0.5)
+MISTAKES = [
+    Mistake("train.csv:7", "a b", "good", EVIL, 0.9, 0.1, EXPLANATION),
+    Mistake(f"{'folder/' * 9}{EVIL}.png", "", "猫", "狗", 0.8, 0.2, IMAGE),
+    Mistake("x.csv:1", f"=1+{EVIL}" * 9, EVIL, "bad", 0.7, 0.2),
+]
 
 
 class Tags(HTMLParser):
@@ -57,6 +66,9 @@ class Tags(HTMLParser):
         (ConfusionMatrix(torch.eye(2, dtype=torch.int64), ["a", EVIL]), ["confusion"], ["report"], []),
         (Attention([EXPLANATION]), [], ["attention"], ["attention.html"]),
         (Attention([]), [], [], []),
+        (Mistakes(MISTAKES, 3, 9), ["mistakes"], ["mistakes"], ["mistakes.html"]),
+        (Mistakes(MISTAKES[:1], 1, 9), [], ["mistakes"], ["mistakes.html"]),
+        (Mistakes([], 0, 9), [], ["mistakes"], ["mistakes.html"]),
         (ImageGrid("augmented", [IMAGE] * 5, [EVIL] * 5), ["augmented"], [], []),
         (ImageGrid("augmented", [], []), [], [], []),
         (Masks([IMAGE] * 2, [MASK] * 2, [MASK] * 2, Legend(["a", "b", EVIL])), ["masks"], [], []),
@@ -86,6 +98,23 @@ def test_every_artifact_is_drawn(artifact: Artifact, images: list[str], texts: l
 def test_the_table_of_activations_says_how_they_are_distributed() -> None:
     values = {"relu1": torch.tensor([0.0, 0.0, 1.0, 3.0])}
     assert draw(Activations(values)).texts["activations"].splitlines()[2:] == ["| relu1 | 1 | 1.22 | 50% |"]
+
+
+def test_the_page_of_mistakes_has_the_words_with_their_weights_the_image_or_the_text() -> None:
+    page = draw(Mistakes(MISTAKES, 3, 1200), "test", "HAN").pages["mistakes.html"]
+    assert "<title>Mistakes: HAN, 3 test samples</title>" in page and "3 of 1,200 samples are wrong" in page
+    assert 'title="60.0%">b</span>' in page and "train.csv:7" in page
+    assert len(Tags(page).images) == 1 and "=1+" in page
+    assert page.index("90.0%") < page.index("80.0%") < page.index("70.0%")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_that_fits(mistake: Mistake) -> None:
+    for width in (60, 80):
+        shown = line(mistake, width)
+        assert cell_len(shown) <= width and shown.isprintable(), shown
+    assert line(MISTAKES[1], 80).startswith("80.0%  狗, not 猫  …") and ".png" in line(MISTAKES[1], 80)
+    assert line(MISTAKES[0], 200).endswith("not good  train.csv:7  a b")
 
 
 def test_titles_say_model_split_and_number() -> None:

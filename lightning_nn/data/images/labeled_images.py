@@ -18,6 +18,7 @@ from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm, Pixe
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.data.module import BatchSize, View
+from lightning_nn.data.processor import SampleOrigin
 
 
 class ImageSource:
@@ -28,14 +29,20 @@ class ImageSource:
         labels: int64 (N,).
         indices: int64, indices of the images in this split; None for all.
         fingerprints: uint64 (N,), hash of each image, if already known.
+        files: file of each image; empty if there are none.
     """
 
     lengths: Index | None = None
 
     def __init__(
-        self, images: Pixels, labels: Index, indices: Index | None = None, fingerprints: Fingerprints | None = None
+        self,
+        images: Pixels,
+        labels: Index,
+        indices: Index | None = None,
+        fingerprints: Fingerprints | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
-        self.images = images
+        self.images, self.files = images, files
         self._fingerprints = fingerprints
         self.indices = np.arange(len(images)) if indices is None else indices
         self.labels: Index = labels[self.indices]
@@ -46,6 +53,10 @@ class ImageSource:
     def __getitem__(self, index: Index) -> ImageBatch:
         images = np.asarray(self.images[self.indices[index]])
         return ImageBatch(torch.from_numpy(images), torch.from_numpy(self.labels[index]))
+
+    def origins(self, index: Index) -> list[SampleOrigin]:
+        """Return the file of some images, if they have one."""
+        return [SampleOrigin(str(self.files[number]) if self.files else "") for number in self.indices[index]]
 
     def fingerprints(self) -> Fingerprints:
         """Return a hash of the pixels of each image, uint64 (N,)."""
@@ -114,14 +125,8 @@ class LabeledImages(LabeledDataModule):
             max_pixels: maximum number of pixels of a raw image for the processor.
         """
         self.augment.check_channels(self.form.channels)
-        self._places = {split: (indices, data.files) for split, indices in data.indices.items()}
         self.provided_splits = data.provided_splits
         self.open(view_labels(data, self.form, max_pixels))
-
-    def place(self, split: str, number: int) -> str:
-        """Return the file of an image, if it has one."""
-        indices, files = self._places[split]
-        return str(files[indices[number]]) if files else super().place(split, number)
 
 
 def view_labels(data: ImageSet, form: ImageForm, max_pixels: int = MAX_PIXELS) -> View:
@@ -132,7 +137,10 @@ def view_labels(data: ImageSet, form: ImageForm, max_pixels: int = MAX_PIXELS) -
         form: of the images.
         max_pixels: maximum number of pixels of a raw image for the processor.
     """
-    sources = {split: ImageSource(data.images, data.labels, i, data.fingerprints) for split, i in data.indices.items()}
+    sources = {
+        split: ImageSource(data.images, data.labels, indices, data.fingerprints, data.files)
+        for split, indices in data.indices.items()
+    }
     processor = ImageProcessor(data.categories, *form, data.scale, data.ground, max_pixels=max_pixels)
     size = {"channels": form.channels, "height": form.height, "width": form.width}
     arguments = {"features": math.prod(form.shape), **size, "num_classes": len(data.categories)}

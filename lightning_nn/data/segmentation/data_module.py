@@ -98,9 +98,16 @@ class SegmentationData(LabeledDataModule):
         indices, notes = complete(provided, self.splits, name=self.path, only=self.evaluation_split)
         self.notes += notes
         sizes, counts = decoded.sizes, decoded.counts
-        self._pairs, self._pixels = {s: [pairs[i] for i in index] for s, index in indices.items()}, counts
+        self._pixels = counts
         sources = {
-            split: SizedMaskSource(decoded.images, decoded.masks, sizes, index, fingerprints=decoded.fingerprints)
+            split: SizedMaskSource(
+                decoded.images,
+                decoded.masks,
+                sizes,
+                index,
+                fingerprints=decoded.fingerprints,
+                files=[pairs[i].image for i in index],
+            )
             for split, index in indices.items()
         }
         self.provided_splits = list(pairs_of)
@@ -186,10 +193,6 @@ class SegmentationData(LabeledDataModule):
                 f"warning: a batch of {split} has up to {pixels / 1e6:,.0f} megapixels, {count:,} of {size}, and may "
                 f"not fit in memory: {window}{fewer}or make the files smaller"
             )
-
-    def place(self, split: str, number: int) -> str:
-        """Return the file of an image."""
-        return str(self._pairs[split][number].image)
 
     def counts(self, split: str) -> list[int]:
         """Return the number of pixels of each class in a split; zeros if there is no such split."""

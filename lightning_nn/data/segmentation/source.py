@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, Pixels
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import View
-from lightning_nn.data.processor import check_state
+from lightning_nn.data.processor import SampleOrigin, check_state
 from lightning_nn.errors import UserError
 
 _PADDING = 127  # gray, the middle of the values that a network sees
@@ -45,6 +46,10 @@ class MaskSource:
         fields = (np.asarray(self.images[index]), np.asarray(self.labels[index]), np.asarray(index, np.int64))
         image, mask, number = map(torch.from_numpy, fields)
         return MaskBatch(image, mask, number)
+
+    def origins(self, index: Index) -> list[SampleOrigin]:
+        """Return that these images come from no file."""
+        return [SampleOrigin()] * len(index)
 
     def fingerprints(self) -> Fingerprints:
         """Return a hash of the pixels of each image, uint64 (N,)."""
@@ -77,6 +82,7 @@ class SizedMaskSource:
         indices: int64, images of this split.
         channels: channels of the images, C.
         fingerprints: uint64 (N,), hash of each image; None to compute them on demand.
+        files: file of each image of this split; empty if there are none.
 
     Attributes:
         lengths: int64 (N, 2), height and width of each image of this split; None if all are of one size.
@@ -90,8 +96,9 @@ class SizedMaskSource:
         indices: Index,
         channels: int = 3,
         fingerprints: Fingerprints | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
-        self.indices, self.sizes, self.channels = indices, sizes, channels
+        self.indices, self.sizes, self.channels, self.files = indices, sizes, channels, files
         of_split = sizes[indices]
         self.lengths: Index | None = None if (of_split == of_split[:1]).all() else of_split
         self._images, self._masks, self._fingerprints = images, masks, fingerprints
@@ -118,6 +125,10 @@ class SizedMaskSource:
 
     def _mask(self, number: int) -> Pixels:
         return self._masks[slice(*self._starts[number : number + 2])].reshape(self.sizes[number])
+
+    def origins(self, index: Index) -> list[SampleOrigin]:
+        """Return the file of some images, if they have one."""
+        return [SampleOrigin(str(self.files[i]) if self.files else "") for i in index]
 
     def masks(self) -> Iterator[Pixels]:
         """Yield the mask of each image, uint8 (H, W)."""

@@ -19,11 +19,12 @@ sentences and words needs no new build.
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -31,13 +32,17 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.processor import SampleOrigin
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import ReadingReport
+from lightning_nn.data.text.segmenter import join_words
 from lightning_nn.data.text.vocabulary import UNKNOWN, Vocabulary
 from lightning_nn.sanitize import shorten
 
 FORMAT = 6  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
+_TEXT = 500  # characters of a document that show where it comes from
+_PLACE = re.compile(r"(.*?)(?:(?::|, row |, element )(\d+))?", re.DOTALL)
 
 
 class Sizes(NamedTuple):
@@ -118,6 +123,21 @@ class Corpus:
         with (self.folder / "places.txt").open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return next(islice(file, document, None))[:-1]
 
+    def origins(self, documents: Index) -> list[SampleOrigin]:
+        """Return file, line and the first words of some documents, reading each list of the cache once."""
+        with (self.folder / "places.txt").open(encoding="utf-8", errors="surrogateescape", newline="\n") as listed:
+            wanted = set(documents.tolist())
+            places = {number: line[:-1] for number, line in enumerate(listed) if number in wanted}
+        vocabulary, origins = self.vocabulary(0, None).words, []
+        join = join_words if any(len(word) > 1 for word in vocabulary[1:]) else "".join  # each character is a word
+        for document in documents.tolist():
+            file, line = cast(re.Match[str], _PLACE.fullmatch(places[document])).groups()
+            start, end = self.sentences[self.documents[document : document + 2]]
+            words = (vocabulary[rank] for rank in self.words[start : min(end, start + _TEXT)].tolist())
+            text = shorten(join(words), _TEXT)
+            origins.append(SampleOrigin(file, None if line is None else int(line), text))
+        return origins
+
     @property
     def vocabulary_size(self) -> int:
         """Number of words in all splits, including the unknown word at 0."""
@@ -188,6 +208,10 @@ class TextSource:
         documents, sentences, ranks = self._truncated(index)
         arrays = (documents, sentences, self.ids[ranks], self.labels[index], index)
         return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
+
+    def origins(self, index: Index) -> list[SampleOrigin]:
+        """Return file, line and the first words of some documents."""
+        return self.corpus.origins(self.indices[index])
 
     def words(self, document: int) -> list[list[str]]:
         """Return the words of each sentence of a document, as its batch has them, unknown ones too.

@@ -106,6 +106,26 @@ def split_words(sentence: str) -> list[str]:
     return _words().findall(sentence.replace("’", "'"))
 
 
+def join_words(words: Iterable[str]) -> str:
+    """Join words to a text that reads like the original."""
+    text, before = [], ""
+    for word in words:
+        text += [word_gap(before, word), word]
+        before = word
+    return "".join(text)
+
+
+def word_gap(before: str, after: str) -> str:
+    """Return the gap between two words: a space between Latin ones, nothing beside Chinese or before a comma."""
+    if not before or not after or _is_wide(before[-1]) or _is_wide(after[0]):
+        return ""
+    return "" if after[0] in ",.;:!?%)]}'’”" or before[-1] in "([{‘“" else " "
+
+
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
 def written_with_spaces(texts: Iterable[str]) -> bool:
     """Return whether nearly all letters belong to scripts with spaces between words; False if there are no letters."""
     letters = unspaced = 0

@@ -171,3 +171,23 @@ def test_a_source_can_be_sent_to_another_process(tmp_path: Path) -> None:
     back = pickle.loads(pickle.dumps(there))
     assert isinstance(back.corpus.words, np.memmap), "the text itself must not be sent"
     assert back[np.array([0])].words.tolist() == there[np.array([0])].words.tolist()
+
+
+def test_a_document_is_found_again_by_file_line_and_its_first_words(tmp_path: Path) -> None:
+    build(
+        tmp_path,
+        {
+            "train": [
+                LabeledText("好 good day, isn't it?", "x", "a.csv:12"),
+                LabeledText("乙" * 999, "y", "书.xlsx, row 3"),
+                LabeledText("丙", "y", "x/1.txt"),
+            ]
+        },
+        segmenter=Segmenter("words"),
+        whole=True,
+        processes=1,
+    )
+    first, second, third = source(Corpus(tmp_path), "train", 9).origins(np.array([0, 1, 2]))
+    assert first == ("a.csv", 12, "好good day, isn't it?")
+    assert second[:2] == ("书.xlsx", 3) and second.text.startswith("乙乙") and len(second.text) == 500
+    assert third == ("x/1.txt", None, "丙")
