@@ -123,6 +123,7 @@ CHAPTERS = (
         (
             Entry("segmentation", Text("where words begin and end in Chinese", "中文的词从哪里断开")),
             Entry("vocabulary", Text("few words cover most of a text", "少数词就能覆盖大半文本")),
+            Entry("embeddings", Text("near vectors: the same kind, or the same topic", "相近的词：同类，还是同话题")),
             Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),
         ),
     ),
