@@ -13,21 +13,29 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+import numpy as np
 import torch
+from jsonargparse import ArgumentParser
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lightning_nn.cli.main import main
+from lightning_nn.cli.parser import CommandLine
 from lightning_nn.data.images.cifar10 import CATEGORIES
+from lightning_nn.visualization import confusion
 from tests.python_server import Forked, PythonServer
 
 ROOT = Path(__file__).parent.parent
 SERVER = PythonServer()
+WHITE = np.full((8, 8, 3), 255, np.uint8)
+
+_BUILD = CommandLine._build
+_PARSERS: dict[tuple[Any, ...], ArgumentParser] = {}
 
 
 class Result(NamedTuple):
@@ -56,16 +64,37 @@ class Result(NamedTuple):
 def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False, drawn: bool = False) -> Result:
     """`train.py ARGV` in this process, which is left as it was.
 
-    Figures stay white unless they are to be drawn: matplotlib would take half of the time of a small run.
+    Figures stay white unless they are to be drawn, and a parser is built once for all commands with the same options:
+    both together would take most of the time of a small run.
     """
     out, err = _Terminal() if terminal else io.StringIO(), io.StringIO()
     keyboard = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
-    white = mock.patch.object(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
-    with _inside(cwd), mock.patch.dict(os.environ), mock.patch.object(sys, "stdin", keyboard):
+    with ExitStack() as stack:
+        stack.enter_context(_inside(cwd))
+        stack.enter_context(mock.patch.dict(os.environ))
+        stack.enter_context(mock.patch.object(sys, "stdin", keyboard))
+        stack.enter_context(mock.patch.object(CommandLine, "_build", _build_once))
+        if not drawn:
+            stack.enter_context(mock.patch.object(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer))
+            stack.enter_context(mock.patch.object(confusion, "picture", lambda *_: WHITE))
+        for context in (warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err)):
+            stack.enter_context(context)
         os.environ.pop("LIGHTNING_NN_RUN", None)
-        with nullcontext() if drawn else white, warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
-            code = main(list(argv))
+        code = main(list(argv))
     return Result(code, out.getvalue(), err.getvalue())
+
+
+def _build_once(line: CommandLine, files: list[Path], defaults: dict[str, Any]) -> ArgumentParser:
+    key = (
+        line.task,
+        line.data_module,
+        line.request.verb in ("validate", "test"),
+        *files,
+        repr(sorted(defaults.items())),
+    )
+    if key not in _PARSERS:
+        _PARSERS[key] = _BUILD(line, files, defaults)
+    return _PARSERS[key]
 
 
 class _Terminal(io.StringIO):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 from lightning_nn import HAN, StyleTransfer, TextBatch
 from lightning_nn.data.synthetic.scenes.layout import SceneObject
 from lightning_nn.errors import UserError
-from tests.commands import ROOT, command, process, write_reviews
+from tests.commands import ROOT, Started, command, process, write_reviews
 
 FOLDER = ROOT / "benchmarks"
 NAMES = [
@@ -442,6 +443,20 @@ def test_cells_are_timed_against_torchs_layer_with_their_weights(
         scripts["cells"].check(torch.tanh, torch.sigmoid, torch.ones(2, 3))
 
 
+@pytest.fixture
+def _forks(scripts: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a script starts have torch imported, as all that tests start."""
+
+    def run(line: list[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+        if line[0] != sys.executable:
+            return original(line, **options)
+        return subprocess.CompletedProcess(line, *Started(line[1:], tmp_path, options["env"]).result())
+
+    original = subprocess.run
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("_forks")
 def test_startup_and_scale_measure_processes(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     corpus = write_reviews(tmp_path / "reviews.csv")
     texts = scripts["scale"].read(corpus, None, None)

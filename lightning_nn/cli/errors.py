@@ -42,14 +42,16 @@ class Explainer:
 
     Args:
         parser: parser of the options of a model and its data.
+        known: dotted names of all options.
         argv: the arguments to parse.
         model: name of the model.
         classes: class whose constructor takes the options of a group, by group.
     """
 
-    def __init__(self, parser: ArgumentParser, argv: list[str], model: str, classes: Mapping[str, type]) -> None:
-        self.parser, self.argv, self.model, self.classes = parser, argv, model, classes
-        self.known = [name for name, _ in parser.get_defaults().items() if not name.startswith("_")]
+    def __init__(
+        self, parser: ArgumentParser, known: list[str], argv: list[str], model: str, classes: Mapping[str, type]
+    ) -> None:
+        self.parser, self.known, self.argv, self.model, self.classes = parser, known, argv, model, classes
 
     def check_names(self) -> None:
         """Refuse unknown options on the command line and in its files.

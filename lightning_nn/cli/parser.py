@@ -137,7 +137,7 @@ class CommandLine:
         for kind, name, of_file in zip(("model", "data"), (self.model_name, self.data_name), of_files, strict=True):
             if of_file not in (None, name):
                 raise UserError(f"{' or '.join(files)} has settings for --{kind} {of_file}, not for --{kind} {name}")
-        explainer = Explainer(self.parser, self.argv, self.model_name, self.classes)
+        explainer = Explainer(self.parser, self._names, self.argv, self.model_name, self.classes)
         explainer.check_names()
         try:
             config = self.parser.parse_args(self.argv)
@@ -156,9 +156,13 @@ class CommandLine:
         return config
 
     @cached_property
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.parser.get_defaults().items()]
+
+    @cached_property
     def options(self) -> list[str]:
         """Dotted names of all options."""
-        return [name for name, _ in self.parser.get_defaults().items() if not name.startswith("config")]
+        return [name for name in self._names if not name.startswith("config")]
 
     @property
     def _evaluates(self) -> bool:

@@ -300,7 +300,7 @@ def test_another_size_of_images_is_refused() -> None:
 
 def few_scenes() -> Scenes:
     """Make ten pictures a class to train on."""
-    data = Scenes(train_size=60, val_size=16, test_size=300, size=32, batch_size=20)
+    data = Scenes(train_size=60, val_size=8, test_size=150, size=32, batch_size=30)
     data.batch_type = ImageBatch
     data.prepare_once()
     return data
@@ -310,7 +310,7 @@ def accuracy_after(model: ConvNet, data: Scenes) -> float:
     model.optimizer, model.lr_scheduler = Optimizer(name="adamw", lr=0.01), LRScheduler(name="one_cycle")
     seed_everything(0, verbose=False)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    run = Trainer(max_epochs=20, enable_checkpointing=False, **quiet)
+    run = Trainer(max_epochs=6, limit_val_batches=0, enable_checkpointing=False, **quiet)
     run.fit(model, data)
     return float(run.test(model, data, verbose=False)[0]["test/acc"])
 
