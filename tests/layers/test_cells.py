@@ -53,6 +53,7 @@ def test_a_cell_is_torchs_layer_with_its_weights(name: str, dtype: torch.dtype, 
     torch.testing.assert_close(gradients(own, *moved), gradients(expected, *moved))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("name", get_args(Name))
 @given(lengths=LENGTHS)

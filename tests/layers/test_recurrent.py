@@ -45,6 +45,7 @@ def test_equals_torch_on_each_sequence(cell: Cell, direction: Direction, layers:
     torch.testing.assert_close(gradients(states, *moved), gradients(expected_states, *moved))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("direction", get_args(Direction))
 @given(lengths=lengths_lists)
 def test_any_lengths(direction: Direction, lengths: list[int]) -> None:
@@ -167,6 +168,7 @@ def step_by_step(layer: FlatRNN | FlatReLU, rows: Tensor, lengths: list[int], st
     return torch.cat(outputs)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", get_args(Cell))
 @given(lengths=lengths_lists)

@@ -19,6 +19,8 @@ from lightning_nn.lessons.lesson import Claim, Lesson, Result, load, show
 from tests.lessons.pages import make, stored_result
 
 NAMES = lessons.names()
+QUICK = ("local_minimum", "recurrence")
+MOST_TAKE_SECONDS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.seconds) for name in NAMES]
 IN_FIGURES = {
     "sgd",
     "adam",
@@ -55,7 +57,7 @@ def test_the_claims_of_all_three_seeds_hold(name: str) -> None:
     assert claims["0"] == load(name).claims(stored_result(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST_TAKE_SECONDS)
 def test_a_lesson_runs_at_test_size(name: str) -> None:
     lesson, before = load(name), torch.random.get_rng_state()
     result = lesson.run(0, "test")
@@ -68,7 +70,7 @@ def test_a_lesson_runs_at_test_size(name: str) -> None:
         assert lesson.png(result)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST_TAKE_SECONDS)
 def test_the_answers_hold(name: str) -> None:
     lesson = load(name)
     assert list(lesson.answers) == list(range(1, len(lesson.answers) + 1)) and len(lesson.answers) >= 2
@@ -106,7 +108,7 @@ def test_a_broken_result_fails(name: str) -> None:
     assert fails(level, flat)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOST_TAKE_SECONDS)
 def test_a_figure_has_no_words(name: str) -> None:
     lesson = load(name)
     labels = [label.get_text() for label in lesson.figure(stored_result(name)).findobj(Label)]

@@ -61,6 +61,7 @@ def test_parameters_that_do_not_say_what_is_a_kernel_are_refused() -> None:
         Muon(nn.Conv2d(1, 2, 3).parameters(), lr=0.1, kernel_lr=0.1)  # type: ignore[arg-type]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("name", ["sgd", "adamw", "muon", "muon_adamw"])
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_tiny_step_leaves_the_predictions(name: OptimizerName, frozen: bool) -> None:

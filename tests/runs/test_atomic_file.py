@@ -48,6 +48,20 @@ def test_a_link_to_nothing_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "new/file").read_text(encoding="utf-8") == "a"
 
 
+def test_bytes_are_on_the_disk_before_they_have_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a crash of the machine may leave an empty file in place of the old one."""
+    path, synced = tmp_path / "a.json", []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, path.read_text(encoding="utf-8")))
+
+    path.write_text("old", encoding="utf-8")
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(path, "new and longer")
+    assert synced == [(len("new and longer"), "old")]
+    assert path.read_text(encoding="utf-8") == "new and longer"
+
+
 def test_a_pipe_gets_the_bytes_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

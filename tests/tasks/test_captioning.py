@@ -68,6 +68,7 @@ def test_the_loss_is_the_advantage_times_the_log_probability() -> None:
     for name, one, other in zip(names, given, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
     assert means.weight == len(rows.targets)
+    torch.testing.assert_close(means.sums["reward"] / means.weight, drawn.reward.mean())
 
 
 @pytest.mark.parametrize("longest", [1, 2])

@@ -9,7 +9,7 @@ from lightning_nn.visualization.images import LABEL, _within, labels
 from lightning_nn.visualization.pages import markdown_text
 
 
-@pytest.mark.parametrize("classes", [2, 21, 41, 101])
+@pytest.mark.parametrize("classes", [2, *(pytest.param(number, marks=pytest.mark.seconds) for number in (21, 41, 101))])
 def test_any_number_of_classes_makes_a_picture(classes: int) -> None:
     matrix = torch.eye(classes, dtype=torch.int64) * 7
     image = picture(matrix, [f"category number {k}" for k in range(classes)], "val")
