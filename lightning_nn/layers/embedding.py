@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+INITIAL_STD = 0.1  # of the values of a word's vector
 MAX_CHARACTERS = 8  # only the first characters of a word count
 
 
@@ -38,8 +39,21 @@ class WordDropout(nn.Dropout):
 def plain_table(vocabulary_size: int, size: int) -> nn.Embedding:
     """Make a table of word vectors with a row for each word."""
     table = nn.Embedding(vocabulary_size, size)
-    nn.init.normal_(table.weight, std=0.1)
+    nn.init.normal_(table.weight, std=INITIAL_STD)
     return table
+
+
+@torch.no_grad()
+def initialise_rows(table: nn.Embedding, vectors: Tensor, chosen: Tensor) -> None:
+    """Write vectors into rows of a plain table, scaled to the deviation of its other values.
+
+    Args:
+        table: (V, E), at random.
+        vectors: (V, K), K at most E; the other values of a row stay random.
+        chosen: bool (V,), the rows.
+    """
+    scale = INITIAL_STD / vectors[chosen].square().mean().sqrt().clamp(min=torch.finfo(vectors.dtype).tiny)
+    table.weight[chosen, : vectors.shape[1]] = (scale * vectors[chosen]).to(table.weight)
 
 
 class WordEmbedding(nn.Module):

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lightning_nn.layers.embedding import INITIAL_STD
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-INITIAL_STD = 0.1  # of the values of a word's vector, as in the plain table
 FLOAT_BYTES = 4
 MOST_CODES = 256  # a code is a byte
 LABELLED = (  # tensors with a row for each word, or with rows that mean nothing without the ids of the words

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.processor import Processor
+from lightning_nn.data.processor import Described, Processor
 from lightning_nn.errors import UserError
-from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.embedding import WordEmbedding, initialise_rows
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
 from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates
 from lightning_nn.tasks.classification import Classifier
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 AnyExplanation = TypeVar("AnyExplanation", Explanation, GateExplanation)
 
@@ -87,6 +91,23 @@ class TextClassifier(Classifier):
     def explains(self) -> Literal["attention", "gates"] | None:
         """Kind of explanation that `explain` gives: attention, or without it the gate that keeps the state."""
         return "attention" if self.attends else "gates" if self.gate else None
+
+    @classmethod
+    def for_data(cls, data: Described, **arguments: Any) -> Self:
+        """Make a model for a data set, with the word vectors that its data begins with; see `Task.for_data`.
+
+        Raises:
+            UserError: there are such vectors, but no plain table for them.
+        """
+        model = super().for_data(data, **arguments)
+        vectors: Any = getattr(data, "word_vectors", None)
+        if vectors is not None:
+            table = model.embedding.table
+            if not isinstance(table, nn.Embedding):
+                raise UserError("--data.pretrain needs a row for each word: --model.embedding.kind plain")
+            rows = torch.from_numpy(vectors.vectors(table.embedding_dim))
+            initialise_rows(table, rows, torch.from_numpy(vectors.covered))
+        return model
 
     def summary(self) -> list[tuple[str, ...]]:
         """Return a table of what a small form of the word vectors saves; an empty list for the plain table."""

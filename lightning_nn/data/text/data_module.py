@@ -20,6 +20,7 @@ from lightning_nn.data.normalization import unescape
 from lightning_nn.data.splits import Splits
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import BadRows, ReadingReport
+from lightning_nn.data.text.cooccurrence import WordVectors
 from lightning_nn.data.text.corpus import FORMAT, Corpus, TextSource, remarks, summary_table
 from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.documents import TextFiles, read_words
@@ -77,12 +78,18 @@ class Documents(LabeledDataModule):
         max_words: number of words to which a sentence is truncated.
         max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
         balanced: train on each class as often as on the largest one, repeating documents.
+
+    Attributes:
+        pretrain: words on each side of a word whose co-occurrences in train give its first vector; 0 for none.
+        word_vectors: these co-occurrences, once prepared; None without `pretrain`, and for a trained model.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
     reading: ClassVar[tuple[str, ...]] = ("vocabulary", "max_sentences", "max_words")
     sources: dict[str, TextSource]  # type: ignore[assignment]
     processor: TextProcessor
+    pretrain: int = 0
+    word_vectors: WordVectors | None = None
 
     def __init__(
         self,
@@ -202,7 +209,19 @@ class Documents(LabeledDataModule):
             *remarks(
                 corpus, sizes, unknown, *limits, fixed_processor=fixed is not None, spaced=segmenter.name == "words"
             ),
+            *self._count_cooccurrences(),
         ]
+
+    def _count_cooccurrences(self) -> Iterator[str]:
+        """Count the co-occurrences that new word vectors begin with, and yield a note on the words that they cover."""
+        if not self.pretrain or self.fixed_processor is not None or "train" not in self.sources:
+            return
+        size = len(self.processor.vocabulary)
+        self.word_vectors = WordVectors(self.sources["train"], size, self.pretrain)
+        covered = int(self.word_vectors.covered.sum())
+        if not covered:
+            raise UserError("--data.pretrain: in train no known word stands beside another: leave it out")
+        yield f"vectors of {covered:,} of {size - 1:,} words begin with their co-occurrences in train (pretrain)"
 
     def _learn(
         self, corpus: Corpus, segmenter: Segmenter, texts: TextSet, options: TextVocabulary
@@ -309,6 +328,8 @@ class TextData(Documents):
         max_batch_words: maximum number of words in a batch of one process; long documents come in smaller batches.
         splits: what is split off from train, stratified by category, if there is no such split.
         balanced: train on each class as often as on the largest one, repeating documents.
+        pretrain: begin the training of word vectors with those of their co-occurrences in train (positive PMI and SVD,
+            Levy and Goldberg 2014), with so many words on each side, such as 5; 0 begins at random.
     """
 
     def __init__(
@@ -325,8 +346,12 @@ class TextData(Documents):
         max_batch_words: int = 30_000,
         splits: Splits = Splits(),
         balanced: bool = False,
+        pretrain: int = 0,
     ) -> None:
         super().__init__(batch_size, vocabulary, max_sentences, max_words, max_batch_words, balanced)
+        if pretrain < 0:
+            raise UserError(f"--data.pretrain is {pretrain}; it must be 0 or above")
+        self.pretrain = pretrain
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.bad_rows = path, encoding, bad_rows
         self.text_column, self.label_column, self.splits = text_column, label_column, Splits.of(splits)
