@@ -81,6 +81,8 @@ CHAPTERS = (
                 Text("slopes, and what a deep stack leaves of the gradient", "斜率，以及叠深之后梯度剩多少"),
             ),
             Entry("pooling", Text("less changed by a shift, the exact place lost", "平移影响变小，准确位置丢失")),
+            Entry("permuted_pixels", Text("who minds the order of the pixels", "谁在乎像素的次序")),
+            Entry("fully_connected", Text("outputs without neighbours, nothing spatial", "输出没有邻居，不再有空间")),
         ),
     ),
     Chapter(
