@@ -97,6 +97,10 @@ CHAPTERS = (
             Entry("regularisation", Text("the squared norm of the weights", "权重的平方和")),
             Entry("overfit_small", Text("the check that finds a broken pipeline", "一项检查，找出流程里的错误")),
             Entry("balance", Text("accuracy hides the rare class", "准确率看不出少数类")),
+            Entry(
+                "fine_tuning",
+                Text("ten images a class: what a trained body is worth", "每类十张图像：训练过的网络值多少"),
+            ),
             Entry("saving", Text("continued equals uninterrupted, to the bit", "接着训练与没停过，一位不差")),
             Entry("several_processes", Text("two give the gradient of one", "两个进程的梯度等于一个的")),
         ),
