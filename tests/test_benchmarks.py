@@ -37,6 +37,7 @@ NAMES = [
     "caption_metrics",
     "caption_truth",
     "cells",
+    "embedding_curve",
     "flops",
     "results",
     "scale",
@@ -430,6 +431,24 @@ def test_augmentation(tmp_path: Path) -> None:
     process(*argv, cwd=tmp_path, script=FOLDER / "augmentation.py").ok()
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert len(written["rows"]) == 3 and written["figures"]["ratio"] > 0, written
+
+
+def test_the_curve_of_small_tables_has_all_forms_and_a_picture(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for split, rows in (("train", 90), ("val", 8), ("test", 8)):
+        write_reviews(tmp_path / "data" / f"{split}.csv", rows)
+    options = f"--path {tmp_path / 'data'} --segmenter chars --documents 60 --times 2 8 --seeds 2 --epochs 1"
+    options += f" --embedding_size 32 --picture {tmp_path / 'curve.png'} --json {tmp_path / 'curve.json'}"
+    scripts["embedding_curve"].main(shlex.split(options))
+    report = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))
+    plain, points = report["figures"]["plain"], report["figures"]["points"]
+    assert [row[0] for row in report["rows"]] == scripts["embedding_curve"].KINDS
+    assert {"factorised", "hashed", "quotient_remainder"} <= {point["kind"] for point in points}
+    assert all(point["bytes"] * point["times"] <= plain["bytes"] for point in points if point["kind"] == "factorised")
+    assert all(len(point["accuracies"]) == 2 and 0 <= min(point["accuracies"]) <= 1 for point in points)
+    assert report["notes"][1].startswith("60 documents of train")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.width == 700
 
 
 def test_cells_are_timed_against_torchs_layer_with_their_weights(
