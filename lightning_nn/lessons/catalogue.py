@@ -83,6 +83,7 @@ CHAPTERS = (
             Entry("pooling", Text("less changed by a shift, the exact place lost", "平移影响变小，准确位置丢失")),
             Entry("permuted_pixels", Text("who minds the order of the pixels", "谁在乎像素的次序")),
             Entry("fully_connected", Text("outputs without neighbours, nothing spatial", "输出没有邻居，不再有空间")),
+            Entry("depth", Text("more layers, as long as they can be trained", "层数更多，只要还训得动")),
         ),
     ),
     Chapter(
