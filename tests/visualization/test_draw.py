@@ -16,6 +16,8 @@ from lightning_nn.tasks.artifacts import (
     Captions,
     ConfusionMatrix,
     Explanation,
+    GateExplanation,
+    Gates,
     ImageGrid,
     Legend,
     Masks,
@@ -65,6 +67,8 @@ class Tags(HTMLParser):
     [
         (ConfusionMatrix(torch.eye(2, dtype=torch.int64), ["a", EVIL]), ["confusion"], ["report"], []),
         (Attention([EXPLANATION]), [], ["attention"], ["attention.html"]),
+        (Gates([GateExplanation([["a"]], {"forward": [0.5]}, "forget", "x", 0.9)]), [], [], ["gates.html"]),
+        (Gates([]), [], [], []),
         (Attention([]), [], [], []),
         (Mistakes(MISTAKES, 3, 9), ["mistakes"], ["mistakes"], ["mistakes.html"]),
         (Mistakes(MISTAKES[:1], 1, 9), [], ["mistakes"], ["mistakes.html"]),
