@@ -64,8 +64,8 @@ class Result(NamedTuple):
 def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False, drawn: bool = False) -> Result:
     """`train.py ARGV` in this process, which is left as it was.
 
-    Figures stay white unless they are to be drawn, and a parser is built once for all commands with the same options:
-    both together would take most of the time of a small run.
+    Figures stay white unless they are to be drawn, a parser is built once for all commands with the same options, and
+    files are not synced with the disk: together that would take most of the time of a small run.
     """
     out, err = _Terminal() if terminal else io.StringIO(), io.StringIO()
     keyboard = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
@@ -74,6 +74,7 @@ def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False, d
         stack.enter_context(mock.patch.dict(os.environ))
         stack.enter_context(mock.patch.object(sys, "stdin", keyboard))
         stack.enter_context(mock.patch.object(CommandLine, "_build", _build_once))
+        stack.enter_context(mock.patch.object(os, "fsync", lambda descriptor: None))
         if not drawn:
             stack.enter_context(mock.patch.object(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer))
             stack.enter_context(mock.patch.object(confusion, "picture", lambda *_: WHITE))

@@ -133,8 +133,8 @@ def test_a_loop_of_ones_own_trains(model: Task, data: DataModule) -> None:
 
 @torch.inference_mode()
 def test_batch_size_order_and_neighbours_change_no_prediction(case: Case, model: Task, data: DataModule) -> None:
-    model = model.double().eval()
-    batch = one_batch(data)
+    model, batch = model.double().eval(), one_batch(data)
+    batch = batch.select(range(min(batch.size, 12)))
     order = np.random.default_rng(1).permutation(batch.size)
     alone, shuffled = [batch.select([i]) for i in range(batch.size)], batch.select(order)
     for predict in (case.outputs, lambda model, batch: to_plain(model.predictions(batch))):
@@ -222,7 +222,14 @@ class SaveAt(pl.Callback):
 
 
 def train(
-    name: str, folder: Path, seed: int, *, schedule: Any = "cosine", resume: Path | None = None, callbacks: Any = ()
+    name: str,
+    folder: Path,
+    seed: int,
+    *,
+    epochs: int = 3,
+    schedule: Any = "cosine",
+    resume: Path | None = None,
+    callbacks: Any = (),
 ) -> dict[str, Tensor]:
     """Weights after a run with all that is random in one: order of samples, dropout, first weights; and a schedule."""
     with pytest.MonkeyPatch.context() as patch:
@@ -232,7 +239,7 @@ def train(
         model = make(name, data, quiet=False)
         model.optimizer = Optimizer("sgd", lr=0.1, momentum=0.9)
         model.lr_scheduler = LRScheduler(schedule)
-        run = trainer(folder, max_epochs=3, callbacks=[StepSeed(seed), *callbacks])
+        run = trainer(folder, max_epochs=epochs, callbacks=[StepSeed(seed), *callbacks])
         run.fit(model, datamodule=data, ckpt_path=str(resume) if resume else None)
     return {key: value.clone() for key, value in model.state_dict().items()}
 
@@ -269,7 +276,8 @@ def test_every_epoch_has_the_same_samples_in_an_order_of_its_own(name: str, tmp_
 
 
 def test_a_seed_decides_every_bit(name: str, tmp_path: Path) -> None:
-    one, again, other = (train(name, tmp_path, seed) for seed in (1, 1, 2))
+    """In one epoch; that later ones are decided by it is seen where a run is resumed."""
+    one, again, other = (train(name, tmp_path, seed, epochs=1) for seed in (1, 1, 2))
     assert not differing(one, again)
     assert differing(one, other)
 

@@ -71,7 +71,7 @@ def test_the_commands_run_in_their_order(page: str, folder: Path) -> None:
             continue
         stdin = (folder / shlex.split(pipe)[-1]).read_bytes() if pipe else b""
         argv = argv[2:] if argv[0] == "python" else argv[1:]
-        result = command(*shortened(argv), cwd=folder, stdin=stdin, drawn=True)
+        result = command(*shortened(argv), cwd=folder, stdin=stdin, drawn=page == "README.md")
         assert result.code == 0, f"{line}\n{result.err[-2000:]}"
         ran += 1
     assert ran, f"no command was found in {page}"

@@ -251,18 +251,25 @@ def test_the_last_checkpoint_knows_the_best(whole: dict[str, Path]) -> None:
         assert float(best["best_model_score"]) == results(run)["val/acc"], "a resumed run would overwrite the best"
 
 
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a softmax run of five epochs at once."""
+    cwd = tmp_path_factory.mktemp("five")
+    epochs = ("--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", "--name", "r")
+    command(*SOFTMAX, *epochs, cwd=cwd).ok()
+    return cwd
+
+
 @pytest.mark.parametrize("which", ["last", "logs/softmax/r/checkpoints/last.ckpt"])
 @pytest.mark.parametrize("verb", [(), ("fit",)])
-def test_more_epochs_go_on_in_the_same_folder(which: str, verb: tuple[str, ...], copy: Path, tmp_path: Path) -> None:
+def test_more_epochs_go_on_in_the_same_folder(which: str, verb: tuple[str, ...], copy: Path, five: Path) -> None:
     command(*verb, "--model", "softmax", "--ckpt_path", which, "--trainer.max_epochs", "5", cwd=copy).ok()
     assert [path.name for path in (copy / "logs/softmax").iterdir()] == ["r"], "a new folder was made"
     kept = yaml.safe_load((copy / "logs/softmax/r/config.yaml").read_text(encoding="utf-8"))
     assert (kept["trainer"]["max_epochs"], kept["data"]["batch_size"], kept["model"]["hidden"]) == (5, 128, [8])
     assert results(copy / "logs/softmax/r")["epochs"] == 5
-    five = ("--trainer.max_epochs", "5", "--trainer.enable_progress_bar", "false", "--name", "r")
-    command(*SOFTMAX, *five, cwd=tmp_path).ok()
     last = Path("logs/softmax/r/checkpoints/last.ckpt")
-    assert same_bits(copy / last, tmp_path / last), "three epochs and two more are not five"
+    assert same_bits(copy / last, five / last), "three epochs and two more are not five"
 
 
 def test_best_is_not_last(whole: dict[str, Path], tmp_path: Path) -> None:
