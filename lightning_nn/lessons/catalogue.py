@@ -95,6 +95,10 @@ CHAPTERS = (
             Entry(
                 "normalisation", Text("of inputs and of batches, the rates that work", "输入与批的归一化，能用的学习率")
             ),
+            Entry(
+                "more_steps",
+                Text("the training loss falls on, the validation loss turns", "训练集损失接着降，验证集损失回头涨"),
+            ),
             Entry("regularisation", Text("the squared norm of the weights", "权重的平方和")),
             Entry("overfit_small", Text("the check that finds a broken pipeline", "一项检查，找出流程里的错误")),
             Entry("balance", Text("accuracy hides the rare class", "准确率看不出少数类")),
