@@ -66,6 +66,19 @@ def test_the_error_says_what_was_got_and_expected(name: str, value: Any, expecte
         ImageProcessor(**{**state, name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("words", [3], r"words is \[3\]; expected a list of texts"),
+        ("language", "fr", "language is 'fr'; expected en or zh"),
+        ("tokens", "syllables", "tokens is 'syllables'; expected words or"),
+    ],
+)
+def test_captions_are_spelled_with_words_in_a_known_language(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        catalog.processor("caption", {**PROCESSORS["caption"][0].state_dict(), name: value})
+
+
 @pytest.mark.parametrize("categories", [[], ["a"], ["a", "b", "c", "d"]])
 def test_a_processor_of_another_number_of_classes_is_refused_with_its_file(categories: list[str]) -> None:
     model = ConvNet(3, 8, 8, 3)
