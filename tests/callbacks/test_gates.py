@@ -57,6 +57,7 @@ def test_a_run_logs_its_gates_and_trains_as_without_them() -> None:
         assert torch.equal(weight, same)
 
 
+@pytest.mark.quick
 def test_shares_count_open_and_closed_gates() -> None:
     layer = FlatRNN(E, H, "lstm", "forward")
     for parameter in layer.parameters():

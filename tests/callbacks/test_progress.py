@@ -269,6 +269,7 @@ def test_the_width_of_a_real_terminal_is_asked() -> None:
         assert columns(stream) == 57
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.0, "0.000"), (0.41234, "0.412"), (-2.5, "-2.500"), (1e-5, "1e-05"), (12345.6, "1.23e+04")]
 )
@@ -276,6 +277,7 @@ def test_numbers_keep_three_digits(value: float, shown: str) -> None:
     assert progress._number(value) == shown
 
 
+@pytest.mark.quick
 def test_a_file_gets_position_rate_and_values() -> None:
     stream, values = io.StringIO(), list[str]()
     bar = ProgressBar(stream, "epoch 1", 10, every=0, values=lambda: values)

@@ -30,6 +30,7 @@ def made(*, criterion: Any = None, **loss: Any) -> Classifier:
     return model
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "options",
     [
@@ -82,6 +83,7 @@ def test_the_loss_of_guessing_without_counts_and_of_pixels() -> None:
 GUESS = math.log(3)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("val", "train", "monotony", "first", "words"),
     [

@@ -213,6 +213,7 @@ def test_gradients_are_not_measured_between_the_steps_that_are_logged(monkeypatc
     assert not measured, "without a logger"
 
 
+@pytest.mark.quick
 def test_the_gradient_norm_is_that_of_all_parameters_together() -> None:
     model = nn.Sequential(nn.Embedding(3, 2, sparse=True), nn.Linear(2, 1))
     assert gradient_norm(model) == 0.0

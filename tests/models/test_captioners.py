@@ -78,6 +78,7 @@ def test_single_steps_give_the_logits_of_whole_captions(name: str, lengths: list
     torch.testing.assert_close(gradients(whole, *moved), gradients(torch.stack(steps), *moved))
 
 
+@pytest.mark.quick
 def test_the_multimodal_layer_is_its_equations() -> None:
     decoder = MultimodalDecoder(5, 9, 4, 6, 7, 0.0).double()
     features, words = torch.randn(1, 5, dtype=torch.float64), [START, 4, 7]

@@ -30,6 +30,7 @@ def test_any_size_gives_a_mask_of_that_size(stride: Any, height: int, width: int
     assert model(images(height, width)).shape == (2, 4, height, width)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("stride", STRIDES)
 def test_scores_are_upsampled_and_added_from_coarse_to_fine(stride: Any) -> None:
     """At the start all upsampling is bilinear: the sum of all score maps, doubled step by step."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +69,7 @@ def by_hand(model: HAN, documents: list[list[list[int]]]) -> tuple[Tensor, Tenso
     return torch.stack(logits), torch.cat(word_maps), torch.cat(sentence_maps)
 
 
+@pytest.mark.quick
 @given(batches)
 def test_equals_the_papers_equations_on_each_document(documents: list[list[list[int]]]) -> None:
     model = small()
@@ -77,6 +79,7 @@ def test_equals_the_papers_equations_on_each_document(documents: list[list[list[
     torch.testing.assert_close(model(flat(documents)), output.logits)
 
 
+@pytest.mark.quick
 def test_gradients_equal_those_of_the_papers_equations() -> None:
     model, documents = small(), [[[1, 2, 3], [4]], [[5, 5]]]
     weights = torch.linspace(-1, 1, 2 * K).double().view(2, K)

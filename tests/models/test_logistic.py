@@ -49,6 +49,7 @@ def gradient_in_the_sum(criterion: Any, z: float, y: int) -> float:
     return float(torch.autograd.grad(model.sample_losses(logit, torch.tensor([y])).sum(), logit)[0])
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("z", [-12.0, -1.0, 0.0, 2.0, 12.0])
 @pytest.mark.parametrize("y", [0, 1])
 def test_gradients_are_those_of_the_notes(z: float, y: int) -> None:

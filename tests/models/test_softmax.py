@@ -49,6 +49,7 @@ def test_kaiming_keeps_the_size_of_signals_through_many_layers_and_a_fixed_devia
     assert spread["normal"] < 1e-6, spread
 
 
+@pytest.mark.quick
 def test_the_gradient_in_the_logits_is_p_minus_y() -> None:
     model = SoftmaxClassifier(features=4, num_classes=3)
     z = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)

@@ -137,6 +137,7 @@ def test_what_gives_no_picture_is_refused_before_the_first_step(
         next(StyleTransfer.stylize(content, style, **{"size": 32, **arguments}))
 
 
+@pytest.mark.quick
 def test_losses_of_layers_are_parts_of_the_total() -> None:
     model = StyleTransfer(
         24, 32, size=32, loss=StyleOptions(0.5, variation_weight=2.0, style_layers={"gelu1_1": 1, "gelu2_1": 3})

@@ -47,6 +47,7 @@ def batch(*pairs: tuple[list[list[int]], list[list[int]]]) -> MaskBatch:
 # ---------------------------------------------------------------------- metrics
 
 
+@pytest.mark.quick
 def test_metrics_by_hand() -> None:
     model = Given()
     metrics = model.split_metrics("test")

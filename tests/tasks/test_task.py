@@ -69,6 +69,7 @@ def test_a_second_test_starts_counting_anew(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the loss
 
 
+@pytest.mark.quick
 def test_loss_is_torchs_with_smoothing_and_weights() -> None:
     model = SoftmaxClassifier(features=4, num_classes=3)
     model.loss = Loss(label_smoothing=0.1, class_weights=[1.0, 2.0, 0.5])
