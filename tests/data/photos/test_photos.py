@@ -33,6 +33,18 @@ def test_several_styles_and_a_name_with_a_comma(tmp_path: Path) -> None:
     assert one_batch(Photos(style=other)).style[0].shape == (3, 20, 40)
 
 
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    one, two, same = (save(tmp_path / name) for name in ("a.png", "b.png", "other/a.png"))
+    names = {}
+    for style in ((one, two), (one, same)):
+        data = Photos(style=",".join(style))
+        data.prepare_once()
+        assert data.processor is not None
+        names[style] = data.processor.state_dict()["styles"]
+    assert names == {(one, two): ["a.png", "b.png"], (one, same): [one, same]}
+
+
 def test_a_folder_of_contents_has_the_shape_of_its_first(tmp_path: Path) -> None:
     save(tmp_path / "a.png"), save(tmp_path / "b.png", 50, 50)
     data = Photos(content=str(tmp_path))
