@@ -171,7 +171,7 @@ def compare_with_training(data: DataModule, split: str, cli: CommandLine, checkp
     seen = 0 if hashes is None else int((matches(samples, hashes) >= 0).sum())
     many = seen > ALLOWED * len(samples)
     if (many or hashes is None) and data.evaluation_split is not None and not cli.allow_seen:
-        trained_on = _split_as_trained(data, cli, trained)
+        trained_on = _split_as_trained(cli, checkpoint, trained)
         if trained_on is not None:
             trained_on.notes.append(
                 f"this is the data that {path} was trained on: its {split} split is used, as without --data.path; "
@@ -208,10 +208,10 @@ def _training_hashes(data: DataModule, digest: object) -> Fingerprints | None:
     return recall_trained(digest)
 
 
-def _split_as_trained(data: DataModule, cli: CommandLine, trained: dict[str, object]) -> DataModule | None:
+def _split_as_trained(cli: CommandLine, checkpoint: Checkpoint, trained: dict[str, object]) -> DataModule | None:
     """Return the data with all its splits, if they are those of the training; else None."""
     whole = make_data(cli)
-    whole.use_processor(data.fixed_processor)
+    whole.use_processor(checkpoint.processor())  # not that of the other data, which has its words and files
     try:
         whole.prepare_once()
     except UserError:  # such as a test file alone: other data
