@@ -113,7 +113,10 @@ CHAPTERS = (
     Chapter(
         "inside",
         Text("Looking inside", "看看里面"),
-        (Entry("gram", Text("texture, whatever stands where", "纹理：不管什么在哪里")),),
+        (
+            Entry("units_as_classifiers", Text("what a single unit knows of a class", "单个单元对类别知道多少")),
+            Entry("gram", Text("texture, whatever stands where", "纹理：不管什么在哪里")),
+        ),
     ),
     Chapter(
         "sequences",
