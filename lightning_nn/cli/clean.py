@@ -19,7 +19,7 @@ _DAY = 86_400  # seconds
 
 
 class _Usage(NamedTuple):
-    """What a folder takes.
+    """Space that a folder takes.
 
     Attributes:
         folder: the folder.

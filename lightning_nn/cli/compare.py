@@ -68,7 +68,7 @@ class Comparison(NamedTuple):
 
     @property
     def changes(self) -> list[str]:
-        """What differs from the best run, a line for each other run."""
+        """Settings that differ from those of the best run, a line for each other run."""
         best, *others = self.records
         return [
             ", ".join(

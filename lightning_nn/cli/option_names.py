@@ -1,4 +1,4 @@
-"""Which option an unknown name may mean: one spelt like it, or called so in other programs."""
+"""The option that an unknown name may mean: one spelt like it, or called so in other programs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def better(monitor: str, mode: Literal["min", "max"] | None) -> Literal["min", "
 
 
 class Record(NamedTuple):
-    """What a finished run left.
+    """Record of a finished run.
 
     Attributes:
         folder: logs/MODEL/RUN.
@@ -53,7 +53,7 @@ class Record(NamedTuple):
 
     @property
     def data(self) -> tuple[str, ...]:
-        """What identifies the data, with the seeds of its splits; equal for runs that can be compared."""
+        """Names of the data, with the seeds of its splits; equal for runs that can be compared."""
         seeds = sorted(name for name in self.settings if name.startswith("data.") and name.endswith("seed"))
         chosen = [f"{name} {self.settings[name]}" for name in (*_APART, *seeds) if self.settings.get(name) is not None]
         return str(self.results["data"]), *chosen, json.dumps(self.results.get("sizes"))
@@ -130,7 +130,7 @@ def differing(records: list[Record]) -> list[str]:
 
 
 class Disagreement(NamedTuple):
-    """Where two runs disagree.
+    """Samples on which two runs disagree, counted.
 
     Attributes:
         both: number of samples that both have right.
