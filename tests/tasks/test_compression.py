@@ -28,6 +28,12 @@ def words_of(model: LSTMClassifier) -> list[str]:
     return model.require_processor().row_labels()["words"]
 
 
+def half_bytes(model: LSTMClassifier) -> int:
+    """Count what `deployed_bytes` does, with weights of two bytes, as a plan for 16 bits does."""
+    weights = sum(weight.numel() for weight in model.state_dict().values() if weight.is_floating_point())
+    return deployed_bytes(model, words_of(model)) - 2 * weights
+
+
 def compressed(model: LSTMClassifier, kept: Plan) -> LSTMClassifier:
     processor = model.require_processor()
     assert isinstance(processor, TextProcessor)
@@ -56,15 +62,15 @@ def test_a_word_that_is_left_out_is_the_unknown_one(model: LSTMClassifier) -> No
 
 
 @pytest.mark.parametrize("model", [False], indirect=True)
-@pytest.mark.parametrize("share", [0.6, 0.75, 0.9])
+@pytest.mark.parametrize("share", [0.35, 0.4, 0.6])
 def test_a_plan_keeps_to_its_size_and_nearly_reaches_it(model: LSTMClassifier, share: float) -> None:
     words = words_of(model)
-    size = int(share * deployed_bytes(model, words))
-    kept = plan(model, words, torch.ones(len(words)), size)
+    size = int(share * half_bytes(model))
+    kept = plan(model, words, torch.ones(len(words)), size, 16)
     small = compressed(model, kept)
-    assert kept.words[0] == 0 and deployed_bytes(small, words_of(small)) <= size
+    assert kept.words[0] == 0 and half_bytes(small) <= size
     if len(kept.words) < len(words):
-        assert deployed_bytes(small, words_of(small)) > 0.8 * size
+        assert half_bytes(small) > 0.8 * size
 
 
 @pytest.mark.parametrize("model", [False], indirect=True)
@@ -74,7 +80,7 @@ def test_words_that_are_rare_or_like_the_unknown_one_go_first(model: LSTMClassif
     counts[[4, 9]] = 0
     with torch.no_grad():
         model.embedding.table.weight[7] = model.embedding.table.weight[0]
-    plans = [plan(model, words, counts, size).words for size in range(2800, 4000, 40)]
+    plans = [plan(model, words, counts, size, 16).words for size in range(1400, 1900, 20)]
     pruned = [set(kept) for kept in plans if len(kept) <= len(words) - 3]
     assert pruned and not any({4, 7, 9} & kept for kept in pruned)
     assert all(0 in kept for kept in pruned)
@@ -82,4 +88,4 @@ def test_words_that_are_rare_or_like_the_unknown_one_go_first(model: LSTMClassif
 
 def test_a_network_that_is_too_large_is_refused(model: LSTMClassifier) -> None:
     with pytest.raises(UserError, match=r"the network without word vectors has .* bytes of 2,000"):
-        plan(model, words_of(model), torch.ones(len(words_of(model))), 2000)
+        plan(model, words_of(model), torch.ones(len(words_of(model))), 2000, 16)
