@@ -132,7 +132,7 @@ def show_results(run: Run, results: dict[str, Any], resume: str, predict: str) -
         print(f"picture      {picture}")
     if any(run.folder.glob("events.out.tfevents.*")):  # not with another logger
         print(f"tensorboard  tensorboard --logdir {shlex.quote(str(run.folder))}")
-    for name, file in (("samples", run.samples), ("mistakes", run.mistakes)):
+    for name, file in (("report", run.report), ("samples", run.samples), ("mistakes", run.mistakes)):
         if file.is_file():
             print(f"{name:<12} {file}")
     if run.last.is_file():

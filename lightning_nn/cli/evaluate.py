@@ -21,8 +21,9 @@ from lightning_nn.cli.checkpoint import (
 from lightning_nn.cli.console import show_data
 from lightning_nn.cli.factory import check_processes, make_data, make_trainer, share_features
 from lightning_nn.cli.parser import TASK_SETTINGS, CommandLine
+from lightning_nn.cli.report import write_report
 from lightning_nn.cli.request import Request
-from lightning_nn.cli.resume import refuse_other_splits
+from lightning_nn.cli.resume import predict_command, refuse_other_splits
 from lightning_nn.cli.scores import by_class, show_test
 from lightning_nn.data.cache import cache_folder
 from lightning_nn.data.duplicates import matches, recall_trained
@@ -30,7 +31,7 @@ from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
-from lightning_nn.runs.run_folder import Run, is_first_process, save_results
+from lightning_nn.runs.run_folder import Run, is_first_process, load_results, save_results
 
 ALLOWED = 0.05  # share of the samples to evaluate on that may be training samples
 
@@ -74,6 +75,10 @@ def evaluate(request: Request) -> int:
             save_results(place.results, {**({} if place is run else of_test), **by_class(model.class_scores(split))})
             answer["folder"] = str(place.folder)
             show_test(model, tested_artifacts(trainer), sys.stderr)
+            saved = load_results(place.results)
+            first = {"repeat": saved.get("commands", [request.command])[0]}
+            predict = predict_command(checkpoint.path, model, request)
+            write_report(place, cli, saved, tested_artifacts(trainer), {**first, "predict": predict})
         print(json.dumps({**answer, **metrics}, indent=2, ensure_ascii=False), flush=True)
     return 0
 

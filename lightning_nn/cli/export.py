@@ -104,6 +104,9 @@ def _about(model: Task) -> dict[str, str]:
     """Return texts on a model for those who use its exported network: preparation of images, output, classes."""
     processor = model.require_processor()
     about = {"model": model.name, "output": model.output_meaning, **getattr(processor, "preparation", dict)()}
+    if model.temperature != 1:
+        about["temperature"] = f"{model.temperature:.6g}"
+        about["output"] += "; calibrated, as predict gives it, if the logits are divided by the temperature before"
     about |= {kind: json_text(rows) for kind, rows in processor.row_labels().items()}
     colours = getattr(processor, "colours", None)
     return {**about, "colours": json.dumps(colours)} if colours else about

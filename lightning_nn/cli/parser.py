@@ -38,6 +38,7 @@ from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.classification import Views
 from lightning_nn.tasks.task import Task
+from lightning_nn.visualization.report import Language
 
 # Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
@@ -119,6 +120,7 @@ class CommandLine:
                 parser.add_argument("--data.views", choices=views, default="none", help=text)
         elif "augment" in signature(self.data_module).parameters:
             parser.add_argument("--data.show", action="store_true", help="Only draw what the network sees.")
+        parser.add_argument("--language", choices=("en", "zh"), default="en", help="Language of report.html.")
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
         parser.add_class_arguments(Trainer, "trainer", instantiate=False, fail_untyped=False, sub_configs=True)
@@ -146,6 +148,7 @@ class CommandLine:
         seed = config.seed_everything
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
+        self.language: Language = config.pop("language")  # no setting of a run either
         extra = config.data if "data" in config else {}  # options of one verb, and no setting of the data
         self.views: Views = extra.pop("views", "none")
         self.allow_seen, self.show = (bool(extra.pop(flag, False)) for flag in ("allow_seen", "show"))
@@ -255,6 +258,12 @@ class CommandLine:
         before = _flat(self.parser.get_defaults())
         now = _flat(self.config)
         return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
+
+    def unlike_recipes(self) -> dict[str, tuple[Any, Any]]:
+        """Return the settings that differ from the recipes, also those of a checkpoint: (recipes', now) by name."""
+        plain = CommandLine(self.request._replace(verb="", rest=[]), self.model_name, self.data_name)
+        before, now = _flat(plain.config), _flat(self.config)
+        return {name: (before[name], value) for name, value in now.items() if name in before and before[name] != value}
 
     def help(self) -> str:
         """Return the help on the options that the verb uses: those of model, data and training, or the trainer's.

@@ -128,7 +128,9 @@ def _load(request: Request, checkpoint: Checkpoint) -> Task:
     model.to(_device(options.accelerator))
     if options.all_classes and not model.predicts_classes:
         raise UserError(f"--all_classes needs a model that predicts classes, which {name} does not: leave it out")
-    model.all_classes = options.all_classes
+    if options.calibrated is not None and not model.predicts_classes:
+        raise UserError(f"--calibrated needs a model that predicts classes, which {name} does not: leave it out")
+    model.all_classes, model.calibrated = options.all_classes, options.calibrated is not False
     return model
 
 

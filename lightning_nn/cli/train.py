@@ -31,6 +31,7 @@ from lightning_nn.cli.console import show_data, show_results, show_table
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.processes import decided_once
+from lightning_nn.cli.report import write_report
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.resume import (
     predict_command,
@@ -282,6 +283,9 @@ def _finish(cli: CommandLine, trainer: Trainer, model: Task, data: DataModule, r
         save_results(run.results, results)
         predict = predict_command(tested, model, request) if tested.is_file() else ""
         show_test(model, tested_artifacts(trainer), sys.stdout)
+        if tests and tested.is_file():
+            commands = {"repeat": results["commands"][0], "resume": resume, "predict": predict}
+            write_report(run, cli, results, tested_artifacts(trainer), commands)
         show_results(run, results, resume, predict)
         if tests and not tested.is_file():
             print("not tested: there is no best checkpoint, because nothing was validated or checkpoints were off")

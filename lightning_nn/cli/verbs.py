@@ -105,6 +105,12 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--all_classes", action="store_true", help="write the probability of each class, each in a column")
     add(
+        "--calibrated",
+        type=_flag,
+        metavar="true|false",
+        help="divide logits by the temperature that was fitted on validation (default: true)",
+    )
+    add(
         "--guard_formulas",
         dest="guard",
         type=_flag,

@@ -76,6 +76,11 @@ class Run:
         """Page of the most confident mistakes of the test."""
         return self.folder / "mistakes.html"
 
+    @property
+    def report(self) -> Path:
+        """Page that shows all of the run, or of a test."""
+        return self.folder / "report.html"
+
     def new_test(self) -> Run:
         """Return a folder for a further test of a checkpoint, tests/TIME, which is not made yet."""
         first = self.folder / "tests" / datetime.now().strftime("%Y%m%d-%H%M%S")

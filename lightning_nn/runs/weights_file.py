@@ -163,6 +163,7 @@ def save_weights(
             tensors[name] = (value.half() if value.is_floating_point() else value).contiguous()
     model: dict[str, Any] = {"model": checkpoint.model, "arguments": checkpoint.arguments}
     model |= {"processor": mine["processor"], "packed": packed}
+    model |= {"temperature": mine["temperature"]} if "temperature" in mine else {}
     if data is not None:
         model |= {"data": checkpoint.data, "data_arguments": checkpoint.data_arguments}
         model |= {"settings": checkpoint.settings, "state": checkpoint.data_state(data), "class": data.__qualname__}
@@ -217,6 +218,7 @@ def _own(weights: dict[str, Tensor], model: dict[str, Any], path: Path) -> Check
         weights[name] = unpack(weights[name], weights.pop(name + _SCALES), shape)
     widened = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"]}
+    mine |= {"temperature": model["temperature"]} if "temperature" in model else {}
     mine |= {"settings": model.get("settings", {}), "run": {"data": model.get("data")}}
     content = {"state_dict": widened, "hyper_parameters": model["arguments"], "lightning_nn": mine}
     content |= {"datamodule_hyper_parameters": model.get("data_arguments", {})}

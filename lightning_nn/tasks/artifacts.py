@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_nn.metrics.calibration import Bin
+
 
 class Explanation(NamedTuple):
     """A document with its predicted class and the weight of each word and sentence.
@@ -88,6 +90,24 @@ class Mistakes(NamedTuple):
     samples: list[Mistake]
     wrong: int
     total: int
+
+
+class Calibration(NamedTuple):
+    """How well the probabilities of a classifier's predictions say how many of them are right.
+
+    Attributes:
+        bins: predictions of similar probability, calibrated.
+        raw_bins: likewise, at temperature 1.
+        error: expected calibration error of the calibrated probabilities, 0 to 1.
+        raw_error: of the raw ones.
+        temperature: by which logits are divided.
+    """
+
+    bins: list[Bin]
+    raw_bins: list[Bin]
+    error: float
+    raw_error: float
+    temperature: float
 
 
 class ConfusionMatrix(NamedTuple):
@@ -237,6 +257,7 @@ class Picture(NamedTuple):
 Artifact = (
     ConfusionMatrix
     | Mistakes
+    | Calibration
     | Attention
     | Gates
     | ImageGrid

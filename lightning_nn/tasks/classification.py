@@ -19,6 +19,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.images import rgb
 from lightning_nn.layers.inspection import StrongestPatches
 from lightning_nn.layers.ragged import at_least_float32
+from lightning_nn.metrics.calibration import checked_temperature, fit_temperature
 from lightning_nn.metrics.confusion import ClassScore, accuracy, class_scores, macro_f1, only_predicted
 from lightning_nn.metrics.samples import SampleValues
 from lightning_nn.runs.saved_settings import trusted
@@ -85,7 +86,7 @@ class Classifier(Task):
         self.num_classes = num_classes
         self.loss = replace(self.loss)
         self._balanced: list[float] | None = None
-        self.all_classes = False
+        self.all_classes, self.calibrated, self.temperature = False, True, 1.0
         self.strongest: StrongestPatches | None = None
 
     @abstractmethod
@@ -143,9 +144,19 @@ class Classifier(Task):
         """Return the groups of `Task` and the options of the loss, with class weights as numbers."""
         return {**super().settings(), "loss": {**asdict(self.loss), "class_weights": self.class_weights}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what `Task` does and the temperature."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["lightning_nn"]["temperature"] = self.temperature
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore what `Task` does and the options of the loss, so that validation computes the loss of training."""
+        """Restore what `Task` does, the temperature, and the options of the loss, so that validation computes it alike.
+
+        Raises:
+            ValueError: the temperature is none.
+        """
         super().on_load_checkpoint(checkpoint)
+        self.temperature = checked_temperature(checkpoint["lightning_nn"].get("temperature", 1.0))
         self.loss = Loss(**trusted([checkpoint["lightning_nn"]["settings"]], {"loss": Loss}).group("loss"))
 
     def logits(self, batch: Any) -> Tensor:
@@ -182,6 +193,12 @@ class Classifier(Task):
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Return the logarithms of the class probabilities, (B, K), accurate where a probability is close to 0."""
         return logits.log_softmax(1)
+
+    def calibrated_probabilities(self, logits: Tensor) -> Tensor:
+        """Return class probabilities (B, K) as predictions have them: at the temperature if they are `calibrated`."""
+        if self.temperature == 1 or not self.calibrated:
+            return self.probabilities(logits)
+        return (self.log_probabilities(logits) / self.temperature).softmax(1)
 
     def training_losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Compute the loss to minimise.
@@ -284,7 +301,9 @@ class Classifier(Task):
         values = cast(SampleValues, self.split_metrics(split)["samples"]).values
         if not values:
             return None
-        return Outcomes(values["index"], values["label"], values["loss"], values["log_probability"].exp())
+        raw = values["log_probability"]
+        scores = raw / self.temperature if self.calibrated else raw
+        return Outcomes(values["index"], values["label"], values["loss"], scores.softmax(1), raw.exp())
 
     def class_scores(self, split: str) -> list[ClassScore]:
         """Return precision, recall, F1 and number of samples of each class; see `Task`."""
@@ -298,6 +317,21 @@ class Classifier(Task):
     def layer_outputs(self, batch: Any) -> dict[str, Tensor]:
         """Return the output of each layer that is shown, by its name; none by default, see `strongest`."""
         return {}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics; in training fit the temperature, which the checkpoint of this validation keeps."""
+        super().on_validation_epoch_end()
+        values = cast(SampleValues, self.split_metrics("val")["samples"]).values
+        if values and self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.temperature = fit_temperature(values["log_probability"], values["label"])
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics, and the calibration error with the temperature and without."""
+        super().on_test_epoch_end()
+        if (outcomes := self.outcomes("test")) is not None:
+            calibration = outcomes.calibration(self.temperature)
+            errors = {"test/ece": calibration.error, "test/ece_raw": calibration.raw_error}
+            self.log_dict(errors, sync_dist=True)  # equal on every process
 
     def on_test_epoch_start(self) -> None:
         """Reset the metrics, and forget the patches of an earlier test."""
@@ -322,6 +356,7 @@ class Classifier(Task):
             samples, categories = self.facts.splits.get(split), self.categories()
             yield outcome_table(outcomes, categories, split, samples)
             yield confident_mistakes(outcomes, categories, samples, self.look)
+            yield outcomes.calibration(self.temperature)
         if self.strongest and split == "test":
             yield Patches(self.strongest.patches())
         if self.strongest and (shown := self.shown.get(split)):
@@ -330,7 +365,7 @@ class Classifier(Task):
     def predict_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
         """Return class probabilities, (B, K)."""
         self.check_batch(batch)
-        return self.probabilities(self.logits(batch))
+        return self.calibrated_probabilities(self.logits(batch))
 
     def require_processor(self) -> LabeledProcessor:
         """Return the processor, which knows the classes; see `Task`."""
@@ -339,7 +374,7 @@ class Classifier(Task):
     def predictions(self, batch: Any) -> list[ClassPrediction] | list[ClassProbabilities]:
         """Predict the most probable class of each sample."""
         categories = self.require_processor().categories
-        probabilities = self.probabilities(self.logits(batch))
+        probabilities = self.calibrated_probabilities(self.logits(batch))
         best = probabilities.max(1)
         pairs = [(categories[k], p) for k, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
         if not self.all_classes:

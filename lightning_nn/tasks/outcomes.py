@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.processor import SampleOrigin, Samples
-from lightning_nn.tasks.artifacts import Mistake, Mistakes, Table
+from lightning_nn.metrics.calibration import expected_calibration_error, reliability
+from lightning_nn.tasks.artifacts import Calibration, Mistake, Mistakes, Table
 
 SHOWN_MISTAKES = 40
 MOST_COLUMNS = 100  # classes up to which the table has the probability of each
@@ -22,18 +23,31 @@ class Outcomes(NamedTuple):
         index: int64 (N,), of the samples in their split.
         label: int64 (N,), their classes.
         loss: float32 (N,), whose mean is the loss of the split.
-        probability: float32 (N, K), of each class.
+        probability: float32 (N, K), of each class, as predict gives it: calibrated.
+        raw: float32 (N, K), of each class at temperature 1.
     """
 
     index: Tensor  # type: ignore[assignment]
     label: Tensor
     loss: Tensor
     probability: Tensor
+    raw: Tensor
 
     @property
     def predicted(self) -> Tensor:
         """The most probable class of each sample, int64 (N,)."""
         return self.probability.argmax(1)
+
+    def calibration(self, temperature: float) -> Calibration:
+        """Measure how well calibrated and raw probabilities say how many predictions are right.
+
+        Args:
+            temperature: of the calibrated ones.
+        """
+        is_right, shares = self.predicted == self.label, [p.amax(1) for p in (self.probability, self.raw)]
+        bins, raw_bins = (reliability(share, is_right) for share in shares)
+        error, raw_error = (expected_calibration_error(share, is_right) for share in shares)
+        return Calibration(bins, raw_bins, error, raw_error, temperature)
 
     def mistakes(self, most: int) -> Index:
         """Return the positions of the mistakes with the largest probability, at most so many, the largest first."""

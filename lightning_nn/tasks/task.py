@@ -61,6 +61,8 @@ class Task(Restorable, ABC):
         predicts_images: True if its predictions are images alone, which have to go into files.
         measures_early: True if what it measures on training samples may refuse them, before the run writes anything.
         all_classes: whether predictions include the probability of each class.
+        calibrated: whether predicted probabilities of classes are those at the `temperature`.
+        temperature: divides the logits in predictions, see `lightning_nn.metrics.calibration`; 1 until a validation.
         views: views of images that validation and test average over.
         optimizer: optimizer and its settings; replace it before training.
         lr_scheduler: schedule of the learning rate; replace it before training.
@@ -82,6 +84,8 @@ class Task(Restorable, ABC):
     predicts_images: ClassVar[bool] = False
     measures_early: ClassVar[bool] = False
     all_classes: bool = False
+    calibrated: bool = True
+    temperature: float = 1.0
     views: str = "none"
     optimizer: Optimizer = Optimizer()
     lr_scheduler: LRScheduler = LRScheduler()

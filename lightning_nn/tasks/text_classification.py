@@ -269,7 +269,7 @@ class TextClassifier(Classifier):
     def _documents(self, batch: TextBatch, logits: Tensor) -> list[_Document]:
         """Return the words of each document and its predicted class."""
         processor = self.require_processor()
-        best = self.probabilities(logits).max(1)
+        best = self.calibrated_probabilities(logits).max(1)
         vocabulary = processor.row_labels()["words"]
         counts, lengths = batch.documents.tolist(), batch.sentences.tolist()
         words = iter([[vocabulary[i] for i in ids.tolist()] for ids in torch.split(batch.words, lengths)])

@@ -20,6 +20,7 @@ from lightning_nn.tasks.artifacts import (
     Activations,
     Artifact,
     Attention,
+    Calibration,
     Captions,
     ConfusionMatrix,
     Gates,
@@ -65,17 +66,18 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
     """
     word = _WORDS.get(split, split)
     match artifact:
+        case Attention(documents=[]) | ImageGrid(images=[]) | Masks(images=[]) | Captions(images=[]):
+            return Drawing({}, {}, {})
         case ConfusionMatrix(matrix, categories):
             image = confusion.picture(matrix, categories, split)
             return Drawing({"confusion": image}, {"report": confusion.report(matrix, categories)}, {})
         case Mistakes():
             title = _title("Mistakes", model, len(artifact.samples), word, "sample")
-            grid = mistakes.grid(artifact)
             pages = {"mistakes.html": mistakes.page(artifact, title)}
-            return Drawing({} if grid is None else {"mistakes": grid}, {"mistakes": mistakes.table(artifact)}, pages)
+            return Drawing(mistakes.grids(artifact), {"mistakes": mistakes.table(artifact)}, pages)
+        case Calibration():
+            return Drawing({}, {"calibration": calibration_table(artifact)}, {})
         case Attention(documents):
-            if not documents:
-                return Drawing({}, {}, {})
             tables = "\n\n".join(attention.table(document) for document in documents)
             title = _title("Attention", model, len(documents), word, "document")
             return Drawing({}, {"attention": tables}, {"attention.html": attention.page(documents, title)})
@@ -83,16 +85,12 @@ def draw(artifact: Artifact, split: str = "", model: str = "") -> Drawing:
             title = _title("Gates", model, len(documents), word, "document")
             return Drawing({}, {}, {"gates.html": gates.page(documents, title)} if documents else {})
         case ImageGrid(name, images, titles):
-            return Drawing({name: picture(images, titles)} if images else {}, {}, {})
+            return Drawing({name: picture(images, titles)}, {}, {})
         case Masks():
-            if not artifact.images:
-                return Drawing({}, {}, {})
             title = _title(artifact.name.capitalize(), model, len(artifact.images), word, "image")
             pages = {f"{artifact.name}.html": segmentation.page(artifact, title)} if artifact.titles else {}
             return Drawing({artifact.name: segmentation.masks_picture(artifact)}, {}, pages)
         case Captions():
-            if not artifact.images:
-                return Drawing({}, {}, {})
             numbers = [str(number) for number in range(1, len(artifact.images) + 1)]
             title = _title(artifact.name.capitalize(), model, len(artifact.images), word, "image")
             return Drawing(
@@ -132,6 +130,19 @@ def activation_table(layers: Mapping[str, Tensor]) -> str:
         values = values.float()
         zeros = float((values == 0).float().mean())
         rows.append(f"| {markdown_text(name)} | {values.mean():.3g} | {values.std(correction=0):.3g} | {zeros:.0%} |")
+    return "\n".join(rows)
+
+
+def calibration_table(calibration: Calibration) -> str:
+    """Write probability and accuracy of predictions of similar probability as a Markdown table."""
+    errors = f"expected calibration error {calibration.error:.4f}, raw {calibration.raw_error:.4f}"
+    rows = [
+        f"{errors}; temperature {calibration.temperature:.3g}",
+        "",
+        "| probability | right | samples |",
+        "|-:|-:|-:|",
+    ]
+    rows += [f"| {b.probability:.1%} | {b.accuracy:.1%} | {b.samples:,} |" for b in calibration.bins]
     return "\n".join(rows)
 
 

@@ -39,14 +39,14 @@ def articles(mistakes: Mistakes) -> list[dict[str, Any]]:
     ]
 
 
-def grid(mistakes: Mistakes) -> NDArray[np.uint8] | None:
-    """Draw the images of mistakes side by side, uint8 (height, width, 3); None if there are none."""
+def grids(mistakes: Mistakes) -> dict[str, NDArray[np.uint8]]:
+    """Draw the images of mistakes side by side, uint8 (height, width, 3), by name; none for mistakes without images."""
     images, titles = [], []
     for mistake in mistakes.samples:
         if isinstance(mistake.shown, np.ndarray):
             images.append(mistake.shown)
             titles.append(f"{mistake.category}, not {mistake.truth}")
-    return picture(images, titles) if images else None
+    return {"mistakes": picture(images, titles)} if images else {}
 
 
 def table(mistakes: Mistakes) -> str:

@@ -199,7 +199,8 @@ def check_metadata(cwd: Path, model: str, train: str, options: str) -> None:
     for row in map(json.loads, (cwd / "p.jsonl").read_text(encoding="utf-8").splitlines()):
         (out,) = session.run(None, {given.name: prepared(cwd / row["input"], about)})
         if about["output"].startswith("logits (batch, classes);"):
-            (shares,) = np.exp(out) / np.exp(out).sum(1)
+            scores = out / float(about["temperature"])
+            (shares,) = np.exp(scores) / np.exp(scores).sum(1)
             assert [row[name] for name in json.loads(about["categories"])] == pytest.approx(shares, abs=1e-3)
         elif about["output"].startswith("logits (batch, classes, height, width)"):
             assert (np.asarray(Image.open(cwd / row["mask"])) == out[0].argmax(0)).mean() > 0.999

@@ -71,6 +71,19 @@ def test_the_terminal_shows_the_classes_and_the_most_confident_mistakes(trained:
     assert f"samples      {RUN}/predictions.csv" in lines and f"mistakes     {RUN}/mistakes.html" in lines
 
 
+def test_the_report_shows_the_run_and_can_be_in_chinese(trained: tuple[Path, Result], copy: Path) -> None:
+    text = (trained[0] / RUN / "report.html").read_text(encoding="utf-8")
+    assert f"report       {RUN}/report.html" in trained[1].out.splitlines()
+    assert "<td>data.batch_size</td><td>64</td><td>8</td>" in text and "<td>trainer.accelerator</td>" not in text
+    assert "4 of 20 test samples are wrong" in text and text.count("<svg") > 4 and "<td>val/" not in text
+    for command_line in ("train.py --model han --data text", "--trainer.max_epochs 8", "predict --ckpt_path"):
+        assert command_line in text, command_line
+    tested = command("test", "--ckpt_path", "last", "--language", "zh", cwd=copy).ok()
+    chinese = (copy / json.loads(tested.out)["folder"] / "report.html").read_text(encoding="utf-8")
+    assert "20 个测试样本中有" in chinese and "<td>data.batch_size</td><td>64</td><td>8</td>" in chinese
+    assert "language" not in (copy / RUN / "config.yaml").read_text(encoding="utf-8")
+
+
 def test_the_page_shows_what_the_model_attended_to_in_each_mistake(trained: tuple[Path, Result]) -> None:
     page = (trained[0] / RUN / "mistakes.html").read_text(encoding="utf-8")
     assert page.count("<article>") == page.count("<ol") == 4 and "4 of 20 samples are wrong" in page
@@ -84,7 +97,8 @@ def test_a_test_of_any_checkpoint_names_its_folder(trained: tuple[Path, Result],
         answer: dict[str, Any] = json.loads(told.out)
         folder = copy / answer["folder"]
         assert folder.parent == copy / home / "tests"
-        assert {"predictions.csv", "mistakes.html", "results.json"} <= {file.name for file in folder.iterdir()}
+        files = {file.name for file in folder.iterdir()}
+        assert {"predictions.csv", "mistakes.html", "results.json", "report.html"} <= files
         saved = results(folder)
         assert saved["checkpoint"] == checkpoint and saved["test/acc"] == answer["test/acc"]
         assert saved["command"].startswith("train.py test --ckpt_path") and saved["test/classes"].keys() == {

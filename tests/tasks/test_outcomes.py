@@ -12,7 +12,9 @@ from lightning_nn.data.processor import SampleOrigin
 from lightning_nn.tasks.outcomes import MOST_COLUMNS, Outcomes, confident_mistakes, outcome_table, sample_table
 
 PROBABILITY = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
-OUTCOMES = Outcomes(torch.arange(4), torch.tensor([0, 0, 0, 1]), torch.tensor([0.1, 0.9, 1.6, 0.4]), PROBABILITY)
+OUTCOMES = Outcomes(
+    torch.arange(4), torch.tensor([0, 0, 0, 1]), torch.tensor([0.1, 0.9, 1.6, 0.4]), PROBABILITY, PROBABILITY
+)
 
 
 class Lines:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from rich.cells import cell_len
 
+from lightning_nn.metrics.calibration import Bin
 from lightning_nn.tasks.artifacts import (
     Activations,
     Artifact,
     Attention,
+    Calibration,
     Captions,
     ConfusionMatrix,
     Explanation,
@@ -73,6 +75,7 @@ class Tags(HTMLParser):
         (Mistakes(MISTAKES, 3, 9), ["mistakes"], ["mistakes"], ["mistakes.html"]),
         (Mistakes(MISTAKES[:1], 1, 9), [], ["mistakes"], ["mistakes.html"]),
         (Mistakes([], 0, 9), [], ["mistakes"], ["mistakes.html"]),
+        (Calibration([Bin(0.9, 0.8, 5)], [Bin(0.95, 0.8, 5)], 0.1, 0.15, 1.5), [], ["calibration"], []),
         (ImageGrid("augmented", [IMAGE] * 5, [EVIL] * 5), ["augmented"], [], []),
         (ImageGrid("augmented", [], []), [], [], []),
         (Masks([IMAGE] * 2, [MASK] * 2, [MASK] * 2, Legend(["a", "b", EVIL])), ["masks"], [], []),
