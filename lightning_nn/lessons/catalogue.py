@@ -96,6 +96,10 @@ CHAPTERS = (
                 "normalisation", Text("of inputs and of batches, the rates that work", "输入与批的归一化，能用的学习率")
             ),
             Entry(
+                "more_data",
+                Text("the error falls about as a power of the number of images", "错误率大致随张数按幂律下降"),
+            ),
+            Entry(
                 "more_steps",
                 Text("the training loss falls on, the validation loss turns", "训练集损失接着降，验证集损失回头涨"),
             ),
