@@ -84,6 +84,7 @@ CHAPTERS = (
             Entry("permuted_pixels", Text("who minds the order of the pixels", "谁在乎像素的次序")),
             Entry("fully_connected", Text("outputs without neighbours, nothing spatial", "输出没有邻居，不再有空间")),
             Entry("depth", Text("more layers, as long as they can be trained", "层数更多，只要还训得动")),
+            Entry("networks", Text("five classic ones on one budget", "五个经典网络，同样的预算")),
         ),
     ),
     Chapter(
