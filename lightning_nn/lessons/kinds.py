@@ -37,7 +37,7 @@ UNASKED = -100  # no answer is asked for here
 
 
 class Task(NamedTuple):
-    """What is read and what is answered at each step, int64 (sequences, steps)."""
+    """Symbols read and symbols answered at each step, int64 (sequences, steps)."""
 
     read: Tensor
     answer: Tensor
