@@ -93,7 +93,7 @@ class Mistakes(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """How well the probabilities of a classifier's predictions say how many of them are right.
+    """Agreement of the probabilities of a classifier with the share of its predictions that are right.
 
     Attributes:
         bins: predictions of similar probability, calibrated.
