@@ -85,6 +85,7 @@ CHAPTERS = (
             Entry("fully_connected", Text("outputs without neighbours, nothing spatial", "输出没有邻居，不再有空间")),
             Entry("depth", Text("more layers, as long as they can be trained", "层数更多，只要还训得动")),
             Entry("networks", Text("five classic ones on one budget", "五个经典网络，同样的预算")),
+            Entry("fcn", Text("a class for each pixel, at any size", "任意大小，每个像素一个类别")),
         ),
     ),
     Chapter(
