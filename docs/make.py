@@ -10,6 +10,8 @@ The pages need no network and no server. Formulas are MathML; Chinese words of t
 from __future__ import annotations
 
 import argparse
+import html
+import json
 import logging
 import re
 import shutil
@@ -22,7 +24,8 @@ DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 import lightning_nn  # noqa: E402
-from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language, Text  # noqa: E402
+from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language, Text, entries  # noqa: E402
+from lightning_nn.lessons.lesson import load  # noqa: E402
 
 TITLE = Text("Neural networks, a course that runs", "神经网络：一门可以运行的课")
 COURSE = Text("The course", "课程")
@@ -30,6 +33,7 @@ GUIDE = Text("Guide", "使用指南")
 MORE = Text("Reference", "参考")
 GLOSSARY = Text("Glossary", "术语表")
 REFERENCE = Text("Public names", "公开的名字")
+HELD = Text("{holds} of {claims} claims hold", "{claims} 条论断中 {holds} 条成立")
 OTHER: dict[Language, tuple[Language, str]] = {"en": ("zh", "中文"), "zh": ("en", "English")}
 EXTENSIONS = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
 
@@ -79,6 +83,9 @@ def settings(language: Language) -> dict[str, Any]:
         "html_title": TITLE.into(language),
         "html_math_renderer": "mathml",
         "html_search_language": language,
+        "html_static_path": ["_static"],
+        "html_js_files": [("frames.js", {"defer": "defer"})],
+        "html_css_files": ["frames.css"],
         "html_copy_source": False,
         "html_show_sphinx": False,
         "myst_enable_extensions": ["dollarmath"],
@@ -94,8 +101,13 @@ def write_sources(language: Language, source: Path, *, reference: bool = True) -
         for page in sorted(folder.glob("*.md")):
             target = source / folder.parent.name / language / page.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(adapt(page.read_text(encoding="utf-8"), page, language), encoding="utf-8")
+            text = adapt(page.read_text(encoding="utf-8"), page, language)
+            if folder.parent.name == "course" and page.stem in entries():
+                text = add_sliders(text, page.stem, language)
+            target.write_text(text, encoding="utf-8")
     shutil.copytree(DOCS / "course" / "figures", source / "course" / "figures")
+    shutil.copytree(DOCS / "book", source / "_static")
+    shutil.copytree(DOCS / "course" / "figures", source / "_static" / "frames", ignore=_only_frames)
     shutil.copytree(DOCS / "gallery", source / "gallery")
     (source / "glossary.md").write_text((DOCS / "course" / "glossary.md").read_text(encoding="utf-8"), encoding="utf-8")
     (source / "results.md").write_text(
@@ -122,6 +134,41 @@ def adapt(text: str, page: Path, language: Language) -> str:
         return match[0] if inside else match[1]
 
     return re.sub(r"(?<!!)\[([^]\n]*)\]\(([^)\s]*)\)", link, text)
+
+
+def _only_frames(folder: str, names: list[str]) -> list[str]:
+    """Return the figures that stand beside the folders of frames, which are pages' images."""
+    return [name for name in names if Path(folder) == DOCS / "course" / "figures" and name.endswith(".png")]
+
+
+def add_sliders(text: str, name: str, language: Language) -> str:
+    """Return the page of a lesson with a slider after its figure for each knob that has frames."""
+    frames = json.loads((DOCS / "course" / "results" / f"{name}.json").read_text(encoding="utf-8")).get("frames", {})
+    sliders = "".join(f"\n{slider(name, knob, drawn, language)}\n" for knob, drawn in frames.items())
+    return re.sub(
+        rf"^(!\[[^]]*\]\(\.\./figures/{name}\.png\))$", lambda match: match[1] + "\n" + sliders, text, flags=re.M
+    )
+
+
+def slider(name: str, knob: str, drawn: list[dict[str, Any]], language: Language) -> str:
+    """Return the slider of a knob; it is hidden until frames.js moves it to the figure."""
+    lesson = load(name)
+    frames = [
+        {
+            "file": f"../../_static/frames/{name}/{knob}-{number}.png",
+            "text": f"{knob} = {frame['value']} ({HELD.into(language).format(**frame)})",
+        }
+        for number, frame in enumerate(drawn)
+    ]
+    values = [frame["value"] for frame in drawn]
+    start = values.index(lesson.defaults[knob]) if lesson.defaults[knob] in values else 0
+    label = f"{knob}{': ' if language == 'en' else '：'}{lesson.knobs[knob].about.into(language)}"
+    return (
+        f'<div class="frames" data-figure="{name}" data-frames="{html.escape(json.dumps(frames))}" hidden>'
+        f'<label for="frame-{knob}">{html.escape(label)}</label>'
+        f'<input id="frame-{knob}" type="range" min="0" max="{len(drawn) - 1}" step="1" value="{start}">'
+        f'<output for="frame-{knob}" aria-live="polite"></output></div>'
+    )
 
 
 def write_index(language: Language, *, reference: bool) -> str:

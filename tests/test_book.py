@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,34 @@ def test_files_outside_of_the_book_are_named() -> None:
     assert book.adapt(text, page, "en") == "`settings.py`, [saddle](saddle.md), [a](https://a.b)"
 
 
+def test_a_slider_has_the_frames_that_are_stored_and_starts_at_the_default() -> None:
+    frames = [{"value": 0.5, "holds": 1, "claims": 4}, {"value": 0.9, "holds": 4, "claims": 4}]
+    text = book.slider("momentum", "mu", frames, "zh")
+    assert re.search(r'<input [^>]*type="range" min="0" max="1" step="1" value="1">', text)
+    box = re.search(r'data-frames="([^"]*)" hidden>', text)
+    assert box is not None
+    assert json.loads(html.unescape(box[1])) == [
+        {"file": "../../_static/frames/momentum/mu-0.png", "text": "mu = 0.5 (4 条论断中 1 条成立)"},
+        {"file": "../../_static/frames/momentum/mu-1.png", "text": "mu = 0.9 (4 条论断中 4 条成立)"},
+    ]
+    assert '<label for="frame-mu">' in text and 'id="frame-mu"' in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_frame_of_a_slider_is_a_file_of_the_book(language: Language, tmp_path: Path) -> None:
+    book.write_sources(language, tmp_path, reference=False)
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (tmp_path / "course" / language).glob("*.md")}
+    with_sliders = [name for name in lessons.names() if 'class="frames"' in pages[name]]
+    assert "momentum" in with_sliders
+    for name in with_sliders:
+        before, after = pages[name].split('<div class="frames"', 1)
+        assert before.endswith(f"({'../figures/' + name + '.png'})\n\n")
+        frames = json.loads(html.unescape(re.search(r'data-frames="([^"]*)"', after)[1]))  # type: ignore[index]
+        files = [tmp_path / "course" / language / frame["file"] for frame in frames]
+        assert 5 <= len(files) <= 9 and all(file.is_file() for file in files)
+    assert (tmp_path / "_static" / "frames.js").is_file() and (tmp_path / "_static" / "frames.css").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Sphinx, of its extensions and of jieba
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -57,6 +87,7 @@ def test_the_pages_need_nothing_from_outside(language: Language, tmp_path: Path)
     book.build(language, tmp_path, reference=False)
     page = (tmp_path / language / "course" / language / "momentum.html").read_text(encoding="utf-8")
     assert "<math" in page and "$$" not in page
+    assert 'class="frames"' in page and re.search(r'<script defer="defer" src="[^":]*/frames\.js', page)
     fetched = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//', page)
     assert not fetched
     search = (tmp_path / language / "searchindex.js").read_text(encoding="utf-8")

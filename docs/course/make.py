@@ -4,6 +4,8 @@
     python docs/course/make.py momentum   this one
     python docs/course/make.py --pages    only the blocks of the pages
 
+Lessons whose knob has frames get a figure for each of its values, which the book shows with a slider.
+
 A block of a page begins with one of these lines and ends with <!-- end -->:
 
     <!-- code lessons/momentum.py:descend -->   a function, class or method (Class.method) of the package
@@ -32,7 +34,7 @@ sys.path.insert(0, str(PACKAGE.parent))
 
 from lightning_nn.lessons import names  # noqa: E402
 from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language  # noqa: E402
-from lightning_nn.lessons.lesson import Claim, Lesson, Result, load, show, write_json  # noqa: E402
+from lightning_nn.lessons.lesson import Claim, Lesson, Result, Scalar, load, show, write_json  # noqa: E402
 from lightning_nn.runs.atomic_file import write_atomically, write_text  # noqa: E402
 
 SEEDS = (0, 1, 2)
@@ -52,7 +54,7 @@ def stored(name: str) -> dict[str, Any]:
 
 
 def renew(lesson: Lesson) -> None:
-    """Run a lesson in full with three seeds, and store results and figure."""
+    """Run a lesson in full with three seeds, and store results and figure; its frames are then to be drawn anew."""
     results, seconds = {}, []
     assert lesson.module  # imported before the clock starts
     for seed in SEEDS:
@@ -74,6 +76,39 @@ def renew(lesson: Lesson) -> None:
     write_text(stored_file(lesson.name), write_json(content))
     failed = [Claim(*claim).sentence() for rows in claims.values() for claim in rows if not Claim(*claim).holds]
     print(f"{lesson.name}: {seconds} s of processor time, {len(png):,} bytes; {'; '.join(failed) or 'all claims hold'}")
+
+
+def frame_file(name: str, knob: str, number: int) -> Path:
+    """Return the file of the figure of one value of a knob."""
+    return FOLDER / "figures" / name / f"{knob}-{number}.png"
+
+
+def has_frames(lesson: Lesson) -> bool:
+    """Tell whether the stored frames are of today's source and of the values that the texts name."""
+    values = {knob: list(row.frames) for knob, row in lesson.knobs.items() if row.frames}
+    frames = stored(lesson.name).get("frames", {})
+    return {knob: [frame["value"] for frame in drawn] for knob, drawn in frames.items()} == values
+
+
+def draw_frames(lesson: Lesson) -> None:
+    """Run a lesson for every value that the book shows, and store the figures, and how many claims hold in each."""
+    content, frames = stored(lesson.name), {}
+    for knob in (knob for knob, row in lesson.knobs.items() if row.frames):
+        frames[knob] = [frame(lesson, knob, number, value) for number, value in enumerate(lesson.knobs[knob].frames)]
+    if frames:
+        write_text(stored_file(lesson.name), write_json({**content, "frames": frames}))
+        print(f"{lesson.name}: frames of {', '.join(frames)}")
+
+
+def frame(lesson: Lesson, knob: str, number: int, value: Scalar) -> dict[str, Any]:
+    """Draw a lesson with a knob set to a value; return the value and how many of how many claims hold."""
+    is_default = value == lesson.defaults[knob]
+    result = Result.from_json(stored(lesson.name)["result"]) if is_default else lesson.run(knobs={knob: value})
+    file, png = frame_file(lesson.name, knob, number), lesson.png(result)
+    file.parent.mkdir(exist_ok=True)
+    write_atomically(file, lambda stream: stream.write(png))
+    holds = [claim.holds for claim in lesson.claims(result)]
+    return {"value": value, "holds": sum(holds), "claims": len(holds)}
 
 
 def fill(text: str, lesson: Lesson, language: Language) -> str:
@@ -147,6 +182,8 @@ def main() -> None:
         changed = stored(lesson.name).get("digest") != lesson.digest
         if not options.pages and (changed or options.names):
             renew(lesson)
+        if not options.pages and not has_frames(lesson):
+            draw_frames(lesson)
         for language in LANGUAGES:
             page = FOLDER / language / f"{lesson.name}.md"
             if page.is_file() and (new := fill(old := page.read_text(encoding="utf-8"), lesson, language)) != old:

@@ -87,6 +87,18 @@ def test_all_figures_together_are_small() -> None:
     assert sum(file.stat().st_size for file in (COURSE / "figures").rglob("*.png")) <= 2_500_000
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if make.stored(name).get("frames")])
+def test_frames_are_of_todays_values_and_small(name: str) -> None:
+    lesson, frames = load(name), make.stored(name)["frames"]
+    assert make.has_frames(lesson), f"run python docs/course/make.py {name}"
+    files = {make.frame_file(name, knob, number) for knob, drawn in frames.items() for number in range(len(drawn))}
+    assert files == set((COURSE / "figures" / name).iterdir())
+    assert all(file.stat().st_size <= 60_000 for file in files)
+    for knob, drawn in frames.items():
+        held = {frame["value"]: frame["holds"] == frame["claims"] for frame in drawn}
+        assert held.get(lesson.defaults[knob], True)
+
+
 def test_every_page_result_and_figure_belongs_to_a_lesson() -> None:
     files = [*COURSE.glob("en/*.md"), *COURSE.glob("zh/*.md"), *COURSE.glob("results/*"), *COURSE.glob("figures/*.png")]
     assert {file.stem for file in files} == set(NAMES)
