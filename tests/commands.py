@@ -27,7 +27,7 @@ from PIL import Image
 from lightning_nn.cli.main import main
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.data.images.cifar10 import CATEGORIES
-from lightning_nn.visualization import confusion
+from lightning_nn.visualization import confusion, mistakes
 from tests.python_server import Forked, PythonServer
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,8 @@ def command(*argv: str, cwd: Path, stdin: bytes = b"", terminal: bool = False, d
         stack.enter_context(mock.patch.object(os, "fsync", lambda descriptor: None))
         if not drawn:
             stack.enter_context(mock.patch.object(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer))
-            stack.enter_context(mock.patch.object(confusion, "picture", lambda *_: WHITE))
+            for module in (confusion, mistakes):
+                stack.enter_context(mock.patch.object(module, "picture", lambda *_: WHITE))
         for context in (warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err)):
             stack.enter_context(context)
         os.environ.pop("LIGHTNING_NN_RUN", None)
