@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.processor import Described, Processor
 from lightning_nn.errors import UserError
+from lightning_nn.layers.attribution import integrated_gradients
 from lightning_nn.layers.embedding import WordEmbedding, initialise_rows
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
 from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates
@@ -211,6 +212,31 @@ class TextClassifier(Classifier):
         pairs = zip(itertools.chain(*explanation.sentences), itertools.chain(*sentences), strict=False)
         strange = frozenset(word for known, word in pairs if known == unknown)
         return explanation._replace(sentences=sentences, unknown=strange)
+
+    def contributions(self, batch: TextBatch, category: Tensor, steps: int = 32) -> Tensor:
+        """Attribute the log probability of a class to the words of each document, by integrated gradients.
+
+        The baseline is a document of the same length in which every word is unknown. The contributions of a document
+        sum to the difference of the log probabilities of both; negative ones speak against the class.
+
+        Args:
+            batch: documents, on the model's device.
+            category: int64 (D,), the class of each document.
+            steps: see `integrated_gradients`.
+
+        Returns:
+            The contribution of each word, (W,).
+        """
+        with self.evaluating(), torch.no_grad():
+            x, baseline = self.embedding(batch.words), self.embedding(torch.zeros_like(batch.words))
+
+            def score(vectors: Tensor) -> Tensor:
+                with self.embedding.register_forward_hook(lambda *_: vectors):
+                    logits = self(batch)
+                return cast(Tensor, logits.log_softmax(1).gather(1, category[:, None]))
+
+            with torch.backends.cudnn.flags(enabled=False):  # whose recurrent layers have no gradient in evaluation
+                return integrated_gradients(score, x, baseline, steps).sum(1)
 
     @torch.inference_mode()
     def explanations(self, batch: TextBatch) -> list[Explanation]:
