@@ -153,6 +153,7 @@ CHAPTERS = (
         "captions",
         Text("Picture to sentence", "看图说话"),
         (
+            Entry("captions", Text("what is grammar, and what takes a look", "哪些靠语法，哪些要看图")),
             Entry("beam_search", Text("where greedy search errs, and why best is short", "贪心为何出错，最优为何太短")),
             Entry("metrics", Text("what BLEU and CIDEr see, and what they don't", "BLEU 和 CIDEr 看见什么")),
         ),
