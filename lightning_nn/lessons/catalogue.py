@@ -97,6 +97,7 @@ CHAPTERS = (
             Entry(
                 "normalisation", Text("of inputs and of batches, the rates that work", "输入与批的归一化，能用的学习率")
             ),
+            Entry("augmentation", Text("changes that keep the class close the gap", "不改变类别的变换，缩小差距")),
             Entry(
                 "more_data",
                 Text("the error falls about as a power of the number of images", "错误率大致随张数按幂律下降"),
@@ -147,6 +148,10 @@ CHAPTERS = (
             Entry("embeddings", Text("near vectors: the same kind, or the same topic", "相近的词：同类，还是同话题")),
             Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),
             Entry("attention", Text("the sentence that decides, found and taken away", "找出决定的那句话，再把它拿走")),
+            Entry(
+                "explanations",
+                Text("what each word contributes, by gradients and attention", "每个词贡献多少：积分梯度与注意力"),
+            ),
         ),
     ),
     Chapter(
