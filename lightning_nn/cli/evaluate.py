@@ -66,20 +66,22 @@ def evaluate(request: Request) -> int:
         trainer.callbacks.append(TensorBoardCallback(place.folder))  # type: ignore[attr-defined]
     (metrics,) = (trainer.validate if split == "val" else trainer.test)(model, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        answer = {"checkpoint": str(checkpoint.path), "samples": len(data.sources[split])}
+        answer = {"checkpoint": str(checkpoint.path), "samples": len(data.sources[split]), **metrics}
+        of_test = {"command": request.command, "model": cli.model_name, "data": cli.data_name, **answer}
+        folder = {} if place is None else {"folder": str(place.folder)}
+        print(
+            json.dumps({**folder, **answer}, indent=2, ensure_ascii=False), flush=True
+        )  # before files, which may fail
         if run is not None:
             of_views = "test/" if cli.views == "none" else f"test/{cli.views}/"
             save_results(run.results, {name.replace("test/", of_views, 1): value for name, value in metrics.items()})
         if place is not None:
-            of_test = {"command": request.command, "model": cli.model_name, "data": cli.data_name, **answer, **metrics}
             save_results(place.results, {**({} if place is run else of_test), **by_class(model.class_scores(split))})
-            answer["folder"] = str(place.folder)
             show_test(model, tested_artifacts(trainer), sys.stderr)
             saved = load_results(place.results)
             first = {"repeat": saved.get("commands", [request.command])[0]}
             predict = predict_command(checkpoint.path, model, request)
             write_report(place, cli, saved, tested_artifacts(trainer), {**first, "predict": predict})
-        print(json.dumps({**answer, **metrics}, indent=2, ensure_ascii=False), flush=True)
     return 0
 
 

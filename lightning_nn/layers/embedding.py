@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,9 @@ def initialise_rows(table: nn.Embedding, vectors: Tensor, chosen: Tensor) -> Non
 class WordEmbedding(nn.Module):
     """Embedding of words, with dropout of words and of values.
 
+    Each distinct word of a batch is computed once, so that all its occurrences lose the same values (as in Gal and
+    Ghahramani 2016, who drop whole words), and what follows may be computed once, too: see `distinct`.
+
     A word's vector is its row of a table, or what a smaller table has for it (`lightning_nn.layers.small_embedding`).
     With `num_characters` it is that vector plus the mean vector of the word's first
     `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
@@ -106,6 +110,7 @@ class WordEmbedding(nn.Module):
             nn.init.normal_(self.characters.weight, std=0.1)
             self.register_buffer("word_characters", torch.zeros(vocabulary_size, MAX_CHARACTERS, dtype=torch.int32))
         self._has_characters = False
+        self._replacement: Tensor | None = None
         self.word_dropout = WordDropout(word_dropout)
         self.dropout = nn.Dropout(dropout)
 
@@ -141,7 +146,43 @@ class WordEmbedding(nn.Module):
         Raises:
             RuntimeError: `num_characters` was given, but `set_characters` was never called.
         """
+        vectors, rows = self.distinct(words)
+        return vectors.index_select(0, rows)
+
+    def distinct(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors (V', E) of the distinct words, and for each word the row of its vector, int64 (W,).
+
+        While torch compiles or exports, which can't know how many are distinct, every word has a row.
+
+        Args:
+            words: ids, (W,).
+
+        Raises:
+            RuntimeError: `num_characters` was given, but `set_characters` was never called.
+        """
+        places = torch.arange(len(words), device=words.device)
+        if self._replacement is not None:
+            return self._replacement, places
         words = self.word_dropout(words)
+        if torch.compiler.is_compiling():
+            return self._vectors(words), places
+        distinct, rows = torch.unique(words, return_inverse=True)
+        return self._vectors(distinct), rows
+
+    @contextmanager
+    def replaced(self, vectors: Tensor) -> Iterator[None]:
+        """Take other vectors for the words of a batch, whatever its ids: points on the way from one text to another.
+
+        Args:
+            vectors: (W, E).
+        """
+        self._replacement = vectors
+        try:
+            yield
+        finally:
+            self._replacement = None
+
+    def _vectors(self, words: Tensor) -> Tensor:
         vectors: Tensor = self.table(words)
         if self.characters is not None:
             self._check_characters()

@@ -89,45 +89,65 @@ class FlatRNN(nn.Module):
         )
         self.output_size = hidden_size * (2 if direction == "both" else 1)
 
-    def forward(self, rows: Tensor, lengths: Tensor, initial: State | None = None) -> Tensor:
+    def forward(
+        self, rows: Tensor, lengths: Tensor, initial: State | None = None, index: Tensor | None = None
+    ) -> Tensor:
         """Compute the states of every step.
 
         Args:
             rows: (W, E), the rows of all sequences, one after another.
             lengths: int64 (S,), rows of each sequence, at least 1.
             initial: state before the first row, from `step`; None for zeros.
+            index: int64 (W,), the row of each step among fewer `rows`, such as the vectors of distinct words: what
+                depends on the row alone is then computed once for all steps that share it.
 
         Returns:
-            (W, output_size), in the order of `rows`; forward and backward states side by side.
+            (W, output_size), in the order of the steps; forward and backward states side by side.
         """
-        orders, running = self._orders(lengths, len(rows))
+        orders, running = self._orders(lengths, len(rows) if index is None else len(index))
         rows = self._in_dtype_of_weights(rows)
         first = None if initial is None else _map(initial, lambda part: self._in_dtype_of_weights(part))
         first = None if first is None else select_state(first, longest_first(lengths))
         with torch.autocast("cpu", enabled=False):
             if _by_equations(rows) and not torch.compiler.is_compiling():
-                return self._all_steps(rows, orders, running.tolist(), first)
+                return self._all_steps(rows, index, orders, running.tolist(), first)
+            rows = rows if index is None else rows.index_select(0, index)
             packed = PackedSequence(rows.index_select(0, orders[0]), running)
             states = cast(PackedSequence, self.rnn(packed, None if first is None else _layers_first(first))[0]).data
         return torch.empty_like(states).index_copy(0, orders[0], states)
 
-    def _all_steps(self, rows: Tensor, orders: list[Tensor], running: list[int], initial: State | None) -> Tensor:
+    def _all_steps(
+        self, rows: Tensor, index: Tensor | None, orders: list[Tensor], running: list[int], initial: State | None
+    ) -> Tensor:
         """Compute the states of every step, (W, D H); `initial` has the longest sequence first."""
         order, place = _of_directions(orders)
         for layer in range(self.rnn.num_layers):
             if layer > 0:
-                rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
-            states = recurrence(*self._recurrence_of(layer, rows, order, place, initial, running[0]), running)
-            rows = _Reordered.apply(states.flatten(0, 1), place, order).view(len(rows), -1)  # (W, D H)
+                rows, index = nn.functional.dropout(rows, self.rnn.dropout, self.training), None
+            states = recurrence(*self._recurrence_of(layer, rows, order, place, initial, running[0], index), running)
+            rows = _Reordered.apply(states.flatten(0, 1), place, order).view(states.shape[1], -1)  # (W, D H)
         return rows
 
     def _recurrence_of(
-        self, layer: int, rows: Tensor, order: Tensor, place: Tensor, initial: State | None, sequences: int
+        self,
+        layer: int,
+        rows: Tensor,
+        order: Tensor,
+        place: Tensor,
+        initial: State | None,
+        sequences: int,
+        index: Tensor | None = None,
     ) -> tuple[type[CellEquations], Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
         """Prepare the arguments of `recurrence` for a layer over rows of the one below."""
-        weights, directions = self._weights()[layer], len(order) // len(rows)
+        weights = self._weights()[layer]
+        directions = len(weights.rows)
         u = nn.functional.linear(rows, torch.cat(weights.rows), torch.cat(weights.rows_bias))  # (W, D G H)
-        u = _Reordered.apply(u.view(len(order), -1), order, place).view(directions, len(rows), -1)  # (D, W, G H)
+        u = u.view(len(rows) * directions, -1)
+        if index is None:
+            u = _Reordered.apply(u, order, place)
+        else:
+            u = u.index_select(0, index[order // directions] * directions + order % directions)
+        u = u.view(directions, len(order) // directions, -1)  # (D, W, G H)
         parts = () if initial is None else (initial,) if isinstance(initial, Tensor) else initial
         first = tuple(part[:, layer * directions : (layer + 1) * directions].transpose(0, 1) for part in parts)
         first = first or (u.new_zeros(directions, sequences, self.rnn.hidden_size),) * self.equations.states

@@ -96,8 +96,8 @@ class LSTMClassifier(TextClassifier):
         weight is its share of that sum.
         """
         lengths = segment_sum(batch.sentences, batch.documents)  # (D,)  words of each document
-        x = self.embedding(batch.words)  # (W, E)
-        states = self.rnn(x, lengths)  # (W, H or 2H)
+        x, place = self.embedding.distinct(batch.words)  # (V', E), (W,)  of the distinct words
+        states = self.rnn(x, lengths, index=place)  # (W, H or 2H)
         pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
         logits = self.output(self.dropout(pooled))  # (D, K)
         if not return_attention:

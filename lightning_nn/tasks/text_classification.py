@@ -231,7 +231,7 @@ class TextClassifier(Classifier):
             x, baseline = self.embedding(batch.words), self.embedding(torch.zeros_like(batch.words))
 
             def score(vectors: Tensor) -> Tensor:
-                with self.embedding.register_forward_hook(lambda *_: vectors):
+                with self.embedding.replaced(vectors):
                     logits = self(batch)
                 return cast(Tensor, logits.log_softmax(1).gather(1, category[:, None]))
 

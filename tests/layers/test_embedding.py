@@ -29,6 +29,29 @@ def test_a_kept_word_keeps_its_vector() -> None:
     assert torch.equal(vectors[kept], layer.table(WORDS)[kept])
 
 
+def test_each_distinct_word_is_computed_once() -> None:
+    layer = WordEmbedding(9, 5).eval()
+    words = torch.tensor([3, 1, 3, 8, 1, 3])
+    vectors, rows = layer.distinct(words)
+    assert vectors.shape == (3, 5) and rows.shape == words.shape
+    assert torch.equal(vectors[rows], layer.table(words)) and torch.equal(layer(words), layer.table(words))
+
+
+def test_all_occurrences_of_a_word_lose_the_same_values() -> None:
+    torch.manual_seed(0)
+    layer = WordEmbedding(9, 400, dropout=0.5).train()
+    first, again, other = layer(torch.tensor([3, 3, 4])) != 0
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert not torch.equal(first, layer(torch.tensor([3]))[0] != 0)  # another batch, another mask
+
+
+def test_words_have_a_row_each_while_torch_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    layer, words = WordEmbedding(9, 5).eval(), torch.tensor([3, 1, 3])
+    vectors, rows = layer.distinct(words)
+    assert torch.equal(vectors, layer.table(words)) and rows.tolist() == [0, 1, 2]
+
+
 def test_nothing_is_dropped_in_evaluation() -> None:
     layer = WordEmbedding(len(WORDS) + 1, 4, word_dropout=0.5, dropout=0.5).eval()
     assert torch.equal(layer(WORDS), layer.table.weight[1:])

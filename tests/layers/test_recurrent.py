@@ -79,6 +79,28 @@ def test_double_precision_gradients(cell: Cell) -> None:
     assert torch.autograd.gradcheck(lambda x: layer(x, lengths), rows_of([2, 1], 2))
 
 
+@pytest.mark.parametrize("by_equations", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("direction", get_args(Direction))
+def test_rows_shared_by_steps_equal_a_row_for_each_step(
+    direction: Direction, layers: int, by_equations: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = FlatRNN(3, 4, "lstm", direction, layers).double()
+    if not by_equations:
+        monkeypatch.setattr("lightning_nn.layers.recurrent._by_equations", lambda rows: False)
+    lengths = torch.tensor(LENGTHS)
+    index = torch.randint(0, 5, (int(lengths.sum()),))
+    rows = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)  # the last belongs to no step
+    weights = [rows, *layer.parameters()]
+    shared, separate = layer(rows, lengths, index=index), layer(rows[index], lengths)
+    torch.testing.assert_close(shared, separate)
+    probe = torch.randn_like(shared)
+    for one, other in zip(
+        torch.autograd.grad(shared, weights, probe), torch.autograd.grad(separate, weights, probe), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("lengths", [LENGTHS, [3, 3]], ids=["unequal", "equal"])
 @pytest.mark.parametrize("cell", get_args(Cell))

@@ -50,6 +50,7 @@ def test_test_metrics_are_scikit_learns_over_the_whole_split(tmp_path: Path) -> 
     """Not means over batches, whose last one is smaller."""
     model, data, run = fitted(tmp_path)
     metrics = run.test(model, datamodule=data, verbose=False)[0]
+    model.calibrated = False
     probabilities = torch.cat(run.predict(model, datamodule=data)).double()
     y_prob = (probabilities / probabilities.sum(1, keepdim=True)).numpy()  # scikit-learn wants float64's ones
     labels = torch.cat([batch.label for batch in data.test_dataloader()]).numpy()  # type: ignore[misc]
