@@ -31,7 +31,7 @@ TITLE = Text("Neural networks, a course that runs", "神经网络：一门可以
 COURSE = Text("The course", "课程")
 GUIDE = Text("Guide", "使用指南")
 MORE = Text("Reference", "参考")
-GLOSSARY = Text("Glossary", "术语表")
+GLOSSARY, RESULTS = Text("Glossary", "术语表"), Text("Results", "结果")
 REFERENCE = Text("Public names", "公开的名字")
 HELD = Text("{holds} of {claims} claims hold", "{claims} 条论断中 {holds} 条成立")
 OTHER: dict[Language, tuple[Language, str]] = {"en": ("zh", "中文"), "zh": ("en", "English")}
@@ -109,10 +109,9 @@ def write_sources(language: Language, source: Path, *, reference: bool = True) -
     shutil.copytree(DOCS / "book", source / "_static")
     shutil.copytree(DOCS / "course" / "figures", source / "_static" / "frames", ignore=_only_frames)
     shutil.copytree(DOCS / "gallery", source / "gallery")
-    (source / "glossary.md").write_text((DOCS / "course" / "glossary.md").read_text(encoding="utf-8"), encoding="utf-8")
-    (source / "results.md").write_text(
-        adapt((DOCS / "results.md").read_text(encoding="utf-8"), DOCS / "results.md", language), encoding="utf-8"
-    )
+    for page, title in ((DOCS / "course" / "glossary.md", GLOSSARY), (DOCS / "results.md", RESULTS)):
+        text = page.read_text(encoding="utf-8").replace(f"# {title.en}\n", f"# {title.into(language)}\n", 1)
+        (source / page.name).write_text(adapt(text, page, language), encoding="utf-8")
     if reference:
         (source / "reference.rst").write_text(write_reference(language), encoding="utf-8")
     (source / "index.md").write_text(write_index(language, reference=reference), encoding="utf-8")

@@ -133,7 +133,7 @@ CHAPTERS = (
                 "kinds", Text("what is read, and when it is answered, by one cell", "读什么，何时作答，都用同一个单元")
             ),
             Entry("recurrence", Text("one cell, the same weights at every step", "同一个单元，每一步用同一组权重")),
-            Entry("direction", Text("what lies behind takes reading backwards", "答案在后面，就得倒着读")),
+            Entry("direction", Text("what comes after takes reading backwards", "答案在后面，就得倒着读")),
             Entry("gates", Text("what to keep, and when to forget it", "记住什么，什么时候忘掉")),
             Entry("memory", Text("how many steps back the gradient reaches", "梯度能传回多少步")),
             Entry("parallel_gates", Text("many steps at once, and what that costs", "许多步一起算，代价是什么")),

@@ -1,11 +1,11 @@
-"""Direction: a state knows what was read before it; what lies behind takes a layer that reads backwards.
+"""Direction: a state knows what was read before it; what comes after takes a layer that reads backwards.
 
     forward   f_t = cell(f_{t-1}, x_t)      knows x_1 ... x_t
     backward  b_t = cell(b_{t+1}, x_t)      knows x_t ... x_T
     both      [f_t, b_t]                    knows all of them
 
 Schuster and Paliwal 1997. The sequences are random bits. At each step the network names the bits some steps before and
-behind, which nothing but having read them can tell.
+after, which nothing but having read them can tell.
 """
 
 from __future__ import annotations
@@ -79,17 +79,17 @@ def draw(result: Result, figure: Figure) -> None:
 
 
 def claim(result: Result) -> list[Claim]:
-    """Compare what lies before and behind, for each direction."""
-    before, behind = ([name for name in result.rows[0] if name.startswith(sign)] for sign in ("-", "+"))
-    behind.remove("+0")
+    """Compare what lies before and after, for each direction."""
+    before, after = ([name for name in result.rows[0] if name.startswith(sign)] for sign in ("-", "+"))
+    after.remove("+0")
     forward, backward, both = result.rows
     least = result.bound(full=0.95, test=0.85)
     return [
         Claim("forward, lowest before", min(forward[k] for k in before), ">=", least),
-        Claim("forward, highest behind", max(forward[k] for k in behind), "<=", 0.6),
+        Claim("forward, highest after", max(forward[k] for k in after), "<=", 0.6),
         Claim("backward, highest before", max(backward[k] for k in before), "<=", 0.6),
-        Claim("backward, lowest behind", min(backward[k] for k in behind), ">=", least),
-        Claim("both, lowest", min(both[k] for k in (*before, *behind)), ">=", least),
+        Claim("backward, lowest after", min(backward[k] for k in after), ">=", least),
+        Claim("both, lowest", min(both[k] for k in (*before, *after)), ">=", least),
     ]
 
 

@@ -65,7 +65,7 @@ class Tiny(pl.LightningModule):
     def require_processor(self) -> Words:
         return self.processor
 
-    def probabilities(self, logits: Tensor) -> Tensor:
+    def calibrated_probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)
 
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Any:
