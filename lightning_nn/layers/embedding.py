@@ -141,31 +141,31 @@ class WordEmbedding(nn.Module):
         self._has_characters = True
 
     def forward(self, words: Tensor) -> Tensor:
-        """Return the vectors (W, E) of word ids (W,).
+        """Return the vectors (..., E) of word ids (...).
 
         Raises:
             RuntimeError: `num_characters` was given, but `set_characters` was never called.
         """
         vectors, rows = self.distinct(words)
-        return vectors.index_select(0, rows)
+        return nn.functional.embedding(rows, vectors)
 
     def distinct(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors (V', E) of the distinct words, and for each word the row of its vector, int64 (W,).
+        """Return the vectors (V', E) of the distinct words, and for each word the row of its vector, int64 (...).
 
         While torch compiles or exports, which can't know how many are distinct, every word has a row.
 
         Args:
-            words: ids, (W,).
+            words: ids, int64 (...).
 
         Raises:
             RuntimeError: `num_characters` was given, but `set_characters` was never called.
         """
-        places = torch.arange(len(words), device=words.device)
+        places = torch.arange(words.numel(), device=words.device).view(words.shape)
         if self._replacement is not None:
             return self._replacement, places
         words = self.word_dropout(words)
         if torch.compiler.is_compiling():
-            return self._vectors(words), places
+            return self._vectors(words.flatten()), places
         distinct, rows = torch.unique(words, return_inverse=True)
         return self._vectors(distinct), rows
 

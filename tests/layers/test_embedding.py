@@ -35,6 +35,8 @@ def test_each_distinct_word_is_computed_once() -> None:
     vectors, rows = layer.distinct(words)
     assert vectors.shape == (3, 5) and rows.shape == words.shape
     assert torch.equal(vectors[rows], layer.table(words)) and torch.equal(layer(words), layer.table(words))
+    grid = words.view(2, 3)
+    assert torch.equal(layer(grid), layer.table(grid))
 
 
 def test_all_occurrences_of_a_word_lose_the_same_values() -> None:
