@@ -27,6 +27,7 @@ from lightning_nn.tasks.training import (
     TrainingSums,
     check_lbfgs,
     coalesce_gradients,
+    loss_not_finite,
     optimizer_steps,
     parameter_groups,
     row_wise_tables,
@@ -316,19 +317,7 @@ class Task(Restorable, ABC):
 
     def _raise_unless_finite(self) -> None:
         if self._sums.finite is not None and not bool(self._sums.finite):
-            raise self.not_finite("training")
-
-    def not_finite(self, stage: str) -> UserError:
-        """Return the error for a loss that is not finite, with the remedy.
-
-        Args:
-            stage: "training" or "validation".
-        """
-        return UserError(
-            f"the {stage} loss is no longer a finite number (epoch {self.trainer.current_epoch}, step "
-            f"{self.trainer.global_step}): the run stopped before saving it in a checkpoint.\n"
-            f"Lower --optimizer.lr (now {self.optimizer.lr:g}), or clip gradients: --trainer.gradient_clip_val 1.0"
-        )
+            raise loss_not_finite("training", self.trainer, self.optimizer)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add the batch to the validation metrics; see `_evaluate`."""
@@ -385,7 +374,7 @@ class Task(Restorable, ABC):
         values = self.compute_metrics(self.split_metrics(split))
         trains = split == "val" and trainer.state.fn == "fit" and not trainer.sanity_checking
         if trains and "loss" in values and not values["loss"].isfinite():
-            raise self.not_finite("validation")  # before a checkpoint is saved
+            raise loss_not_finite("validation", self.trainer, self.optimizer)  # before a checkpoint is saved
         # The values are equal on every process; without sync_dist Lightning would warn.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
 

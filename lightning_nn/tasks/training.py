@@ -249,6 +249,21 @@ def check_lbfgs(trainer: pl.Trainer) -> None:
             raise UserError(f"--optimizer.name lbfgs doesn't go with {setting}: use {remedy}, or another optimizer")
 
 
+def loss_not_finite(stage: str, trainer: pl.Trainer, optimizer: Optimizer) -> UserError:
+    """Return the error for a loss that is not finite, with the remedy.
+
+    Args:
+        stage: "training" or "validation".
+        trainer: the Trainer of the run.
+        optimizer: settings of the run.
+    """
+    return UserError(
+        f"the {stage} loss is no longer a finite number (epoch {trainer.current_epoch}, step "
+        f"{trainer.global_step}): the run stopped before saving it in a checkpoint.\n"
+        f"Lower --optimizer.lr (now {optimizer.lr:g}), or clip gradients: --trainer.gradient_clip_val 1.0"
+    )
+
+
 def optimizer_steps(trainer: pl.Trainer, batches: int | None) -> float:
     """Count the optimizer steps of a whole run; infinity if it has no end.
 
