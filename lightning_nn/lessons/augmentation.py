@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from lightning_nn import ConvNet, Digits, ImageBatch, Optimizer, Scenes
+from lightning_nn import ConvNet, Digits, ImageBatch, Optimizer
 from lightning_nn.data.augmentation import Augment, augmented
 from lightning_nn.data.batches import Origin
 from lightning_nn.layers.images import resize
 from lightning_nn.lessons.lesson import BLUE, ORANGE, Array, Claim, Result, Row, Size
-from lightning_nn.lessons.training import accuracy, fit, labels, split
+from lightning_nn.lessons.training import accuracy, few_scenes, fit, split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,18 +43,6 @@ LAYERS += ["conv 32 3 padding=1", "max_pool 2", "batch_norm", "relu", "conv 64 3
 LAYERS += ["global_max_pool"]
 
 
-def scenes(images: int, tests: int) -> tuple[ImageBatch, ImageBatch]:
-    """Return some drawn scenes of each class to train on, and others to test."""
-    data = Scenes(train_size=600, val_size=1, test_size=tests, size=32)
-    train, test = (
-        ImageBatch(resize(batch.image, (SIDE, SIDE)), labels(batch))
-        for batch in (split(data, "train"), split(data, "test"))
-    )
-    order = torch.randperm(train.size)
-    few = torch.cat([order[labels(train)[order] == kind][:images] for kind in range(KINDS)])
-    return train.select(few.tolist()), test
-
-
 def train(few: ImageBatch, augment: Augment, seed: int, steps: int) -> ConvNet:
     """Train on thirty images at a step, changed in another way each time."""
     model = ConvNet(3, SIDE, SIDE, KINDS, layers=LAYERS)
@@ -70,7 +58,7 @@ def train(few: ImageBatch, augment: Augment, seed: int, steps: int) -> ConvNet:
 
 def run(seed: int = 0, size: Size = "full", *, images: int = 10) -> Result:
     """Train with each kind of augmentation on the same few images."""
-    few, test = scenes(images, 200 if size == "full" else 100)
+    few, test = few_scenes(images, 200 if size == "full" else 100, SIDE)
     rows: list[Row] = []
     pictures: dict[str, Array] = {}
     for name in AUGMENTS if size == "full" else ("none", "colour"):
@@ -137,7 +125,7 @@ def answer_1() -> list[Claim]:
 
 def answer_2() -> list[Claim]:
     """Train on gray images instead, and test on gray ones."""
-    few, test = scenes(10, 100)
+    few, test = few_scenes(10, 100, SIDE)
     gray = [b._replace(image=b.image.float().mean(1, keepdim=True).expand(-1, 3, -1, -1) / 255) for b in (few, test)]
     coloured, without = (
         accuracy(train(train_on, Augment(), 0, 80), test_on) for train_on, test_on in ((few, test), gray)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_nn import ConvNet, ImageBatch, Optimizer, Scenes
-from lightning_nn.layers.images import resize
+from lightning_nn import ConvNet, ImageBatch, Optimizer
 from lightning_nn.lessons.lesson import BLUE, ORANGE, Claim, Result, Row, Size
-from lightning_nn.lessons.training import accuracy, labels, split
+from lightning_nn.lessons.training import accuracy, few_scenes
 from lightning_nn.tasks.fine_tuning import FineTune
 
 if TYPE_CHECKING:
@@ -26,18 +25,6 @@ KINDS = 6  # classes of the drawn scenes
 SIDE = 24  # pixels
 SCRATCH, HEAD, SMALL, FULL = WAYS = ("from scratch", "head alone", "small rate", "full rate")
 LABELS = ("new", "0", "0.03", "1")
-
-
-def scenes(images: int, tests: int) -> tuple[ImageBatch, ImageBatch]:
-    """Return some drawn scenes of each class to train on, and others to test."""
-    data = Scenes(train_size=600, val_size=1, test_size=tests, size=32)
-    train, test = (
-        ImageBatch(resize(batch.image, (SIDE, SIDE)), labels(batch))
-        for batch in (split(data, "train"), split(data, "test"))
-    )
-    order = torch.randperm(train.size)
-    few = torch.cat([order[labels(train)[order] == kind][:images] for kind in range(KINDS)])
-    return train.select(few.tolist()), test
 
 
 def network(batch: ImageBatch, way: str) -> ConvNet:
@@ -69,7 +56,7 @@ def kernels(model: ConvNet) -> Tensor:
 
 def run(seed: int = 0, size: Size = "full", *, images: int = 10) -> Result:
     """Train in four ways on a few images of each class."""
-    batch, test = scenes(images, 200 if size == "full" else 100)
+    batch, test = few_scenes(images, 200 if size == "full" else 100, SIDE)
     rows: list[Row] = []
     for way in WAYS if size == "full" else (SCRATCH, HEAD, SMALL):
         model = network(batch, way)
@@ -119,7 +106,7 @@ def right_choice(result: Result) -> int:
 
 def answer_1() -> list[Claim]:
     """Train the head alone, on a trained body and on a new one."""
-    batch, test = scenes(10, 100)
+    batch, test = few_scenes(10, 100, SIDE)
     correct = []
     for way in (HEAD, SCRATCH):
         model = network(batch, way)
@@ -130,7 +117,7 @@ def answer_1() -> list[Claim]:
 
 def answer_2() -> list[Claim]:
     """Train all at the full rate, with the statistics of batch norms as they were loaded."""
-    batch, test = scenes(10, 100)
+    batch, test = few_scenes(10, 100, SIDE)
     model = network(batch, FULL)
     train(model, batch, SMALL, 10)  # which keeps the statistics
     return [Claim("accuracy at the full rate with kept statistics", accuracy(model, test), "<=", 0.35)]

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_nn import Scenes
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.module import DataModule
+from lightning_nn.layers.images import resize
 from lightning_nn.settings import Optimizer
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.task import Task
@@ -77,6 +79,18 @@ def fit(model: Task, data: DataModule, epochs: int, optimizer: Optimizer | None 
             stepper.step()
             losses.append(loss.item())
     return losses
+
+
+def few_scenes(images: int, tests: int, side: int) -> tuple[ImageBatch, ImageBatch]:
+    """Return some drawn scenes of each class to train on, and others to test, of `side` x `side` pixels."""
+    data = Scenes(train_size=600, val_size=1, test_size=tests, size=32)
+    train, test = (
+        ImageBatch(resize(batch.image, (side, side)), labels(batch))
+        for batch in (split(data, "train"), split(data, "test"))
+    )
+    order, kinds = torch.randperm(train.size), labels(train)
+    few = torch.cat([order[kinds[order] == kind][:images] for kind in kinds.unique().tolist()])
+    return train.select(few.tolist()), test
 
 
 def accuracy(model: Classifier, batch: Any) -> float:
