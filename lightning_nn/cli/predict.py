@@ -33,9 +33,9 @@ from lightning_nn.visualization import attention, gates
 CHUNK = 1024  # inputs in memory at once
 CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
 IMAGES = 64  # images in memory at once
-MOST = 0.5  # share of unknown words above which predictions mean little
-ENOUGH = 200  # words after which it is said, and not only at the end
+ENOUGH = 20  # texts after which it is said that most of them have unknown words, and not only at the end
 _SHOWN = 3  # reasons named of inputs that can't be read
+_WORDS = 5  # unknown words named
 
 
 def predict(request: Request) -> int:
@@ -69,14 +69,16 @@ def predict(request: Request) -> int:
             _warn(model, checkpoint)
             _Tally.of(explained).say()
             return 0
+        if tally := model.unknown_words():
+            tally.clear()  # the same inputs follow, to be written
         records = iter(explained)
     waits = options.stdin.waits if options.files == ["-"] else lambda: False
     title = f"Predictions: {type(model).__name__}"
     with writer(options.out, form, title, guard=options.guard, say=_say, inputs=inputs) as write:
-        tally = _write_predictions(write, model, checkpoint, _chunks(records, waits))
-    tally.say()
+        inputs_read = _write_predictions(write, model, checkpoint, _chunks(records, waits))
+    inputs_read.say()
     if options.out:
-        done = tally.count - tally.unreadable
+        done = inputs_read.count - inputs_read.unreadable
         _say(f"{done:,} prediction{'s' * (done != 1)} in {options.out}")
     return 0
 
@@ -87,15 +89,20 @@ def _write_predictions(write: Write, model: Task, checkpoint: Checkpoint, chunks
     Raises:
         UserError: none of the inputs can be read.
     """
-    tally, warned = _Tally(), False
+    tally, warned_at = _Tally(), 0
     for chunk in chunks:
         for record, prediction in _predicted(model, chunk):
             write(record, prediction)
             tally.add(record)
-        warned = warned or _warn(model, checkpoint, ENOUGH)
+        if not warned_at and _are_mostly_unknown(model):
+            _warn(model, checkpoint)
+            warned_at = tally.count
     if tally.count and tally.unreadable == tally.count:
         raise UserError(f"none of {tally.count:,} inputs can be read: {tally.reasons[0]}")
-    warned or _warn(model, checkpoint)
+    if not warned_at:
+        _warn(model, checkpoint)
+    elif tally.count > warned_at and (unknown := model.unknown_words()):
+        _say(f"most content words are unknown in {unknown.unfamiliar:,} of all {unknown.texts:,} texts")
     return tally
 
 
@@ -206,22 +213,26 @@ def _record(raw: Any) -> Record:
     return raw if isinstance(raw, Record) else Record(raw, {"input": raw})
 
 
-def _warn(model: Task, checkpoint: Checkpoint, least: int = 1) -> bool:
-    """Warn if most words of the inputs so far are unknown, and return whether they are.
-
-    Args:
-        model: after its predictions.
-        checkpoint: the file of the model.
-        least: number of words below which nothing is said yet.
-    """
-    if (share := model.unknown_share(least)) <= MOST:
-        return False
+def _warn(model: Task, checkpoint: Checkpoint) -> None:
+    """Warn of inputs most of whose content words are unknown, if there are any."""
+    tally = model.unknown_words()
+    if tally is None or not tally.unfamiliar:
+        return
     trained = checkpoint.data_arguments.get("path") or checkpoint.data or "other texts"
+    words = ", ".join([*tally.words[:_WORDS], *["..."] * (len(tally.words) > _WORDS)])
+    counts = f"in {tally.unfamiliar:,} of {tally.texts:,} texts most content words"
+    if tally.texts == 1:
+        counts = f"{len(tally.words)} of {tally.counted} content words"
     _say(
-        f"warning: {share:.0%} of the words are unknown to this model, which was trained on {trained}: its predictions "
-        "mean little for such texts"
+        f"warning: {counts} are unknown to this model, which was trained on {trained} ({words}): its predictions mean "
+        "little for such texts"
     )
-    return True
+
+
+def _are_mostly_unknown(model: Task) -> bool:
+    """Return whether so many inputs so far have unknown words that it should be said before the last input."""
+    tally = model.unknown_words()
+    return tally is not None and tally.texts >= ENOUGH and 2 * tally.unfamiliar > tally.texts
 
 
 def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[list[Record]]:

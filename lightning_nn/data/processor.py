@@ -188,6 +188,26 @@ class RunFacts(NamedTuple):
     splits: Mapping[str, Samples] = {}
 
 
+class UnknownWords(Protocol):
+    """Count of texts, and of those that are unfamiliar: most of their content words are not in the vocabulary.
+
+    Attributes:
+        texts: number of texts that have words.
+        unfamiliar: number of unfamiliar ones.
+        words: unknown words of the first unfamiliar text, each once, in order.
+        counted: number of different words of that text among which they are.
+    """
+
+    texts: int
+    unfamiliar: int
+    words: list[str]
+    counted: int
+
+    def clear(self) -> None:
+        """Begin anew."""
+        ...
+
+
 class LabeledProcessor(Processor, Protocol):
     """A processor of labelled data.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lightning_nn.data.batches import Batch, FrozenEncoder
-from lightning_nn.data.processor import Described, RunFacts
+from lightning_nn.data.processor import Described, RunFacts, UnknownWords
 from lightning_nn.errors import UserError
 from lightning_nn.metrics.confusion import ClassScore
 from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
@@ -477,9 +477,9 @@ class Task(Restorable, ABC):
         """Predict on texts, with what the model attended to or kept in its state, see `explains`."""
         raise UserError(f"this {type(self).__name__} has neither attention nor gates to show")
 
-    def unknown_share(self, least: int = 1) -> float:
-        """Return the share of unknown words in the inputs of predict so far; 0 of fewer words than `least`."""
-        return 0.0
+    def unknown_words(self) -> UnknownWords | None:
+        """Return the count of unknown words in the inputs of predict so far; None for inputs that are no texts."""
+        return None
 
     def frozen_encoder(self) -> FrozenEncoder | None:
         """Return an encoder of images that is not trained, so that features can be computed once; None for none."""

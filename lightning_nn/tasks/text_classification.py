@@ -11,7 +11,7 @@ from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.data.processor import Described, Processor
+from lightning_nn.data.processor import Described, Processor, UnknownWords
 from lightning_nn.errors import UserError
 from lightning_nn.layers.attribution import integrated_gradients
 from lightning_nn.layers.embedding import WordEmbedding, initialise_rows
@@ -147,10 +147,9 @@ class TextClassifier(Classifier):
             remedy = f"make it with {type(self).__name__}.for_data(data)"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
 
-    def unknown_share(self, least: int = 1) -> float:
-        """Return the share of unknown words in the inputs of predict so far; see `Task`."""
-        processor: Any = self.require_processor()
-        return float(processor.unknown_share()) if getattr(processor, "read", 0) >= least else 0.0
+    def unknown_words(self) -> UnknownWords | None:
+        """Return the count of unknown words in the inputs of predict so far; see `Task`."""
+        return getattr(self.require_processor(), "unknown_words", None)
 
     def artifacts(self, split: str) -> Iterator[Artifact]:
         """Yield the confusion matrix, and the attention or the gates over a few documents of the split."""

@@ -132,7 +132,7 @@ def test_explain_shows_words_by_weight_and_writes_a_page(han: Path) -> None:
 
 def test_an_explanation_warns_and_names_what_it_leaves_out_as_a_prediction_does(han: Path, tmp_path: Path) -> None:
     done = ask(han, "--data.text", "hello unknown world", "--explain").ok()
-    assert "of the words are unknown to this model" in done.err, done.err
+    assert "content words are unknown to this model" in done.err, done.err
     assert "not in the vocabulary: h, e, l, o, u" in done.out
     marked = re.findall(r'class="(?:w )?unknown"[^>]*>([^<]*)', (han / "attention.html").read_text(encoding="utf-8"))
     assert marked == ["dotted line", *"hellounknownworld"], "a legend, then each unknown word"

@@ -99,10 +99,15 @@ def test_all_inputs_that_can_not_be_read_are_an_error_and_leave_no_file(run: Pat
 
 def test_unknown_words_are_warned_of_with_the_data_of_training(run: Path) -> None:
     said = predict(run, "--data.text", "The soup was cold.").ok().err
-    assert "warning: " in said and "% of the words are unknown" in said and "reviews.csv" in said
+    assert "content words are unknown to this model" in said and "reviews.csv (T, h, e, s, o, ...)" in said
     assert "warning" not in predict(run, "--data.text", GOOD).ok().err
-    (run / "en.txt").write_text("The soup was cold and the staff rude.\n" * 3000, encoding="utf-8")
-    assert predict(run, "--data.file", "en.txt", "--out", "en.csv").ok().err.count("warning") == 1
+    (run / "en.txt").write_text("The soup was cold and the staff rude.\n" * 2000, encoding="utf-8")
+    said = predict(run, "--data.file", "en.txt", "--out", "en.csv").ok().err
+    assert said.count("warning") == 1 and "in 1,024 of 1,024 texts most content words are unknown" in said
+    assert "most content words are unknown in 2,000 of all 2,000 texts" in said
+    (run / "mixed.txt").write_text(f"{GOOD}\n" * 40 + "The soup was cold.\n" * 3, encoding="utf-8")
+    said = predict(run, "--data.file", "mixed.txt", "--out", "mixed.csv", "--format", "csv").ok().err
+    assert said.count("content words") == 1 and "warning: in 3 of 43 texts most content words are unknown" in said
 
 
 def test_the_newest_run_is_named_before_anything_else(run: Path) -> None:

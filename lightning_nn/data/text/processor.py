@@ -20,6 +20,7 @@ from lightning_nn.data.tables.reading import UNDECODED, check_encoding, decode, 
 from lightning_nn.data.tables.rows import SAMPLE, BadRowError, ReadingReport, Table
 from lightning_nn.data.tables.table import BINARY, form_of, open_table, table_of_lines
 from lightning_nn.data.text.columns import TEXT
+from lightning_nn.data.text.content_words import UnknownContent
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
@@ -173,8 +174,7 @@ class TextProcessor:
     Attributes:
         documents: function from the index of a document to the words of its sentences, by the name of the split; set by
             the data set, and not in the state.
-        read: words of all texts encoded so far.
-        unknown: those of them that are not in the vocabulary.
+        unknown_words: count of the texts encoded so far, and of those whose words are not in the vocabulary.
     """
 
     kind = "text"
@@ -203,7 +203,7 @@ class TextProcessor:
         self.user_words, self.max_sentences, self.max_words = user_words, max_sentences, max_words
         self.unescape, self.text_column = unescape, text_column
         self.documents: dict[str, Callable[[int], list[list[str]]]] = {}
-        self.read = self.unknown = 0
+        self.unknown_words = UnknownContent()
 
     def tokens(self, text: str) -> list[list[str]]:
         """Segment a text into truncated sentences of words, as `encode` reads it; [] for a text without words."""
@@ -222,23 +222,18 @@ class TextProcessor:
         for text in raw:
             if not isinstance(text, str):
                 raise UserError(f"expected a text (str), got {type(text).__name__}: {str(text)[:40]!r}")
-            segmented = self.tokens(text) or [[""]]
+            segmented = self.tokens(text)
+            self.unknown_words.add(chain(*segmented), self.vocabulary)
+            segmented = segmented or [[""]]
             documents.append(len(segmented))
             sentences.extend(map(len, segmented))
             words.extend(word for sentence in segmented for word in sentence)
         ids = self.vocabulary.ids(words)
-        wordless = words.count("")
-        self.read += len(ids) - wordless
-        self.unknown += int((ids == 0).sum()) - wordless
         return TextBatch(
             torch.tensor(documents, dtype=torch.int64),
             torch.tensor(sentences, dtype=torch.int64),
             torch.from_numpy(ids),
         )
-
-    def unknown_share(self) -> float:
-        """Return the share of unknown words in all texts encoded so far, 0 before the first."""
-        return self.unknown / self.read if self.read else 0.0
 
     def batches(self, raw: list[Any], batch_size: int) -> Iterator[tuple[Index, TextBatch]]:
         """Yield batches of texts of similar length: up to `batch_size` texts and `LONGEST` characters, or one text.

@@ -162,12 +162,3 @@ def test_written_line_breaks_and_entities_are_read_and_counted_in_training_and_f
     raw.prepare_once()
     assert not any("read as what" in note for note in raw.notes)
     assert len(raw.processor.tokens("One.\\n\\nTwo<br />three")) == 1
-
-
-def test_the_share_of_unknown_words_is_counted(tmp_path: Path) -> None:
-    data = TextData(table(tmp_path, "red blue", "green"), vocabulary=TextVocabulary(min_count=1))
-    data.prepare_once()
-    assert data.processor.unknown_share() == 0.0
-    data.processor.encode(["red pink", "green gold"])
-    data.processor.encode(["red red red red"])
-    assert data.processor.unknown_share() == 0.25
