@@ -17,6 +17,7 @@ from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.resume import ExactResume, MonitorCheck, ResumableEarlyStopping, StepSeed
 from lightning_nn.callbacks.statistics import RunStatistics
 from lightning_nn.callbacks.tensorboard import AugmentedImages, PictureFiles, TensorBoardCallback
+from lightning_nn.callbacks.threads import Threads
 from lightning_nn.cli.parser import RUN_SETTINGS, TASK_SETTINGS, CommandLine
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
@@ -163,6 +164,7 @@ def _training_callbacks(cli: CommandLine, run: Run, record: RunStatistics | None
     callbacks: list[Any] = [RunSettings(cli.data_name, settings), MonitorCheck(watched)]
     callbacks += [
         StepSeed(cli.config.seed_everything),
+        Threads(),
         TensorBoardCallback(run.folder),
         ExactResume(),
         AugmentedImages(run.folder),

@@ -15,6 +15,7 @@ from lightning_nn.cli.request import OPTIONS, Request, parse, refuse_options
 from lightning_nn.cli.streams import LastingFile, lasting_streams
 from lightning_nn.cli.verbs import VERBS, has_own_options, overview, own_options, verb_help
 from lightning_nn.errors import UserError
+from lightning_nn.runs import cores  # noqa: F401  counts what other processes take from here on
 from lightning_nn.sanitize import sanitize
 
 if TYPE_CHECKING:
