@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
@@ -187,6 +188,7 @@ class ResumableEarlyStopping(EarlyStopping):
         )
 
         self.stopping = False  # whether the end was requested, which --trainer.min_epochs may put off
+        self.best_epoch: int | None = None  # of the best value, counted from 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Request the end again in a run that was resumed before its `min_epochs`."""
@@ -194,16 +196,41 @@ class ResumableEarlyStopping(EarlyStopping):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare the metric with its best value so far."""
+        before = self.best_score
         super().on_validation_end(trainer, pl_module)
+        if self.best_score is not before:  # a new tensor
+            self.best_epoch = trainer.current_epoch
         self.stopping = self.stopping or self.wait_count >= self.patience
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say why the run ends, if it ends early."""
+        if self.stopping and not trainer.interrupted:
+            pl_module.print(self.reason(trainer.current_epoch), file=sys.stderr)
+
+    def reason(self, epochs: int) -> str:
+        """Return a line on why the run ends early.
+
+        Args:
+            epochs: number of epochs of the run so far.
+        """
+        end, patience = f"stopped early after {epochs} epochs", f"--early_stopping.patience {self.patience}"
+        if self.wait_count < self.patience or self.best_epoch is None:
+            return f"{end}: the patience ran out before --trainer.min_epochs ({patience})"
+        validations = f"{self.wait_count} validation{'s' * (self.wait_count != 1)}"
+        margin = f" by more than {abs(self.min_delta):g}" if self.min_delta else ""
+        return (
+            f"{end}: {self.monitor} was best in epoch {self.best_epoch + 1}, {float(self.best_score):.4g}, and did not "
+            f"improve{margin} in the {validations} since ({patience})"
+        )
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the count, the best value, and whether the end was requested."""
-        return {**super().state_dict(), "stopping": self.stopping}
+        """Return the count, the best value and its epoch, and whether the end was requested."""
+        return {**super().state_dict(), "stopping": self.stopping, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the count; the patience is the present run's."""
         self.stopping = state_dict["stopping"] and state_dict["patience"] == self.patience
+        self.best_epoch = state_dict["best_epoch"]
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     @staticmethod

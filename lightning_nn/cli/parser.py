@@ -44,6 +44,7 @@ from lightning_nn.visualization.report import Language
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}
 RUN_SETTINGS: dict[str, type] = {"checkpoint": CheckpointSettings, "early_stopping": EarlyStoppingSettings}
 SETTINGS = {**TASK_SETTINGS, **RUN_SETTINGS}
+F1 = "val/f1"  # mean of the F1 of each class, frequent or rare
 TRAINER_DEFAULTS = {
     "max_epochs": 10,
     "log_every_n_steps": 10,
@@ -71,6 +72,8 @@ class CommandLine:
         data_module: class of the data module.
         config: the settings, by group.
         argv: options of the command line, with their full names.
+        monitors_f1: True if classes are weighted or balanced, and the best checkpoint is that of the highest val/f1
+            for this reason.
 
     Raises:
         UserError: a setting is unknown, or its value is invalid.
@@ -91,6 +94,7 @@ class CommandLine:
         self.parser = self._build(files, defaults or {})
         self.argv = full_names(request.rest, self.options)
         self.config = self._parse()
+        self.monitors_f1 = self._monitor_f1(defaults or {})
 
     def _build(self, files: list[Path], defaults: dict[str, Any]) -> ArgumentParser:
         parser = ArgumentParser(
@@ -157,6 +161,26 @@ class CommandLine:
                 if config.optimizer[name] != (none := getattr(Optimizer, name)) and not self.gives(f"optimizer.{name}"):
                     config.optimizer[name] = none  # the recipe's is for another optimizer
         return config
+
+    @property
+    def weighs_classes(self) -> bool:
+        """True if the loss weighs classes, or the data repeats samples of the rare ones."""
+        return self.config.get("loss.class_weights") is not None or bool(self.config.get("data.balanced"))
+
+    def _monitor_f1(self, defaults: dict[str, Any]) -> bool:
+        """Monitor val/f1 of classes that are weighted or balanced, and return whether the best checkpoint does.
+
+        Accuracy counts each sample alike, so that it is highest where the frequent classes do well. A monitor of the
+        command line, of a recipe or of a resumed run stays.
+        """
+        if not (self.task.predicts_classes and self.weighs_classes):
+            return False
+        for group in RUN_SETTINGS:
+            options = (f"{group}.monitor", f"{group}.mode")
+            is_default = self.config[options[0]] == self.task.monitor != F1
+            if is_default and not any(self.gives(option) or option in defaults for option in options):
+                self.config[options[0]] = F1
+        return bool(self.config.checkpoint.monitor == F1) and not self.gives("checkpoint.monitor")
 
     @cached_property
     def _names(self) -> list[str]:

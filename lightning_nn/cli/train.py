@@ -27,7 +27,8 @@ from lightning_nn.cli.checkpoint import (
     run_settings,
     saved_settings,
 )
-from lightning_nn.cli.console import show_data, show_results, show_table
+from lightning_nn.cli.class_balance import remarks_on_classes
+from lightning_nn.cli.console import show_data, show_results, show_table, show_text
 from lightning_nn.cli.factory import check_training, make_data, make_model, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.processes import decided_once
@@ -259,6 +260,9 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     data.prepare_once()
     if is_first_process():
         show_data(data, sys.stdout)
+        if processor is None:
+            for remark in remarks_on_classes(cli, data):
+                show_text(remark, sys.stdout)
         recipe = cli.task.short_recipe if processor is None else None
         if recipe and recipe not in " ".join(cli.request.argv) and getattr(data, "median_sentences", 2) <= 1:
             print(f"most documents are one sentence, so there are no sentences to weigh: -c {recipe} is for such texts")
