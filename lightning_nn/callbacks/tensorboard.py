@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
@@ -12,6 +14,7 @@ from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.tensorboard.summary import hparams
 from torchmetrics import Metric
 
 from lightning_nn.callbacks.statistics import BestValidation
@@ -27,15 +30,23 @@ from lightning_nn.visualization.pages import markdown_text
 THRIFT = 20  # drawing may take at most 1/20 of the time between validations
 
 
+class RunLogger(TensorBoardLogger):
+    """TensorBoard's logger without a chart of `epoch`, which Lightning adds to all that it logs."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log metrics at a step, all but the epoch."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
+
 class TensorBoardCallback(pl.Callback):
     """Learning rate, gradient norm, drawings of the task's artifacts, table of modules, hyperparameters.
 
     Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
     as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images, texts and
-    histograms of artifacts as `val/...` and `test/...`, `modules`, and `best/...`, the metrics of the best validation,
-    shown beside the hyperparameters, if a `BestValidation` is among the callbacks. Pages and tables, such as
-    attention.html and predictions.csv, are files: of the validation split after each validation that is drawn, of the
-    test split after a test.
+    histograms of artifacts as `val/...` and `test/...`, `modules`, and the table of hyperparameters, whose columns
+    `best/...` are the metrics of the best validation if a `BestValidation` is among the callbacks. Pages and tables,
+    such as attention.html and predictions.csv, are files: of the validation split after each validation that is drawn,
+    of the test split after a test.
 
     Args:
         folder: of the files, also without a logger; None for that of the `TensorBoardLogger`.
@@ -86,8 +97,7 @@ class TensorBoardCallback(pl.Callback):
             return
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if best := next((callback.metrics for callback in callbacks if isinstance(callback, BestValidation)), {}):
-            metrics = {f"best/{name.removeprefix('val/')}": value for name, value in best.items()}
-            logger.log_hyperparams(_hyperparameters(trainer, pl_module), metrics, trainer.global_step)
+            _write_hyperparameters(logger, _hyperparameters(trainer, pl_module), best)
         logger.experiment.flush()
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -174,6 +184,24 @@ def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict
     groups.update(cast(Task, pl_module).settings())
     flat = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
     return {name: sanitize(value) if isinstance(value, str) else value for name, value in flat.items()}
+
+
+def _write_hyperparameters(logger: TensorBoardLogger, settings: dict[str, Any], best: dict[str, float]) -> None:
+    """Write the table of hyperparameters: the best validation, the settings, and the metrics of validation and test.
+
+    The metrics of the best validation are columns, not scalars as Lightning writes them, each of which would be a chart
+    of one point. TensorBoard reads all other metrics from the scalars of the run, the last of each.
+    """
+    scalars = [name.replace("val/", f"{split}/", 1) for split in ("val", "test") for name in best]
+    columns: dict[str, Any] = {name.replace("val/", "best/", 1): value for name, value in best.items()}
+    for name, value in settings.items():
+        options = value if isinstance(value, dict) else asdict(value) if is_dataclass(value) else None
+        items = {name: value} if options is None else {f"{name}.{option}": inner for option, inner in options.items()}
+        columns |= {
+            key: item if isinstance(item, bool | int | float | str) else str(item) for key, item in items.items()
+        }
+    for summary in hparams(columns, dict.fromkeys(scalars, 0.0)):
+        logger.experiment.file_writer.add_summary(summary)
 
 
 def _takes_images(logger: Any) -> bool:

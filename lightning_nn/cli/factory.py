@@ -10,13 +10,12 @@ import lightning_nn.compat  # noqa: F401  isort: skip
 
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from lightning_nn.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, RunSettings
 from lightning_nn.callbacks.progress import Progress
 from lightning_nn.callbacks.resume import ExactResume, MonitorCheck, ResumableEarlyStopping, StepSeed
 from lightning_nn.callbacks.statistics import RunStatistics
-from lightning_nn.callbacks.tensorboard import AugmentedImages, PictureFiles, TensorBoardCallback
+from lightning_nn.callbacks.tensorboard import AugmentedImages, PictureFiles, RunLogger, TensorBoardCallback
 from lightning_nn.callbacks.threads import Threads
 from lightning_nn.cli.parser import RUN_SETTINGS, TASK_SETTINGS, CommandLine
 from lightning_nn.data.module import DataModule
@@ -137,7 +136,7 @@ def make_trainer(
         callbacks += _training_callbacks(cli, run, record)
         if config.get("logger") in (None, True):
             folder = run.folder
-            config["logger"] = TensorBoardLogger(
+            config["logger"] = RunLogger(
                 str(folder.parent.parent), folder.parent.name, folder.name, default_hp_metric=False
             )
     of_user = config.get("callbacks") or []
