@@ -1,4 +1,4 @@
-"""What the start of a training says of rare classes: how rare they are, and which options are for that."""
+"""Remarks at the start of a training on rare classes: how rare they are, and the options for that."""
 
 from __future__ import annotations
 

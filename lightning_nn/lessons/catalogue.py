@@ -146,6 +146,7 @@ CHAPTERS = (
             Entry("segmentation", Text("where words begin and end in Chinese", "中文的词从哪里断开")),
             Entry("vocabulary", Text("few words cover most of a text", "少数词就能覆盖大半文本")),
             Entry("embeddings", Text("near vectors: the same kind, or the same topic", "相近的词：同类，还是同话题")),
+            Entry("embedding_compression", Text("how small a table of vectors may be", "词向量表能缩到多小")),
             Entry("order", Text("what a bag of words can't tell", "词袋分不清什么")),
             Entry("attention", Text("the sentence that decides, found and taken away", "找出决定的那句话，再把它拿走")),
             Entry(

@@ -1,4 +1,4 @@
-"""What the start of a training says of rare classes, and the metric that is monitored for them."""
+"""Remarks at the start of a training on rare classes, and the metric that is monitored for them."""
 
 from __future__ import annotations
 
