@@ -122,7 +122,9 @@ CHAPTERS = (
         Text("Looking inside", "看看里面"),
         (
             Entry("units_as_classifiers", Text("what a single unit knows of a class", "单个单元对类别知道多少")),
+            Entry("content", Text("a photograph made anew from what a layer saw", "从一层所见重建照片")),
             Entry("gram", Text("texture, whatever stands where", "纹理：不管什么在哪里")),
+            Entry("style", Text("content, style, or both", "内容、风格，或者都要")),
         ),
     ),
     Chapter(
