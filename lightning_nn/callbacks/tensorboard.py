@@ -195,12 +195,13 @@ def _write_hyperparameters(logger: TensorBoardLogger, settings: dict[str, Any], 
     scalars = [name.replace("val/", f"{split}/", 1) for split in ("val", "test") for name in best]
     columns: dict[str, Any] = {name.replace("val/", "best/", 1): value for name, value in best.items()}
     for name, value in settings.items():
-        options = value if isinstance(value, dict) else asdict(value) if is_dataclass(value) else None
+        options = asdict(cast(Any, value)) if is_dataclass(value) else value if isinstance(value, dict) else None
         items = {name: value} if options is None else {f"{name}.{option}": inner for option, inner in options.items()}
         columns |= {
             key: item if isinstance(item, bool | int | float | str) else str(item) for key, item in items.items()
         }
-    for summary in hparams(columns, dict.fromkeys(scalars, 0.0)):
+    summaries_of: Any = hparams  # which torch leaves untyped
+    for summary in summaries_of(columns, dict.fromkeys(scalars, 0.0)):
         logger.experiment.file_writer.add_summary(summary)
 
 

@@ -119,7 +119,8 @@ def coded(model: Bag, times: float) -> Bag:
     plain_bytes = FLOAT_BYTES * size * WIDTH
     left = plain_bytes / times - size - FLOAT_BYTES * MOST_CODES  # besides codes of the lengths, and their values
     return with_table(
-        model, quantise(model.embedding.table.weight.detach(), *code_sizes(size, WIDTH, plain_bytes / left))
+        model,
+        quantise(model.embedding.table.get_parameter("weight").detach(), *code_sizes(size, WIDTH, plain_bytes / left)),
     )
 
 
@@ -209,7 +210,7 @@ def answer_2() -> list[Claim]:
     """Round the values of the trained plain table to a byte, and to 2 bits."""
     corpus = read(1000, 0)
     plain = train(Bag(corpus.words), corpus.train, 40)
-    whole, vectors = accuracy(plain, corpus.test), plain.embedding.table.weight.detach()
+    whole, vectors = accuracy(plain, corpus.test), plain.embedding.table.get_parameter("weight").detach()
     lost = {
         bits: whole - accuracy(with_table(plain, nn.Embedding.from_pretrained(rounded(vectors, bits))), corpus.test)
         for bits in (8, 2)
