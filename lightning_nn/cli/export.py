@@ -1,9 +1,12 @@
-"""`export`: the network of a checkpoint for other programs, as ONNX or as a program of torch, or its weights alone."""
+"""`export`: a trained model to hand on: a folder, a file of weights, or its network as ONNX or a program of torch."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shlex
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +18,22 @@ from torch import Tensor, nn
 
 from lightning_nn import catalog
 from lightning_nn.cli.checkpoint import open_trained
-from lightning_nn.cli.overwriting import InputFiles, check_out
+from lightning_nn.cli.console import show_table
+from lightning_nn.cli.overwriting import InputFiles, check_out, check_out_folder
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.verbs import program
 from lightning_nn.cli.writers import json_text
 from lightning_nn.data.batches import Batch
 from lightning_nn.errors import UserError
-from lightning_nn.runs.atomic_file import write_atomically
+from lightning_nn.runs.atomic_file import write_atomically, write_text
 from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.model_folder import CARD, writing_folder
 from lightning_nn.runs.packed_rows import Bits
-from lightning_nn.runs.weights_file import save_weights
+from lightning_nn.runs.run_folder import Run, load_results
+from lightning_nn.runs.weights_file import save_folder, save_weights
+from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.task import Task
+from lightning_nn.visualization.model_card import ModelCard, card
 
 MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
 AXES = ("batch", "channels", "height", "width")
@@ -62,8 +70,15 @@ def export(request: Request) -> int:
     assert request.options is not None
     out: Path = request.options.out
     checkpoint = open_trained(request, request.ckpt_path or "best", "exporting")
-    check_out(out, InputFiles.of(checkpoint, request.imports))
+    inputs = InputFiles.of(checkpoint, request.imports)
+    if request.options.to_folder:
+        check_out_folder(out, inputs)
+    else:
+        check_out(out, inputs)
     model: Task = catalog.MODELS[checkpoint.model].load().from_checkpoint(checkpoint)
+    if request.options.to_folder:
+        _save_folder(request, checkpoint, model, out)
+        return 0
     if out.suffix == ".safetensors":
         _save_weights(checkpoint, model, out, request.options.bits)
         return 0
@@ -94,10 +109,53 @@ def export(request: Request) -> int:
 
 def _save_weights(checkpoint: Checkpoint, model: Task, out: Path, bits: Bits) -> None:
     """Write weights with all that predict and test need, and print their sizes."""
-    data = catalog.DATA[checkpoint.data].load() if checkpoint.data in catalog.DATA else None
-    save_weights(checkpoint, out, {"checkpoint": checkpoint.path.name}, bits, model.derived_buffers, data)
+    about = {"checkpoint": checkpoint.path.name}
+    save_weights(checkpoint, out, about, bits, model.derived_buffers, _data_class(checkpoint))
     sizes = [path.stat().st_size for path in (out, checkpoint.path)]
     print(f"{out}: {sizes[0]:,} bytes of {sizes[1]:,}, weights in {bits} bits")
+
+
+def _data_class(checkpoint: Checkpoint) -> type | None:
+    """Return the class of the data that a model was trained on; None if that is not in the catalog."""
+    return catalog.DATA[checkpoint.data].load() if checkpoint.data in catalog.DATA else None
+
+
+def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Path) -> None:
+    """Write a model folder, and print its files and how to go on with it."""
+    assert request.options is not None
+    bits, name = request.options.bits, type(model).__name__
+    with writing_folder(out) as folder:
+        save_folder(checkpoint, folder, {"class": name}, bits, model.derived_buffers, _data_class(checkpoint))
+        write_text(folder / CARD, card(_card(checkpoint, model, out, bits), request.options.language))
+        sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+        replaced = [file for file in sizes if (out / file).exists()]
+    show_table([("file", "bytes"), *((file, f"{size:,}") for file, size in sizes.items())], sys.stdout)
+    if replaced:
+        print(sanitize(f"replaced in {out}: {', '.join(replaced)}"), file=sys.stderr)
+    where = shlex.quote(str(out))
+    print(f"written to {sanitize(str(out))}; the model card, {CARD}, has lines to fill in: data and licence")
+    print(sanitize(f"predict:   {program()} predict --ckpt_path {where} {model.inputs_hint}"))
+    print(sanitize(f"in Python: {name}.from_pretrained({str(out)!r})"))
+
+
+def _card(checkpoint: Checkpoint, model: Task, out: Path, bits: int) -> ModelCard:
+    """Gather what a model card tells; the metrics are those of the run if this is the checkpoint that it tested."""
+    run, entry = Run.of(checkpoint.path), catalog.MODELS[model.name]
+    tested = run is not None and checkpoint.path.name == (run.best if run.best.is_file() else run.last).name
+    rows = model.processor.row_labels() if model.processor else {}
+    return ModelCard(
+        model=model.name,
+        class_name=type(model).__name__,
+        line=entry.line,
+        reads=entry.batch_types[0],
+        categories=rows.get("categories", []),
+        data=checkpoint.data or "",
+        results=load_results(run.results) if run is not None and tested else {},
+        bits=bits,
+        temperature=model.temperature,
+        folder=out.name if re.fullmatch(r"[\w.-]+", out.name) else "FOLDER",
+        example=model.inputs_hint,
+    )
 
 
 def _about(model: Task) -> dict[str, str]:

@@ -85,6 +85,8 @@ class InputFiles:
         Raises:
             UserError: see `refuse`.
         """
+        if folder.is_dir() and (meaning := self._identities[1].get(_identity(folder) or (0, 0))):
+            raise UserError(f"{option} is the {meaning}; name another folder")
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             self.refuse(file, option)
 
@@ -107,6 +109,19 @@ def check_out(out: Path, inputs: InputFiles) -> None:
         )
 
 
+def check_out_folder(out: Path, inputs: InputFiles) -> None:
+    """Refuse an output folder that can't be written, before anything is computed.
+
+    Raises:
+        UserError: it is a file, its parent does not exist, or it holds an input or training data.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder, or a file with a suffix")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"can't write --out {out}: no such folder: {out.parent}")
+    inputs.refuse_folder(out, f"--out {out}")
+
+
 def _named(checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path]) -> Iterator[_Input]:
     for path in files:
         yield path, "an input file", False
@@ -116,7 +131,9 @@ def _named(checkpoint: Checkpoint, imports: Iterable[str], files: Iterable[Path]
     for name, text in _texts({"data": checkpoint.data_arguments, "model": checkpoint.arguments}):
         for part in filter(None, (text, *text.split(","))):
             yield Path(part), f"training data of {checkpoint.path}", name in PATHS
-    yield checkpoint.path, "the checkpoint", False
+    is_folder = checkpoint.path.is_dir()
+    for path in sorted(checkpoint.path.iterdir()) if is_folder else [checkpoint.path]:
+        yield path, "a file of the model" if is_folder else "the checkpoint", False
 
 
 def _identity(path: Path) -> _Identity | None:

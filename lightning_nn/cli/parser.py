@@ -38,7 +38,7 @@ from lightning_nn.runs.saved_settings import NAMES, overlap
 from lightning_nn.settings import FOREIGN, CheckpointSettings, EarlyStoppingSettings, Loss, LRScheduler, Optimizer
 from lightning_nn.tasks.classification import Views
 from lightning_nn.tasks.task import Task
-from lightning_nn.visualization.report import Language
+from lightning_nn.visualization.pages import Language
 
 # Groups of settings that are attributes of a task; a task without the attribute lacks the options.
 TASK_SETTINGS: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "loss": Loss}

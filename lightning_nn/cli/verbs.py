@@ -7,7 +7,7 @@ import importlib.util
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -144,35 +144,46 @@ def _gather_arguments(options: argparse.Namespace) -> None:
 
 
 def _add_export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--out",
         type=Path,
-        metavar="FILE",
-        help='.onnx (after: pip install -e ".[onnx]") or .pt2 for other programs; .safetensors, of any model: weights, '
-        "arguments and vocabulary without the state of training, a checkpoint to predict with, test or fine-tune",
+        metavar="FOLDER|FILE",
+        help="a folder, of any model: weights, arguments, vocabulary and classes, and a model card, to hand on, to "
+        'predict with, test or fine-tune; .onnx (after: pip install -e ".[onnx]") or .pt2, the network for other '
+        "programs; .safetensors, of any model: the folder but for the card, in one file",
     )
-    _add_bits(parser, "bits of a weight in .safetensors")
+    _add_bits(
+        parser,
+        "bits of a weight: 32, as trained (default of a folder), 16, half precision (default of a file), 8 or 4, whole "
+        "numbers with a scale for each row or 32 values",
+        (32, *BITS),
+        None,
+    )
+    add("--language", choices=LANGUAGES, default="en", help="of the model card: en or zh (default: en)")
 
 
-def _add_bits(parser: argparse.ArgumentParser, meaning: str) -> None:
+def _add_bits(parser: argparse.ArgumentParser, meaning: str, choices: Sequence[int], default: int | None) -> None:
     parser.add_argument(
-        "--bits",
-        type=int,
-        choices=BITS,
-        default=16,
-        metavar="16|8|4",
-        help=f"{meaning}: 16, half precision (default), 8 or 4, whole numbers with a scale for each row or 32 values",
+        "--bits", type=int, choices=choices, default=default, metavar="|".join(map(str, choices)), help=meaning
     )
 
 
 def _check_export(options: argparse.Namespace) -> None:
-    """Check that a file of a known kind is named, and that the package that writes it is installed."""
+    """Check that a folder or a file of a known kind is named, and that the package that writes it is installed."""
     out: Path | None = options.out
-    if out is None or out.suffix not in EXPORTS:
-        raise UserError(f"export needs a file to write: --out model.onnx, model.pt2 or model.safetensors (got {out})")
-    if options.bits != 16 and out.suffix != ".safetensors":
-        raise UserError(f"--bits {options.bits} is for --out FILE.safetensors, not for {out.suffix}: leave it out")
-    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" else ():
+    options.to_folder = out is not None and (not out.suffix or out.is_dir())
+    if out is None or not (options.to_folder or out.suffix in EXPORTS):
+        raise UserError(
+            f"export needs a folder or a file to write: --out FOLDER, model.onnx, model.pt2 or model.safetensors "
+            f"(got {out})"
+        )
+    if options.bits is not None and out.suffix in (".onnx", ".pt2") and not options.to_folder:
+        raise UserError(
+            f"--bits {options.bits} is for --out FOLDER or FILE.safetensors, not for {out.suffix}: leave it out"
+        )
+    options.bits = options.bits or (32 if options.to_folder else 16)
+    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" and not options.to_folder else ():
         if importlib.util.find_spec(package) is None:
             raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
 
@@ -230,7 +241,13 @@ def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
     add("--times", type=float, metavar="N", help="how many times smaller than now, above 1, in place of --size")
-    _add_bits(parser, "bits of a weight of the network")
+    _add_bits(
+        parser,
+        "bits of a weight of the network: 16, half precision (default), 8 or 4, whole numbers with a scale for each "
+        "row or 32 values",
+        BITS,
+        16,
+    )
     add("--epochs", type=int, default=1, metavar="N", help="epochs of the training that follows (default: 1)")
 
 
@@ -305,12 +322,14 @@ VERBS = {
         check=_gather_arguments,
     ),
     "export": Verb(
-        line="a checkpoint as ONNX, for torch, or as weights",
+        line="a trained model as a folder, as ONNX, or for torch",
         function="lightning_nn.cli.export:export",
-        usage=(_CHECKPOINT, "--out model.onnx|model.pt2|model.safetensors"),
-        about="Writes the network of a checkpoint for other programs: an ONNX file, or a program of torch.export. "
-        "Input is a batch of uint8 images as the model was trained on; normalisation is inside, the names of the "
-        "classes in the metadata. Or the weights of any model with all that predict and test need, in 16, 8 or 4 bits.",
+        usage=(_CHECKPOINT, "--out FOLDER|model.onnx|model.pt2|model.safetensors"),
+        about="Writes a trained model for others: a folder of model.safetensors, config.json, processor.json and a "
+        "model card, which HAN.from_pretrained(FOLDER) or --ckpt_path FOLDER loads without running code in it, and "
+        "which names no path of this machine. Or its network for other programs: an ONNX file, or a program of "
+        "torch.export. Input is a batch of uint8 images as the model was trained on; normalisation is inside, the "
+        "names of the classes in the metadata.",
         options=_OR_BEST,
         add_options=_add_export_options,
         check=_check_export,

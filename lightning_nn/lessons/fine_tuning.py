@@ -31,7 +31,8 @@ def network(batch: ImageBatch, way: str) -> ConvNet:
     """Return the network of the package with a new head, and a body that is new or was trained on CIFAR-10."""
     form = {"height": SIDE, "width": SIDE}
     if way != SCRATCH:
-        return ConvNet.from_pretrained(KINDS, **form, finetune=FineTune(body_lr=0.03 if way == SMALL else 1.0))
+        rate = 0.03 if way == SMALL else 1.0
+        return ConvNet.from_pretrained(num_classes=KINDS, **form, finetune=FineTune(body_lr=rate))
     model = ConvNet(**{**ConvNet.from_pretrained().hparams, **form, "num_classes": KINDS})
     model.measure([batch])
     return model

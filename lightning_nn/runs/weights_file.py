@@ -1,6 +1,7 @@
-"""Files of weights without a run: our own, in half precision or rows of 8 or 4 bits, and those from elsewhere.
+"""Files of weights without a run: our own, as they are or in fewer bits, and those from elsewhere.
 
-Ours say in their header which model they belong to, so they open as a checkpoint; others are tensors by name.
+Ours say in their header, or in the other files of a model folder, which model they belong to, so they open as a
+checkpoint; others are tensors by name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, check_tensors, read_plain, refuse_other_files
+from lightning_nn.runs.model_folder import TENSORS, is_model_folder, read_description, without_paths, write_description
 from lightning_nn.runs.packed_rows import Bits, is_packed, pack, unpack
 from lightning_nn.runs.saved_settings import names, shown
 
@@ -54,13 +56,15 @@ class WeightsFile:
 
 
 def open_weights(path: Path) -> Checkpoint | WeightsFile:
-    """Open a checkpoint of ours, a state dict (.pth, .pt) or a .safetensors file, without running code in it.
+    """Open a checkpoint of ours, a model folder, a state dict (.pth, .pt) or a .safetensors file, without running code.
 
     A state dict may stand in a dictionary of a training, under one of the usual keys.
 
     Raises:
         UserError: the file is missing or damaged, or holds anything else.
     """
+    if is_model_folder(path):
+        return _open_folder(path)
     refuse_other_files(path)
     with path.open("rb") as file:
         head = file.read(9)
@@ -115,20 +119,23 @@ def embedded_weights(model: str) -> Checkpoint:
 
 
 def open_model(path: str | Path, map_location: Any = "cpu") -> Checkpoint:
-    """Open a checkpoint of ours, or a .safetensors file of `save_weights`, which predicts as the checkpoint does.
+    """Open a checkpoint of ours, or what `save_weights` or `save_folder` has written of one.
 
     Args:
-        path: the file.
+        path: the file or the model folder.
         map_location: device of its tensors, as in `torch.load`.
 
     Raises:
         UserError: the file is missing or damaged, or does not say which model it holds.
     """
-    if Path(path).suffix != ".safetensors":
+    path = Path(path)
+    if path.suffix != ".safetensors" and not is_model_folder(path):
         return Checkpoint.open(path, map_location)
-    weights = open_weights(Path(path))
+    weights = open_weights(path)
     if isinstance(weights, WeightsFile):
-        raise UserError(f"{path} does not say which model it holds: --finetune {path} trains a model from its weights")
+        remedy = f"name its folder, {path.parent}" if path.name == TENSORS and is_model_folder(path.parent) else ""
+        remedy = remedy or f"--finetune {path} trains a model from its weights"
+        raise UserError(f"{path} does not say which model it holds: {remedy}")
     return weights
 
 
@@ -146,13 +153,46 @@ def save_weights(
         checkpoint: a trained model.
         path: the file.
         about: where the weights come from, for readers of the file: command, data, metrics.
-        bits: of a weight: 16, half precision; 8 or 4, rows of whole numbers, see `packed_rows`.
+        bits: of a weight: 32, as they are; 16, half precision; 8 or 4, rows of whole numbers, see `packed_rows`.
         left_out: names of tensors that follow from the processor.
         data: class of the data module whose state the checkpoint has; None if it is not to be tested.
     """
-    from safetensors.torch import save
+    tensors, packed = _packed(checkpoint, bits, left_out)
+    model = _description(checkpoint, packed, data)
+    if words := _words(model["processor"]):
+        tensors[_WORDS] = torch.frombuffer(bytearray(deflated(words)), dtype=torch.uint8)
+        processor = model["processor"]
+        model["processor"] = {**processor, "state": {**processor["state"], "words": []}}
+    _write(path, tensors, {**about, _HEADER: json.dumps(model, ensure_ascii=False)})
 
-    mine, tensors, packed = checkpoint.content["lightning_nn"], {}, {}
+
+def save_folder(
+    checkpoint: Checkpoint,
+    folder: Path,
+    about: dict[str, str],
+    bits: Bits = 32,
+    left_out: Collection[str] = (),
+    data: type | None = None,
+) -> None:
+    """Write the same into a model folder, without the paths of the training data; see `save_weights`.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    tensors, packed = _packed(checkpoint, bits, left_out)
+    model = _description(checkpoint, packed, data)
+    if data is not None:
+        model["data_arguments"] = without_paths(model["data_arguments"], "data")
+    _write(folder / TENSORS, tensors, {"format": "pt"})  # which other libraries expect in the header
+    write_description(folder, {"format": FORMAT, **about, **model})
+
+
+def _packed(
+    checkpoint: Checkpoint, bits: Bits, left_out: Collection[str]
+) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """Return the tensors to write, and the shape of each that is packed into few bits."""
+    tensors: dict[str, Tensor] = {}
+    packed: dict[str, list[int]] = {}
     for name, value in checkpoint.state_dict.items():
         if name in left_out:
             continue
@@ -160,18 +200,27 @@ def save_weights(
             tensors[name], tensors[name + _SCALES] = pack(value, bits)
             packed[name] = list(value.shape)
         else:
-            tensors[name] = (value.half() if value.is_floating_point() else value).contiguous()
+            narrow = value.half() if value.is_floating_point() and bits < 32 else value
+            tensors[name] = narrow.clone(memory_format=torch.contiguous_format)  # tied weights are written twice
+    return tensors, packed
+
+
+def _description(checkpoint: Checkpoint, packed: dict[str, list[int]], data: type | None) -> dict[str, Any]:
+    """Return which model the tensors belong to, as plain data."""
+    mine = checkpoint.content["lightning_nn"]
     model: dict[str, Any] = {"model": checkpoint.model, "arguments": checkpoint.arguments}
     model |= {"processor": mine["processor"], "packed": packed}
     model |= {"temperature": mine["temperature"]} if "temperature" in mine else {}
     if data is not None:
         model |= {"data": checkpoint.data, "data_arguments": checkpoint.data_arguments}
-        model |= {"settings": checkpoint.settings, "state": checkpoint.data_state(data), "class": data.__qualname__}
-    if words := _words(mine["processor"]):
-        tensors[_WORDS] = torch.frombuffer(bytearray(deflated(words)), dtype=torch.uint8)
-        processor = mine["processor"]
-        model["processor"] = {**processor, "state": {**processor["state"], "words": []}}
-    header = {**about, _HEADER: json.dumps(model, ensure_ascii=False)}
+        state = checkpoint.data_state(data)
+        model |= {"settings": checkpoint.settings, "data_state": state, "data_class": data.__qualname__}
+    return model
+
+
+def _write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    from safetensors.torch import save
+
     write_atomically(path, lambda file: file.write(save(tensors, header)))
 
 
@@ -196,34 +245,63 @@ def _inflated(data: Tensor) -> Any:
 
 
 def _open_safetensors(path: Path) -> Checkpoint | WeightsFile:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
-            about = file.metadata() or {}
-        if _HEADER in about:
+    weights, about = _read(path)
+    if _HEADER in about:
+        with _damage_named(path):
             return _own(weights, json.loads(about[_HEADER]), path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or no .safetensors file ({error}); use another one") from None
     check_tensors(weights, path)
     return WeightsFile(path, weights, " ".join(about.values()))
 
 
+def _open_folder(folder: Path) -> Checkpoint:
+    model = read_description(folder)
+    if not isinstance(model.get("model"), str):
+        raise UserError(f"{folder} was not written by lightning_nn: its config.json does not say which model it holds")
+    refuse_other_files(folder / TENSORS)
+    with _damage_named(folder):
+        return _own(_read(folder / TENSORS)[0], model, folder)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and the header of a .safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    with _damage_named(path):
+        try:
+            with safe_open(path, framework="pt") as file:
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+                return weights, file.metadata() or {}
+        except SafetensorError as error:
+            raise ValueError(str(error)) from None
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Name a file in which something is not as it is written."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        form = "model folder" if path.is_dir() else ".safetensors file"
+        raise UserError(f"{path} is damaged or no {form} ({error}); use another one") from None
+
+
 def _own(weights: dict[str, Tensor], model: dict[str, Any], path: Path) -> Checkpoint:
-    """Return a file of `save_weights` as a checkpoint that holds no run."""
+    """Return what `save_weights` or `save_folder` has written as a checkpoint that holds no run."""
     if _WORDS in weights:
         model["processor"]["state"]["words"] = _inflated(weights.pop(_WORDS))
     for name, shape in model.get("packed", {}).items():
         weights[name] = unpack(weights[name], weights.pop(name + _SCALES), shape)
-    widened = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-    mine = {"format": FORMAT, "model": model["model"], "processor": model["processor"]}
+    widened = {
+        name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        for name, value in weights.items()
+    }
+    mine = {"format": model.get("format", FORMAT), "model": model["model"], "processor": model["processor"]}
     mine |= {"temperature": model["temperature"]} if "temperature" in model else {}
     mine |= {"settings": model.get("settings", {}), "run": {"data": model.get("data")}}
     content = {"state_dict": widened, "hyper_parameters": model["arguments"], "lightning_nn": mine}
     content |= {"datamodule_hyper_parameters": model.get("data_arguments", {})}
-    if "class" in model:
-        content[str(model["class"])] = model["state"]
+    if "data_class" in model:
+        content[str(model["data_class"])] = model["data_state"]
     return Checkpoint.of(content, path)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError, choose
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.saved_settings import names
-from lightning_nn.runs.weights_file import WeightsFile, embedded_weights
+from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_model
 from lightning_nn.settings import Group
 from lightning_nn.tasks.task import Task
 
@@ -258,21 +259,23 @@ class FineTuning(Task):
         return model
 
     @classmethod
-    def from_pretrained(cls, num_classes: int | None = None, **arguments: Any) -> Self:
-        """Load the network that is part of the package; see `weights/README.md`.
+    def from_pretrained(
+        cls, folder: str | Path | None = None, /, num_classes: int | None = None, **arguments: Any
+    ) -> Self:
+        """Load a trained network: from a model folder, or the one in the package, see `weights/README.md`.
 
         Args:
+            folder: see `Task`.
             num_classes: number of classes of a new head, for fine-tuning; None for the head that the weights have.
             arguments: constructor arguments that replace the saved ones, such as `finetune=FineTune("head")`.
 
         Raises:
-            UserError: the package has no weights of this model, or layers are to be frozen that have no weights; see
-                also the constructor.
+            UserError: see `Task`; layers are to be frozen that have no weights; see also the constructor.
         """
-        weights = embedded_weights(cls.name)
         if num_classes is None:
-            return cls.from_checkpoint(weights, **arguments)
-        model = cls(**{**weights.arguments, "num_classes": num_classes, **arguments})
+            return super().from_pretrained(folder, **arguments)
+        weights = embedded_weights(cls.name) if folder is None else open_model(folder)
+        model = cls(**cls.trusted_arguments(weights, {"num_classes": num_classes, **arguments}))
         body = {name: weight for name, weight in weights.state_dict.items() if cls.row_labels.get(name) != "categories"}
         model.load_weights(replace(weights, content={**weights.content, "state_dict": body}))
         return model

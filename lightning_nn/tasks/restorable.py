@@ -15,7 +15,7 @@ from lightning_nn.data.processor import Processor
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, further_arguments, to_plain_data
 from lightning_nn.runs.saved_settings import names, parameters, shown, trusted
-from lightning_nn.runs.weights_file import WeightsFile, common_prefix, open_model
+from lightning_nn.runs.weights_file import WeightsFile, common_prefix, embedded_weights, open_model
 from lightning_nn.sanitize import sanitize
 from lightning_nn.settings import Group
 from lightning_nn.tasks.weights import RowLabels, misfit, transfer
@@ -157,6 +157,46 @@ class Restorable(pl.LightningModule):
         Raises:
             UserError: the checkpoint holds another model, or weights that do not fit.
         """
+        own_arguments = cls.trusted_arguments(checkpoint, arguments)
+        processor = checkpoint.processor()
+        try:
+            model = cls(**own_arguments)
+            for kind, labels in processor.row_labels().items() if processor else ():
+                if (size := model.hparams.get(_SIZES.get(kind, ""))) and size != len(labels):
+                    raise ValueError(f"its processor has {len(labels):,} {kind}, not {size:,}")
+            model.processor = processor
+            model.on_load_checkpoint(checkpoint.content)
+        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+            raise _misfit(checkpoint.path, cls, error) from error
+        model.load_state(checkpoint, strict=strict)
+        return model.eval()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path | None = None, /, **arguments: Any) -> Self:
+        """Load a trained model in evaluation mode: from a model folder, or the weights that are part of the package.
+
+        A folder is what `export --out FOLDER` has written; nothing in it is executed.
+
+        Args:
+            folder: the folder, or a file that `load_from_checkpoint` loads; None for the weights in the package.
+            arguments: constructor arguments that replace the saved ones; of a group, a dictionary of some options.
+
+        Raises:
+            UserError: it is missing or damaged, holds another model, or the package has no weights of this model.
+        """
+        return cls.from_checkpoint(embedded_weights(cls.name) if folder is None else open_model(folder), **arguments)
+
+    @classmethod
+    def trusted_arguments(cls, checkpoint: Checkpoint, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the constructor arguments of a checkpoint, which must be plain data of their types.
+
+        Args:
+            checkpoint: an open one, written by anyone.
+            arguments: those that replace the saved ones; of a group, a dictionary of some options.
+
+        Raises:
+            UserError: it holds another model, or an argument that can't be loaded.
+        """
         if checkpoint.model != cls.name:
             raise UserError(f"{checkpoint.path} holds the model {checkpoint.model!r}, not {cls.name!r}")
         whole = {name for name, value in arguments.items() if not isinstance(value, dict)}
@@ -167,18 +207,7 @@ class Restorable(pl.LightningModule):
                 f"{checkpoint.path}: {names(form.left_out)} can't be loaded: not an argument of {cls.__name__}, "
                 f"or not plain data of its type; in Python, pass load_from_checkpoint(FILE, NAME=VALUE)"
             )
-        processor = checkpoint.processor()
-        try:
-            model = cls(**_replaced(cls, form.group("model"), arguments))
-            for kind, labels in processor.row_labels().items() if processor else ():
-                if (size := model.hparams.get(_SIZES.get(kind, ""))) and size != len(labels):
-                    raise ValueError(f"its processor has {len(labels):,} {kind}, not {size:,}")
-            model.processor = processor
-            model.on_load_checkpoint(checkpoint.content)
-        except (TypeError, ValueError, RuntimeError, KeyError) as error:
-            raise _misfit(checkpoint.path, cls, error) from error
-        model.load_state(checkpoint, strict=strict)
-        return model.eval()
+        return _replaced(cls, form.group("model"), arguments)
 
     def load_state(self, checkpoint: Checkpoint, *, strict: bool = True) -> None:
         """Load the weights of a checkpoint.

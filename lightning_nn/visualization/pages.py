@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from PIL import Image
 
 from lightning_nn.sanitize import sanitize
 
+Language = Literal["en", "zh"]
 LONGEST = 512  # longer side of an image on a page at most, in pixels; larger images are shrunk
 SMALLEST = 96  # longer side as a page shows it at least, in pixels; smaller images are enlarged
 
@@ -80,6 +82,18 @@ def render(template: str, **content: Any) -> str:
         content: values of its variables; a plain text among them, at any depth, is sanitized and escaped.
     """
     return _TEMPLATES.get_template(template).render(content)
+
+
+def words_of(page: str, language: Language) -> dict[str, str]:
+    """Read the words of a page by their names.
+
+    Args:
+        page: such as "report", whose words are in `templates/report.yaml`.
+        language: of the words.
+    """
+    file = Path(__file__).parent / "templates" / f"{page}.yaml"
+    words = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)
+    return {str(name): str(texts[language]) for name, texts in words.items()}
 
 
 def open_page(title: str) -> tuple[str, str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from lightning_nn.tasks.artifacts import Artifact, Calibration, Captions, ConfusionMatrix, Masks, Mistake, Mistakes
 from lightning_nn.visualization import confusion
 from lightning_nn.visualization.charts import HEIGHT, WIDTH, Chart, Points, chart
 from lightning_nn.visualization.mistakes import articles
-from lightning_nn.visualization.pages import render
+from lightning_nn.visualization.pages import Language, render, words_of
 from lightning_nn.visualization.segmentation import overlay
 
-Language = Literal["en", "zh"]
 LIMIT = 2_000_000  # bytes of a page
 _SIDE = 192  # longer side of an image, in pixels
 _CELLS = 20  # classes up to which the confusion matrix is a table
@@ -60,7 +57,7 @@ def page(report: Report, language: Language = "en") -> str:
 
 
 def _page(report: Report, language: Language, most: int) -> str:
-    words, results = _words(language), report.results
+    words, results = words_of("report", language), report.results
     content: dict[str, Any] = {"confusion": None, "mistakes": None, "masks": [], "captions": [], "reliability": None}
     for artifact in report.artifacts:
         match artifact:
@@ -86,7 +83,7 @@ def _page(report: Report, language: Language, most: int) -> str:
                     (heading, _shrunk(image), caption, references)
                     for heading, image, caption, references in zip(artifact.titles, *artifact[:3], strict=True)
                 ]
-    splits, metrics = _metrics(results)
+    splits, metrics = metric_rows(results)
     return render(
         "report.html",
         title=f"{words['report']}: {report.title}",
@@ -108,13 +105,7 @@ def _page(report: Report, language: Language, most: int) -> str:
     )
 
 
-def _words(language: Language) -> dict[str, str]:
-    file = Path(__file__).parent / "templates" / "report.yaml"
-    words = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)
-    return {str(name): str(texts[language]) for name, texts in words.items()}
-
-
-def _metrics(results: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+def metric_rows(results: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the splits that were measured, and a row for each metric with its value in each of them."""
     numbers = {name: value for name, value in results.items() if "/" in name and isinstance(value, int | float)}
     splits = [split for split in _SPLITS if any(name.startswith(f"{split}/") for name in numbers)]

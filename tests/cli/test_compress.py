@@ -49,7 +49,7 @@ def test_a_run_is_compressed_tested_before_and_after_and_goes_on(
     assert "weights in 8 bits" in capsys.readouterr().out
     assert main(["predict", "--ckpt_path", "eight.safetensors", "--data.text", texts(1)[0][0]]) == 0
     assert main(["export", "--out", "eight.onnx", "--bits", "8"]) == 2
-    assert "--bits 8 is for --out FILE.safetensors" in capsys.readouterr().err
+    assert "--bits 8 is for --out FOLDER or FILE.safetensors" in capsys.readouterr().err
     assert main(["--ckpt_path", "last", "--trainer.max_epochs", "3"]) == 0
     assert main(["compress", "--size", "1MB"]) == 2
     assert "bytes already, no more than 1,000,000" in capsys.readouterr().err
