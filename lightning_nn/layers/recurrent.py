@@ -139,7 +139,7 @@ class FlatRNN(nn.Module):
         index: Tensor | None = None,
     ) -> tuple[type[CellEquations], Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
         """Prepare the arguments of `recurrence` for a layer over rows of the one below."""
-        weights = self._weights()[layer]
+        weights = self.layer_weights()[layer]
         directions = len(weights.rows)
         u = nn.functional.linear(rows, torch.cat(weights.rows), torch.cat(weights.rows_bias))  # (W, D G H)
         u = u.view(len(rows) * directions, -1)
@@ -200,7 +200,8 @@ class FlatRNN(nn.Module):
         order, running = time_major(lengths, total, backward=self.direction == "backward")
         return [order, mirrored_rows(lengths, total)[order]] if self.direction == "both" else [order], running
 
-    def _weights(self) -> list[Weights]:
+    def layer_weights(self) -> list[Weights]:
+        """Return the weights of each layer."""
         ends = ("", "_reverse") if self.rnn.bidirectional else ("",)
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return [
@@ -237,7 +238,7 @@ class FlatRNN(nn.Module):
             state = (zeros,) * self.equations.states
         before = (state,) if isinstance(state, Tensor) else state
         after = []
-        for layer, weights in enumerate(self._weights()):
+        for layer, weights in enumerate(self.layer_weights()):
             if layer > 0:
                 rows = nn.functional.dropout(rows, self.rnn.dropout, self.training)
             own = tuple(part[:, layer] for part in before)

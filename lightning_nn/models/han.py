@@ -18,6 +18,7 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.recurrent import FlatRNN
 from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.padded_text import PaddedHierarchy
 from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 from lightning_nn.tasks.word_table import WordTable
 
@@ -80,3 +81,8 @@ class HAN(TextClassifier):
         v, sentence_weights = self.sentence_attention(h, documents)  # (D, 2H), (S,)  v, a_i, eq. 8-10
         logits = self.output(self.dropout(v))  # (D, K)  W_c v + b_c, eq. 11
         return AttentiveOutput(logits, word_weights, sentence_weights) if return_attention else logits
+
+    def padded(self) -> PaddedHierarchy:
+        """Return the network over padded documents, for other programs."""
+        levels = ((self.word_rnn, self.word_attention), (self.sentence_rnn, self.sentence_attention))
+        return PaddedHierarchy(self.embedding, levels, self.output)

@@ -21,6 +21,7 @@ from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.ragged import segment_ids, segment_max, segment_mean, segment_sum
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.settings import Optimizer
+from lightning_nn.tasks.padded_text import PaddedSequence
 from lightning_nn.tasks.text_classification import AttentiveOutput, TextClassifier
 from lightning_nn.tasks.word_table import WordTable
 
@@ -129,3 +130,7 @@ class LSTMClassifier(TextClassifier):
             return segment_max(states, lengths)
         assert self.attention is not None  # see `attends`
         return self.attention(states, lengths)[0]
+
+    def padded(self) -> PaddedSequence:
+        """Return the network over padded documents, for other programs."""
+        return PaddedSequence(self.embedding, self.rnn, self.poolings, self.attention, self.output)

@@ -18,6 +18,7 @@ from lightning_nn.layers.embedding import WordEmbedding, initialise_rows
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
 from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates
 from lightning_nn.tasks.classification import Classifier
+from lightning_nn.tasks.padded_text import PaddedClassifier
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,6 +84,10 @@ class TextClassifier(Classifier):
     embedding: WordEmbedding
     attends: bool = False
     gate: str = ""
+
+    def padded(self) -> PaddedClassifier | None:
+        """Return the network over padded documents, for ONNX; None if this model has no such form."""
+        return None
 
     def kept(self, batch: TextBatch) -> dict[str, Tensor]:
         """Compute the share of its state that each recurrent layer keeps at each word, (W,) each, by its name."""

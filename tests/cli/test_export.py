@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from lightning_nn import FCN, ConvNet, FastStyleTransfer
-from lightning_nn.cli.export import EXAMPLES, Forward, export_program, to_onnx
+from lightning_nn import FCN, HAN, ConvNet, FastStyleTransfer, LSTMClassifier
+from lightning_nn.cli.network import EXAMPLES, Forward, export_program, to_onnx
 from lightning_nn.data.batches import ImageBatch, MaskBatch
 from tests.commands import command, environment, write_reviews
 
@@ -240,8 +240,8 @@ def test_every_network_of_any_size_is_exported_for_any_size(model: Any, field: s
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("", ["--out model.onnx"]),
-        ("--out m.txt", ["--out model.onnx", "m.txt"]),
+        ("", ["--out FOLDER, model.onnx"]),
+        ("--out m.txt", ["--out FOLDER, model.onnx", "m.txt"]),
         ("--out no/m.onnx", ["no such folder"]),
         ("--out m.onnx --fast", ["unknown option --fast of export"]),
         ("--out m.onnx --model han", ["no run", "han"]),
@@ -252,11 +252,37 @@ def test_what_a_user_gets_wrong(convnet: Path, options: str, words: list[str]) -
     command("export", *shlex.split(options), cwd=convnet).refused(*words)
 
 
-def test_a_model_of_texts_cant_be_exported(tmp_path: Path) -> None:
+SMALL_HAN = "--model han --model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4"
+SMALL_LSTM = "--model lstm --model.embedding_size 4 --model.hidden_size 4 --model.layers 2"
+
+
+@pytest.mark.parametrize("model", [SMALL_HAN, SMALL_LSTM])
+def test_a_model_of_texts_becomes_onnx_for_texts_of_any_length(tmp_path: Path, model: str) -> None:
+    import onnxruntime
+
     write_reviews(tmp_path / "reviews.csv")
-    small = "--model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4 --data.vocabulary.segmenter chars"
-    command(*shlex.split(f"fit --model han --data text --data.path reviews.csv {small} {QUICK}"), cwd=tmp_path).ok()
-    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported", "HAN.load_from_checkpoint(")
+    options = f"fit {model} --data text --data.path reviews.csv --data.vocabulary.segmenter chars {QUICK}"
+    command(*shlex.split(options), cwd=tmp_path).ok()
+    said = command("export", "--out", "m.onnx", cwd=tmp_path).ok().out
+    assert "input words, int64 documents x " in said and "the same as the model to " in said
+
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    assert len(json.loads(about["categories"])) == 2 and about["output"].startswith("logits (batch, classes)")
+    (checkpoint,) = (tmp_path / "logs").rglob("best.ckpt")
+    trained: Any = (HAN if model is SMALL_HAN else LSTMClassifier).load_from_checkpoint(checkpoint).eval()
+    for texts in (["好"], ["很好。不错！喜欢", "差", "一般。" * 9]):
+        batch = trained.processor.encode(texts)
+        words, lengths = trained.padded().pad(batch)
+        (logits,) = session.run(None, {"words": words.numpy(), "lengths": lengths.numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), trained(batch), atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_of_texts_is_no_program_of_torch(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    options = f"fit {SMALL_HAN} --data text --data.path reviews.csv --data.vocabulary.segmenter chars {QUICK}"
+    command(*shlex.split(options), cwd=tmp_path).ok()
+    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported", "--out FILE.onnx")
     assert not (tmp_path / "m.pt2").exists()
 
 
@@ -269,4 +295,4 @@ def test_without_onnx_the_extra_is_named(convnet: Path, monkeypatch: pytest.Monk
 
 def test_the_help_fits_a_terminal(tmp_path: Path) -> None:
     said = command("export", "--help", cwd=tmp_path).ok().out
-    assert "--out FILE" in said and max(map(len, said.splitlines())) <= 80
+    assert "--out FOLDER|FILE" in said and max(map(len, said.splitlines())) <= 80

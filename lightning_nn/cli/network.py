@@ -1,0 +1,230 @@
+"""The network of a trained model for other programs: traced, converted to ONNX, and checked against the model."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lightning_nn.data.batches import Batch, TextBatch
+from lightning_nn.errors import UserError
+from lightning_nn.tasks.padded_text import PaddedClassifier
+from lightning_nn.tasks.task import Task
+
+MOST_SAMPLES = 4096  # in a batch: torch 2.6 wants an end
+MOST_STEPS = 1 << 20  # of a sequence, likewise
+AXES = ("batch", "channels", "height", "width")
+EXAMPLES = ((200, 130), (72, 90))  # width and height, one wide, one high; no layer divides them all
+DOCUMENTS = ((4, 2, 7), (1,), (3, 5))  # words of each sentence of the documents of an example
+TOLERANCE = 1e-4  # of an exported network, relative to its largest output if that is above 1
+
+
+class Forward(nn.Module):
+    """A model of images that takes the tensors of its batch one by one.
+
+    Args:
+        model: in evaluation mode.
+        example: a batch of the kind that it reads; fields that are None stay so.
+
+    Attributes:
+        inputs: an example of each input, by name.
+        axes: names of the sizes of each input and of the output.
+    """
+
+    def __init__(self, model: Task, example: Batch) -> None:
+        super().__init__()
+        self.model, self.kind = model, type(example)
+        self.inputs = {name: value for name, value in cast(Any, example)._asdict().items() if isinstance(value, Tensor)}
+        self.axes: Mapping[str, tuple[str, ...]] = dict.fromkeys((*self.inputs, "output"), AXES)
+
+    def forward(self, *tensors: Tensor) -> Any:
+        """Compute the model's output."""
+        return self.model(self.kind(**dict(zip(self.inputs, tensors, strict=True))))
+
+    def comparison(self) -> tuple[list[Tensor], Tensor]:
+        """Return random images, and the model's output for them."""
+        images = [torch.randint_like(image, 256) for image in self.inputs.values()]
+        return images, self(*images)
+
+    def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
+        """Yield type and shape of each input, with a letter for each size that is free."""
+        inputs = program.graph_signature.user_inputs
+        shapes = (node.meta["val"].shape for node in program.graph.nodes if node.name in inputs)
+        for (field, tensor), shape in zip(self.inputs.items(), shapes, strict=True):
+            sizes = [
+                str(size) if isinstance(size, int) else letter for letter, size in zip("BCHW", shape, strict=False)
+            ]
+            free = ", ".join(size for size in sizes if size.isalpha())
+            yield f"input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}"
+
+
+class PaddedForward(nn.Module):
+    """A text classifier over padded documents; see `Forward`.
+
+    Args:
+        model: in evaluation mode.
+        padded: its form over padded documents.
+    """
+
+    def __init__(self, model: Task, padded: PaddedClassifier) -> None:
+        super().__init__()
+        self.padded, self.flat = padded.eval(), model
+        sentences = [length for document in DOCUMENTS for length in document]
+        words = torch.randint(model.hparams["vocabulary_size"], (sum(sentences),))
+        self.batch = TextBatch(torch.tensor([len(d) for d in DOCUMENTS]), torch.tensor(sentences), words)
+        self.inputs = dict(zip(padded.axes, padded.pad(self.batch), strict=True))
+        self.axes: Mapping[str, tuple[str, ...]] = {**padded.axes, "output": ("documents", "classes")}
+
+    def forward(self, *tensors: Tensor) -> Any:
+        """Compute logits of padded documents."""
+        return self.padded(*tensors)
+
+    def comparison(self) -> tuple[list[Tensor], Tensor]:
+        """Return padded documents of random words, and the logits of the model's flat forward for them."""
+        return list(self.inputs.values()), self.flat(self.batch)
+
+    def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
+        """Yield type and sizes of each input."""
+        for name, tensor in self.inputs.items():
+            yield f"input {name}, {str(tensor.dtype)[6:]} {' x '.join(self.axes[name])}; any number of each"
+
+
+Network = Forward | PaddedForward
+
+
+def image_network(model: Task) -> tuple[Forward, torch.export.ExportedProgram]:
+    """Trace a model of images for batches of any size, and images of any size if it takes them."""
+    processor = model.require_processor()
+    example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
+    model.check_batch(example)
+    model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
+    forward = Forward(model, example).eval()
+    return forward, export_program(forward, other)
+
+
+def text_network(model: Task, padded: PaddedClassifier) -> tuple[PaddedForward, torch.export.ExportedProgram]:
+    """Trace a text classifier for any number of documents, sentences and words.
+
+    Raises:
+        UserError: this torch can't.
+    """
+    if not hasattr(getattr(torch.onnx, "ops", None), "symbolic"):
+        raise UserError(f"torch {torch.__version__} has no recurrent layers of ONNX: pip install -U torch onnxscript")
+    forward = PaddedForward(model, padded)
+    names = {name for axes in padded.axes.values() for name in axes}
+    most = {name: MOST_SAMPLES if name == "documents" else MOST_STEPS for name in names}
+    sizes = {name: torch.export.Dim(name, min=1, max=largest) for name, largest in most.items()}
+    shapes = tuple({i: sizes[name] for i, name in enumerate(axes)} for axes in padded.axes.values())
+    with torch.no_grad():
+        return forward, torch.export.export(
+            forward, tuple(forward.inputs.values()), dynamic_shapes=(shapes,), strict=False
+        )
+
+
+def least_side(program: torch.export.ExportedProgram, forward: Forward) -> int:
+    """Return the smallest side of square images that an exported program accepts."""
+    run, (image, *_) = program.module(), forward.inputs.values()
+    for side in range(1, image.shape[2]):
+        with contextlib.suppress(RuntimeError, AssertionError):  # a guard fails
+            run(image[:1, :, :side, :side])
+            return side
+    return int(image.shape[2])
+
+
+def export_program(forward: Forward, other: Batch) -> torch.export.ExportedProgram:
+    """Trace a model for batches of any size up to `MOST_SAMPLES`, and images of any size if it takes them.
+
+    Args:
+        forward: with an example.
+        other: batch of other images; where its shape is another one, that is free if the model allows it.
+    """
+    samples, shapes = torch.export.Dim("batch", min=1, max=MOST_SAMPLES), []
+    for name, tensor in forward.inputs.items():
+        sizes = zip(tensor.shape, getattr(other, name).shape, strict=True)
+        free = {i: torch.export.Dim.AUTO for i, (one, another) in enumerate(sizes) if one != another}
+        shapes.append({0: samples, **free})
+    return torch.export.export(forward, tuple(forward.inputs.values()), dynamic_shapes=(tuple(shapes),), strict=False)
+
+
+def to_onnx(program: torch.export.ExportedProgram, forward: Network, about: dict[str, str]) -> bytes:
+    """Convert a traced model to ONNX.
+
+    Args:
+        program: from `export_program` or `text_network`.
+        forward: what it was made from.
+        about: texts for the file's metadata.
+
+    Raises:
+        UserError: this torch can't convert the network.
+    """
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of onnxscript's own deprecations
+        try:
+            converted = torch.onnx.export(
+                program, dynamo=True, verbose=False, input_names=list(forward.inputs), output_names=["output"]
+            )
+        except torch.onnx.OnnxExporterError:
+            raise UserError(
+                f"torch {torch.__version__} can't convert this network to ONNX: pip install -U torch onnxscript, or "
+                "--out FILE.pt2"
+            ) from None
+    assert converted is not None
+    model = converted.model_proto
+    _name_axes(model.graph, forward.axes)
+    onnx.helper.set_model_props(model, about)
+    return model.SerializeToString()
+
+
+def _name_axes(graph: Any, axes: Mapping[str, tuple[str, ...]]) -> None:
+    """Give the free sizes of inputs and output their names, where torch numbers them (s95)."""
+    for value in (*graph.input, *graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim, axes[value.name], strict=False):
+            if dim.dim_param:  # where an output has height and width, they are those of the input
+                dim.dim_param = name
+    del graph.value_info[:]  # sizes within the network, by the numbers of torch
+
+
+def check(forward: Network, run: Callable[..., Tensor]) -> str:
+    """Compare an exported network with the model, and return what was found.
+
+    Args:
+        forward: the network and its model.
+        run: the exported network.
+
+    Raises:
+        UserError: they differ.
+    """
+    with torch.no_grad():
+        inputs, expected = forward.comparison()
+        largest = max(1.0, float(expected.abs().max()))
+        difference = float((run(*inputs) - expected).abs().max())
+    if not difference <= TOLERANCE * largest:
+        raise UserError(
+            f"the exported network differs from the model by {difference:.1e}, of outputs up to {largest:.3g}: not "
+            "written. Another version of torch or onnxscript may export it right: pip install -U torch onnxscript"
+        )
+    return f"the same as the model to {difference:.0e}, at most {TOLERANCE:.0e} of outputs up to {largest:.3g}"
+
+
+def check_onnx(forward: Network, content: bytes) -> str:
+    """Compare an ONNX file with the model, if onnxruntime is installed; see `check`."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "not compared with the model: pip install onnxruntime"
+    import onnxruntime  # type: ignore[import-untyped]
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(*inputs: Tensor) -> Tensor:
+        names = [value.name for value in session.get_inputs()]
+        (output,) = session.run(None, dict(zip(names, (value.numpy() for value in inputs), strict=True)))
+        return torch.from_numpy(output)
+
+    return check(forward, run)
