@@ -100,7 +100,7 @@ def folder(first: Path, tmp_path: Path) -> Path:
 
 def shortened(argv: list[str]) -> list[str]:
     """The command with few steps where it trains."""
-    untrained = ("predict", "validate", "test", "export", "compare", "clean", "lesson")
+    untrained = ("predict", "validate", "test", "export", "compare", "clean", "labels", "lesson")
     if argv[0] in untrained or "--help" in argv or "--print_config" in argv:
         return argv
     if "--trainer.max_epochs" not in argv:

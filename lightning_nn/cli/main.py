@@ -63,6 +63,7 @@ def _run(argv: list[str], output: LastingFile | None) -> int:
         output.essential = True
     request = parse(argv)
     trains, named = request.verb in ("", "fit"), request.model or request.ckpt_path
+    tunes = request.verb in VERBS and VERBS[request.verb].tunes
     if request.help and (has_own_options(request.verb) or not named):
         print(verb_help(request.verb) if request.verb else overview(), flush=True)
         return 0
@@ -72,7 +73,7 @@ def _run(argv: list[str], output: LastingFile | None) -> int:
         print(overview(), flush=True)
         return 0
     if not trains:
-        refuse_options(request, "finetune", "name")
+        refuse_options(request, *["finetune"] * (not tunes), "name")
     request = request._replace(options=own_options(request.verb, request.rest))  # an error costs no import of torch
     _refuse_unreadable(argv)
     if output is not None:  # a training outlives the reader of its output

@@ -171,7 +171,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     cli = CommandLine(request, request.model, request.data or catalog.MODELS[request.model].data)
     check_training(cli)
     cli.seed()
-    source, tuned = request.finetune, _weights_to_tune(cli)
+    source, tuned = request.finetune, weights_to_tune(cli)
     data = _prepared(cli)
     try:
         model = make_model(cli, data)
@@ -185,7 +185,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     return TrainingSetup(cli, data, model, new_run(request, held), None)
 
 
-def _weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
+def weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
     """Open the weights that --finetune names, and give the model their form; None for ImageNet's, which follow it."""
     source, name, task = cli.request.finetune, cli.model_name, cli.task
     if source in (None, "imagenet"):

@@ -40,6 +40,7 @@ class Verb(NamedTuple):
         add_options: adds the verb's own options to a parser; None if it takes options of a model, data and trainer.
         check: checks and completes its own options.
         needs_model: whether it works on a model, so that torch and Lightning are imported before it runs.
+        tunes: whether it trains new models, which may start from weights (--finetune).
     """
 
     line: str
@@ -51,6 +52,7 @@ class Verb(NamedTuple):
     add_options: Callable[[argparse.ArgumentParser], None] | None = None
     check: Callable[[argparse.Namespace], None] = lambda options: None
     needs_model: bool = True
+    tunes: bool = False
 
     def run(self, request: Any) -> int:
         """Import and call its function."""
@@ -237,6 +239,18 @@ def _add_compare_options(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", help="write all metrics, costs and settings that differ: .csv or .html")
 
 
+def _add_labels_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--folds", type=_folds, default=5, metavar="K", help="parts of train, each checked by a new model (default: 5)")
+    add("--out", type=Path, metavar="FOLDER", help="where the results go (default: folder labels of the run)")
+
+
+def _folds(text: str) -> int:
+    if not text.isdecimal() or not 2 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 2 to 100, got {text!r}")
+    return int(text)
+
+
 def _add_compress_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
@@ -367,6 +381,18 @@ VERBS = {
         add_options=_add_clean_options,
         needs_model=False,
     ),
+    "labels": Verb(
+        line="labels that are probably wrong, duplicates",
+        function="lightning_nn.cli.labels:labels",
+        usage=("[--ckpt_path best|last|FILE]", "[--folds K] [--out FOLDER]"),
+        about="Checks the labels of the data that a run was trained on, texts or images with one class each. A sample "
+        "of train is judged by a model that was trained on the other folds, with the settings of the run; those of val "
+        "and test by the model of the run. Lists suspect labels, duplicates, and texts whose words are unknown. The "
+        "data itself is not changed.",
+        options={**_OR_BEST, "--finetune FILE": "weights that the run started from (by its command)"},
+        add_options=_add_labels_options,
+        tunes=True,
+    ),
     "lesson": Verb(
         line="the course: its lessons, listed or run",
         function="lightning_nn.cli.lesson:lesson",
@@ -455,7 +481,6 @@ def overview() -> str:
             *models,
             "data",
             *data,
-            "",
             "commands       without one: fit, then test the best checkpoint",
             *verbs,
             "",

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import cache_folder
-from lightning_nn.data.loader import Fingerprints
+from lightning_nn.data.loader import Fingerprints, Source
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
 
@@ -65,6 +66,31 @@ def _duplicates(splits: Mapping[str, Fingerprints], place: Callable[[str, int], 
             first = int(numbers[0])
             where = f"{place(split, first)} is {place(earlier, int(same[first]))}"
             yield f"{len(numbers):,} of {len(same):,} {split} samples stand in {earlier} ({where})"
+
+
+@runtime_checkable
+class Normalizing(Protocol):
+    """A source whose samples may be equal but for what does not matter, such as case and punctuation."""
+
+    def normalized_fingerprints(self) -> Fingerprints:
+        """Return a hash of what matters of each sample, uint64 (N,)."""
+        ...
+
+
+def normalized_fingerprints(source: Source) -> Fingerprints:
+    """Return a hash of what matters of each sample, uint64 (N,): the words of a text, the pixels of a resized image."""
+    return source.normalized_fingerprints() if isinstance(source, Normalizing) else source.fingerprints()
+
+
+def copies(contents: Fingerprints) -> list[Index]:
+    """Group samples with equal contents: the numbers of each group of two or more, the first sample's group first.
+
+    Args:
+        contents: uint64 (N,), hash of each sample.
+    """
+    order = np.argsort(contents, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(contents[order])) + 1)
+    return sorted((group for group in groups if len(group) > 1), key=lambda group: int(group[0]))
 
 
 def remember_trained(digest: str, fingerprints: Fingerprints) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import lightning_nn.compat  # noqa: F401  isort: skip
 
@@ -25,6 +26,9 @@ from lightning_nn.data.processor import Processor, RunFacts, Samples
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import further_arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 BatchSize = int | Literal["all"]
 
@@ -112,6 +116,7 @@ class DataModule(pl.LightningDataModule, ABC):
         self._digests: dict[str, str] = {}
         self._fingerprints: dict[str, Fingerprints] = {}
         self._arguments: dict[str, Any] = {}
+        self._has_all = True  # not a part that `with_sources` made
         self.encoder: FrozenEncoder | None = None
         self._computes_features = True
 
@@ -214,6 +219,17 @@ class DataModule(pl.LightningDataModule, ABC):
         with thorough_checks(self.fixed_processor is not None):
             give_features(self.sources.values(), encoder, compute=compute)
 
+    def with_sources(self, sources: Mapping[str, Source]) -> Self:
+        """Return this data with other samples in its splits, for a training that is not kept.
+
+        Args:
+            sources: of each split, by its name.
+        """
+        self.prepare_once()
+        part = copy.copy(self)
+        part.sources, part._digests, part._fingerprints, part._has_all = {**sources}, {}, {}, False
+        return part
+
     def _prepare_again(self) -> None:
         if self._prepared:
             self._prepared = False
@@ -238,7 +254,7 @@ class DataModule(pl.LightningDataModule, ABC):
             if model.processor is not None and model.processor.state_dict() != self.processor.state_dict():
                 self.use_processor(model.processor)
             model.begin(self.facts(stage))
-        if stage == "fit" and "train" in self.sources:
+        if stage == "fit" and "train" in self.sources and self._has_all:
             remember_trained(self.digest(["train"]), self.fingerprints("train"))
 
     def facts(self, stage: str = "fit") -> RunFacts:

@@ -66,6 +66,11 @@ def origins_of(samples: Samples | None, index: Tensor) -> list[SampleOrigin]:
     return [SampleOrigin()] * len(index) if samples is None else samples.origins(index.numpy())
 
 
+def place_of(origin: SampleOrigin, number: int) -> str:
+    """Return file and line of a sample, or its number in the split, from 0, if it has neither."""
+    return f"{origin.file}:{origin.line}" if origin.line else origin.file or f"sample {number + 1:,}"
+
+
 def sample_table(split: str, index: Tensor, samples: Samples | None, values: Mapping[str, Sequence[Any]]) -> Table:
     """Make the table predictions.csv, a row for each sample.
 
@@ -122,7 +127,7 @@ def confident_mistakes(
     chosen, mistakes = outcomes.mistakes(SHOWN_MISTAKES), []
     index, label, predicted = outcomes.index[chosen], outcomes.label, outcomes.predicted
     for i, origin, number in zip(chosen, origins_of(samples, index), index, strict=True):
-        place = f"{origin.file}:{origin.line}" if origin.line else origin.file or f"sample {int(number) + 1:,}"
+        place = place_of(origin, int(number))
         mistakes.append(
             Mistake(
                 place,

@@ -63,15 +63,16 @@ def table(mistakes: Mistakes) -> str:
     return "\n".join(rows)
 
 
-def line(mistake: Mistake, width: int) -> str:
+def line(mistake: Mistake, width: int, negation: str = "not") -> str:
     """Return a mistake as one line: the wrong class with its probability, the true one, the place, the text.
 
     Args:
         mistake: the mistake.
         width: columns of the line at most.
+        negation: word before the true class.
     """
     place = sanitize(mistake.place)
     while columns(place) > _PLACE:
         place = f"…{place[2:]}"
-    classes = f"{mistake.probability:5.1%}  {sanitize(mistake.category)}, not {sanitize(mistake.truth)}"
+    classes = f"{mistake.probability:5.1%}  {sanitize(mistake.category)}, {negation} {sanitize(mistake.truth)}"
     return set_cell_size(f"{classes}  {place}  {sanitize(mistake.text)}", width).rstrip()

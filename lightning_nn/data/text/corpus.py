@@ -18,6 +18,7 @@ sentences and words needs no new build.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
@@ -41,6 +42,7 @@ from lightning_nn.sanitize import shorten
 
 FORMAT = 6  # of the arrays, normalization and word segmentation: included in the key of every entry
 BLOCK = 1 << 22  # numbers held in memory at once while a whole array is processed
+_DOCUMENTS = 1024  # whose words are counted at once
 _TEXT = 500  # characters of a document that show where it comes from
 _PLACE = re.compile(r"(.*?)(?:(?::|, row |, element )(\d+))?", re.DOTALL)
 
@@ -208,6 +210,32 @@ class TextSource:
         documents, sentences, ranks = self._truncated(index)
         arrays = (documents, sentences, self.ids[ranks], self.labels[index], index)
         return TextBatch(*(torch.from_numpy(np.asarray(numbers)) for numbers in arrays))
+
+    def normalized_fingerprints(self) -> Fingerprints:
+        """Return a hash of the words of each document, uint64 (N,), whatever their case, punctuation and sentences."""
+        corpus = self.corpus
+        words = [word.casefold() for word in corpus.vocabulary(0, None).words]
+        is_word = np.array([any(map(str.isalnum, word)) for word in words])
+        _, number = np.unique(words, return_inverse=True)
+        hashes = np.empty(len(self), np.uint64)
+        for i, document in enumerate(self.indices.tolist()):
+            start, end = corpus.sentences[corpus.documents[document : document + 2]]
+            ranks = corpus.words[start:end]
+            kept = ranks[is_word[ranks]] if is_word[ranks].any() else ranks
+            digest = hashlib.blake2b(number[kept].tobytes(), digest_size=8).digest()
+            hashes[i] = int.from_bytes(digest, "little")
+        return hashes
+
+    def unknown_shares(self) -> NDArray[np.float64]:
+        """Return the share of words of each document, truncated as for a model, that the vocabulary lacks, (N,)."""
+        shares = np.empty(len(self))
+        for start in range(0, len(self), _DOCUMENTS):
+            index = np.arange(start, min(start + _DOCUMENTS, len(self)))
+            documents, sentences, ranks = self._truncated(index)
+            words = np.add.reduceat(sentences, np.cumsum(documents) - documents)
+            unknown = np.add.reduceat(self.ids[ranks] == 0, np.cumsum(words) - words, dtype=np.int64)
+            shares[index] = unknown / words
+        return shares
 
     def origins(self, index: Index) -> list[SampleOrigin]:
         """Return file, line and the first words of some documents."""

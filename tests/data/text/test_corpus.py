@@ -191,3 +191,32 @@ def test_a_document_is_found_again_by_file_line_and_its_first_words(tmp_path: Pa
     assert first == ("a.csv", 12, "好good day, isn't it?")
     assert second[:2] == ("书.xlsx", 3) and second.text.startswith("乙乙") and len(second.text) == 500
     assert third == ("x/1.txt", None, "丙")
+
+
+def test_documents_of_the_same_words_are_equal_whatever_punctuation_and_sentences(tmp_path: Path) -> None:
+    documents = [
+        ("甲乙丙。丁", "x"),
+        ("甲，乙丙丁！", "y"),
+        ("甲乙丙", "x"),
+        ("乙甲丙丁", "x"),
+        ("……", "y"),
+        ("！！", "y"),
+    ]
+    corpus = built(tmp_path, {"train": documents, "val": documents[:1], "test": documents[:1]})
+    hashes = source(corpus, "train", corpus.vocabulary_size).normalized_fingerprints().tolist()
+    assert hashes[0] == hashes[1] and len(set(hashes)) == len(hashes) - 1
+    assert source(corpus, "val", corpus.vocabulary_size).normalized_fingerprints().tolist() == hashes[:1]
+
+
+def test_unknown_words_are_counted_in_what_a_model_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "_DOCUMENTS", 2)
+    documents = [("甲甲甲甲", "x"), ("甲乙。丙丁", "y"), ("乙丙", "x"), ("甲甲乙", "y"), ("甲乙乙乙", "x")]
+    corpus = built(tmp_path, {"train": documents, "val": documents[:1], "test": documents[:1]})
+    known = corpus.vocabulary(0, None).words.index("甲") + 1
+    few = source(corpus, "train", known, max_words=3)
+    expected = []
+    for index in range(len(documents)):
+        words = [word for sentence in few.words(index) for word in sentence]
+        expected.append(sum(corpus.vocabulary(0, None).words.index(word) >= known for word in words) / len(words))
+    np.testing.assert_allclose(few.unknown_shares(), expected)
+    assert few.unknown_shares()[0] == 0 and few.unknown_shares().max() > 0
