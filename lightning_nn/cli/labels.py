@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,7 @@ from lightning_nn.visualization.draw import csv_text
 from lightning_nn.visualization.labels import page
 from lightning_nn.visualization.mistakes import line
 
+_ALL_SAMPLES = ("--trainer.limit_val_batches=1.0", "--trainer.limit_test_batches=1.0")
 _PAIRS, _LINES = 5, 5  # of suspect labels on the terminal
 
 
@@ -90,7 +92,7 @@ def _command_line(request: Request, checkpoint: Checkpoint, run: Run | None) -> 
         UserError: it is no classifier, or settings that affect training are not loaded.
     """
     request = as_saved(request, checkpoint)
-    request = request._replace(verb="", rest=[*ALONE], finetune=request.finetune or _tuned_from(run))
+    request = request._replace(verb="", rest=[*ALONE, *_ALL_SAMPLES], finetune=request.finetune or _tuned_from(run))
     model, data = request.model, request.data
     assert model is not None and data is not None
     settings = run_settings(checkpoint, data, run)
@@ -212,7 +214,7 @@ def _groups_of(count: int) -> str:
 def _write(review: LabelReview, folder: Path, model: Any) -> None:
     """Write the tables and the page, and print where they are."""
     files = {f"{table.name}.csv": csv_text(table) for table in review.tables() if table.rows}
-    files["labels.html"] = page(review, model.look)
+    files["labels.html"] = page(review, partial(Classifier.look, model))  # the image alone
     print()
     for name, text in files.items():
         write_text(folder / name, text)
