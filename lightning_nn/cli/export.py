@@ -16,6 +16,7 @@ from lightning_nn.cli.console import show_table
 from lightning_nn.cli.network import Forward, check, check_onnx, image_network, least_side, text_network, to_onnx
 from lightning_nn.cli.overwriting import InputFiles, check_out, check_out_folder
 from lightning_nn.cli.request import Request
+from lightning_nn.cli.standalone.source import standalone_source
 from lightning_nn.cli.verbs import program
 from lightning_nn.cli.writers import json_text
 from lightning_nn.errors import UserError
@@ -29,6 +30,10 @@ from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.model_card import ModelCard, card
+
+NETWORKS = {"onnx": "model.onnx", "torch": "model.pt2"}  # files of a folder, by --format
+PROGRAM = "predict.py"
+_PROGRAMS = {"text": "lightning_nn.cli.standalone.texts"}  # by the kind of the processor
 
 
 def export(request: Request) -> int:
@@ -55,17 +60,20 @@ def export(request: Request) -> int:
     if out.suffix == ".safetensors":
         _save_weights(checkpoint, model, out, request.options.bits)
         return 0
-    write_network(checkpoint, model, out)
+    _print_of(out, write_network(checkpoint, model, out))
     return 0
 
 
-def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> None:
-    """Write the network of a model as an ONNX file or a program of torch, check it, and print its inputs.
+def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> list[str]:
+    """Write the network of a model as an ONNX file or a program of torch, and check it.
 
     Args:
         checkpoint: the file of the model.
         model: in evaluation mode.
         out: the file, .onnx or .pt2.
+
+    Returns:
+        What its inputs are, and how near it is to the model, in lines.
 
     Raises:
         UserError: the network can't be exported.
@@ -91,9 +99,12 @@ def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> None:
         checked = check_onnx(network, content)
         write_atomically(out, lambda file: file.write(content))
     least = f", H and W from {about['least']} on" if "least" in about else ""
-    for line in network.input_lines(exported):
-        print(f"{out}: {line}{least}")
-    print(f"{out}: {checked}")
+    return [*(line + least for line in network.input_lines(exported)), checked]
+
+
+def _print_of(out: Path, lines: list[str]) -> None:
+    for line in lines:
+        print(sanitize(f"{out}: {line}"))
 
 
 def _save_weights(checkpoint: Checkpoint, model: Task, out: Path, bits: Bits) -> None:
@@ -112,12 +123,19 @@ def _data_class(checkpoint: Checkpoint) -> type | None:
 def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Path) -> None:
     """Write a model folder, and print its files and how to go on with it."""
     assert request.options is not None
-    bits, name = request.options.bits, type(model).__name__
+    bits, name, network = request.options.bits, type(model).__name__, NETWORKS.get(request.options.format)
+    lines: list[str] = []
     with writing_folder(out) as folder:
         save_folder(checkpoint, folder, {"class": name}, bits, model.derived_buffers, _data_class(checkpoint))
-        write_text(folder / CARD, card(_card(checkpoint, model, out, bits), request.options.language))
+        programs = []
+        if network is not None:
+            lines = write_network(checkpoint, model, folder / network)
+            programs += [network, *_write_program(model, folder, network)]
+        write_text(folder / CARD, card(_card(checkpoint, model, out, bits, programs), request.options.language))
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         replaced = [file for file in sizes if (out / file).exists()]
+    if network is not None:
+        _print_of(out / network, lines)
     show_table([("file", "bytes"), *((file, f"{size:,}") for file, size in sizes.items())], sys.stdout)
     if replaced:
         print(sanitize(f"replaced in {out}: {', '.join(replaced)}"), file=sys.stderr)
@@ -125,9 +143,20 @@ def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Pat
     print(f"written to {sanitize(str(out))}; the model card, {CARD}, has lines to fill in: data and licence")
     print(sanitize(f"predict:   {program()} predict --ckpt_path {where} {model.inputs_hint}"))
     print(sanitize(f"in Python: {name}.from_pretrained({str(out)!r})"))
+    if PROGRAM in programs:
+        print(sanitize(f"without this package: python {where}/{PROGRAM} --help"))
 
 
-def _card(checkpoint: Checkpoint, model: Task, out: Path, bits: int) -> ModelCard:
+def _write_program(model: Task, folder: Path, network: str) -> list[str]:
+    """Write the program that predicts by an ONNX network, if there is one for such inputs; return its name."""
+    module = _PROGRAMS.get(model.require_processor().kind)
+    if module is None or not network.endswith(".onnx"):
+        return []
+    write_text(folder / PROGRAM, standalone_source(module))
+    return [PROGRAM]
+
+
+def _card(checkpoint: Checkpoint, model: Task, out: Path, bits: int, programs: list[str]) -> ModelCard:
     """Gather what a model card tells; the metrics are those of the run if this is the checkpoint that it tested."""
     run, entry = Run.of(checkpoint.path), catalog.MODELS[model.name]
     tested = run is not None and checkpoint.path.name == (run.best if run.best.is_file() else run.last).name
@@ -144,6 +173,7 @@ def _card(checkpoint: Checkpoint, model: Task, out: Path, bits: int) -> ModelCar
         temperature=model.temperature,
         folder=out.name if re.fullmatch(r"[\w.-]+", out.name) else "FOLDER",
         example=model.inputs_hint,
+        programs=programs,
     )
 
 

@@ -218,7 +218,7 @@ def check_onnx(forward: Network, content: bytes) -> str:
     """Compare an ONNX file with the model, if onnxruntime is installed; see `check`."""
     if importlib.util.find_spec("onnxruntime") is None:
         return "not compared with the model: pip install onnxruntime"
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 

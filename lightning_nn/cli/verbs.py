@@ -162,6 +162,12 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         (32, *BITS),
         None,
     )
+    add(
+        "--format",
+        choices=["onnx", "torch"],
+        help="put the network into the folder, too: model.onnx, of a classifier of texts with predict.py, "
+        "which predicts by onnxruntime and NumPy alone (and jieba for Chinese words); or model.pt2",
+    )
     add("--language", choices=LANGUAGES, default="en", help="of the model card: en or zh (default: en)")
 
 
@@ -184,10 +190,18 @@ def _check_export(options: argparse.Namespace) -> None:
         raise UserError(
             f"--bits {options.bits} is for --out FOLDER or FILE.safetensors, not for {out.suffix}: leave it out"
         )
+    if options.format is not None and not options.to_folder:
+        raise UserError(
+            f"--format {options.format} is for --out FOLDER; the name of a file tells its format: leave it out"
+        )
     options.bits = options.bits or (32 if options.to_folder else 16)
-    for package in ("onnx", "onnxscript") if out.suffix == ".onnx" and not options.to_folder else ():
+    onnx = options.format == "onnx" if options.to_folder else out.suffix == ".onnx"
+    for package in ("onnx", "onnxscript") if onnx else ():
         if importlib.util.find_spec(package) is None:
-            raise UserError(f'--out FILE.onnx needs {package}: pip install -e ".[onnx]", or --out FILE.pt2')
+            wanted, other = (
+                ("--format onnx", "--format torch") if options.to_folder else ("--out FILE.onnx", "--out FILE.pt2")
+            )
+            raise UserError(f'{wanted} needs {package}: pip install -e ".[onnx]", or {other}')
 
 
 def _add_lesson_options(parser: argparse.ArgumentParser) -> None:

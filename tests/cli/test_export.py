@@ -43,7 +43,7 @@ def images(count: int) -> np.ndarray:
 
 
 def test_onnx_answers_as_the_model_and_names_its_categories(convnet: Path) -> None:
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     said = command("export", "--out", "m.onnx", cwd=convnet).ok()
     assert "m.onnx: input image, uint8 B x 3 x 32 x 32" in said.out

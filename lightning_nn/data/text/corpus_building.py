@@ -20,7 +20,8 @@ from lightning_nn.data.splits import Splits, stratified_split
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.data.tables.rows import ReadingReport
 from lightning_nn.data.text.corpus import BLOCK, blocks
-from lightning_nn.data.text.segmenter import Segmenter, segment_stream
+from lightning_nn.data.text.segmented import segment_stream
+from lightning_nn.data.text.segmenter import Segmenter
 from lightning_nn.data.text.vocabulary import Vocabulary
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import shorten

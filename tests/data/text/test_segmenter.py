@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_nn.data.normalization import normalize_text
-from lightning_nn.data.text.segmenter import Segmenter, segment, segment_stream, split_sentences, user_word
+from lightning_nn.data.text.segmented import segment, segment_stream
+from lightning_nn.data.text.segmenter import Segmenter, split_sentences, user_word
 from lightning_nn.errors import UserError
 
 
@@ -135,8 +136,8 @@ print(Segmenter("jieba").sentences("今天下雨。"))
 
 
 def test_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_nn.data.text.segmenter._ALONE", {"jieba": 1, "chars": 1})
-    monkeypatch.setattr("lightning_nn.data.text.segmenter._CHUNK", 100)
+    monkeypatch.setattr("lightning_nn.data.text.segmented._ALONE", {"jieba": 1, "chars": 1})
+    monkeypatch.setattr("lightning_nn.data.text.segmented._CHUNK", 100)
     texts = [f"第{i}句话。再说一次{'好' * (i % 7)}！" if i % 5 else " " for i in range(60)]
     segmenter = Segmenter("jieba", ["句话 100000"])
     whole = segment(texts, segmenter)
@@ -149,8 +150,8 @@ def test_processes_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_in_the_stream_comes_through_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning_nn.data.text.segmenter._ALONE", {"chars": 1})
-    monkeypatch.setattr("lightning_nn.data.text.segmenter._CHUNK", 100)
+    monkeypatch.setattr("lightning_nn.data.text.segmented._ALONE", {"chars": 1})
+    monkeypatch.setattr("lightning_nn.data.text.segmented._CHUNK", 100)
 
     def texts() -> Iterator[str]:
         yield from ["好" * 90] * 20
