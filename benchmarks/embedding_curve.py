@@ -158,7 +158,7 @@ class Training:
         torch.manual_seed(seed)
         table = WordTable(kind=cast(TableKind, kind), times=float(times))
         embedding = table.embed(self.vocabulary_size, self.size, 0.02, 0.3, len(self.characters), False)
-        embedding.set_characters(self.words, self.characters)
+        embedding.set_words(self.words, self.characters)
         return MeanOfWords(embedding, self.size, len(self.data.processor.categories))
 
     def fit(self, model: MeanOfWords, epochs: int, lr: float, seed: int) -> None:

@@ -265,7 +265,7 @@ def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
                 show_text(remark, sys.stdout)
         recipe = cli.task.short_recipe if processor is None else None
         if recipe and recipe not in " ".join(cli.request.argv) and getattr(data, "median_sentences", 2) <= 1:
-            print(f"most documents are one sentence, so there are no sentences to weigh: -c {recipe} is for such texts")
+            print(f"most documents are one sentence, as titles are: -c {recipe} is for such texts")
     return data
 
 

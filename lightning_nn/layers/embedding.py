@@ -1,4 +1,4 @@
-"""Word embeddings, with word dropout and vectors from characters."""
+"""Word embeddings, with word dropout and vectors of characters and of n-grams."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from lightning_nn.layers.ngrams import NGrams
 
 INITIAL_STD = 0.1  # of the values of a word's vector
 MAX_CHARACTERS = 8  # only the first characters of a word count
@@ -67,7 +69,8 @@ class WordEmbedding(nn.Module):
     With `num_characters` it is that vector plus the mean vector of the word's first
     `MAX_CHARACTERS` characters (X. Chen, L. Xu, Z. Liu, M. Sun, H. Luan: Joint Learning of Character and Word
     Embeddings, IJCAI 2015; the sum, without their factor 1/2, which the next layer makes up for). A rare Chinese
-    word is still made of common characters. Where each word is one character, nothing is gained.
+    word is still made of common characters. Where each word is one character, nothing is gained. With `ngrams` the
+    vectors of the n-grams that begin at a word are added to its vector, at each of its places.
 
     Args:
         vocabulary_size: words, V; id 0 is the unknown word.
@@ -76,11 +79,12 @@ class WordEmbedding(nn.Module):
         dropout: probability of dropping a value of a vector, 0 to 1.
         num_characters: rows of the table of characters, C, row 0 for padding; None: no vectors from characters.
         table: module from ids (W,) to vectors (W, E) in place of the plain table; None for that.
+        ngrams: vectors of n-grams; None for none.
 
     Attributes:
         table: the table of words.
         word_characters: int32 (V, MAX_CHARACTERS), ids of the characters of each word, padded with 0; all 0 until
-            `set_characters` is called.
+            `set_words` is called.
 
     Raises:
         ValueError: a size below 1, or a probability outside its range.
@@ -96,6 +100,7 @@ class WordEmbedding(nn.Module):
         dropout: float = 0.0,
         num_characters: int | None = None,
         table: nn.Module | None = None,
+        ngrams: NGrams | None = None,
     ) -> None:
         super().__init__()
         if vocabulary_size < 1 or size < 1:
@@ -109,13 +114,14 @@ class WordEmbedding(nn.Module):
             self.characters = nn.EmbeddingBag(num_characters, size, mode="mean", padding_idx=0)
             nn.init.normal_(self.characters.weight, std=0.1)
             self.register_buffer("word_characters", torch.zeros(vocabulary_size, MAX_CHARACTERS, dtype=torch.int32))
-        self._has_characters = False
+        self.ngrams = ngrams
+        self._has_words = False
         self._replacement: Tensor | None = None
         self.word_dropout = WordDropout(word_dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def set_characters(self, words: Sequence[str], characters: Sequence[str]) -> None:
-        """Set the characters that each word is made of; without `num_characters` nothing is done.
+    def set_words(self, words: Sequence[str], characters: Sequence[str]) -> None:
+        """Set how the words are spelled; without `num_characters` and `ngrams` nothing is done.
 
         Args:
             words: the V words in the order of their ids; the unknown word, at 0, has no characters.
@@ -124,50 +130,63 @@ class WordEmbedding(nn.Module):
         Raises:
             ValueError: the numbers do not match, or a word has a character that is not listed.
         """
-        if self.characters is None:
-            return
-        rows = (self.vocabulary_size, self.characters.num_embeddings)
-        if rows != (len(words), len(characters)):
-            raise ValueError(
-                f"made for {rows[0]} words of {rows[1]} characters, not for {len(words)} of {len(characters)}"
-            )
-        number = {character: i for i, character in enumerate(characters)}
-        try:
-            ids = [[number[character] for character in word[:MAX_CHARACTERS]] for word in words[1:]]
-        except KeyError as error:
-            raise ValueError(f"the character {error} of a word is not among the characters") from None
-        rows_of_words = [row + [0] * (MAX_CHARACTERS - len(row)) for row in ([], *ids)]
-        self.word_characters.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
-        self._has_characters = True
+        if self.characters is not None:
+            rows = (self.vocabulary_size, self.characters.num_embeddings)
+            if rows != (len(words), len(characters)):
+                raise ValueError(
+                    f"made for {rows[0]} words of {rows[1]} characters, not for {len(words)} of {len(characters)}"
+                )
+            number = {character: i for i, character in enumerate(characters)}
+            try:
+                ids = [[number[character] for character in word[:MAX_CHARACTERS]] for word in words[1:]]
+            except KeyError as error:
+                raise ValueError(f"the character {error} of a word is not among the characters") from None
+            rows_of_words = [row + [0] * (MAX_CHARACTERS - len(row)) for row in ([], *ids)]
+            self.word_characters.copy_(torch.tensor(rows_of_words, dtype=torch.int32))
+        if self.ngrams is not None:
+            self.ngrams.set_words(words)
+        self._has_words = True
 
-    def forward(self, words: Tensor) -> Tensor:
+    def forward(self, words: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the vectors (..., E) of word ids (...).
-
-        Raises:
-            RuntimeError: `num_characters` was given, but `set_characters` was never called.
-        """
-        vectors, rows = self.distinct(words)
-        return nn.functional.embedding(rows, vectors)
-
-    def distinct(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors (V', E) of the distinct words, and for each word the row of its vector, int64 (...).
-
-        While torch compiles or exports, which can't know how many are distinct, every word has a row.
 
         Args:
             words: ids, int64 (...).
+            lengths: see `distinct`.
 
         Raises:
-            RuntimeError: `num_characters` was given, but `set_characters` was never called.
+            RuntimeError: there are characters or n-grams, but `set_words` was never called.
+        """
+        vectors, rows = self.distinct(words, lengths)
+        return nn.functional.embedding(rows, vectors)
+
+    def distinct(self, words: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the vectors (V', E) of the distinct words, and for each word the row of its vector, int64 (...).
+
+        Every word has a row with n-grams, by which occurrences of a word differ, and while torch compiles or exports,
+        which can't know how many are distinct.
+
+        Args:
+            words: ids, int64 (...); (W,) with n-grams.
+            lengths: int64 (S,), words of each sequence, beyond which no n-gram reaches; None: all are one sequence.
+
+        Raises:
+            RuntimeError: there are characters or n-grams, but `set_words` was never called.
         """
         places = torch.arange(words.numel(), device=words.device).view(words.shape)
         if self._replacement is not None:
             return self._replacement, places
         words = self.word_dropout(words)
         if torch.compiler.is_compiling():
-            return self._vectors(words.flatten()), places
-        distinct, rows = torch.unique(words, return_inverse=True)
-        return self._vectors(distinct), rows
+            vectors, rows = self._vectors(words.flatten()), places
+        else:
+            distinct, rows = torch.unique(words, return_inverse=True)
+            vectors = self._vectors(distinct)
+        if self.ngrams is not None:
+            self._check_words(self.ngrams.codes)
+            lengths = words.new_tensor([len(words)]) if lengths is None else lengths
+            vectors, rows = nn.functional.embedding(rows, vectors) + self.ngrams(words, lengths), places
+        return self.dropout(vectors), rows
 
     @contextmanager
     def replaced(self, vectors: Tensor) -> Iterator[None]:
@@ -185,15 +204,11 @@ class WordEmbedding(nn.Module):
     def _vectors(self, words: Tensor) -> Tensor:
         vectors: Tensor = self.table(words)
         if self.characters is not None:
-            self._check_characters()
+            self._check_words(self.word_characters)
             vectors = vectors + self.characters(self.word_characters[words])
-        return self.dropout(vectors)
+        return vectors
 
-    def _check_characters(self) -> None:
-        self._has_characters = self._has_characters or bool(
-            self.word_characters.any()
-        )  # they may have come with the weights
-        if not self._has_characters:
-            raise RuntimeError(
-                "words have no characters yet: call set_characters(words, characters), or set the model's processor"
-            )
+    def _check_words(self, spelling: Tensor) -> None:
+        self._has_words = self._has_words or bool(spelling.any())  # it may have come with the weights
+        if not self._has_words:
+            raise RuntimeError("words have no spelling yet: call set_words(words, characters), or set the processor")

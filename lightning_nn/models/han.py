@@ -74,7 +74,7 @@ class HAN(TextClassifier):
     def forward(self, batch: TextBatch, return_attention: bool = False) -> Tensor | AttentiveOutput:
         """Compute logits (D, K); with `return_attention`, also the weights of words and sentences."""
         documents, sentences, words, *_ = batch
-        x, place = self.embedding.distinct(words)  # (V', E), (W,)  x_it = W_e w_it of word place_it
+        x, place = self.embedding.distinct(words, sentences)  # (V', E), (W,)  x_it = W_e w_it of word place_it
         h = self.word_rnn(x, sentences, index=place)  # (W, 2H)  h_it, eq. 1-4
         s, word_weights = self.word_attention(h, sentences)  # (S, 2H), (W,)  s_i, a_it, eq. 5-7
         h = self.sentence_rnn(self.dropout(s), documents)  # (S, 2H)  h_i, eq. 1-4 again

@@ -54,6 +54,7 @@ class LSTMClassifier(TextClassifier):
     """
 
     name = "lstm"
+    short_recipe = "lstm-text-short.yaml"
     optimizer = Optimizer(name="adam", lr=2e-3)
 
     def __init__(
@@ -97,7 +98,7 @@ class LSTMClassifier(TextClassifier):
         weight is its share of that sum.
         """
         lengths = segment_sum(batch.sentences, batch.documents)  # (D,)  words of each document
-        x, place = self.embedding.distinct(batch.words)  # (V', E), (W,)  of the distinct words
+        x, place = self.embedding.distinct(batch.words, batch.sentences)  # (V', E), (W,)  of the distinct words
         states = self.rnn(x, lengths, index=place)  # (W, H or 2H)
         pooled = torch.cat([self.pool(p, states, lengths) for p in self.poolings], dim=1)  # (D, P H or P 2H)
         logits = self.output(self.dropout(pooled))  # (D, K)
@@ -112,7 +113,8 @@ class LSTMClassifier(TextClassifier):
 
     def kept(self, batch: TextBatch) -> dict[str, Tensor]:
         """Compute what each layer keeps of its state at each word; see `FlatRNN.kept`."""
-        return self.rnn.kept(self.embedding(batch.words), segment_sum(batch.sentences, batch.documents))
+        lengths = segment_sum(batch.sentences, batch.documents)
+        return self.rnn.kept(self.embedding(batch.words, batch.sentences), lengths)
 
     def pool(self, pooling: Pooling, states: Tensor, lengths: Tensor) -> Tensor:
         """Pool the states of each document into one vector, (D, H or 2H).

@@ -120,6 +120,9 @@ def compress_into(small: TextClassifier, model: TextClassifier, kept: Plan, char
         assert characters is not None
         state["embedding.characters.weight"] = model.embedding.characters.weight.detach()[characters]
         state["embedding.word_characters"] = small.embedding.word_characters
+    if model.embedding.ngrams is not None and small.embedding.ngrams is not None:  # a row is that of any vocabulary
+        state["embedding.ngrams.table.weight"] = model.embedding.ngrams.table.weight.detach()
+        state["embedding.ngrams.codes"] = small.embedding.ngrams.codes
     small.load_state_dict(state)
 
 

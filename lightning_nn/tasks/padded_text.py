@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
+from lightning_nn.errors import UserError
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.padded import PaddedRNN, attend, embed, masked_max, masked_mean, pad, step_mask
@@ -23,11 +24,24 @@ from lightning_nn.layers.recurrent import FlatRNN
 class PaddedClassifier(nn.Module, ABC):
     """A trained text classifier in evaluation.
 
+    Args:
+        embedding: word vectors.
+        output: from a document to its logits.
+
     Attributes:
         axes: names of the sizes of each input.
+
+    Raises:
+        UserError: the embedding has n-grams, which end where sentences do.
     """
 
     axes: ClassVar[Mapping[str, tuple[str, ...]]]
+
+    def __init__(self, embedding: WordEmbedding, output: nn.Module) -> None:
+        super().__init__()
+        if embedding.ngrams is not None:
+            raise UserError("a model with n-grams (--model.embedding.ngrams) has no form for ONNX: use --out FOLDER")
+        self.embedding, self.output = embedding, output
 
     @abstractmethod
     def pad(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
@@ -55,8 +69,7 @@ class PaddedHierarchy(PaddedClassifier):
     def __init__(
         self, embedding: WordEmbedding, levels: Sequence[tuple[FlatRNN, ContextAttention]], output: nn.Module
     ) -> None:
-        super().__init__()
-        self.embedding, self.output = embedding, output
+        super().__init__(embedding, output)
         (words, self.word_attention), (sentences, self.sentence_attention) = levels
         self.word_rnn, self.sentence_rnn = PaddedRNN(words), PaddedRNN(sentences)
 
@@ -103,9 +116,8 @@ class PaddedSequence(PaddedClassifier):
         attention: ContextAttention | None,
         output: nn.Module,
     ) -> None:
-        super().__init__()
-        self.embedding, self.rnn, self.poolings = embedding, PaddedRNN(rnn), tuple(poolings)
-        self.attention, self.output = attention, output
+        super().__init__(embedding, output)
+        self.rnn, self.poolings, self.attention = PaddedRNN(rnn), tuple(poolings), attention
 
     def pad(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Return the words of each document, (D, T), and their numbers, (D,)."""

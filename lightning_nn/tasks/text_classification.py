@@ -65,8 +65,7 @@ class TextClassifier(Classifier):
         embedding: the word embedding.
         attends: True if `forward(batch, return_attention=True)` returns an `AttentiveOutput`.
         gate: name of the gate that `kept` computes; empty if there is none.
-        short_recipe: recipe for texts of one sentence, on which a level of sentences has nothing to do; None without
-            such a level.
+        short_recipe: recipe for texts of one sentence, such as titles; None if the model has none.
     """
 
     batch_type = TextBatch
@@ -79,7 +78,7 @@ class TextClassifier(Classifier):
         "output.weight": "categories",
         "output.bias": "categories",
     }
-    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters"})
+    processor_buffers: ClassVar[frozenset[str]] = frozenset({"embedding.word_characters", "embedding.ngrams.codes"})
     derived_buffers: ClassVar[frozenset[str]] = processor_buffers
     embedding: WordEmbedding
     attends: bool = False
@@ -121,13 +120,14 @@ class TextClassifier(Classifier):
         if not isinstance(table, SmallTable):
             return []
         deployed = table.deployed_bytes + (0 if characters is None else FLOAT_BYTES * characters.weight.numel())
+        parameters = [*table.parameters(), *([] if characters is None else characters.parameters())]
         plain = table.num_embeddings * table.embedding_dim
         return [
             ("word vectors", "parameters", "bytes in predictions", "times smaller"),
             ("plain", f"{plain:,}", f"{FLOAT_BYTES * plain:,}", "1.0"),
             (
                 table.kind if characters is None else f"{table.kind}, with characters",
-                f"{sum(parameter.numel() for parameter in self.embedding.parameters()):,}",
+                f"{sum(parameter.numel() for parameter in parameters):,}",
                 f"{deployed:,}",
                 f"{FLOAT_BYTES * plain / deployed:.1f}",
             ),
@@ -138,7 +138,7 @@ class TextClassifier(Classifier):
         return [module for module in self.embedding.modules() if isinstance(module, nn.Embedding)]
 
     def on_processor(self, processor: Processor) -> None:
-        """Set the characters of each word in the embedding.
+        """Set how the words are spelled in the embedding.
 
         Raises:
             UserError: the embedding was made for another vocabulary.
@@ -147,7 +147,7 @@ class TextClassifier(Classifier):
         if "words" not in rows:
             return
         try:
-            self.embedding.set_characters(rows["words"], rows["characters"])
+            self.embedding.set_words(rows["words"], rows["characters"])
         except ValueError as error:
             remedy = f"make it with {type(self).__name__}.for_data(data)"
             raise UserError(f"this {type(self).__name__} belongs to other data: {error}; {remedy}") from None
@@ -232,7 +232,8 @@ class TextClassifier(Classifier):
             The contribution of each word, (W,).
         """
         with self.evaluating(), torch.no_grad():
-            x, baseline = self.embedding(batch.words), self.embedding(torch.zeros_like(batch.words))
+            x = self.embedding(batch.words, batch.sentences)
+            baseline = self.embedding(torch.zeros_like(batch.words), batch.sentences)
 
             def score(vectors: Tensor) -> Tensor:
                 with self.embedding.replaced(vectors):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from lightning_nn.errors import UserError, choose
 from lightning_nn.layers.embedding import WordEmbedding
+from lightning_nn.layers.ngrams import NGrams
 from lightning_nn.layers.small_embedding import TABLES, CodedTable, ProductQuantisedTable, SmallTable
 from lightning_nn.settings import Group
 
@@ -31,6 +32,11 @@ class WordTable(Group):
             needs.
         centroids: of product_quantised and coded, values to choose a part from, 2 to 256; null: as `times` needs.
         norms: of coded, whether each word has a code of its norm, on top.
+        ngrams: longest n-gram of words, in words, whose vector is added to that of the word where it begins, from
+            2-grams on; 1: none. Words of one character have n-grams of characters. See
+            `lightning_nn/layers/ngrams.py`.
+        ngram_rows: rows of the table of n-grams, at least 1; n-grams share them by their hash.
+        ngram_dropout: probability of leaving out an n-gram in training, 0 to 1.
 
     Raises:
         UserError: an unknown kind, or a value out of its range.
@@ -41,6 +47,9 @@ class WordTable(Group):
     parts: int | None = None
     centroids: int | None = None
     norms: bool = False
+    ngrams: int = 1
+    ngram_rows: int = 1 << 18
+    ngram_dropout: float = 0.5
 
     def __post_init__(self) -> None:
         choose("--model.embedding.kind", self.kind, TableKind)
@@ -48,6 +57,11 @@ class WordTable(Group):
             raise UserError(f"--model.embedding.times is {self.times}; it must be above 1")
         if (self.parts is None) != (self.centroids is None):
             raise UserError("--model.embedding.parts and --model.embedding.centroids go together: give both or neither")
+        for name, value, least in (("ngrams", self.ngrams, 1), ("ngram_rows", self.ngram_rows, 1)):
+            if value < least:
+                raise UserError(f"--model.embedding.{name} is {value}; it must be at least {least}")
+        if not 0 <= self.ngram_dropout <= 1:
+            raise UserError(f"--model.embedding.ngram_dropout is {self.ngram_dropout}; it must be 0 to 1")
         coded = self.kind in (ProductQuantisedTable.kind, CodedTable.kind)
         for name, default in (("parts", None), ("centroids", None), ("norms", False)):
             if not coded and (value := getattr(self, name)) != default:
@@ -78,7 +92,10 @@ class WordTable(Group):
         """
         characters = num_characters if character_vectors or self.kind == "frequent" else None
         table = self.make(vocabulary_size, size)
-        return WordEmbedding(vocabulary_size, size, word_dropout, dropout, characters, table)
+        ngrams = None
+        if self.ngrams > 1:
+            ngrams = NGrams(vocabulary_size, size, self.ngrams, self.ngram_rows, self.ngram_dropout)
+        return WordEmbedding(vocabulary_size, size, word_dropout, dropout, characters, table, ngrams)
 
     def make(self, vocabulary_size: int, size: int) -> SmallTable | None:
         """Make the table; None for a plain one.

@@ -26,8 +26,13 @@ def flipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [*zip(samples, labels, strict=True), (f"{samples[0][:-1]}！", labels[1]), ("魑魅魍魉。", labels[0])]
     (folder / "texts.tsv").write_text("".join(f"{text}\t{name}\n" for text, name in rows), encoding="utf-8")
     sizes = "--model.embedding_size 16 --model.hidden_size 8 --data.segmenter chars --optimizer.lr 0.02"
-    argv = f"--model lstm --model.pooling attention --data text --data.path texts.tsv {sizes} --trainer.max_epochs 25 --name run"
-    command(*argv.split(), "--trainer.enable_progress_bar", "false", cwd=folder).ok()
+    model = "--model lstm --model.pooling attention --trainer.max_epochs 25 --name run"
+    command(
+        *f"{model} --data text --data.path texts.tsv {sizes}".split(),
+        "--trainer.enable_progress_bar",
+        "false",
+        cwd=folder,
+    ).ok()
     return folder
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lightning_nn.layers.embedding import MAX_CHARACTERS, WordEmbedding
+from lightning_nn.layers.ngrams import NGrams
 
 WORDS = torch.arange(1, 10_001)
 
@@ -72,7 +73,7 @@ def test_the_unknown_word_learns_from_dropped_words_only() -> None:
 def spelled() -> WordEmbedding:
     """Four words: the unknown one, one of the characters 1 and 2, one of 2 alone, and one of none."""
     layer = WordEmbedding(4, 3, num_characters=3)
-    layer.set_characters(["<unk>", "ab", "b", ""], ["", "a", "b"])
+    layer.set_words(["<unk>", "ab", "b", ""], ["", "a", "b"])
     return layer
 
 
@@ -106,7 +107,7 @@ def test_spelling_travels_with_the_weights() -> None:
 
 def test_only_the_first_characters_of_a_word_count() -> None:
     layer = WordEmbedding(2, 3, num_characters=3)
-    layer.set_characters(["<unk>", "a" * MAX_CHARACTERS + "b"], ["", "a", "b"])
+    layer.set_words(["<unk>", "a" * MAX_CHARACTERS + "b"], ["", "a", "b"])
     assert layer.word_characters[1].tolist() == [1] * MAX_CHARACTERS
 
 
@@ -114,10 +115,25 @@ def test_what_is_not_spelled_or_not_so_is_refused() -> None:
     with pytest.raises(ValueError, match="num_characters is 0"):
         WordEmbedding(4, 3, num_characters=0)
     layer = WordEmbedding(2, 3, num_characters=3)
-    with pytest.raises(RuntimeError, match="no characters yet"):
+    with pytest.raises(RuntimeError, match="no spelling yet"):
         layer(torch.tensor([1]))
     with pytest.raises(ValueError, match="made for 2 words of 3 characters, not for 3 of 2"):
-        layer.set_characters(["<unk>", "a", "b"], ["", "a"])
+        layer.set_words(["<unk>", "a", "b"], ["", "a"])
     with pytest.raises(ValueError, match="the character 'c'"):
-        layer.set_characters(["<unk>", "c"], ["", "a", "b"])
-    WordEmbedding(2, 3).set_characters(["<unk>", "c"], [])  # of no interest
+        layer.set_words(["<unk>", "c"], ["", "a", "b"])
+    WordEmbedding(2, 3).set_words(["<unk>", "c"], [])  # of no interest
+
+
+def test_the_vectors_of_n_grams_are_added_where_they_begin_and_stay_within_their_sequence() -> None:
+    ngrams = NGrams(4, 3, longest=2, rows=97)
+    torch.nn.init.normal_(ngrams.table.weight)
+    layer = WordEmbedding(4, 3, ngrams=ngrams)
+    words = torch.tensor([1, 2, 1, 2])
+    with pytest.raises(RuntimeError, match="no spelling yet"):
+        layer(words)
+    layer.set_words(["<unk>", "a", "b", "c"], [])
+    vectors, rows = layer.distinct(words, torch.tensor([3, 1]))
+    assert rows.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(vectors, layer.table(words) + ngrams(words, torch.tensor([3, 1])))
+    assert not torch.equal(vectors[1], vectors[3])  # the same word, one before another, one at the end
+    torch.testing.assert_close(layer(words, torch.tensor([3, 1])), vectors)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_nn import HAN, LSTMClassifier, TextBatch
+from lightning_nn import HAN, LSTMClassifier, TextBatch, UserError
 from lightning_nn.layers.padded import PaddedRNN, pad
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.tasks.padded_text import PaddedClassifier
@@ -66,7 +66,7 @@ def test_the_last_state_is_that_of_each_direction(direction: Direction) -> None:
 def spelled(model: TextClassifier) -> TextClassifier:
     words = ["<unk>", *(chr(97 + i % 26) * (1 + i // 26) + "z" for i in range(39))]
     characters = list(dict.fromkeys(["", *"".join(words[1:])]))
-    model.embedding.set_characters(words, characters)
+    model.embedding.set_words(words, characters)
     return model.eval()
 
 
@@ -81,3 +81,9 @@ def test_every_table_of_words_and_their_characters(kind: Any) -> None:
     padded, batch = model.padded(), batch_of([[3, 2], [4]])
     assert isinstance(padded, PaddedClassifier)
     torch.testing.assert_close(padded(*padded.pad(batch)), model(batch), atol=1e-5, rtol=1e-5)
+
+
+def test_ngrams_have_no_padded_form() -> None:
+    model = LSTMClassifier(**SIZES, embedding=WordTable(ngrams=2, ngram_rows=8))
+    with pytest.raises(UserError, match=r"n-grams .* use --out FOLDER"):
+        model.padded()

@@ -127,7 +127,7 @@ def test_hash_functions_are_the_same_in_each_process_and_spread_words() -> None:
 
 def test_rare_words_are_their_characters() -> None:
     layer = WordEmbedding(4, 3, num_characters=3, table=FrequentTable(4, 3, 2))
-    layer.set_characters(["<unk>", "ab", "a", "b"], ["", "a", "b"])
+    layer.set_words(["<unk>", "ab", "a", "b"], ["", "a", "b"])
     assert layer.characters is not None
     shared, characters = layer.table.rows.weight[2], layer.characters.weight  # type: ignore[union-attr,index]
     expected = torch.stack([shared + characters[1], shared + characters[2]])

@@ -34,12 +34,12 @@ def half_bytes(model: LSTMClassifier) -> int:
     return deployed_bytes(model, words_of(model)) - 2 * weights
 
 
-def compressed(model: LSTMClassifier, kept: Plan) -> LSTMClassifier:
+def compressed(model: LSTMClassifier, kept: Plan, ngrams: dict[str, Any] | None = None) -> LSTMClassifier:
     processor = model.require_processor()
     assert isinstance(processor, TextProcessor)
     words = words_of(model)
     other = TextProcessor(**{**processor.state_dict(), "words": [words[i] for i in kept.words]})
-    table = {"kind": "coded", "parts": kept.parts, "centroids": kept.centroids, "norms": True}
+    table = {"kind": "coded", "parts": kept.parts, "centroids": kept.centroids, "norms": True, **(ngrams or {})}
     sizes = {"vocabulary_size": len(kept.words), "num_characters": len(other.vocabulary.characters)}
     small = LSTMClassifier(**{**model.hparams, **sizes, "embedding": table})
     small.processor = other
@@ -52,6 +52,19 @@ def test_with_all_words_and_exact_codes_predictions_stay(model: LSTMClassifier) 
     small = compressed(model, Plan(list(range(len(words_of(model)))), 8, 256))
     for one, other in zip(small.predict(texts(9)[0]), model.predict(texts(9)[0]), strict=True):
         assert one[0] == other[0] and one[1] == pytest.approx(other[1], abs=1e-5)
+
+
+def test_n_grams_of_the_words_that_are_kept_stay(tmp_path: Path) -> None:
+    data = text_data(tmp_path)
+    ngrams = {"ngrams": 2, "ngram_rows": 997}
+    model = LSTMClassifier.for_data(data, **SIZES, embedding=ngrams).eval()
+    model.processor = data.processor
+    assert model.embedding.ngrams is not None
+    torch.nn.init.normal_(model.embedding.ngrams.table.weight)
+    words = words_of(model)
+    small = compressed(model, Plan([i for i in range(len(words)) if i != 5], 8, 256), ngrams)
+    text = words[6] + words[7]
+    assert small.predict([text])[0][1] == pytest.approx(model.predict([text])[0][1], abs=1e-4)
 
 
 def test_a_word_that_is_left_out_is_the_unknown_one(model: LSTMClassifier) -> None:

@@ -18,10 +18,12 @@ from tests.contract import differing, one_batch, trainer
 
 SIZES = {"embedding_size": 8, "hidden_size": 4}
 SMALL = [kind for kind in get_args(TableKind) if kind != "plain"]
+NGRAMS = "ngrams"  # with a plain table
 
 
 def lstm(data: Any, kind: str, **arguments: Any) -> LSTMClassifier:
-    return LSTMClassifier.for_data(data, embedding={"kind": kind, "times": 1.5}, **SIZES, **arguments)
+    embedding = {"ngrams": 3, "ngram_rows": 997} if kind == NGRAMS else {"kind": kind, "times": 1.5}
+    return LSTMClassifier.for_data(data, embedding=embedding, **SIZES, **arguments)
 
 
 class SaveAt(pl.Callback):
@@ -35,8 +37,8 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_a_small_table_trains_resumes_bit_for_bit_and_predicts_from_the_checkpoint(
+@pytest.mark.parametrize("kind", [*SMALL, NGRAMS])
+def test_a_table_trains_resumes_bit_for_bit_and_predicts_from_the_checkpoint(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PL_GLOBAL_SEED", "0")
@@ -51,7 +53,7 @@ def test_a_small_table_trains_resumes_bit_for_bit_and_predicts_from_the_checkpoi
     trainer(tmp_path, max_epochs=2).fit(resumed, datamodule=data, ckpt_path=str(middle))
     assert differing(whole.state_dict(), resumed.state_dict()) == []
     loaded = LSTMClassifier.load_from_checkpoint(end)
-    assert WordTable.of(loaded.hparams["embedding"]).kind == kind
+    assert WordTable.of(loaded.hparams["embedding"]) == WordTable.of(whole.hparams["embedding"])
     assert loaded.predict(texts(4)[0]) == whole.eval().predict(texts(4)[0])
 
 
@@ -80,6 +82,9 @@ def test_a_plain_table_needs_no_words_about_it() -> None:
         ({"kind": "hashed", "times": 1.0}, "times is 1.0; it must be above 1"),
         ({"kind": "coded", "parts": 4}, "parts and --model.embedding.centroids go together"),
         ({"kind": "hashed", "parts": 4, "centroids": 4}, "parts is 4, but a hashed table has none"),
+        ({"ngrams": 0}, "embedding.ngrams is 0; it must be at least 1"),
+        ({"ngrams": 2, "ngram_rows": 0}, "ngram_rows is 0; it must be at least 1"),
+        ({"ngrams": 2, "ngram_dropout": 2.0}, "ngram_dropout is 2.0; it must be 0 to 1"),
         ({"kind": "product_quantised", "norms": True, "size": 1}, "has no option 'size'"),
     ],
 )
@@ -128,3 +133,34 @@ def test_rows_go_to_the_same_word_of_another_vocabulary_or_nowhere(kind: str, le
         places = [data.processor.row_labels()["words"].index(word) for word in words]  # type: ignore[union-attr]
         vectors = other.embedding.table(torch.arange(len(words)))
         assert torch.equal(vectors, model.embedding.table(torch.tensor(places)))
+
+
+def test_n_grams_keep_their_rows_in_another_vocabulary(tmp_path: Path) -> None:
+    data = text_data(tmp_path)
+    model = lstm(data, NGRAMS)
+    run = trainer(tmp_path, max_steps=1)
+    run.fit(model, datamodule=data)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    other_data = TextData(path=str(tmp_path / "documents.tsv"), vocabulary=TextVocabulary("chars", max_size=40))
+    other_data.prepare_once()
+    other = lstm(other_data, NGRAMS)
+    other.processor = other_data.processor
+    loaded, _ = other.load_weights(open_weights(tmp_path / "model.ckpt"), other_data.processor)
+    assert model.embedding.ngrams is not None and other.embedding.ngrams is not None
+    assert "embedding.ngrams.table.weight" in loaded and model.embedding.ngrams.table.weight.any()
+    codes = dict(zip(data.processor.row_labels()["words"], model.embedding.ngrams.codes.tolist(), strict=True))  # type: ignore[union-attr]
+    words = other_data.processor.row_labels()["words"]
+    assert other.embedding.ngrams.codes.tolist() == [codes[word] for word in words]
+
+
+@pytest.mark.parametrize("kind", [HAN, LSTMClassifier])
+def test_with_n_grams_a_prediction_depends_on_its_own_text_only(kind: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = text_data(tmp_path)
+    model = kind.for_data(data, embedding={"ngrams": 3, "ngram_rows": 997}, **SIZES).eval()
+    model.processor = data.processor
+    torch.nn.init.normal_(model.embedding.ngrams.table.weight)
+    inputs = texts(5)[0]
+    batch = data.processor.encode(inputs)
+    alone = torch.cat([model(data.processor.encode([text])) for text in inputs])
+    torch.testing.assert_close(model(batch), alone)
