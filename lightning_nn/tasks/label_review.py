@@ -1,4 +1,4 @@
-"""What may be wrong with the labels of a data set: suspect labels, duplicates, samples whose words are unknown."""
+"""Review of the labels of a data set: suspect labels, duplicates, samples whose words are unknown."""
 
 from __future__ import annotations
 
