@@ -38,7 +38,7 @@ class HAN(TextClassifier):
             useless where each word is one character. The processor tells the model how words are spelled; the Trainer
             sets it, and a loop of your own must: `model.processor = data.processor`.
         num_characters: number of distinct characters plus one for padding, C; for vectors of characters.
-        embedding: form of the table of word vectors, plain or smaller.
+        embedding: form of the table of word vectors, plain or smaller, and n-grams beside it.
     """
 
     name = "han"

@@ -147,6 +147,7 @@ def test_n_grams_keep_their_rows_in_another_vocabulary(tmp_path: Path) -> None:
     other.processor = other_data.processor
     loaded, _ = other.load_weights(open_weights(tmp_path / "model.ckpt"), other_data.processor)
     assert model.embedding.ngrams is not None and other.embedding.ngrams is not None
+    assert any(table is model.embedding.ngrams.table for table in model.tables())  # updated row by row
     assert "embedding.ngrams.table.weight" in loaded and model.embedding.ngrams.table.weight.any()
     codes = dict(zip(data.processor.row_labels()["words"], model.embedding.ngrams.codes.tolist(), strict=True))  # type: ignore[union-attr]
     words = other_data.processor.row_labels()["words"]
