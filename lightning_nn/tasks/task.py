@@ -21,6 +21,7 @@ from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
 from lightning_nn.settings import LRScheduler, Optimizer
 from lightning_nn.tasks.artifacts import Artifact, Explanation, GateExplanation, Prediction
+from lightning_nn.tasks.foreign_batch import foreign_batch
 from lightning_nn.tasks.restorable import Restorable
 from lightning_nn.tasks.training import (
     Means,
@@ -194,10 +195,7 @@ class Task(Restorable, ABC):
             UserError: another type of batch, or one that does not fit the model's arguments.
         """
         if not isinstance(batch, self.batch_type):
-            raise UserError(
-                f"a batch is a {type(batch).__name__}; {type(self).__name__} takes {self.batch_type.__name__} of "
-                "lightning_nn.data.batches"
-            )
+            raise foreign_batch(batch, type(self).__name__, self.batch_type)
         batch.check(self.hparams)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
