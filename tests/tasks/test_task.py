@@ -282,7 +282,7 @@ def test_in_a_loop_of_ones_own_the_reader_tells_how_words_are_spelled(tmp_path: 
     data = reviews(tmp_path / "a.tsv")
     model = HAN(**data.describe(), embedding_size=4, hidden_size=4, character_vectors=True)
     batch = data.sources["train"][np.arange(2)]
-    with pytest.raises(RuntimeError, match="no characters yet"):
+    with pytest.raises(RuntimeError, match="no spelling yet"):
         model(batch)
     model.processor = data.processor
     assert_spelled(model, data)
