@@ -78,16 +78,16 @@ def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> list[str]:
     Raises:
         UserError: the network can't be exported.
     """
-    for_texts = model.padded() if isinstance(model, TextClassifier) else None
-    padded = for_texts if out.suffix == ".onnx" else None
+    padded = model.padded() if isinstance(model, TextClassifier) else None
     if padded is None and not model.exportable:
-        other = "" if for_texts is None else "; --out FILE.onnx is for any length"
         raise UserError(
-            f"{model.name} can't be exported as {out.suffix}: {model.why_not_exportable}{other}. Its checkpoint is "
+            f"{model.name} can't be exported as {out.suffix}: {model.why_not_exportable}. Its checkpoint is "
             f"enough to predict (--out FOLDER is a small one): {program()} predict --ckpt_path {checkpoint.path}, or "
             f"in Python {type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
         )
-    network, exported = image_network(model) if padded is None else text_network(model, padded)
+    network, exported = (
+        image_network(model) if padded is None else text_network(model, padded, onnx=out.suffix == ".onnx")
+    )
     about = {"checkpoint": checkpoint.path.name, **_about(model), "input": ", ".join(network.inputs)}
     if out.suffix == ".pt2":
         if isinstance(network, Forward) and about.get("height") == "any":

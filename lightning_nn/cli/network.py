@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightning_nn.data.batches import Batch, TextBatch
 from lightning_nn.errors import UserError
+from lightning_nn.layers.padded import PaddedRNN
 from lightning_nn.tasks.padded_text import PaddedClassifier
 from lightning_nn.tasks.task import Task
 
@@ -22,6 +23,7 @@ MOST_STEPS = 1 << 20  # of a sequence, likewise
 AXES = ("batch", "channels", "height", "width")
 EXAMPLES = ((200, 130), (72, 90))  # width and height, one wide, one high; no layer divides them all
 DOCUMENTS = ((4, 2, 7), (1,), (3, 5))  # words of each sentence of the documents of an example
+OTHERS = ((2, 9, 1, 6), (3,))  # and of those that are compared
 TOLERANCE = 1e-4  # of an exported network, relative to its largest output if that is above 1
 
 
@@ -75,11 +77,14 @@ class PaddedForward(nn.Module):
     def __init__(self, model: Task, padded: PaddedClassifier) -> None:
         super().__init__()
         self.padded, self.flat = padded.eval(), model
-        sentences = [length for document in DOCUMENTS for length in document]
-        words = torch.randint(model.hparams["vocabulary_size"], (sum(sentences),))
-        self.batch = TextBatch(torch.tensor([len(d) for d in DOCUMENTS]), torch.tensor(sentences), words)
-        self.inputs = dict(zip(padded.axes, padded.pad(self.batch), strict=True))
+        self.inputs = dict(zip(padded.axes, padded.pad(self._batch(DOCUMENTS)), strict=True))
         self.axes: Mapping[str, tuple[str, ...]] = {**padded.axes, "output": ("documents", "classes")}
+
+    def _batch(self, documents: Sequence[Sequence[int]]) -> TextBatch:
+        """Return documents of random words, by the lengths of their sentences."""
+        sentences = [length for document in documents for length in document]
+        words = torch.randint(self.flat.hparams["vocabulary_size"], (sum(sentences),))
+        return TextBatch(torch.tensor([len(document) for document in documents]), torch.tensor(sentences), words)
 
     def forward(self, *tensors: Tensor) -> Any:
         """Compute logits of padded documents."""
@@ -87,7 +92,8 @@ class PaddedForward(nn.Module):
 
     def comparison(self) -> tuple[list[Tensor], Tensor]:
         """Return padded documents of random words, and the logits of the model's flat forward for them."""
-        return list(self.inputs.values()), self.flat(self.batch)
+        batch = self._batch(OTHERS)
+        return list(self.padded.pad(batch)), self.flat(batch)
 
     def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
         """Yield type and sizes of each input."""
@@ -108,13 +114,23 @@ def image_network(model: Task) -> tuple[Forward, torch.export.ExportedProgram]:
     return forward, export_program(forward, other)
 
 
-def text_network(model: Task, padded: PaddedClassifier) -> tuple[PaddedForward, torch.export.ExportedProgram]:
+def text_network(
+    model: Task, padded: PaddedClassifier, *, onnx: bool
+) -> tuple[PaddedForward, torch.export.ExportedProgram]:
     """Trace a text classifier for any number of documents, sentences and words.
+
+    Args:
+        model: in evaluation mode.
+        padded: its form over padded documents.
+        onnx: by operators of ONNX, which torch can't run itself.
 
     Raises:
         UserError: this torch can't.
     """
-    if not hasattr(getattr(torch.onnx, "ops", None), "symbolic"):
+    for layer in padded.modules():
+        if isinstance(layer, PaddedRNN):
+            layer.by_steps = not onnx
+    if onnx and not hasattr(getattr(torch.onnx, "ops", None), "symbolic"):
         raise UserError(f"torch {torch.__version__} has no recurrent layers of ONNX: pip install -U torch onnxscript")
     forward = PaddedForward(model, padded)
     names = {name for axes in padded.axes.values() for name in axes}

@@ -357,7 +357,7 @@ VERBS = {
         "model card, which HAN.from_pretrained(FOLDER) or --ckpt_path FOLDER loads without running code in it, and "
         "which names no path of this machine. Or its network for other programs: an ONNX file, or a program of "
         "torch.export. Images are a batch of uint8, as the model was trained on, with normalisation inside; texts "
-        "(.onnx) are padded ids of words, with lengths. Names of classes, and the vocabulary, are in the metadata. The "
+        "are padded ids of words, with lengths. Names of classes, and the vocabulary, are in the metadata. The "
         "file is compared with the model before it is written.",
         options=_OR_BEST,
         add_options=_add_export_options,

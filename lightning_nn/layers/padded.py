@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from lightning_nn.layers.attention import ContextAttention
+from lightning_nn.layers.cells import Cell
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.recurrent import FlatRNN
 
@@ -49,14 +50,24 @@ def masked_max(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask[..., None], torch.finfo(values.dtype).min).amax(1)
 
 
+def rectangle(rows: Tensor, count: int, steps: int) -> Tensor:
+    """Arrange rows by sequence, (N T, E) to (N, T, E).
+
+    It selects them by their places, since torch exports a view for more than one step alone.
+    """
+    sequence, step = torch.arange(count, device=rows.device), torch.arange(steps, device=rows.device)
+    return rows[sequence[:, None] * steps + step]
+
+
 def embed(embedding: WordEmbedding, words: Tensor) -> Tensor:
-    """Return the vectors (W, E) of word ids (W,) in evaluation; see `WordEmbedding`."""
-    vectors = cast(Tensor, embedding.table(words))
-    if embedding.characters is None:
-        return vectors
-    characters = embedding.word_characters[words].long()  # (W, 8), 0 behind the last one
-    of_characters = nn.functional.embedding(characters, embedding.characters.weight)  # (W, 8, E)
-    return vectors + masked_mean(of_characters, characters > 0)
+    """Return the vectors (N, T, E) of word ids (N, T) in evaluation; see `WordEmbedding`."""
+    flat = words.flatten()
+    vectors = cast(Tensor, embedding.table(flat))
+    if embedding.characters is not None:
+        characters = embedding.word_characters[flat].long()  # (N T, 8), 0 behind the last one
+        of_characters = nn.functional.embedding(characters, embedding.characters.weight)  # (N T, 8, E)
+        vectors = vectors + masked_mean(of_characters, characters > 0)
+    return rectangle(vectors, *words.shape)
 
 
 def attend(attention: ContextAttention, rows: Tensor, mask: Tensor) -> Tensor:
@@ -69,16 +80,21 @@ def attend(attention: ContextAttention, rows: Tensor, mask: Tensor) -> Tensor:
 class PaddedRNN(nn.Module):
     """The recurrent layers of a `FlatRNN` over a padded batch.
 
-    While torch exports, each layer is an operator of ONNX, RNN, LSTM or GRU, which takes the lengths; else it is
-    torch's own layer over a packed sequence.
+    While torch exports, each layer is an operator of ONNX, RNN, LSTM or GRU, which takes the lengths, or, with
+    `by_steps`, a scan of the equations of its cell; else it is torch's own layer over a packed sequence.
 
     Args:
         flat: layers in evaluation mode, whose weights are used.
+
+    Attributes:
+        by_steps: export no operators of ONNX, which torch can't run.
     """
+
+    by_steps = False
 
     def __init__(self, flat: FlatRNN) -> None:
         super().__init__()
-        self.rnn, self.direction = flat.rnn, flat.direction
+        self.flat, self.rnn, self.direction = flat, flat.rnn, flat.direction
         self.operator = {"RNN_TANH": "RNN"}.get(flat.rnn.mode, flat.rnn.mode)
         for number, weights in enumerate(flat.layer_weights()):
             by_onnx = [torch.stack([self._reordered(one) for one in tensors]).detach() for tensors in weights]
@@ -99,7 +115,7 @@ class PaddedRNN(nn.Module):
             lengths: int64 (N,), at least 1.
         """
         if torch.compiler.is_compiling():
-            return self._by_onnx(rows, lengths)
+            return self._by_steps(rows, lengths) if self.by_steps else self._by_onnx(rows, lengths)
         if self.direction == "backward":
             rows = self._mirrored(rows, lengths)
         packed = pack_padded_sequence(rows.transpose(0, 1), lengths.cpu(), enforce_sorted=False)
@@ -121,6 +137,16 @@ class PaddedRNN(nn.Module):
             states = by_direction.transpose(1, 2).flatten(2)  # (T, N, D H)
         return states.transpose(0, 1)
 
+    def _by_steps(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        backward = {"forward": [False], "backward": [True], "both": [False, True]}[self.direction]
+        for weights in self.flat.layer_weights():
+            states = []
+            for mirrored, *of_direction in zip(backward, *weights, strict=True):
+                run = _scan(self.flat.equations, self._mirrored(rows, lengths) if mirrored else rows, *of_direction)
+                states.append(self._mirrored(run, lengths) if mirrored else run)
+            rows = torch.cat(states, 2)  # (N, T, D H)
+        return rows
+
     @staticmethod
     def _mirrored(rows: Tensor, lengths: Tensor) -> Tensor:
         """Put the steps of each sequence into reverse order; padding stays behind them."""
@@ -136,3 +162,25 @@ class PaddedRNN(nn.Module):
             hidden = self.rnn.hidden_size
             return torch.cat([last[:, :hidden], first[:, hidden:]], 1)
         return first if self.direction == "backward" else last
+
+
+def _scan(equations: type[Cell], rows: Tensor, u: Tensor, w: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Compute the states of a cell from the first step to the last, (N, T, H), by one operator for any T.
+
+    Args:
+        equations: of the cell.
+        rows: (N, T, E).
+        u: weights of the rows, (G H, E).
+        w: weights of the state, (G H, H).
+        b: bias of the rows, (G H,).
+        c: bias of the state, (G H,).
+    """
+    from torch._higher_order_ops.scan import scan
+
+    def step(state: tuple[Tensor, ...], of_row: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        state = equations.step(of_row, nn.functional.linear(state[0], w, c), state)[0]
+        return state, state[0].clone()
+
+    of_rows = nn.functional.linear(rows, u, b).transpose(0, 1)  # (T, N, G H)
+    first = tuple(rows.new_zeros(rows.shape[0], w.shape[1]) for _ in range(equations.states))
+    return cast(Tensor, scan(step, first, of_rows, dim=0)[1].transpose(0, 1))

@@ -16,7 +16,7 @@ from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
-from lightning_nn.layers.padded import PaddedRNN, attend, embed, masked_max, masked_mean, pad, step_mask
+from lightning_nn.layers.padded import PaddedRNN, attend, embed, masked_max, masked_mean, pad, rectangle, step_mask
 from lightning_nn.layers.ragged import segment_sum
 from lightning_nn.layers.recurrent import FlatRNN
 
@@ -40,7 +40,9 @@ class PaddedClassifier(nn.Module, ABC):
     def __init__(self, embedding: WordEmbedding, output: nn.Module) -> None:
         super().__init__()
         if embedding.ngrams is not None:
-            raise UserError("a model with n-grams (--model.embedding.ngrams) has no form for ONNX: use --out FOLDER")
+            raise UserError(
+                "a model with n-grams (--model.embedding.ngrams) has no network to export yet: use --out FOLDER alone"
+            )
         self.embedding, self.output = embedding, output
 
     @abstractmethod
@@ -86,9 +88,10 @@ class PaddedHierarchy(PaddedClassifier):
         """
         documents, most, steps = words.shape
         sentences, length = (lengths > 0).sum(1), lengths.flatten().clamp(min=1)  # (D,), (D N,)
-        x = embed(self.embedding, words.flatten()).view(documents * most, steps, -1)  # (D N, T, E)
+        x = embed(self.embedding, words.flatten(0, 1))  # (D N, T, E)
         h = self.word_rnn(x, length)  # (D N, T, 2H)
-        s = attend(self.word_attention, h, step_mask(length, steps)).view(documents, most, -1)  # (D, N, 2H)
+        s = attend(self.word_attention, h, step_mask(length, steps))  # (D N, 2H)
+        s = rectangle(s, documents, most)  # (D, N, 2H)
         h = self.sentence_rnn(s, sentences)  # (D, N, 2H)
         v = attend(self.sentence_attention, h, step_mask(sentences, most))  # (D, 2H)
         logits: Tensor = self.output(v)
@@ -131,9 +134,8 @@ class PaddedSequence(PaddedClassifier):
             words: int64 (D, T), ids; any of them behind the end of a document.
             lengths: int64 (D,), words of each document, at least 1.
         """
-        documents, steps = words.shape
-        x = embed(self.embedding, words.flatten()).view(documents, steps, -1)  # (D, T, E)
-        states, mask = self.rnn(x, lengths), step_mask(lengths, steps)  # (D, T, H or 2H), (D, T)
+        states = self.rnn(embed(self.embedding, words), lengths)  # (D, T, H or 2H)
+        mask = step_mask(lengths, words.shape[1])  # (D, T)
         logits: Tensor = self.output(torch.cat([self.pool(p, states, lengths, mask) for p in self.poolings], dim=1))
         return logits
 

@@ -85,7 +85,7 @@ class TextClassifier(Classifier):
     gate: str = ""
 
     def padded(self) -> PaddedClassifier | None:
-        """Return the network over padded documents, for ONNX; None if this model has no such form."""
+        """Return the network over padded documents, for other programs; None if this model has no such form."""
         return None
 
     def kept(self, batch: TextBatch) -> dict[str, Tensor]:

@@ -278,12 +278,30 @@ def test_a_model_of_texts_becomes_onnx_for_texts_of_any_length(tmp_path: Path, m
         torch.testing.assert_close(torch.from_numpy(logits), trained(batch), atol=1e-4, rtol=1e-4)
 
 
-def test_a_model_of_texts_is_no_program_of_torch(tmp_path: Path) -> None:
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't scan sequences of any length")
+@pytest.mark.parametrize("model", [SMALL_HAN, SMALL_LSTM, f"{SMALL_LSTM} --model.cell gru --model.direction backward"])
+def test_a_model_of_texts_becomes_a_program_of_torch_for_texts_of_any_length(tmp_path: Path, model: str) -> None:
     write_reviews(tmp_path / "reviews.csv")
-    options = f"fit {SMALL_HAN} --data text --data.path reviews.csv --data.vocabulary.segmenter chars {QUICK}"
+    options = f"fit {model} --data text --data.path reviews.csv --data.vocabulary.segmenter chars {QUICK}"
     command(*shlex.split(options), cwd=tmp_path).ok()
-    command("export", "--out", "m.pt2", cwd=tmp_path).refused("han can't be exported", "--out FILE.onnx")
-    assert not (tmp_path / "m.pt2").exists()
+    assert "the same as the model to " in command("export", "--out", "m.pt2", cwd=tmp_path).ok().out
+
+    (checkpoint,) = (tmp_path / "logs").rglob("best.ckpt")
+    trained: Any = (HAN if model is SMALL_HAN else LSTMClassifier).load_from_checkpoint(checkpoint).eval()
+    program: Any = torch.export.load(tmp_path / "m.pt2").module()
+    for texts in (["好"], ["很好。不错！喜欢", "差", "一般。" * 9]):
+        batch = trained.processor.encode(texts)
+        with torch.no_grad():
+            torch.testing.assert_close(program(*trained.padded().pad(batch)), trained(batch), atol=1e-4, rtol=1e-4)
+
+
+def test_n_grams_are_refused_in_a_line(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "reviews.csv")
+    grams = "--model.embedding.ngrams 2 --model.embedding.ngram_rows 64 --data.vocabulary.segmenter chars"
+    command(*shlex.split(f"fit {SMALL_LSTM} {grams} --data text --data.path reviews.csv {QUICK}"), cwd=tmp_path).ok()
+    command("export", "--out", "m.onnx", cwd=tmp_path).refused("with n-grams", "--out FOLDER")
+    command("export", "--out", "m", "--format", "onnx", cwd=tmp_path).refused("with n-grams")
+    assert not (tmp_path / "m").exists()
 
 
 def test_without_onnx_the_extra_is_named(convnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
