@@ -28,7 +28,7 @@ from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.artifacts import Prediction
 from lightning_nn.tasks.task import Task
-from lightning_nn.visualization import attention, gates
+from lightning_nn.visualization import attention, gates, gradients
 
 CHUNK = 1024  # inputs in memory at once
 CHARACTERS = 4_000_000  # characters in memory at once, except in a single longer input
@@ -55,16 +55,17 @@ def predict(request: Request) -> int:
     records: Iterator[Record] = map(_record, model.require_processor().inputs(options))
     form = choose_form(options.out, options.format)
     is_page = bool(form == "html" and options.out)
-    if options.explain and model.explains is None:
+    shown = model.explains if options.explain is True else options.explain
+    if options.explain and shown is None:
         raise UserError(
             "--explain needs attention or gates: --model han, or --model lstm with --model.cell lstm or gru "
-            f"(this is {model.name})"
+            f"(this is {model.name}); --explain gradients takes any classifier of texts"
         )
-    page_file = Path(f"{model.explains}.html") if options.explain and not is_page else None
+    page_file = Path(f"{shown}.html") if options.explain and not is_page else None
     inputs = InputFiles.of(checkpoint, request.imports, _files(options.files))
     _check_outputs(model, options.out, form, page_file, inputs)
-    if options.explain:
-        explained = _explain(model, records, page_file or options.out)
+    if shown:
+        explained = _explain(model, shown, records, page_file or options.out)
         if is_page or not options.out:
             _warn(model, checkpoint)
             _Tally.of(explained).say()
@@ -250,7 +251,7 @@ def _chunks(records: Iterator[Record], waits: Callable[[], bool]) -> Iterator[li
         yield chunk
 
 
-def _explain(model: Task, records: Iterator[Record], file: Path) -> list[Record]:
+def _explain(model: Task, shown: str, records: Iterator[Record], file: Path) -> list[Record]:
     """Show what the model explains, in the terminal and on a page, and return the records that are explained.
 
     Raises:
@@ -262,14 +263,14 @@ def _explain(model: Task, records: Iterator[Record], file: Path) -> list[Record]
     texts = [record.raw for record in explained if not record.error]
     if explained and not texts:
         raise UserError(f"none of {len(explained):,} inputs can be read: {explained[0].error}")
-    view: Any = {"attention": attention, "gates": gates}[model.explains or "attention"]
-    explanations = model.explain(texts)
+    view: Any = {"attention": attention, "gates": gates, "gradients": gradients}[shown]
+    explanations: list[Any] = model.explain_by_gradients(texts) if shown == "gradients" else [*model.explain(texts)]
     console = Console(width=None if sys.stdout.isatty() else 80, highlight=False)
     for explanation in explanations:
         console.print(view.terminal(explanation, width=console.width))
         console.print()
     replaced = ", which is replaced" * file.is_file()
-    write_text(file, view.page(explanations, f"{model.explains}".capitalize()))
+    write_text(file, view.page(explanations, shown.capitalize()))
     print(f"written to {file}{replaced}")
     return explained
 

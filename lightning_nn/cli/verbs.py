@@ -125,9 +125,12 @@ def _add_predict_options(parser: argparse.ArgumentParser) -> None:
         add(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
     add(
         "--explain",
-        action="store_true",
+        nargs="?",
+        const=True,
+        choices=["gradients"],
         help="show what the model attended to, here and in attention.html; of recurrent layers without attention, what "
-        "they keep of their state at each word, in gates.html",
+        "they keep of their state at each word, in gates.html. With gradients, of any classifier of texts: what each "
+        "word contributes to the prediction, in gradients.html",
     )
     add("--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)")
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Self
 
+from lightning_nn.data.representation import readable
 from lightning_nn.errors import UserError
 
 Index = NDArray[np.int64]
@@ -76,6 +77,7 @@ class Origin(NamedTuple):
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+@readable
 class ImageBatch(NamedTuple):
     """Images, not normalised: the model does that.
 
@@ -113,6 +115,7 @@ class ImageBatch(NamedTuple):
         return ImageBatch(*_rows(self[:3], index))
 
 
+@readable
 class MaskBatch(NamedTuple):
     """Images and the class of each pixel.
 
@@ -161,6 +164,7 @@ class MaskBatch(NamedTuple):
         return MaskBatch(image, mask, number, extent=extent)
 
 
+@readable
 class TextBatch(NamedTuple):
     """Documents of sentences of words, without padding.
 
@@ -216,6 +220,7 @@ class TextBatch(NamedTuple):
         )
 
 
+@readable
 class CaptionBatch(NamedTuple):
     """Images with any number of captions each.
 
@@ -302,6 +307,7 @@ class FrozenEncoder(NamedTuple):
     compute: Callable[[Tensor], Tensor]
 
 
+@readable
 class StyleBatch(NamedTuple):
     """Pictures for their content, and pictures for their style.
 

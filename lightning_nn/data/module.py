@@ -23,6 +23,7 @@ from lightning_nn.data.duplicates import duplicates, remember_trained
 from lightning_nn.data.features import give_features
 from lightning_nn.data.loader import BatchSampler, Fingerprints, Loader, Source, SpreadSamples
 from lightning_nn.data.processor import Processor, RunFacts, Samples
+from lightning_nn.data.representation import fields_shown
 from lightning_nn.data.tables.folders import SPLITS
 from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import further_arguments
@@ -119,6 +120,15 @@ class DataModule(pl.LightningDataModule, ABC):
         self._has_all = True  # not a part that `with_sources` made
         self.encoder: FrozenEncoder | None = None
         self._computes_features = True
+
+    def __repr__(self) -> str:
+        """Return path, batch size, and once prepared the samples of each split and what the data determines."""
+        fields = {"path": getattr(self, "path", None), "batch_size": self.batch_size}
+        if self._prepared:
+            fields |= {split: len(source) for split, source in self.sources.items()} | self.describe()
+        return fields_shown(type(self).__name__, fields)
+
+    __str__ = __repr__  # Lightning's makes loaders to tell of them
 
     @abstractmethod
     def prepare(self) -> None:

@@ -56,6 +56,28 @@ class GateExplanation(NamedTuple):
     unknown: frozenset[str] = frozenset()
 
 
+class GradientExplanation(NamedTuple):
+    """A document with its predicted class and what each word contributes to the class's log probability.
+
+    Attributes:
+        sentences: the words of each sentence.
+        contributions: of each word, over all sentences, by integrated gradients; negative ones speak against the class.
+        attention: the weight of each word in the document, summing to 1; empty for a model without attention.
+        category: the predicted class.
+        probability: of this class by the model, 0 to 1.
+        truth: the true class; None if unknown.
+        unknown: those of the words that are not in the model's vocabulary, if the words are the reader's own.
+    """
+
+    sentences: list[list[str]]
+    contributions: list[float]
+    attention: list[float]
+    category: str
+    probability: float
+    truth: str | None = None
+    unknown: frozenset[str] = frozenset()
+
+
 class Mistake(NamedTuple):
     """A sample whose predicted class is wrong.
 

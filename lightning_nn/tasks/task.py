@@ -20,7 +20,7 @@ from lightning_nn.metrics.confusion import ClassScore
 from lightning_nn.optimizers import RowWiseAdam, RowWiseAdamW
 from lightning_nn.runs.saved_settings import parameters
 from lightning_nn.settings import LRScheduler, Optimizer
-from lightning_nn.tasks.artifacts import Artifact, Explanation, GateExplanation, Prediction
+from lightning_nn.tasks.artifacts import Artifact, Explanation, GateExplanation, GradientExplanation, Prediction
 from lightning_nn.tasks.foreign_batch import foreign_batch
 from lightning_nn.tasks.restorable import Restorable
 from lightning_nn.tasks.training import (
@@ -474,6 +474,10 @@ class Task(Restorable, ABC):
     def explain(self, texts: list[str]) -> list[Explanation] | list[GateExplanation]:
         """Predict on texts, with what the model attended to or kept in its state, see `explains`."""
         raise UserError(f"this {type(self).__name__} has neither attention nor gates to show")
+
+    def explain_by_gradients(self, texts: list[str]) -> list[GradientExplanation]:
+        """Predict on texts, with what each word contributes to the predicted class."""
+        raise UserError(f"--explain gradients needs a classifier of texts, which {type(self).__name__} is not")
 
     def unknown_words(self) -> UnknownWords | None:
         """Return the count of unknown words in the inputs of predict so far; None for inputs that are no texts."""

@@ -16,7 +16,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.layers.attribution import integrated_gradients
 from lightning_nn.layers.embedding import WordEmbedding, initialise_rows
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, LABELLED, SmallTable
-from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates
+from lightning_nn.tasks.artifacts import Artifact, Attention, Explanation, GateExplanation, Gates, GradientExplanation
 from lightning_nn.tasks.classification import Classifier
 from lightning_nn.tasks.padded_text import PaddedClassifier
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-AnyExplanation = TypeVar("AnyExplanation", Explanation, GateExplanation)
+AnyExplanation = TypeVar("AnyExplanation", Explanation, GateExplanation, GradientExplanation)
 
 
 class AttentiveOutput(NamedTuple):
@@ -203,6 +203,17 @@ class TextClassifier(Classifier):
             return [self._in_own_words(self.explanations(batch)[0], words) for batch, words in self._read(texts)]
         return [self._in_own_words(self.gate_explanations(batch)[0], words) for batch, words in self._read(texts)]
 
+    def explain_by_gradients(self, texts: list[str]) -> list[GradientExplanation]:
+        """Predict classes of texts, with what each word contributes to the predicted class; see `contributions`.
+
+        Args:
+            texts: any number of texts; each is a batch of its own.
+
+        Raises:
+            UserError: the model was never trained, or an input is not a text.
+        """
+        return [self._in_own_words(self.gradient_explanations(batch)[0], words) for batch, words in self._read(texts)]
+
     def _read(self, texts: list[str]) -> Iterator[tuple[TextBatch, list[list[str]]]]:
         """Yield each text as a batch of its own, with the words of its sentences."""
         processor = self.require_processor()
@@ -295,6 +306,30 @@ class TextClassifier(Classifier):
                 **document._asdict(),
             )
             for document in documents
+        ]
+
+    @torch.no_grad()
+    def gradient_explanations(self, batch: TextBatch) -> list[GradientExplanation]:
+        """Predict classes of an encoded batch, with the contribution of every word, and its attention if there is any.
+
+        Args:
+            batch: documents, on the model's device.
+
+        Raises:
+            UserError: the model was never trained.
+        """
+        with self.evaluating():
+            logits, weights = self(batch), batch.words.new_empty(0, dtype=torch.float32)
+            if self.attends:
+                logits, of_words, of_sentences = self(batch, return_attention=True)
+                weights = of_words.float() * of_sentences.float().repeat_interleave(batch.sentences)
+        documents = self._documents(batch, logits)
+        lengths = [sum(map(len, document.sentences)) for document in documents]
+        contributions = torch.split(self.contributions(batch, logits.argmax(1)).float(), lengths)
+        attention = torch.split(weights, lengths) if self.attends else [weights] * len(lengths)
+        return [
+            GradientExplanation(contributions=values.tolist(), attention=seen.tolist(), **document._asdict())
+            for document, values, seen in zip(documents, contributions, attention, strict=True)
         ]
 
     def _documents(self, batch: TextBatch, logits: Tensor) -> list[_Document]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from lightning_nn.data.text.segmenter import word_gap
 from lightning_nn.runs.saved_settings import names
 from lightning_nn.sanitize import sanitize
-from lightning_nn.tasks.artifacts import Explanation, GateExplanation
+from lightning_nn.tasks.artifacts import Explanation, GateExplanation, GradientExplanation
 
 FAINT = 0.1  # share of the strongest shade below which a word is neither named nor shaded in a terminal
 
@@ -27,7 +27,7 @@ class ShadedWord(NamedTuple):
     Attributes:
         text: the word, sanitized.
         gap: text before it: a space between Latin words, nothing between Chinese ones.
-        weight: the value that it has, 0 to 1.
+        weight: the value that it has, 0 to 1; below 0 if it speaks against the class.
         shade: 0 to 1; the strongest word of the document has 1.
         unknown: whether the model's vocabulary lacks it.
     """
@@ -46,7 +46,9 @@ class ShadedWord(NamedTuple):
     @property
     def classes(self) -> str:
         """Its classes in the style of the page."""
-        return " ".join(["w"] * self.is_shaded + ["unknown"] * self.unknown)
+        return " ".join(
+            ["w"] * self.is_shaded + ["against"] * (self.is_shaded and self.weight < 0) + ["unknown"] * self.unknown
+        )
 
 
 def shaded_words(
@@ -82,7 +84,7 @@ def is_chinese(sentences: list[list[str]]) -> bool:
     return bool(_CJK.search(text)) and not _KANA_OR_HANGUL.search(text)
 
 
-def title_line(explanation: Explanation | GateExplanation) -> Text:
+def title_line(explanation: Explanation | GateExplanation | GradientExplanation) -> Text:
     """Return the class of a document, its probability, and whether it is right, for a terminal."""
     title = Text(overflow="fold")
     title.append(sanitize(explanation.category), style="bold")
@@ -105,12 +107,15 @@ def shaded_text(words: list[ShadedWord], colours: bool) -> Text:
     text = Text(overflow="fold")
     for word in words:
         text.append(word.gap)
-        text.append(word.text, style=_style(word.shade) if colours and word.shade >= FAINT else None)
+        text.append(word.text, style=_style(word.shade, word.weight < 0) if colours and word.shade >= FAINT else None)
     return text
 
 
-def _style(shade: float) -> Style:
-    """Return black on pale sand to strong orange, by shade: readable on dark and light terminals alike."""
-    pale, strong = (225, 213, 190), (255, 130, 0)
+def _style(shade: float, against: bool) -> Style:
+    """Return black on pale sand to strong orange, by shade: readable on dark and light terminals alike.
+
+    A word that speaks against the class is on pale to strong blue.
+    """
+    pale, strong = ((195, 212, 232), (70, 150, 255)) if against else ((225, 213, 190), (255, 130, 0))
     red, green, blue = (round(p + (s - p) * shade) for p, s in zip(pale, strong, strict=True))
     return Style(color="#000000", bgcolor=f"#{red:02x}{green:02x}{blue:02x}", bold=shade > 0.6)

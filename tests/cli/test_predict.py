@@ -204,6 +204,15 @@ def test_explanations_go_to_the_page_that_is_asked_for(han: Path) -> None:
     assert "Strongest words" in (han / "why.html").read_text(encoding="utf-8")
 
 
+def test_gradients_stand_beside_attention(han: Path) -> None:
+    done = ask(han, "--data.text", GOOD, "--explain", "gradients", "--out", "gradients.csv").ok()
+    assert "attention: " in done.out and "written to gradients.html" in done.out
+    page = html.unescape((han / "gradients.html").read_text(encoding="utf-8"))
+    assert "Attention:" in page and all(f">{character}</span>" in page for character in GOOD)
+    assert len((han / "gradients.csv").read_text(encoding="utf-8").splitlines()) == 2
+    ask(han, "--data.text", GOOD, "--explain", "magic").refused("magic", "gradients")
+
+
 def test_a_link_stays_and_its_target_is_written(han: Path, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
     ask(han, "--data.text", GOOD, "--out", str(tmp_path / "link.csv")).ok()
@@ -267,3 +276,6 @@ def test_a_recurrent_network_explains_itself_by_its_attention_or_its_gates(tmp_p
     assert (tmp_path / "logs/lstm/b/gates.html").is_file(), "of validation"
     command(*lstm, "--model.cell", "rnn", "--name", "c", cwd=tmp_path).ok()
     command("predict", "--data.text", GOOD, "--explain", cwd=tmp_path).refused("attention or gates", "lstm")
+    done = command("predict", "--data.text", GOOD, "--explain", "gradients", cwd=tmp_path).ok()
+    assert "for: " in done.out and "against: " in done.out and "written to gradients.html" in done.out
+    assert "Attention:" not in (tmp_path / "gradients.html").read_text(encoding="utf-8")

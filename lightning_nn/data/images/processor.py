@@ -26,11 +26,13 @@ from lightning_nn.data.images.reading import (
     read_image,
 )
 from lightning_nn.data.processor import InputOptions, Record, check_state
+from lightning_nn.data.representation import readable
 from lightning_nn.errors import UserError
 
 BatchT = TypeVar("BatchT", bound=Batch)
 
 
+@readable
 class RawImages(ABC, Generic[BatchT]):
     """Base of processors of raw images, which converts them to the form of the training images.
 

@@ -14,10 +14,12 @@ from lightning_nn.data.batches import Index, StyleBatch
 from lightning_nn.data.images.processor import RawImages
 from lightning_nn.data.images.reading import MAX_PIXELS, PixelLimit, Pixels, RawImage
 from lightning_nn.data.processor import MOST, InputOptions, check_state
+from lightning_nn.data.representation import readable
 from lightning_nn.errors import UserError
 from lightning_nn.layers.images import with_longer_side
 
 
+@readable
 class PhotoProcessor:
     """Processor of the names of the pictures that a model holds; it reads no files.
 

@@ -15,6 +15,7 @@ from lightning_nn.data.batches import Index, TextBatch
 from lightning_nn.data.loader import BatchSampler
 from lightning_nn.data.normalization import unescape
 from lightning_nn.data.processor import MOST, NO_INPUT, InputOptions, Record, check_state
+from lightning_nn.data.representation import readable
 from lightning_nn.data.tables.columns import check_unique, choose, columns_of, plain_text, unsure, wanted_names
 from lightning_nn.data.tables.reading import UNDECODED, check_encoding, decode, opened, read_lines
 from lightning_nn.data.tables.rows import SAMPLE, BadRowError, ReadingReport, Table
@@ -156,6 +157,7 @@ def _text_columns(table: Table, options: InputOptions, trained: str, name: str) 
     return columns
 
 
+@readable
 class TextProcessor:
     """Processor of texts, with the vocabulary, segmenter and limits of training.
 
