@@ -13,7 +13,16 @@ import torch
 from lightning_nn import catalog
 from lightning_nn.cli.checkpoint import open_trained
 from lightning_nn.cli.console import show_table
-from lightning_nn.cli.network import Forward, check, check_onnx, image_network, least_side, text_network, to_onnx
+from lightning_nn.cli.network import (
+    Forward,
+    check,
+    check_onnx,
+    forget_origins,
+    image_network,
+    least_side,
+    text_network,
+    to_onnx,
+)
 from lightning_nn.cli.overwriting import InputFiles, check_out, check_out_folder
 from lightning_nn.cli.request import Request
 from lightning_nn.cli.standalone.source import standalone_source
@@ -93,6 +102,7 @@ def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> list[str]:
         if isinstance(network, Forward) and about.get("height") == "any":
             about["least"] = str(least_side(exported, network))
         checked = check(network, exported.module())
+        forget_origins(exported)
         write_atomically(out, lambda file: torch.export.save(exported, file, extra_files=about))
     else:
         content = to_onnx(exported, network, about)

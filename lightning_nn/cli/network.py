@@ -195,6 +195,8 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Network, about: dict
     assert converted is not None
     model = converted.model_proto
     _name_axes(model.graph, forward.axes)
+    for value in (*model.graph.node, *(node for function in model.functions for node in function.node)):
+        del value.metadata_props[:]  # where it was traced, by paths of this machine
     onnx.helper.set_model_props(model, about)
     return model.SerializeToString()
 
@@ -206,6 +208,13 @@ def _name_axes(graph: Any, axes: Mapping[str, tuple[str, ...]]) -> None:
             if dim.dim_param:  # where an output has height and width, they are those of the input
                 dim.dim_param = name
     del graph.value_info[:]  # sizes within the network, by the numbers of torch
+
+
+def forget_origins(program: torch.export.ExportedProgram) -> None:
+    """Remove from a program where each of its nodes was traced, by paths of this machine."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 def check(forward: Network, run: Callable[..., Tensor]) -> str:

@@ -15,7 +15,7 @@ import pytest
 from lightning_nn import HAN, LSTMClassifier
 from lightning_nn.cli.export import _PROGRAMS
 from lightning_nn.cli.standalone.source import standalone_source
-from tests.commands import command, write_reviews
+from tests.commands import ROOT, command, write_reviews
 
 QUICK = "--name r --trainer.max_epochs 2 --trainer.enable_progress_bar false --trainer.logger false"
 TEXTS = [
@@ -55,6 +55,8 @@ def test_texts_are_classified_as_by_the_model(tmp_path: Path, model: str, kind: 
     assert "out/model.onnx: the same as the model to " in said and "python out/predict.py" in said
     assert "python out/predict.py --help" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
 
+    for file in (tmp_path / "out").iterdir():
+        assert str(ROOT).encode() not in file.read_bytes(), f"a path of this machine in {file.name}"
     trained = (kind or LSTMClassifier).from_pretrained(tmp_path / "out")
     trained.all_classes = True
     done = run_alone(tmp_path, "out/predict.py", *TEXTS[1:], "--file", "-", "--all_classes", stdin=f"\n{TEXTS[0]}\n")
