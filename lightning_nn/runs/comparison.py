@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from lightning_nn.errors import UserError
+from lightning_nn.runs.run_folder import TESTS
 
 COST = ("epochs", "seconds", "samples_per_second", "peak_memory_mb", "parameters")
 _APART = ("data.path", "data.label_column", "data.text_column")  # data that differ in one of these are not the same
@@ -88,7 +89,8 @@ def load(folders: Iterable[Path]) -> Iterator[Record]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder: name runs or a folder of runs")
-        files |= {file.resolve(): file for file in sorted(folder.rglob("results.json"))}
+        found = (file for file in sorted(folder.rglob("results.json")) if file.parent.parent.name != TESTS)
+        files |= {file.resolve(): file for file in found}
     for file in files.values():
         results = _read(file, json.loads)
         if not isinstance(results, dict) or not {"model", "data", "commands"} <= results.keys():

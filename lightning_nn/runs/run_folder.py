@@ -24,6 +24,8 @@ from filelock import FileLock, Timeout
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_text
 
+TESTS = "tests"  # folder of a run with its further tests, whose results are not those of a run
+
 
 class Run:
     """Folder of a run and its files.
@@ -83,7 +85,7 @@ class Run:
 
     def new_test(self) -> Run:
         """Return a folder for a further test of a checkpoint, tests/TIME, which is not made yet."""
-        first = self.folder / "tests" / datetime.now().strftime("%Y%m%d-%H%M%S")
+        first = self.folder / TESTS / datetime.now().strftime("%Y%m%d-%H%M%S")
         folder, count = first, 1
         while folder.exists():
             count += 1

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.comparison import by_data, differing, disagreement, load
+from lightning_nn.runs.run_folder import Run
 
 
 def write_run(folder: Path, results: dict[str, Any] | None = None, **settings: Any) -> Path:
@@ -80,6 +81,14 @@ def test_settings_that_differ_are_named_where_all_runs_have_them(tmp_path: Path)
 def test_a_run_is_loaded_once_however_often_it_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "han/a")
     assert [record.folder for record in load([run, tmp_path, run])] == [run]
+
+
+def test_further_tests_of_a_run_are_no_runs(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "han/a")
+    folder = Run(run).new_test().folder
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text('{"test/acc": 0.5}', encoding="utf-8")
+    assert [record.folder for record in load([tmp_path])] == [run]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model": "han"}', "\ud800"])
