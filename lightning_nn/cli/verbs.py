@@ -1,30 +1,31 @@
-"""The verbs of the command line: what each does, the options that are its own, and its help; without torch."""
+"""The verbs of the command line: what each does, and its help; without torch."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from lightning_nn import catalog
 from lightning_nn.cli.option_names import option_hint
-from lightning_nn.errors import UserError
-from lightning_nn.lessons.catalogue import LANGUAGES
-
-FORMS = ("text", "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
-EXPORTS = (".onnx", ".pt2", ".safetensors")
-BITS = (16, 8, 4)
-SEARCH: tuple[tuple[str, type, str], ...] = (
-    ("search.beam", int, "of captions, beginnings that beam search keeps; 1 is greedy search if length_norm is 0"),
-    ("search.longest", int, "maximum number of words of a caption"),
-    ("search.length_norm", float, "exponent of the length by which log-probabilities of captions are divided, 0 to 10"),
+from lightning_nn.cli.verb_options import (
+    add_clean_options,
+    add_compare_options,
+    add_compress_options,
+    add_export_options,
+    add_labels_options,
+    add_lesson_options,
+    add_predict_options,
+    check_compress,
+    check_export,
+    gather_arguments,
 )
+from lightning_nn.errors import UserError
 
 
 class Verb(NamedTuple):
@@ -58,245 +59,6 @@ class Verb(NamedTuple):
         """Import and call its function."""
         module, name = self.function.split(":")
         return int(getattr(import_module(module), name)(request))
-
-
-def _add_predict_options(parser: argparse.ArgumentParser) -> None:
-    from lightning_nn.data.images.reading import MAX_PIXELS
-
-    add = parser.add_argument
-    add("--data.text", dest="text", action="append", help="a text; may be given several times")
-    add(
-        "--data.file",
-        dest="files",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="a table (.csv, .tsv, .jsonl, .json, .gz of these, .parquet, .xlsx), a file with one text per line, or - "
-        "for standard input; for a model of pictures any number of pictures, folders and patterns (photos/*.jpg)",
-    )
-    add(
-        "--data.format",
-        dest="form",
-        choices=FORMS,
-        help="how to read the file or standard input, whatever its name; text is one text per line",
-    )
-    add(
-        "--data.text_column",
-        dest="text_column",
-        help="name of the table's text column, or its number from 1 if there is no header (default: as in training)",
-    )
-    add("--data.encoding", dest="encoding", default="utf-8", help="encoding of the file (default: utf-8)")
-    add(
-        "--data.max_pixels",
-        dest="max_pixels",
-        type=int,
-        default=MAX_PIXELS,
-        help=f"refuse a picture with more pixels, each of which takes up to 16 bytes (default: {MAX_PIXELS})",
-    )
-    add(
-        "--out",
-        type=Path,
-        help="write predictions to a file: .png for one picture; .csv, .jsonl or an .html page, a row for each input: "
-        "its own columns, then those of the prediction; for a table or lines also why one can't be read, in the column "
-        "error. Images become PNG files in a folder beside it",
-    )
-    add(
-        "--format",
-        choices=["csv", "jsonl", "html"],
-        help="overrides the file's suffix (default without --out: CSV in a pipe)",
-    )
-    add("--all_classes", action="store_true", help="write the probability of each class, each in a column")
-    add(
-        "--calibrated",
-        type=_flag,
-        metavar="true|false",
-        help="divide logits by the temperature that was fitted on validation (default: true)",
-    )
-    add(
-        "--guard_formulas",
-        dest="guard",
-        type=_flag,
-        metavar="true|false",
-        default=True,
-        help="put a ' before a text that a spreadsheet would read as a formula, in CSV (default: true)",
-    )
-    for name, kind, text in SEARCH:
-        text = f"{text} (default: as in training)"
-        add(f"--model.{name}", dest=name, type=kind, metavar=kind.__name__.upper(), help=text)
-    add(
-        "--explain",
-        nargs="?",
-        const=True,
-        choices=["gradients"],
-        help="show what the model attended to, here and in attention.html; of recurrent layers without attention, what "
-        "they keep of their state at each word, in gates.html. With gradients, of any classifier of texts: what each "
-        "word contributes to the prediction, in gradients.html",
-    )
-    add("--trainer.accelerator", dest="accelerator", default="auto", help="cpu, gpu, mps, ... (default: auto)")
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got {value!r}")
-    return value.lower() == "true"
-
-
-def _gather_arguments(options: argparse.Namespace) -> None:
-    """Gather the arguments of the model that are given in `arguments`."""
-    values = {name.removeprefix("search."): vars(options).pop(name) for name, _, _ in SEARCH}
-    search = {name: value for name, value in values.items() if value is not None}
-    options.arguments = {"search": search} if search else {}
-
-
-def _add_export_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--out",
-        type=Path,
-        metavar="FOLDER|FILE",
-        help="a folder, of any model: weights, arguments, vocabulary and classes, and a model card, to hand on, to "
-        'predict with, test or fine-tune; .onnx (after: pip install -e ".[onnx]") or .pt2, the network for other '
-        "programs; .safetensors, of any model: the folder but for the card, in one file",
-    )
-    _add_bits(
-        parser,
-        "bits of a weight: 32, as trained (default of a folder), 16, half precision (default of a file), 8 or 4, whole "
-        "numbers with a scale for each row or 32 values",
-        (32, *BITS),
-        None,
-    )
-    add(
-        "--format",
-        choices=["onnx", "torch"],
-        help="put the network into the folder, too: model.onnx, of a classifier of texts with predict.py, "
-        "which predicts by onnxruntime and NumPy alone (and jieba for Chinese words); or model.pt2",
-    )
-    add("--language", choices=LANGUAGES, default="en", help="of the model card: en or zh (default: en)")
-
-
-def _add_bits(parser: argparse.ArgumentParser, meaning: str, choices: Sequence[int], default: int | None) -> None:
-    parser.add_argument(
-        "--bits", type=int, choices=choices, default=default, metavar="|".join(map(str, choices)), help=meaning
-    )
-
-
-def _check_export(options: argparse.Namespace) -> None:
-    """Check that a folder or a file of a known kind is named, and that the package that writes it is installed."""
-    out: Path | None = options.out
-    options.to_folder = out is not None and (not out.suffix or out.is_dir())
-    if out is None or not (options.to_folder or out.suffix in EXPORTS):
-        raise UserError(
-            f"export needs a folder or a file to write: --out FOLDER, model.onnx, model.pt2 or model.safetensors "
-            f"(got {out})"
-        )
-    if options.bits is not None and out.suffix in (".onnx", ".pt2") and not options.to_folder:
-        raise UserError(
-            f"--bits {options.bits} is for --out FOLDER or FILE.safetensors, not for {out.suffix}: leave it out"
-        )
-    if options.format is not None and not options.to_folder:
-        raise UserError(
-            f"--format {options.format} is for --out FOLDER; the name of a file tells its format: leave it out"
-        )
-    options.bits = options.bits or (32 if options.to_folder else 16)
-    onnx = options.format == "onnx" if options.to_folder else out.suffix == ".onnx"
-    for package in ("onnx", "onnxscript") if onnx else ():
-        if importlib.util.find_spec(package) is None:
-            wanted, other = (
-                ("--format onnx", "--format torch") if options.to_folder else ("--out FILE.onnx", "--out FILE.pt2")
-            )
-            raise UserError(f'{wanted} needs {package}: pip install -e ".[onnx]", or {other}')
-
-
-def _add_lesson_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("lesson", nargs="?", metavar="NAME", help="the lesson to run; without it, all lessons are listed")
-    add(
-        "--set",
-        type=_knob,
-        action="append",
-        default=[],
-        metavar="KNOB=VALUE",
-        help="set what the lesson is about, and see whether its claims still hold; may be given several times",
-    )
-    add("--guess", action="store_true", help="ask first what the lesson will show")
-    add("--answer", type=int, metavar="N", help="run the answer of exercise N instead")
-    add("--seed", type=_seed, default=0, metavar="N", help="seed of the random numbers (default: 0)")
-    add("--language", choices=LANGUAGES, default="en", help="en or zh (default: en)")
-
-
-def _knob(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    if not (name and value):
-        raise argparse.ArgumentTypeError(f"expected KNOB=VALUE, got {text!r}")
-    return name, value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 to 4,294,967,295, got {text!r}")
-    return int(text)
-
-
-def _add_clean_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("runs", nargs="*", type=Path, metavar="RUN", help="remove these runs: folders such as logs/han/20260101-120000")
-    add("--cache", metavar="KIND", help="remove what is cached of a kind, as the list calls it, or all")
-    add("--older", type=_days, default=0.0, metavar="DAYS", help="only what was last changed so many days ago, or more")
-
-
-def _days(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"expected a number of days, got {text!r}")
-    return float(text)
-
-
-def _add_compare_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("runs", nargs="*", type=Path, metavar="RUN", help="folders of runs, or folders of them (default: logs)")
-    add("--out", type=Path, metavar="FILE", help="write all metrics, costs and settings that differ: .csv or .html")
-
-
-def _add_labels_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--folds", type=_folds, default=5, metavar="K", help="parts of train, each checked by a new model (default: 5)")
-    add("--out", type=Path, metavar="FOLDER", help="where the results go (default: folder labels of the run)")
-
-
-def _folds(text: str) -> int:
-    if not text.isdecimal() or not 2 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 2 to 100, got {text!r}")
-    return int(text)
-
-
-def _add_compress_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--size", type=_bytes, metavar="SIZE", help="size of the compressed model, such as 500kB, 1MB or a number")
-    add("--times", type=float, metavar="N", help="how many times smaller than now, above 1, in place of --size")
-    _add_bits(
-        parser,
-        "bits of a weight of the network: 16, half precision (default), 8 or 4, whole numbers with a scale for each "
-        "row or 32 values",
-        BITS,
-        16,
-    )
-    add("--epochs", type=int, default=1, metavar="N", help="epochs of the training that follows (default: 1)")
-
-
-def _bytes(value: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kM]?)B?", value)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"expected a size such as 500kB or 1MB, got {value!r}")
-    return int(float(match[1]) * {"": 1, "k": 1_000, "M": 1_000_000}[match[2]])
-
-
-def _check_compress(options: argparse.Namespace) -> None:
-    """Check that one size is given, and that there is something to train."""
-    if (options.size is None) == (options.times is None):
-        raise UserError("compress needs a size: --size 1MB, or --times 16 for a sixteenth; one of the two")
-    if options.times is not None and not options.times > 1:
-        raise UserError(f"--times is {options.times:g}; it must be above 1")
-    if options.epochs < 1:
-        raise UserError(f"--epochs is {options.epochs}; it must be 1 or above")
 
 
 _CHECKPOINT = "--ckpt_path last|best|FILE"
@@ -349,8 +111,8 @@ VERBS = {
         usage=(f"{_CHECKPOINT} [--model NAME]", "--data.text TEXT"),
         about="Predicts with a trained model. Without --ckpt_path, the best checkpoint of the newest run.",
         options=_OR_BEST,
-        add_options=_add_predict_options,
-        check=_gather_arguments,
+        add_options=add_predict_options,
+        check=gather_arguments,
     ),
     "export": Verb(
         line="a trained model as a folder, as ONNX, or for torch",
@@ -363,8 +125,8 @@ VERBS = {
         "are padded ids of words, with lengths. Names of classes, and the vocabulary, are in the metadata. The "
         "file is compared with the model before it is written.",
         options=_OR_BEST,
-        add_options=_add_export_options,
-        check=_check_export,
+        add_options=add_export_options,
+        check=check_export,
     ),
     "compress": Verb(
         line="a text model made small: fewer words, vectors as codes",
@@ -375,8 +137,8 @@ VERBS = {
         "accuracy before and after. The result is model.safetensors in the folder of the new run, at most that large, "
         "which predicts by itself; the checkpoints beside it resume.",
         options=_OR_BEST,
-        add_options=_add_compress_options,
-        check=_check_compress,
+        add_options=add_compress_options,
+        check=check_compress,
     ),
     "compare": Verb(
         line="runs side by side: metrics, settings that differ, cost",
@@ -385,7 +147,7 @@ VERBS = {
         about="Shows the finished runs of a folder by data set, the best on validation first, with the settings in "
         "which each differs from the best. Two runs with the same test samples are compared sample by sample.",
         options={"--model NAME": "the runs of this model", "--folder DIR": "folder of all runs (logs)"},
-        add_options=_add_compare_options,
+        add_options=add_compare_options,
         needs_model=False,
     ),
     "clean": Verb(
@@ -395,7 +157,7 @@ VERBS = {
         about="Lists runs and what is cached of data, with size and age, and removes those that are named. What is "
         "cached is built again, or downloaded, when it is needed; a run is gone.",
         options={"--model NAME": "list the runs of this model", "--folder DIR": "folder of all runs (logs)"},
-        add_options=_add_clean_options,
+        add_options=add_clean_options,
         needs_model=False,
     ),
     "labels": Verb(
@@ -407,7 +169,7 @@ VERBS = {
         "and test by the model of the run. Lists suspect labels, duplicates, and texts whose words are unknown. The "
         "data itself is not changed.",
         options={**_OR_BEST, "--finetune FILE": "weights that the run started from (by its command)"},
-        add_options=_add_labels_options,
+        add_options=add_labels_options,
         tunes=True,
     ),
     "lesson": Verb(
@@ -416,7 +178,7 @@ VERBS = {
         usage=("[NAME]", "[--language zh] [--set KNOB=VALUE]"),
         about="Lists the lessons of the course, or runs one: a table, a figure, and claims with their numbers.",
         options={"--folder DIR": "folder of all runs (logs), whose folder lessons gets figures and tables"},
-        add_options=_add_lesson_options,
+        add_options=add_lesson_options,
         needs_model=False,
     ),
 }
