@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,17 +64,20 @@ def run(seed: int = 0, size: Size = "full", *, angle: float = 30.0, bias: float 
 
 
 def draw(result: Result, figure: Figure) -> None:
-    """Draw the four lines, over the answers of the first neuron."""
-    axes = figure.subplots()
-    ends = GRID[::4].numpy()
-    shades = axes.pcolormesh(ends, ends, result.arrays["p"][0].T, cmap="Greys", vmin=0, vmax=1.6, shading="gouraud")
-    figure.colorbar(shades, label="p", boundaries=[k / 100 for k in range(101)], ticks=[0, 0.5, 1])
+    """Draw the four lines, over the answers of the first neuron, and p along the weights of each."""
+    plane, profile = figure.subplots(1, 2)
+    ends, p = GRID[::4].numpy(), result.arrays["p"]
+    x, y = np.meshgrid(ends, ends, indexing="ij")
+    plane.pcolormesh(ends, ends, p[0].T, cmap="Greys", vmin=0, vmax=1.6, shading="gouraud")
     styles = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":"))
-    for k, (p, (colour, style)) in enumerate(zip(result.arrays["p"], styles, strict=True)):
-        axes.contour(ends, ends, p.T, levels=[0.5], colors=colour, linestyles=style, linewidths=3)
-        axes.plot([], [], style, color=colour, label="ABCD"[k], linewidth=3)
-    axes.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
-    axes.legend(loc="lower left", frameon=True)
+    for label, row, answers, (colour, style) in zip("ABCD", result.rows, p, styles, strict=True):
+        plane.contour(ends, ends, answers.T, levels=[0.5], colors=colour, linestyles=style, linewidths=3)
+        along = math.cos(math.radians(row["angle"])) * x + math.sin(math.radians(row["angle"])) * y
+        order = np.argsort(along, axis=None)
+        profile.plot(along.flat[order], answers.flat[order], style, color=colour, label=label, linewidth=3)
+    plane.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    profile.set(xlabel=r"$w \cdot x / |w|$", ylabel="p", xlim=(-2, 3))
+    profile.legend(loc="upper left", frameon=True)
 
 
 def claim(result: Result) -> list[Claim]:
