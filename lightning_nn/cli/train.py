@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import sys
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,9 @@ from lightning_nn.runs.saved_settings import names, shown
 from lightning_nn.runs.weights_file import WeightsFile, embedded_weights, open_weights
 from lightning_nn.sanitize import sanitize
 from lightning_nn.tasks.task import Task
+
+MOST_TIMES = 4  # the epochs of a recipe
+_LENGTH = {f"trainer.{name}" for name in ("max_epochs", "max_steps", "max_time", "limit_train_batches", "fast_dev_run")}
 
 
 def train(request: Request) -> int:
@@ -173,6 +177,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     cli.seed()
     source, tuned = request.finetune, weights_to_tune(cli)
     data = _prepared(cli)
+    _lengthen(cli, data)
     try:
         model = make_model(cli, data)
     except UserError as error:
@@ -183,6 +188,30 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
         _finetune(model, tuned or open_weights(model.imagenet_weights()), data)
     share_features(model, data)
     return TrainingSetup(cli, data, model, new_run(request, held), None)
+
+
+def _lengthen(cli: CommandLine, data: DataModule) -> None:
+    """Train on few samples for more epochs than the recipe says, which is for many, unless the person says how long.
+
+    Args:
+        cli: the settings, whose number of epochs is raised.
+        data: the prepared data.
+    """
+    trainer = cli.config.trainer
+    set_by_hand = _LENGTH & cli.changes().keys() or any(word.startswith("--trainer.max_epochs") for word in cli.argv)
+    if set_by_hand or data.batch_size == "all" or "train" not in data.sources:
+        return
+    samples = len(data.sources["train"])
+    steps = max(math.ceil(samples / (data.batch_size * trainer.accumulate_grad_batches)), 1)
+    epochs = min(math.ceil(data.least_steps / steps), MOST_TIMES * trainer.max_epochs)
+    if epochs <= trainer.max_epochs:
+        return
+    if is_first_process():
+        print(
+            f"{samples:,} samples are {steps:,} steps an epoch: {epochs} epochs instead of the {trainer.max_epochs} of "
+            f"the recipe, which is for more samples (else: --trainer.max_epochs {trainer.max_epochs})"
+        )
+    trainer.max_epochs = epochs
 
 
 def weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:

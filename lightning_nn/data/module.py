@@ -90,6 +90,7 @@ class DataModule(pl.LightningDataModule, ABC):
         augment: random changes of training images.
         fixed_processor: processor of a trained model, which determines how raw input is read; None for the data's own.
         evaluation_split: the only split to load; None for all.
+        least_steps: steps of a training that takes its epochs from a recipe, which is for larger data, at least.
         encoder: computes the features that are given in place of images; None for the images themselves.
         batch_type: type of the model's batches, for a data set that can give several; set before it is prepared.
     """
@@ -97,6 +98,7 @@ class DataModule(pl.LightningDataModule, ABC):
     describes: ClassVar[tuple[str, ...]] = ()
     reading: ClassVar[tuple[str, ...]] = ()
     max_length: int | None = None
+    least_steps: ClassVar[int] = 0
     sources: dict[str, Source]
     processor: Processor
     summary: list[tuple[str, ...]]

@@ -332,6 +332,8 @@ class TextData(Documents):
             Levy and Goldberg 2014), with so many words on each side, such as 5; 0 begins at random.
     """
 
+    least_steps = 450
+
     def __init__(
         self,
         path: str | None = None,
