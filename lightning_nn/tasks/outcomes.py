@@ -67,7 +67,7 @@ def origins_of(samples: Samples | None, index: Tensor) -> list[SampleOrigin]:
 
 
 def place_of(origin: SampleOrigin, number: int) -> str:
-    """Return file and line of a sample, or its number in the split, from 0, if it has neither."""
+    """Return file and line of a sample, or its number in the split, from 1, if it has neither."""
     return f"{origin.file}:{origin.line}" if origin.line else origin.file or f"sample {number + 1:,}"
 
 
