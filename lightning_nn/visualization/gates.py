@@ -6,15 +6,17 @@ A word's shade is the share of its state that a layer keeps there, from the leas
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from lightning_nn.tasks.artifacts import GateExplanation
 from lightning_nn.visualization.pages import render
 from lightning_nn.visualization.words import (
     ShadedWord,
+    TerminalLines,
     first_of_each,
     is_chinese,
     shaded_text,
@@ -74,36 +76,26 @@ def page(explanations: list[GateExplanation], title: str) -> str:
     return render("gates.html", title=title, documents=documents, unknown=unknown, gate=gate)
 
 
-def terminal(explanation: GateExplanation, width: int = 80) -> TerminalGates:
+def terminal(explanation: GateExplanation, width: int = 80) -> TerminalLines:
     """Return a document for `rich.console.Console.print`: shaded in a terminal with colours.
 
     Args:
         explanation: the document.
         width: largest width, in columns.
     """
-    return TerminalGates(explanation, width)
+    return TerminalLines(partial(_lines, explanation), width)
 
 
-class TerminalGates:
-    """A document as lines of a terminal; see `terminal`."""
-
-    def __init__(self, explanation: GateExplanation, width: int) -> None:
-        self.explanation, self.width = explanation, width
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        readings = shade(self.explanation)
-        colours = console.is_terminal and console.color_system is not None and not console.no_color
-        lines = [title_line(self.explanation)]
-        if not colours and readings:
-            lines.append(shaded_text(readings[0].words, colours))
-        for reading in readings:
-            lines.append(Text(f"{reading.name}, {self.explanation.gate} gate: {reading.range}"))
-            if colours:
-                lines.append(shaded_text(reading.words, colours))
-            least = ", ".join(f"{word.text} {word.weight:.0%}" for word in reading.least)
-            lines.append(Text(f"keeps least at: {least or 'none'}", style="dim" * colours, overflow="fold"))
-        if readings:
-            lines += unknown_lines(readings[0].words, colours)
-        for line in lines:
-            line.overflow = "fold"
-            yield from console.render(line, options.update(width=min(self.width, options.max_width)))
+def _lines(explanation: GateExplanation, colours: bool) -> Iterator[Text]:
+    readings = shade(explanation)
+    yield title_line(explanation)
+    if not colours and readings:
+        yield shaded_text(readings[0].words, colours)
+    for reading in readings:
+        yield Text(f"{reading.name}, {explanation.gate} gate: {reading.range}")
+        if colours:
+            yield shaded_text(reading.words, colours)
+        least = ", ".join(f"{word.text} {word.weight:.0%}" for word in reading.least)
+        yield Text(f"keeps least at: {least or 'none'}", style="dim" * colours)
+    if readings:
+        yield from unknown_lines(readings[0].words, colours)

@@ -6,9 +6,10 @@ The value of a word is its share of the sum of all absolute contributions, below
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from lightning_nn.tasks.artifacts import GradientExplanation
@@ -16,6 +17,7 @@ from lightning_nn.visualization.pages import render
 from lightning_nn.visualization.words import (
     FAINT,
     ShadedWord,
+    TerminalLines,
     first_of_each,
     is_chinese,
     shaded_text,
@@ -78,29 +80,21 @@ def page(explanations: list[GradientExplanation], title: str) -> str:
     return render("gradients.html", title=title, documents=documents, unknown=unknown)
 
 
-def terminal(explanation: GradientExplanation, width: int = 80) -> TerminalGradients:
+def terminal(explanation: GradientExplanation, width: int = 80) -> TerminalLines:
     """Return a document for `rich.console.Console.print`: shaded in a terminal with colours.
 
     Args:
         explanation: the document.
         width: largest width, in columns.
     """
-    return TerminalGradients(explanation, width)
+    return TerminalLines(partial(_lines, explanation), width)
 
 
-class TerminalGradients:
-    """A document as lines of a terminal; see `terminal`."""
-
-    def __init__(self, explanation: GradientExplanation, width: int) -> None:
-        self.explanation, self.width = explanation, width
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        shaded = shade(self.explanation)
-        colours = console.is_terminal and console.color_system is not None and not console.no_color
-        lines = [title_line(self.explanation), shaded_text(shaded.words, colours)]
-        for name, words in shaded.strongest.items():
-            listed = ", ".join(f"{word.text} {word.weight:.0%}" for word in words)
-            lines.append(Text(f"{name}: {listed or 'none'}", style="dim" * colours))
-        for line in [*lines, *unknown_lines(shaded.words, colours)]:
-            line.overflow = "fold"
-            yield from console.render(line, options.update(width=min(self.width, options.max_width)))
+def _lines(explanation: GradientExplanation, colours: bool) -> Iterator[Text]:
+    shaded = shade(explanation)
+    yield title_line(explanation)
+    yield shaded_text(shaded.words, colours)
+    for name, words in shaded.strongest.items():
+        listed = ", ".join(f"{word.text} {word.weight:.0%}" for word in words)
+        yield Text(f"{name}: {listed or 'none'}", style="dim" * colours)
+    yield from unknown_lines(shaded.words, colours)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
 
@@ -109,6 +110,24 @@ def shaded_text(words: list[ShadedWord], colours: bool) -> Text:
         text.append(word.gap)
         text.append(word.text, style=_style(word.shade, word.weight < 0) if colours and word.shade >= FAINT else None)
     return text
+
+
+class TerminalLines:
+    """A document as lines of a terminal, for `rich.console.Console.print`.
+
+    Args:
+        lines: makes the lines, with or without colours.
+        width: largest width, in columns.
+    """
+
+    def __init__(self, lines: Callable[[bool], Iterable[Text]], width: int) -> None:
+        self.lines, self.width = lines, width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        colours = console.is_terminal and console.color_system is not None and not console.no_color
+        for line in self.lines(colours):
+            line.overflow = "fold"
+            yield from console.render(line, options.update(width=min(self.width, options.max_width)))
 
 
 def _style(shade: float, against: bool) -> Style:
