@@ -42,7 +42,10 @@ from lightning_nn.visualization.model_card import ModelCard, card
 
 NETWORKS = {"onnx": "model.onnx", "torch": "model.pt2"}  # files of a folder, by --format
 PROGRAM = "predict.py"
-_PROGRAMS = {"text": "lightning_nn.cli.standalone.texts"}  # by the kind of the processor
+_PROGRAMS = {  # by the kind of the processor
+    kind: f"lightning_nn.cli.standalone.{name}"
+    for kind, name in (("text", "texts"), ("image", "images"), ("mask", "masks"))
+}
 
 
 def export(request: Request) -> int:

@@ -51,7 +51,10 @@ class Forward(nn.Module):
 
     def comparison(self) -> tuple[list[Tensor], Tensor]:
         """Return random images, and the model's output for them."""
-        images = [torch.randint_like(image, 256) for image in self.inputs.values()]
+        random = _random()
+        images = [
+            torch.randint(256, image.shape, generator=random, dtype=image.dtype) for image in self.inputs.values()
+        ]
         return images, self(*images)
 
     def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
@@ -83,7 +86,7 @@ class PaddedForward(nn.Module):
     def _batch(self, documents: Sequence[Sequence[int]]) -> TextBatch:
         """Return documents of random words, by the lengths of their sentences."""
         sentences = [length for document in documents for length in document]
-        words = torch.randint(self.flat.hparams["vocabulary_size"], (sum(sentences),))
+        words = torch.randint(self.flat.hparams["vocabulary_size"], (sum(sentences),), generator=_random())
         return TextBatch(torch.tensor([len(document) for document in documents]), torch.tensor(sentences), words)
 
     def forward(self, *tensors: Tensor) -> Any:
@@ -102,6 +105,11 @@ class PaddedForward(nn.Module):
 
 
 Network = Forward | PaddedForward
+
+
+def _random() -> torch.Generator:
+    """Return random numbers for inputs, always the same ones, whatever torch's own generator has drawn."""
+    return torch.Generator().manual_seed(0)
 
 
 def image_network(model: Task) -> tuple[Forward, torch.export.ExportedProgram]:

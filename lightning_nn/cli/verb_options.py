@@ -23,7 +23,7 @@ SEARCH: tuple[tuple[str, type, str], ...] = (
 
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `predict` to a parser."""
-    from lightning_nn.data.images.reading import MAX_PIXELS
+    from lightning_nn.data.images.conversion import MAX_PIXELS
 
     add = parser.add_argument
     add("--data.text", dest="text", action="append", help="a text; may be given several times")

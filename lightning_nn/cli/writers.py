@@ -28,7 +28,8 @@ from PIL import Image
 from rich.cells import set_cell_size
 
 from lightning_nn.cli.overwriting import InputFiles
-from lightning_nn.data.images.reading import ImageForm, PixelLimit, UnscaledImageError, read_image
+from lightning_nn.data.images.conversion import ImageForm, UnscaledImageError
+from lightning_nn.data.images.reading import PixelLimit, read_image
 from lightning_nn.data.processor import Record
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, write_text, writing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import csv
 import io
 from collections.abc import Sequence
@@ -15,28 +14,14 @@ from lightning_nn.sanitize import is_formula, without_controls
 from lightning_nn.tasks.artifacts import Legend, Masks
 from lightning_nn.visualization.images import labels, picture
 from lightning_nn.visualization.pages import render
+from lightning_nn.visualization.palette import colours_of_values
 
 OPACITY = 0.5  # of a class's colour over the image
-IGNORED_COLOUR = (160, 160, 160)
-
-
-def palette(classes: int) -> NDArray[np.uint8]:
-    """Return a colour for each class, uint8 (K, 3); a class keeps its colour whatever the number of classes.
-
-    Hues advance by the golden angle, so that neighbouring numbers differ most; brightness changes every five classes.
-    Class 0, the background in most data sets, is slate.
-    """
-    colours = [(0.35, 0.42, 0.52)] + [
-        colorsys.hsv_to_rgb(0.02 + k * 0.618034, (0.95, 0.55, 0.85)[k // 5 % 3], (1.0, 1.0, 0.6)[k // 5 % 3])
-        for k in range(classes - 1)
-    ]
-    return np.round(255 * np.array(colours).reshape(-1, 3)).astype(np.uint8)
 
 
 def colour_table(legend: Legend | None = None) -> NDArray[np.uint8]:
     """Return the colour of every value of a mask, uint8 (256, 3): those of a legend that has some, or the palette."""
-    colours = np.array(legend.colours if legend else [], np.uint8).reshape(-1, 3)
-    return np.vstack([colours, palette(IGNORED)[len(colours) :], np.array([IGNORED_COLOUR], np.uint8)])
+    return colours_of_values(legend.colours if legend else None)
 
 
 def legend_csv(legend: Legend) -> str:

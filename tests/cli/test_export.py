@@ -79,6 +79,17 @@ def test_a_program_of_torch_runs_without_this_package(convnet: Path) -> None:
     torch.testing.assert_close(torch.load(convnet / "found.pt"), model(ImageBatch(given)).detach())
 
 
+def test_the_comparison_neither_takes_nor_disturbs_the_random_numbers_of_torch(convnet: Path) -> None:
+    model = ConvNet.load_from_checkpoint(convnet / "logs/convnet/r/checkpoints/best.ckpt")
+    network = Forward(model, model.require_processor().encode([Image.new("RGB", (32, 32))] * 2))
+    given = []
+    for seed in (1, 2):
+        state = torch.manual_seed(seed).get_state()
+        given.append(network.comparison()[0][0])
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(*given) and given[0].dtype == torch.uint8
+
+
 def test_a_network_of_masks_is_exported(tmp_path: Path) -> None:
     import onnxruntime
 

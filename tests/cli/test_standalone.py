@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import ExifTags, Image
 
 from lightning_nn import HAN, LSTMClassifier
 from lightning_nn.cli.export import _PROGRAMS
@@ -66,6 +70,93 @@ def test_texts_are_classified_as_by_the_model(tmp_path: Path, model: str, kind: 
     for row, one in zip(rows, expected, strict=True):
         assert (row["category"], row["probability"]) == (one.category, pytest.approx(one.probability, abs=1e-4))
         assert sum(row["classes"].values()) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with class folders, masks, and pictures of many kinds to predict on, one of them damaged."""
+    cwd = tmp_path_factory.mktemp("photographs")
+    random, turned = np.random.default_rng(0), Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+
+    def picture(size: tuple[int, int]) -> Image.Image:
+        return Image.fromarray(random.integers(0, 256, (9, 7, 3), np.uint8)).resize(size)
+
+    for name in ("colour/a", "colour/b", "deep/a", "deep/b", "new", "streets/images", "streets/masks"):
+        (cwd / name).mkdir(parents=True)
+    for i in range(8):
+        for kind in "ab":
+            picture((90, 60)).save(cwd / f"colour/{kind}/{i}.jpg")
+            deep = np.asarray(picture((60, 50)).convert("L"), np.uint16) * 257
+            Image.fromarray(deep if i % 2 else deep // 257 * 200).save(cwd / f"deep/{kind}/{i}.png")
+        picture((48, 40)).save(cwd / f"streets/images/{i}.png")
+        Image.fromarray(random.integers(0, 3, (40, 48), np.uint8)).save(cwd / f"streets/masks/{i}.png")
+    picture((210, 150)).save(cwd / "new/1.jpg", exif=turned)
+    clear = picture((70, 95))
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    clear.save(cwd / "new/2.png")
+    Image.fromarray(np.asarray(picture((66, 44)).convert("L"), np.uint16) * 250).save(cwd / "new/3.png")
+    picture((40, 40)).convert("P").save(cwd / "new/4.gif")
+    (cwd / "new/5.jpg").write_bytes((cwd / "colour/a/0.jpg").read_bytes()[:300])
+    picture((33, 120)).convert("CMYK").save(cwd / "new/6.jpg")
+    return cwd
+
+
+def compare(cwd: Path, model: str, train: str, options: str = "") -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the rows of predict and those of the folder's own program for the pictures in `new`."""
+    shutil.rmtree(cwd / "logs", ignore_errors=True)
+    command(*shlex.split(f"fit --model {model} {train} {QUICK}"), cwd=cwd).ok()
+    ask = ("--model", model, "--ckpt_path", "last")
+    said = command("export", *ask, "--out", model, "--format", "onnx", cwd=cwd).ok().out
+    assert f"{model}/model.onnx: the same as the model to " in said and f"python {model}/predict.py" in said
+    command("predict", *ask, "--data.file", "new", *shlex.split(options), "--out", "p.jsonl", cwd=cwd).ok()
+    expected = [json.loads(line) for line in (cwd / "p.jsonl").read_text(encoding="utf-8").splitlines()]
+    done = run_alone(cwd, f"{model}/predict.py", *(row["input"] for row in expected), *shlex.split(options))
+    assert done.returncode == 0 and "error: 1 of 6 inputs can't be read: new/5.jpg" in done.stderr, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["input"] for row in rows] == [row["input"] for row in expected] and len(rows) == 6
+    pairs = list(zip(expected, rows, strict=True))
+    assert all(one["error"] == row["error"] for one, row in pairs if "error" in row)
+    return [pair for pair in pairs if "error" not in pair[1]]
+
+
+@pytest.mark.parametrize(("fit", "folder"), [("crop", "colour"), ("squash", "deep")])
+def test_pictures_are_classified_as_by_the_model(photographs: Path, fit: str, folder: str) -> None:
+    data = f"--data images --data.path {folder} --data.size 24 --data.fit {fit} --optimizer.lr 0.1"
+    for one, row in compare(photographs, "softmax", data, "--all_classes"):
+        assert row["classes"] == pytest.approx({name: one[name] for name in "ab"}, abs=1e-3)
+        assert (row["category"], row["probability"]) == (one["category"], pytest.approx(one["probability"], abs=1e-3))
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't convert networks of any size")
+@pytest.mark.parametrize("colours", [False, True])
+def test_masks_are_those_of_the_model_with_its_colours(photographs: Path, colours: bool) -> None:
+    (photographs / "classes.txt").write_text("sky 1 2 3\nroad 4 5 6\ncar 7 8 9\n", encoding="utf-8")
+    named = "--data.classes classes.txt" * colours
+    for one, row in compare(
+        photographs, "fcn", f"--data segmentation --data.path streets {named} --model.first_channels 2"
+    ):
+        expected, found = (Image.open(photographs / each["mask"]) for each in (one, row))
+        assert row["mask"].startswith("masks/") and found.mode == "P" and found.getpalette() == expected.getpalette()
+        assert (np.asarray(found) == np.asarray(expected)).mean() > 0.999
+        shares = {part.rpartition(" ")[0]: part.rpartition(" ")[2] for part in one["classes"].split(", ")}
+        assert shares == {name: f"{share:.0%}" for name, share in row["classes"].items() if share >= 0.005}
+
+
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't convert networks of any size")
+def test_masks_replace_no_picture_and_no_other_mask(photographs: Path, tmp_path: Path) -> None:
+    options = "--data segmentation --data.path streets --model.first_channels 2"
+    shutil.rmtree(photographs / "logs", ignore_errors=True)
+    command(*shlex.split(f"fit --model fcn {options} {QUICK}"), cwd=photographs).ok()
+    out = str(tmp_path / "fcn")
+    command("export", "--model", "fcn", "--ckpt_path", "last", "--out", out, "--format", "onnx", cwd=photographs).ok()
+    same = ("streets/images/1.png", "streets/images/1.png")
+    refused = run_alone(photographs, f"{out}/predict.py", *same, "--out", "streets/images")
+    assert refused.returncode == 2 and "is the folder of streets/images/1.png" in refused.stderr, refused.stderr
+    done = run_alone(photographs, f"{out}/predict.py", *same, "--out", str(tmp_path / "m"))
+    assert done.returncode == 0 and sorted(path.name for path in (tmp_path / "m").iterdir()) == ["1-2.png", "1.png"]
+    missing = run_alone(photographs, f"{out}/predict.py", "no.png")
+    assert (missing.returncode, missing.stderr) == (2, "error: 1 of 1 inputs can't be read: no.png: no such file\n")
 
 
 def test_what_a_person_gets_wrong_is_said_in_a_line(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from torchmetrics import MeanMetric, Metric
 
 from lightning_nn.data.batches import CaptionBatch, Index
 from lightning_nn.data.captions import processor as caption_processor
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.layers.ragged import at_least_float32

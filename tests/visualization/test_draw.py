@@ -30,7 +30,8 @@ from lightning_nn.tasks.artifacts import (
 )
 from lightning_nn.visualization.draw import draw
 from lightning_nn.visualization.mistakes import line
-from lightning_nn.visualization.segmentation import IGNORED_COLOUR, colour_table, overlay, palette
+from lightning_nn.visualization.palette import IGNORED_COLOUR, palette
+from lightning_nn.visualization.segmentation import colour_table, overlay
 
 EVIL = "</article><script>alert(1)</script>|\x1b[2J"
 IMAGE = np.full((12, 20, 3), 200, np.uint8)

@@ -18,9 +18,9 @@ from lightning_nn.data.captions.matching import CaptionedImage, Matching
 from lightning_nn.data.captions.processor import Language
 from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
 from lightning_nn.data.captions.words import CaptionVocabulary, Tokenizer
+from lightning_nn.data.images.conversion import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.image_files import ImageIndex
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.splits import Splits, complete
 from lightning_nn.data.tables.folders import SPLITS, find_named_splits

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lightning_nn.data.batches import CaptionBatch
+from lightning_nn.data.images.conversion import MAX_PIXELS, Fit, Pixels
 from lightning_nn.data.images.processor import RawImages
-from lightning_nn.data.images.reading import MAX_PIXELS, Fit, Pixels
 from lightning_nn.data.processor import check_state
 
 Language = Literal["en", "zh"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lightning_nn.data.batches import CaptionBatch, Index
 from lightning_nn.data.captions.processor import CaptionProcessor, Language, TokenName
 from lightning_nn.data.captions.words import CaptionTable, Tokens, make_vocabulary, number, other_words, unknown_share
+from lightning_nn.data.images.conversion import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.images.decoding import fingerprint_image
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, Pixels
 from lightning_nn.data.loader import Fingerprints, Source
 from lightning_nn.data.module import View
 from lightning_nn.data.processor import Processor

@@ -20,10 +20,10 @@ import numpy as np
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import cache_folder, entry, fingerprint
+from lightning_nn.data.images.conversion import ImageForm, Pixels
 from lightning_nn.data.images.data_module import read_class_folders
 from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
-from lightning_nn.data.images.reading import ImageForm, Pixels
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import Splits, stratified_split
 from lightning_nn.data.tables.folders import SPLITS

@@ -9,6 +9,7 @@ import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import Index
+from lightning_nn.data.images.conversion import MAX_PIXELS, Ground, ImageForm
 from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.image_files import SUFFIXES, ImageIndex
 from lightning_nn.data.images.label_tables import (
@@ -22,7 +23,6 @@ from lightning_nn.data.images.label_tables import (
     wrapped,
 )
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
-from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import Splits, complete
 from lightning_nn.data.tables.folders import (

@@ -17,20 +17,17 @@ import numpy as np
 
 from lightning_nn.data.batches import Index
 from lightning_nn.data.cache import entry, fingerprint, progress
-from lightning_nn.data.images.image_files import ImageFile, stamp
-from lightning_nn.data.images.reading import (
+from lightning_nn.data.images.conversion import (
     MAX_PIXELS,
     Ground,
     ImageForm,
-    PixelLimit,
     Pixels,
     Scale,
     UnscaledImageError,
     ValueRange,
-    choose_scale,
-    note_on_scale,
-    read_image,
 )
+from lightning_nn.data.images.image_files import ImageFile, stamp
+from lightning_nn.data.images.reading import PixelLimit, choose_scale, note_on_scale, read_image
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.errors import UserError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.labeled_images import ImageSet, LabeledImages
-from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.module import BatchSize
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.data.tables.folders import SPLITS

@@ -12,9 +12,9 @@ import torch
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import ImageBatch, Index
+from lightning_nn.data.images.conversion import MAX_PIXELS, Ground, ImageForm, Pixels
 from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, Ground, ImageForm, Pixels
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.loader import Fingerprints, LabeledSource, Source
 from lightning_nn.data.module import BatchSize, View

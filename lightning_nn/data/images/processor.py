@@ -13,18 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_nn.data.batches import Batch, ImageBatch, Index
+from lightning_nn.data.images.conversion import MAX_PIXELS, SCALES, Fit, Ground, ImageForm, Pixels
 from lightning_nn.data.images.image_files import named_images
-from lightning_nn.data.images.reading import (
-    MAX_PIXELS,
-    SCALES,
-    Fit,
-    Ground,
-    ImageForm,
-    PixelLimit,
-    Pixels,
-    RawImage,
-    read_image,
-)
+from lightning_nn.data.images.reading import PixelLimit, RawImage, read_image
 from lightning_nn.data.processor import InputOptions, Record, check_state
 from lightning_nn.data.representation import readable
 from lightning_nn.errors import UserError
@@ -117,8 +108,30 @@ class RawImages(ABC, Generic[BatchT]):
 
     def preparation(self) -> dict[str, str]:
         """Return how an image becomes an input of an exported network, as texts by name."""
+        form, ground = self.form, self.ground
+        colours, mode = ("gray", "L") if form.channels == 1 else ("RGB", "RGB")
+        height, width = ("any" if form.fit == "keep" else str(side) for side in (form.height, form.width))
+        fitting = {
+            "crop": f"ImageOps.fit(image, ({width}, {height}), Image.Resampling.BILINEAR)",
+            "squash": f"image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+        }.get(form.fit, "no resizing")
+        about = {
+            "axes": "batch, channels, height, width",
+            "dtype": "uint8",
+            "range": "0 to 255",
+            "channels": colours,
+            "height": height,
+            "width": width,
+            "fit": form.fit,
+            "resampling": "none" if form.fit == "keep" else "bilinear, antialiased",
+            "orientation": "upright by EXIF",
+            "transparency": f"on {ground}",
+            "preparation": "Decode at full size, turn upright by the orientation in EXIF, lay transparent pixels on "
+            f"{ground}{' (128, 128, 128)' * (ground == 'gray')}, convert to {colours} (Pillow's mode {mode}), then, in "
+            f"Pillow, {fitting}; normalisation is part of the network.",
+        }
         deep = {} if self.scale is None else {"scale": f"{self.scale} becomes 255 in images of more than 8 bits"}
-        return {**self.form.description(self.ground), **deep}
+        return {**about, **deep}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the arguments above as plain data, those that differ from the defaults of scale and ground."""

@@ -11,17 +11,10 @@ import torch
 from torch import Tensor
 
 from lightning_nn.data.batches import Index, StyleBatch
+from lightning_nn.data.images.conversion import MAX_PIXELS, ImageForm, Pixels, UnscaledImageError
 from lightning_nn.data.images.decoding import decode, fingerprint_image
 from lightning_nn.data.images.image_files import image_files
-from lightning_nn.data.images.reading import (
-    MAX_PIXELS,
-    ImageForm,
-    PixelLimit,
-    Pixels,
-    UnscaledImageError,
-    note_on_scale,
-    read_image,
-)
+from lightning_nn.data.images.reading import PixelLimit, note_on_scale, read_image
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import BatchSize, DataModule
 from lightning_nn.data.photos.processor import ContentProcessor, PhotoProcessor

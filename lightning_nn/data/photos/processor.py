@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_nn.data.batches import Index, StyleBatch
+from lightning_nn.data.images.conversion import MAX_PIXELS, Pixels
 from lightning_nn.data.images.processor import RawImages
-from lightning_nn.data.images.reading import MAX_PIXELS, PixelLimit, Pixels, RawImage
+from lightning_nn.data.images.reading import PixelLimit, RawImage
 from lightning_nn.data.processor import MOST, InputOptions, check_state
 from lightning_nn.data.representation import readable
 from lightning_nn.errors import UserError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lightning_nn.data.augmentation import NO_AUGMENT, Augment
 from lightning_nn.data.batches import IGNORED
-from lightning_nn.data.images.reading import MAX_PIXELS
+from lightning_nn.data.images.conversion import MAX_PIXELS
 from lightning_nn.data.labeled_module import LabeledDataModule, categories_of
 from lightning_nn.data.module import BatchSize, View
 from lightning_nn.data.segmentation.classes import ClassTable, lists_beside, read_class_table

@@ -19,15 +19,10 @@ from PIL import Image
 
 from lightning_nn.data.batches import IGNORED, Index
 from lightning_nn.data.cache import entry, fingerprint
+from lightning_nn.data.images.conversion import ImageForm, Pixels, image_formats, turn_of
 from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.image_files import stamp
-from lightning_nn.data.images.reading import (
-    ImageForm,
-    PixelLimit,
-    Pixels,
-    image_formats,
-    turn_of,
-)
+from lightning_nn.data.images.reading import PixelLimit
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.segmentation.classes import ClassTable, Colour, lists_beside

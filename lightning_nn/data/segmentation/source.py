@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lightning_nn.data.batches import IGNORED, Index, MaskBatch
+from lightning_nn.data.images.conversion import MAX_PIXELS, Fit, ImageForm, Pixels
 from lightning_nn.data.images.decoding import fingerprint_image
 from lightning_nn.data.images.processor import RawImages
-from lightning_nn.data.images.reading import MAX_PIXELS, Fit, ImageForm, Pixels
 from lightning_nn.data.labeled_module import count_classes
 from lightning_nn.data.loader import Fingerprints
 from lightning_nn.data.module import View

@@ -9,11 +9,11 @@ from PIL import Image
 from lightning_nn import catalog
 from lightning_nn.data.batches import ImageBatch
 from lightning_nn.data.images import decoding as pictures
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.decoding import decode
 from lightning_nn.data.images.image_files import image_files
 from lightning_nn.data.images.labeled_images import ImageSource, summarize
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.errors import UserError
 
 FORM = ImageForm(3, 4, 4)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightning_nn.data.images.conversion import MAX_PIXELS, ImageForm
 from lightning_nn.data.images.data_module import Images
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import MAX_PIXELS, ImageForm, PixelLimit, read_image
+from lightning_nn.data.images.reading import PixelLimit, read_image
 from lightning_nn.errors import UserError
 from tests.commands import environment
 
@@ -26,7 +27,7 @@ FORM = ImageForm(3, 8, 8)
 PEAK = """
 import json, re, sys
 from pathlib import Path
-from lightning_nn.data.images.reading import ImageForm
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.reading import PixelLimit
 from lightning_nn.data.images.reading import read_image
 from lightning_nn.errors import UserError

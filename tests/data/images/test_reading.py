@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.processor import ImageProcessor
-from lightning_nn.data.images.reading import ImageForm, read_image
+from lightning_nn.data.images.reading import read_image
 from lightning_nn.errors import UserError
 
 RGB, GRAY = ImageForm(3, 4, 4), ImageForm(1, 4, 4)

@@ -15,8 +15,8 @@ from lightning_nn.data.cache import entry, fingerprint
 from lightning_nn.data.captions.processor import Language
 from lightning_nn.data.captions.source import CaptionSet, CaptionSource, view_captions
 from lightning_nn.data.captions.words import Tokens
+from lightning_nn.data.images.conversion import ImageForm
 from lightning_nn.data.images.labeled_images import ImageSet, view_labels
-from lightning_nn.data.images.reading import ImageForm
 from lightning_nn.data.labeled_module import LabeledDataModule
 from lightning_nn.data.module import BatchSize, View
 from lightning_nn.data.segmentation.source import MaskSource, view_masks
