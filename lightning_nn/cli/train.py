@@ -228,8 +228,25 @@ def weights_to_tune(cli: CommandLine) -> Checkpoint | WeightsFile | None:
         if form := task.form_of(weights.model, saved.group("model")):
             print_left_out(saved.left_out, weights.path)
             cli.keep_form(form)
+            _keep_size(cli, form)
     cli.keep_form(task.form_of_weights(weights.state_dict))
     return weights
+
+
+def _keep_size(cli: CommandLine, form: dict[str, Any]) -> None:
+    """Read images at the size that the weights were trained on, unless the person says a size.
+
+    Args:
+        cli: the settings.
+        form: arguments of the trained model.
+    """
+    before, size = cli.config.get("data.size"), form.get("height")
+    if None in (before, size) or size == before or cli.gives("data.size"):
+        return
+    if size == form["width"]:
+        cli.config["data.size"] = size
+        if is_first_process():
+            print(f"images are read at {size} pixels, as the weights were trained on (else: --data.size {before})")
 
 
 def new_run(request: Request, held: ExitStack) -> Run:

@@ -361,11 +361,17 @@ def test_the_embedded_network_is_fine_tuned_in_python(tmp_path: Path) -> None:
     assert ConvNet.from_pretrained(finetune=FineTune("head")).finetune.trainable == "head"
 
 
-def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(tmp_path: Path) -> None:
-    few = ("--data.size", "32", "--data.train_size", "24", "--data.val_size", "8", "--data.test_size", "8")
+@pytest.mark.parametrize("given", [(), ("--data.size", "40")])
+def test_the_command_trains_on_from_the_embedded_weights_in_their_own_form(
+    tmp_path: Path, given: tuple[str, ...]
+) -> None:
+    few = ("--data.train_size", "24", "--data.val_size", "8", "--data.test_size", "8", *given)
     argv = ("fit", "--model", "convnet", "--data", "scenes", *few, "--finetune", "embedded")
     said = command(*argv, "--trainer.max_epochs", "1", cwd=tmp_path).ok().out
     assert "whitening 3" in said and "no categories in common" in said, said
+    assert ("read at 32 pixels, as the weights were trained on" in said) != bool(given), said
+    (settings,) = tmp_path.rglob("config.yaml")
+    assert f"size: {given[-1] if given else 32}\n" in settings.read_text(encoding="utf-8")
 
 
 def test_layers_are_frozen_as_those_of_a_backbone() -> None:
