@@ -105,6 +105,10 @@ class Optimizer:
         if self.nesterov and not self.momentum:
             raise UserError("--optimizer.nesterov needs a momentum: --optimizer.momentum 0.9")
 
+    def at(self, lr: float) -> Optimizer:
+        """Return the settings with another learning rate, the kernels' in proportion where they have their own."""
+        return replace(self, lr=lr, kernel_lr=self.kernel_lr * (lr / self.lr if self.name.startswith("muon") else 1.0))
+
     @property
     def can_update_rows(self) -> bool:
         """True if it is Adam or AdamW, whose decay, if any, is not part of the gradient."""

@@ -62,7 +62,7 @@ def _run(argv: list[str], output: LastingFile | None) -> int:
     if output is not None:
         output.essential = True
     request = parse(argv)
-    trains, named = request.verb in ("", "fit"), request.model or request.ckpt_path
+    trains, named = request.verb in ("", "fit", "tune"), request.model or request.ckpt_path
     tunes = request.verb in VERBS and VERBS[request.verb].tunes
     if request.help and (has_own_options(request.verb) or not named):
         print(verb_help(request.verb) if request.verb else overview(), flush=True)

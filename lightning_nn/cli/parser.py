@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from datetime import timedelta
 from enum import Enum
@@ -282,6 +283,19 @@ class CommandLine:
         before = _flat(self.parser.get_defaults())
         now = _flat(self.config)
         return {k: (before.get(k), v) for k, v in now.items() if before.get(k) != v and not k.startswith("config")}
+
+    def varied(self, settings: dict[str, Any]) -> CommandLine:
+        """Return these settings with others in place of some, which are not checked.
+
+        Args:
+            settings: values by dotted name.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("objects", None)
+        other.config = self.config.clone()
+        for name, value in settings.items():
+            other.config[name] = value
+        return other
 
     def unlike_recipes(self) -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from the recipes, also those of a checkpoint: (recipes', now) by name."""

@@ -176,8 +176,8 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     check_training(cli)
     cli.seed()
     source, tuned = request.finetune, weights_to_tune(cli)
-    data = _prepared(cli)
-    _lengthen(cli, data)
+    data = prepared(cli)
+    lengthen(cli, data)
     try:
         model = make_model(cli, data)
     except UserError as error:
@@ -190,7 +190,7 @@ def start_run(request: Request, held: ExitStack) -> TrainingSetup:
     return TrainingSetup(cli, data, model, new_run(request, held), None)
 
 
-def _lengthen(cli: CommandLine, data: DataModule) -> None:
+def lengthen(cli: CommandLine, data: DataModule) -> None:
     """Train on few samples for more epochs than the recipe says, which is for many, unless the person says how long.
 
     Args:
@@ -289,7 +289,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
     if run is not None:
         held.callback(run.release)
         run.claim()
-    data = _prepared(cli, checkpoint.processor())
+    data = prepared(cli, checkpoint.processor())
     refuse_other_splits(data, checkpoint)
     if is_first_process() and "trainer.max_epochs" in cli.changes():
         print_schedule(cli)
@@ -299,7 +299,7 @@ def _resumed(request: Request, held: ExitStack) -> TrainingSetup:
     return TrainingSetup(cli, data, model, run or new_run(request, held), checkpoint)
 
 
-def _prepared(cli: CommandLine, processor: Any = None) -> DataModule:
+def prepared(cli: CommandLine, processor: Any = None) -> DataModule:
     """Prepare the data, with the processor of a checkpoint if there is one, and show its table."""
     data = make_data(cli)
     data.use_processor(processor)

@@ -160,6 +160,26 @@ VERBS = {
         add_options=add_clean_options,
         needs_model=False,
     ),
+    "tune": Verb(
+        line="a learning rate that works, by short runs",
+        function="lightning_nn.cli.tune:tune",
+        usage=("--model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
+        about="Looks for the learning rate of a training: Lightning's Tuner suggests one, which competes with the "
+        "present one and with a tenth of that with the lowest loss; then come a third and three times the best, until "
+        "the best has both beside it. Each is trained for a fifth of the epochs. Shows a table, a picture and the "
+        "command that uses the best; on a GPU also the largest batch that fits. Nothing else of these trainings is "
+        "kept.",
+        options={
+            "--model NAME": "model to train",
+            "--data NAME": "data to train it on",
+            "--finetune imagenet|embedded|FILE": "start from weights",
+            "--folder DIR": "folder of all runs (logs), whose folder tune gets the results",
+            "--name NAME": "folder of the results (MODEL-DATA)",
+            "-c FILE": "settings from a file, such as a run's config.yaml",
+            "--seed_everything N": "seed of the random numbers (0)",
+        },
+        ending="all others (--GROUP.NAME VALUE) are listed by\n  {name} tune --model NAME --help",
+    ),
     "labels": Verb(
         line="labels that are probably wrong, duplicates",
         function="lightning_nn.cli.labels:labels",
@@ -262,7 +282,6 @@ def overview() -> str:
             *data,
             "commands       without one: fit, then test the best checkpoint",
             *verbs,
-            "",
             "options",
             "  --model NAME --help (options), --ckpt_path last|best|FILE (resume, predict)",
             "  --finetune imagenet|embedded|FILE (weights), --import MODULE (your own models)",

@@ -28,6 +28,8 @@ from lightning_nn.tasks.training import (
     TrainingSums,
     check_lbfgs,
     coalesce_gradients,
+    finds_rate,
+    keep_ratios,
     loss_not_finite,
     optimizer_steps,
     parameter_groups,
@@ -244,6 +246,7 @@ class Task(Restorable, ABC):
             self._row_wise.release()
         groups = [g for g in self.parameter_groups() if g["params"]]
         optimizer = self.optimizer.build(groups, row_wise_tables(self.tables(), self.optimizer, self.runner()))
+        keep_ratios(optimizer, self.optimizer.lr, self.runner())
         self._row_wise = optimizer if isinstance(optimizer, RowWiseAdam | RowWiseAdamW) else None
         if self.lr_scheduler == LRScheduler():
             return optimizer
@@ -269,7 +272,7 @@ class Task(Restorable, ABC):
 
     @lr.setter
     def lr(self, rate: float) -> None:
-        self.optimizer.lr = rate
+        self.optimizer = self.optimizer.at(rate)
 
     def training_step(self, batch: Any, batch_idx: int = 0) -> Tensor:
         """Compute the mean loss of a batch; in a Trainer's run, weighted by its share of the optimizer step.
@@ -287,7 +290,7 @@ class Task(Restorable, ABC):
             self.log("train/loss_step", means.loss(), batch_size=batch.size)
         loss = self._sums.add(trainer, means, batch_idx)
         if loss.device.type == "cpu" or trainer.global_step % 50 == 0:
-            self._raise_unless_finite()
+            self._sums.check_finite(trainer, self.optimizer)
         return loss
 
     def runner(self) -> Any:
@@ -312,10 +315,6 @@ class Task(Restorable, ABC):
         means = self._sums.epoch_means(self.trainer)
         # The values are equal on every process; without sync_dist Lightning would warn.
         self.log_dict({f"train/{name}": mean for name, mean in means.items()}, sync_dist=True)
-
-    def _raise_unless_finite(self) -> None:
-        if self._sums.finite is not None and not bool(self._sums.finite):
-            raise loss_not_finite("training", self.trainer, self.optimizer)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Add the batch to the validation metrics; see `_evaluate`."""
@@ -370,9 +369,9 @@ class Task(Restorable, ABC):
     def _report(self, split: str) -> None:
         trainer = self.trainer
         values = self.compute_metrics(self.split_metrics(split))
-        trains = split == "val" and trainer.state.fn == "fit" and not trainer.sanity_checking
+        trains = split == "val" and trainer.state.fn == "fit" and not (trainer.sanity_checking or finds_rate(trainer))
         if trains and "loss" in values and not values["loss"].isfinite():
-            raise loss_not_finite("validation", self.trainer, self.optimizer)  # before a checkpoint is saved
+            raise loss_not_finite("validation", trainer, self.optimizer)  # before a checkpoint is saved
         # The values are equal on every process; without sync_dist Lightning would warn.
         self.log_dict({f"{split}/{k}": v for k, v in values.items()}, prog_bar=split == "val", sync_dist=True)
 
@@ -397,7 +396,7 @@ class Task(Restorable, ABC):
         Raises:
             UserError: an argument of the model or the data is not plain data, or the loss is not finite.
         """
-        self._raise_unless_finite()
+        self._sums.check_finite(self.runner(), self.optimizer)
         super().on_save_checkpoint(checkpoint)
         checkpoint["lightning_nn"].update(self._sums.state_dict(self.runner()))
 

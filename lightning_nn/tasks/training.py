@@ -27,6 +27,10 @@ _AVERAGES = tuple(
 ROW_WISE_FROM = 1_000_000  # values of a table; updating a smaller one whole costs less than finding its rows
 
 
+class DivergedError(UserError):
+    """The loss of a training is no longer a finite number."""
+
+
 class Means(NamedTuple):
     """Sums over the samples of a batch, and their number.
 
@@ -139,6 +143,21 @@ class TrainingSums:
         self.finite = finite if self.finite is None else self.finite & finite
         return loss
 
+    def check_finite(self, trainer: pl.Trainer, optimizer: Optimizer) -> None:
+        """End a run whose loss is no longer finite.
+
+        Lightning's finder of a learning rate raises the rate until that happens: its search ends here, without an
+        error.
+
+        Raises:
+            DivergedError: names the remedy.
+        """
+        if self.finite is None or bool(self.finite):
+            return
+        if not finds_rate(trainer):
+            raise loss_not_finite("training", trainer, optimizer)
+        trainer.should_stop, self.finite = True, None
+
     def correct_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Multiply the gradients of a finished window by its factor."""
         factor = None if self._window is None else self._window.factor
@@ -249,7 +268,42 @@ def check_lbfgs(trainer: pl.Trainer) -> None:
             raise UserError(f"--optimizer.name lbfgs doesn't go with {setting}: use {remedy}, or another optimizer")
 
 
-def loss_not_finite(stage: str, trainer: pl.Trainer, optimizer: Optimizer) -> UserError:
+def finds_rate(trainer: pl.Trainer) -> bool:
+    """Return whether Lightning's finder of a learning rate raises the rate step by step, to where the loss grows."""
+    return any(type(each.scheduler).__module__.endswith(".lr_finder") for each in trainer.lr_scheduler_configs)
+
+
+def keep_ratios(optimizer: torch.optim.Optimizer, lr: float, trainer: Any) -> None:
+    """Let groups of parameters keep the ratios of their rates while Lightning's finder gives all the same rate.
+
+    Args:
+        optimizer: just built.
+        lr: the rate that the finder looks for.
+        trainer: of the run; None outside of Lightning's Trainer.
+    """
+    groups = optimizer.param_groups
+    ratios = [group["lr"] / lr for group in groups]
+    sought = trainer is not None and any(isinstance(each, callbacks.LearningRateFinder) for each in trainer.callbacks)
+    if not sought or set(ratios) == {1.0}:
+        return
+    alike: list[float] = []  # the rate of all groups in the present step, if they have the same
+
+    def scale(*_: Any) -> None:
+        alike[:] = {group["lr"] for group in groups}
+        if len(alike) == 1:
+            for group, ratio in zip(groups, ratios, strict=True):
+                group["lr"] = alike[0] * ratio
+
+    def restore(*_: Any) -> None:
+        if len(alike) == 1:
+            for group in groups:
+                group["lr"] = alike[0]
+
+    optimizer.register_step_pre_hook(scale)
+    optimizer.register_step_post_hook(restore)
+
+
+def loss_not_finite(stage: str, trainer: pl.Trainer, optimizer: Optimizer) -> DivergedError:
     """Return the error for a loss that is not finite, with the remedy.
 
     Args:
@@ -257,7 +311,7 @@ def loss_not_finite(stage: str, trainer: pl.Trainer, optimizer: Optimizer) -> Us
         trainer: the Trainer of the run.
         optimizer: settings of the run.
     """
-    return UserError(
+    return DivergedError(
         f"the {stage} loss is no longer a finite number (epoch {trainer.current_epoch}, step "
         f"{trainer.global_step}): the run stopped before saving it in a checkpoint.\n"
         f"Lower --optimizer.lr (now {optimizer.lr:g}), or clip gradients: --trainer.gradient_clip_val 1.0"

@@ -759,7 +759,7 @@ def test_a_checkpoint_of_another_model(use: tuple[str, ...], trained: Trained) -
     command(*use, str(trained.last), cwd=trained.cwd).refused("last.ckpt", "'softmax'")
 
 
-@pytest.mark.parametrize("verb", [*(verb for verb, row in VERBS.items() if row.needs_model), ""])
+@pytest.mark.parametrize("verb", [*(verb for verb, row in VERBS.items() if row.needs_model and verb != "tune"), ""])
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_no_run_to_go_on_with(verb: str, which: str, tmp_path: Path) -> None:
     argv = [*filter(None, [verb]), "--model", "softmax", "--ckpt_path", which]

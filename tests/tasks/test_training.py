@@ -13,7 +13,18 @@ from pytorch_lightning.tuner import Tuner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nn import FCN, Digits, LogisticRegression, Loss, LRScheduler, Optimizer, SoftmaxClassifier, UserError
+from lightning_nn import (
+    FCN,
+    BackboneClassifier,
+    ConvNet,
+    Digits,
+    LogisticRegression,
+    Loss,
+    LRScheduler,
+    Optimizer,
+    SoftmaxClassifier,
+    UserError,
+)
 from lightning_nn.data.batches import IGNORED, ImageBatch, MaskBatch
 from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.tasks.artifacts import Masks
@@ -309,6 +320,67 @@ def test_lightnings_tuner_finds_a_learning_rate(tmp_path: Path) -> None:
     found = Tuner(run).lr_find(model, datamodule=data, num_training=25, update_attr=True)
     assert found is not None and model.optimizer.lr == model.lr == found.suggestion()
     assert SoftmaxClassifier.optimizer.lr != model.lr, "the rate of this model, not of its class"
+
+
+@pytest.mark.parametrize(
+    ("cls", "settings", "ratio"),
+    [
+        (BackboneClassifier, Optimizer("sgd", 0.01), 0.1),
+        (ConvNet, Optimizer("muon_adamw", 0.01, kernel_lr=0.05), 5.0),
+    ],
+)
+def test_lightnings_tuner_keeps_the_ratios_of_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cls: type[Task], settings: Optimizer, ratio: float
+) -> None:
+    data = Digits(batch_size=256)
+    layers = {"layers": ["conv 4 kernel=3", "batch_norm", "relu", "flatten"]}
+    model = cls.for_data(data, **(layers if cls is ConvNet else {"finetune": {"body_lr": ratio}}))
+    model.optimizer = settings
+    moved: list[float] = []
+
+    build = model.configure_optimizers
+
+    def watched() -> Any:
+        found = build()
+        optimizer = found["optimizer"] if isinstance(found, dict) else found
+        optimizer.register_step_pre_hook(lambda *_: moved.append(_spread(optimizer)))
+        return found
+
+    monkeypatch.setattr(model, "configure_optimizers", watched)
+    run = trainer(tmp_path, max_epochs=2, limit_val_batches=0)
+    found = Tuner(run).lr_find(model, datamodule=data, num_training=4, early_stop_threshold=None, update_attr=False)
+    assert found is not None and found.results["lr"][0] == 1e-8, "the rate of the head, of all but kernels"
+    assert moved == [pytest.approx(max(ratio, 1 / ratio))] * 4
+    moved.clear()
+    trainer(tmp_path, max_epochs=1, limit_val_batches=0, limit_train_batches=1).fit(model, datamodule=data)
+    assert moved == [pytest.approx(max(ratio, 1 / ratio))], "as without the Tuner"
+
+
+def _spread(optimizer: torch.optim.Optimizer) -> float:
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return max(rates) / min(rates)
+
+
+def test_lightnings_tuner_ends_where_the_loss_is_not_finite(tmp_path: Path) -> None:
+    data = Digits(batch_size=64)
+    model = SoftmaxClassifier.for_data(data)
+    model.optimizer = Optimizer("sgd", 0.1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run = trainer(tmp_path, max_epochs=8)
+    found = Tuner(run).lr_find(
+        model, datamodule=data, min_lr=1e-4, max_lr=1e38, early_stop_threshold=None, update_attr=False
+    )
+    assert found is not None and 10 < len(found.results["lr"]) < 100
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "weights are restored"
+    trainer(tmp_path, max_epochs=1).fit(model, datamodule=data)
+
+
+def test_a_found_rate_takes_the_rate_of_kernels_with_it() -> None:
+    model = SoftmaxClassifier(64, 10)
+    for name, kernels in (("muon", 0.6), ("adam", 0.2)):
+        model.optimizer = Optimizer(name, lr=0.01, kernel_lr=0.2)  # type: ignore[arg-type]
+        model.lr = 0.03
+        assert model.optimizer == Optimizer(name, lr=0.03, kernel_lr=pytest.approx(kernels))  # type: ignore[arg-type]
 
 
 def test_a_sanity_check_leaves_nothing_in_the_metrics(tmp_path: Path) -> None:
