@@ -31,22 +31,32 @@ THRIFT = 20  # drawing may take at most 1/20 of the time between validations
 
 
 class RunLogger(TensorBoardLogger):
-    """TensorBoard's logger without a chart of `epoch`, which Lightning adds to all that it logs."""
+    """TensorBoard's logger with the charts that show a run: those of `train/` and `val/`, which are then its first.
+
+    Lightning would add a chart of `epoch`, and one of a single point for each metric of the test. Metrics of validation
+    are there by steps and by epochs.
+    """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics at a step, all but the epoch."""
-        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+        """Log metrics at a step, those of validation also at the epoch, from 1, as `val_by_epoch/...`."""
+        charts = {name: value for name, value in metrics.items() if name != "epoch" and not name.startswith("test/")}
+        super().log_metrics(charts, step)
+        validated = {name for name in charts if name.startswith("val/")}
+        if validated and "epoch" in metrics:
+            by_epoch = {name.replace("val/", "val_by_epoch/", 1): charts[name] for name in validated}
+            super().log_metrics(by_epoch, int(metrics["epoch"]) + 1)
 
 
 class TensorBoardCallback(pl.Callback):
     """Learning rate, gradient norm, drawings of the task's artifacts, table of modules, hyperparameters.
 
-    Every logger gets `lr` and `grad_norm` (before clipping), and the images if it has `log_image(key, images, step)`,
-    as Lightning's logger of Weights & Biases does. The rest goes to the run's `TensorBoardLogger`: images, texts and
-    histograms of artifacts as `val/...` and `test/...`, `modules`, and the table of hyperparameters, whose columns
-    `best/...` are the metrics of the best validation if a `BestValidation` is among the callbacks. Pages and tables,
-    such as attention.html and predictions.csv, are files: of the validation split after each validation that is drawn,
-    of the test split after a test.
+    Every logger gets `train/lr` and `train/grad_norm` (before clipping), and the images if it has
+    `log_image(key, images, step)`, as Lightning's logger of Weights & Biases does. The rest goes to the run's
+    `TensorBoardLogger`: images, texts and histograms of artifacts as `val/...` and `test/...`, the metrics of the test
+    as a text, `modules`, and the table of hyperparameters, whose columns `best/...` are the metrics of the best
+    validation if a `BestValidation` is among the callbacks. Pages and tables, such as attention.html and
+    predictions.csv, are files: of the validation split after each validation that is drawn, of the test split after a
+    test.
 
     Args:
         folder: of the files, also without a logger; None for that of the `TensorBoardLogger`.
@@ -78,7 +88,7 @@ class TensorBoardCallback(pl.Callback):
         """Log learning rate and gradient norm, in the steps that Lightning logs."""
         every = cast(Any, trainer).log_every_n_steps  # 0: never
         if trainer.loggers and every and (trainer.global_step + 1) % every == 0:
-            pl_module.log_dict({"grad_norm": gradient_norm(pl_module), **_learning_rates(optimizer)})
+            pl_module.log_dict({"train/grad_norm": gradient_norm(pl_module), **_learning_rates(optimizer)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw, unless the last drawing is so recent that another would slow training down; see `THRIFT`."""
@@ -105,6 +115,7 @@ class TensorBoardCallback(pl.Callback):
         if trainer.is_global_zero:
             self._draw(trainer, pl_module, "test")
         if (logger := _tensorboard(trainer)) is not None:
+            logger.experiment.add_text("test/metrics", _metric_table(trainer.callback_metrics), trainer.global_step)
             logger.experiment.flush()
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, split: str) -> None:
@@ -149,6 +160,11 @@ def _to_tensorboard(logger: TensorBoardLogger, drawing: Drawing, split: str, ste
         logger.experiment.add_histogram(f"{split}/{name}", values, step)
 
 
+def _metric_table(metrics: Mapping[str, Tensor]) -> str:
+    rows = [f"| {markdown_text(name)} | {float(value):.4g} |" for name, value in sorted(metrics.items())]
+    return "\n".join(["| metric | value |", "|:-|-:|", *rows])
+
+
 def module_table(model: nn.Module) -> str:
     """List the layers of a model, their shapes and numbers of parameters, as a Markdown table."""
     rows = ["| name | module | parameters |", "|:-|:-|-:|"]
@@ -172,9 +188,9 @@ def gradient_norm(model: nn.Module) -> Tensor:
 
 
 def _learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """Return `lr`, that of the first group, and `lr/N` of each later group N whose rate differs."""
+    """Return `train/lr`, that of the first group, and `train/lr_N` of each later group N whose rate differs."""
     first, *others = [float(group["lr"]) for group in optimizer.param_groups]
-    return {"lr": first, **{f"lr/{i}": lr for i, lr in enumerate(others, 1) if lr != first}}
+    return {"train/lr": first, **{f"train/lr_{i}": lr for i, lr in enumerate(others, 1) if lr != first}}
 
 
 def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
@@ -187,12 +203,11 @@ def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict
 
 
 def _write_hyperparameters(logger: TensorBoardLogger, settings: dict[str, Any], best: dict[str, float]) -> None:
-    """Write the table of hyperparameters: the best validation, the settings, and the metrics of validation and test.
+    """Write the table of hyperparameters: the best validation, the settings, and the metrics of the last validation.
 
     The metrics of the best validation are columns, not scalars as Lightning writes them, each of which would be a chart
-    of one point. TensorBoard reads all other metrics from the scalars of the run, the last of each.
+    of one point. TensorBoard reads those of the last from the scalars of the run.
     """
-    scalars = [name.replace("val/", f"{split}/", 1) for split in ("val", "test") for name in best]
     columns: dict[str, Any] = {name.replace("val/", "best/", 1): value for name, value in best.items()}
     for name, value in settings.items():
         options = asdict(cast(Any, value)) if is_dataclass(value) else value if isinstance(value, dict) else None
@@ -201,7 +216,7 @@ def _write_hyperparameters(logger: TensorBoardLogger, settings: dict[str, Any], 
             key: item if isinstance(item, bool | int | float | str) else str(item) for key, item in items.items()
         }
     summaries_of: Any = hparams  # which torch leaves untyped
-    for summary in summaries_of(columns, dict.fromkeys(scalars, 0.0)):
+    for summary in summaries_of(columns, dict.fromkeys(best, 0.0)):
         logger.experiment.file_writer.add_summary(summary)
 
 

@@ -65,8 +65,8 @@ def entry(key: str, build: Callable[[Path], None]) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock(folder)):
             if damage := _find_damage(folder):
-                remark = f" is damaged ({damage}); it is built again" if folder.exists() else " is built"
-                print(f"the cache {folder}{remark}", file=sys.stderr, flush=True)
+                told = f"the cache {folder} is damaged ({damage}); building it again" if folder.exists() else ""
+                print(told or f"building the cache {folder}", file=sys.stderr, flush=True)
                 _clean(root, folder)
                 _build(folder, build)
     except OSError as error:

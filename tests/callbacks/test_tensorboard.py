@@ -64,7 +64,7 @@ def board(run: Path) -> Iterator[Ask]:
         deadline = time.monotonic() + 60
         while True:
             try:
-                if "test/acc" in ask("plugin/scalars/tags").get("tiny/run", {}):
+                if "test/metrics/text_summary" in ask("plugin/text/tags").get("tiny/run", {}):
                     break
             except OSError:
                 pass
@@ -80,14 +80,20 @@ def board(run: Path) -> Iterator[Ask]:
 
 def test_scalars_are_served(board: Ask) -> None:
     tags = set(board("plugin/scalars/tags")["tiny/run"])
-    assert tags >= {"lr", "grad_norm", "train/loss", "val/loss", "val/acc", "test/acc"}, tags
-    assert not tags & {"hp_metric", "epoch"} and not any(tag.startswith("best/") for tag in tags), tags
+    assert tags >= {"train/lr", "train/grad_norm", "train/loss", "val/loss", "val/acc"}, tags
+    assert {tag.split("/")[0] for tag in tags} == {"train", "val", "val_by_epoch"}, "the first two groups are opened"
     steps = {
         tag: [point[1] for point in board("plugin/scalars/scalars", run="tiny/run", tag=tag)]
-        for tag in ("lr", "grad_norm", "train/loss")
+        for tag in ("train/lr", "train/grad_norm", "train/loss")
     }
-    assert steps["lr"] == steps["grad_norm"] == steps["train/loss"] == [1, 3, 5, 7], steps
-    assert [point[2] for point in board("plugin/scalars/scalars", run="tiny/run", tag="lr")] == pytest.approx([0.1] * 4)
+    assert {tuple(found) for found in steps.values()} == {(1, 3, 5, 7)}, steps
+    rates = board("plugin/scalars/scalars", run="tiny/run", tag="train/lr")
+    assert [point[2] for point in rates] == pytest.approx([0.1] * 4)
+    by_step, by_epoch = (
+        board("plugin/scalars/scalars", run="tiny/run", tag=tag) for tag in ("val/acc", "val_by_epoch/acc")
+    )
+    assert [point[2] for point in by_step] == [point[2] for point in by_epoch] and len(by_step) > 1
+    assert [point[1] for point in by_epoch] == list(range(1, len(by_step) + 1))
 
 
 def test_pictures_are_served(board: Ask) -> None:
@@ -102,7 +108,7 @@ def test_pictures_are_served(board: Ask) -> None:
 
 def test_texts_are_served_and_harmless(board: Ask) -> None:
     tags = set(board("plugin/text/tags")["tiny/run"])
-    wanted = {"modules", "val/report", "test/report", "val/attention", "test/attention"}
+    wanted = {"modules", "val/report", "test/report", "val/attention", "test/attention", "test/metrics"}
     assert {tag.removesuffix("/text_summary") for tag in tags} == wanted, tags
     texts = {
         tag.removesuffix("/text_summary"): board("plugin/text/text", run="tiny/run", tag=tag)[-1]["text"]
@@ -121,8 +127,7 @@ def test_hyperparameters_stand_beside_the_best_metrics(board: Ask) -> None:
     assert group["hparams"]["model.width"] == 4 and group["hparams"]["optimizer.lr"] == 0.1, group["hparams"]
     assert group["hparams"]["best/f1"] == 0.5 and {"best/loss", "best/acc"} <= group["hparams"].keys()
     metrics = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
-    wanted = {f"{split}/{name}" for split in ("val", "test") for name in ("loss", "acc", "f1")}
-    assert set(metrics) == wanted and metrics["test/f1"] == 0.5, metrics
+    assert set(metrics) == {"val/loss", "val/acc", "val/f1"} and metrics["val/f1"] == 0.5, metrics
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("val/acc", 0.9), ("val/loss", 0.6)])
@@ -171,10 +176,10 @@ def test_another_logger_gets_learning_rate_and_gradient_norm_in_the_rows_of_the_
     logger = CSVLogger(tmp_path)
     trainer(TensorBoardCallback(), max_epochs=1, logger=logger).fit(Tiny(), datamodule=Data(4))
     with Path(logger.log_dir, "metrics.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["lr"]]
+        rows = [row for row in csv.DictReader(file) if row["train/lr"]]
     assert [row["step"] for row in rows] == ["1", "3"], rows
-    assert all(row["train/loss"] and float(row["lr"]) == pytest.approx(0.1) for row in rows), rows
-    assert all(float(row["grad_norm"]) > 0 for row in rows), rows
+    assert all(row["train/loss"] and float(row["train/lr"]) == pytest.approx(0.1) for row in rows), rows
+    assert all(float(row["train/grad_norm"]) > 0 for row in rows), rows
 
 
 class Gallery(CSVLogger):

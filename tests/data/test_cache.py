@@ -85,7 +85,7 @@ def test_a_damaged_entry_is_named_and_built_again(root, monkeypatch, capsys, fil
     assert not is_cached("key")
     assert read(entry("key", write("two"))) == "two"
     built, line = capsys.readouterr().err.splitlines()
-    assert built == f"the cache {root / 'key'} is built"
+    assert built == f"building the cache {root / 'key'}"
     assert str(root / "key") in line and Path(file).name in line
     assert read(entry("key", never)) == "two"
 
