@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import cast
 
 import torch
-from torch import Tensor
 
 from lightning_nn.cli.checkpoint import as_saved, open_checkpoint, print_checkpoint, run_settings
 from lightning_nn.cli.console import show_data, show_table
@@ -26,7 +27,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.runs.checkpoint import Checkpoint
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.weights_file import open_model, save_weights
-from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, plan
+from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, effects, plan
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.text_classification import TextClassifier
 
@@ -61,7 +62,8 @@ def compress(request: Request) -> int:
     if size >= before:
         raise UserError(f"{checkpoint.path} has {before:,} bytes already, no more than {size:,}: choose a smaller size")
     frame = _frame_bytes(checkpoint, len(model.state_dict()))
-    kept = plan(model, words, count_words(data, len(words)), size - frame, options.bits)
+    documents = cast(Iterable[TextBatch], data.train_dataloader())
+    kept = plan(model, words, effects(model, documents), size - frame, options.bits)
     accuracy = _accuracy(cli, model, data, split)
 
     cli = _command_line(request._replace(verb=""), checkpoint, _options(cli, kept, options.epochs))
@@ -104,15 +106,6 @@ def _frame_bytes(checkpoint: Checkpoint, tensors: int) -> int:
     kept = {**checkpoint.content["lightning_nn"]["processor"]["state"], "words": []}
     settings = [kept, checkpoint.arguments, checkpoint.data_arguments, checkpoint.settings]
     return len(json.dumps(json.dumps(settings, ensure_ascii=False))) + _FRAME * (tensors + 8)
-
-
-def count_words(data: DataModule, vocabulary_size: int) -> Tensor:
-    """Count the occurrences of each word in train, (V,)."""
-    counts = torch.zeros(vocabulary_size, dtype=torch.int64)
-    for batch in data.train_dataloader():
-        assert isinstance(batch, TextBatch)
-        counts += batch.words.bincount(minlength=vocabulary_size)
-    return counts
 
 
 def _command_line(request: Request, checkpoint: Checkpoint, options: list[str]) -> CommandLine:

@@ -1,19 +1,20 @@
 """Compression of a trained text model to a size in bytes: fewer words, codes for their vectors, and fewer bits.
 
 After A. Joulin, E. Grave, P. Bojanowski, M. Douze, H. Jegou, T. Mikolov: FastText.zip: Compressing text classification
-models, 2016. Words are kept by what leaving them out would change: a word that is left out is read as the unknown one,
-so its score is the number of its occurrences in train times the distance of its vector from the unknown word's. That is
-a first approximation of the effect on predictions, without the network behind the vectors.
+models, 2016. The words that are kept are those without which predictions would change most: a word that is left out is
+read as the unknown one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lightning_nn.data.batches import TextBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.product_quantisation import quantise
 from lightning_nn.layers.small_embedding import FLOAT_BYTES, MOST_CODES, SmallTable
@@ -59,7 +60,29 @@ def word_vectors(model: TextClassifier) -> Tensor:
         return torch.cat([model.embedding.table(block) for block in ids])
 
 
-def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int, bits: Bits) -> Plan:
+def effects(model: TextClassifier, batches: Iterable[TextBatch]) -> Tensor:
+    """Estimate how much the predictions change if a word is left out, for each word of the vocabulary.
+
+    The effect of an occurrence is the change of the log probability of the predicted class on the way from the unknown
+    word's vector to that of the word, to first order halfway, all words of the document moving together; see
+    `TextClassifier.contributions`. The magnitudes of all occurrences are added.
+
+    Args:
+        model: the trained model.
+        batches: documents, on the model's device.
+
+    Returns:
+        The effect of each word, (V,), at least 0; 0 for a word that does not occur, and for the unknown word.
+    """
+    effect = torch.zeros(model.embedding.vocabulary_size, device=next(model.parameters()).device)
+    for batch in batches:
+        with model.evaluating(), torch.no_grad():
+            predicted = model(batch).argmax(1)
+        effect.index_add_(0, batch.words, model.contributions(batch, predicted, steps=1).abs().float())
+    return effect
+
+
+def plan(model: TextClassifier, words: list[str], effect: Tensor, size: int, bits: Bits) -> Plan:
     """Choose the words to keep and the codes of their vectors for a size.
 
     K is 256, or as many centroids as take half of what the network leaves; a part has 8 values, or fewer if all words
@@ -68,15 +91,14 @@ def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int, bit
     Args:
         model: the trained model.
         words: its vocabulary, V words.
-        counts: occurrences of each word in train, (V,).
+        effect: of leaving each word out, (V,), from `effects`.
         size: bytes of the compressed model as a file of `save_weights`, but for what does not grow with its words.
         bits: of a weight in that file.
 
     Raises:
         UserError: the network alone is as large.
     """
-    vectors = word_vectors(model).float()
-    width, network = vectors.shape[1], _rest_bytes(model, bits)
+    width, network = word_vectors(model).shape[1], _rest_bytes(model, bits)
     free = size - network - HALF_BYTES * MOST_CODES  # of the norms
     share = free // (2 * HALF_BYTES * width)
     if share < 2:
@@ -86,9 +108,8 @@ def plan(model: TextClassifier, words: list[str], counts: Tensor, size: int, bit
         )
     centroids = min(MOST_CODES, 1 << (share.bit_length() - 1))
     free -= HALF_BYTES * centroids * width
-    score = counts.to(vectors) * (vectors - vectors[0]).norm(dim=1)
-    score[0] = float("inf")
-    order = score.argsort(descending=True, stable=True).tolist()
+    unknown = torch.arange(len(words), device=effect.device) == 0
+    order = effect.masked_fill(unknown, torch.inf).argsort(descending=True, stable=True).tolist()
     divisors = [parts for parts in range(1, width // 2 + 1) if width % parts == 0] or [1]
     fitting = [parts for parts in divisors if _words_bytes(words, order, parts) <= free]
     coarse = [parts for parts in divisors if parts * _WIDTH <= width]

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from lightning_nn import LSTMClassifier
+from lightning_nn.data.batches import TextBatch
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.errors import UserError
-from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, plan
+from lightning_nn.tasks.compression import Plan, compress_into, deployed_bytes, effects, plan
 from tests.cases import text_data, texts
 
 SIZES: dict[str, Any] = {"embedding_size": 32, "hidden_size": 1}
@@ -87,16 +88,30 @@ def test_a_plan_keeps_to_its_size_and_nearly_reaches_it(model: LSTMClassifier, s
 
 
 @pytest.mark.parametrize("model", [False], indirect=True)
-def test_words_that_are_rare_or_like_the_unknown_one_go_first(model: LSTMClassifier) -> None:
+def test_words_of_the_least_effect_go_first(model: LSTMClassifier) -> None:
     words = words_of(model)
-    counts = torch.full((len(words),), 10)
-    counts[[4, 9]] = 0
+    effect = torch.arange(len(words), dtype=torch.float32)
+    effect[[4, 9]] = 0
+    plans = [plan(model, words, effect, size, 16).words for size in range(1400, 1900, 20)]
+    assert any(2 < len(kept) <= len(words) - 3 for kept in plans)
+    for kept in plans:
+        left_out = sorted(set(range(len(words))) - {*kept})
+        assert 0 in kept and left_out == sorted([4, 9, 1, 2, 3, 5, 6, 7, 8, *range(10, len(words))][: len(left_out)])
+
+
+def test_an_effect_is_that_on_the_prediction(model: LSTMClassifier) -> None:
+    """Of a word like the unknown one it is zero, as of a word that does not occur."""
+    document = TextBatch(torch.tensor([1]), torch.tensor([2]), torch.tensor([5, 0]))
     with torch.no_grad():
-        model.embedding.table.weight[7] = model.embedding.table.weight[0]
-    plans = [plan(model, words, counts, size, 16).words for size in range(1400, 1900, 20)]
-    pruned = [set(kept) for kept in plans if len(kept) <= len(words) - 3]
-    assert pruned and not any({4, 7, 9} & kept for kept in pruned)
-    assert all(0 in kept for kept in pruned)
+        known, unknown = (model(document._replace(words=torch.tensor([i, 0]))).log_softmax(1)[0] for i in (5, 0))
+    effect = effects(model, [document])
+    assert float(effect[5]) == pytest.approx(abs(float((known - unknown)[known.argmax()])), rel=0.1)
+    assert effect.nonzero().flatten().tolist() == [5]
+    assert torch.equal(effects(model, [document, document]), 2 * effect)
+    with torch.no_grad():
+        model.embedding.table.weight[5] = model.embedding.table.weight[0]
+    model.embedding.word_characters[5] = 0
+    assert not effects(model, [document]).any()
 
 
 def test_a_network_that_is_too_large_is_refused(model: LSTMClassifier) -> None:
