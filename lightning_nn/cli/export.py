@@ -15,6 +15,8 @@ from lightning_nn.cli.checkpoint import open_trained
 from lightning_nn.cli.console import show_table
 from lightning_nn.cli.network import (
     Forward,
+    Traced,
+    caption_networks,
     check,
     check_onnx,
     forget_origins,
@@ -36,15 +38,16 @@ from lightning_nn.runs.packed_rows import Bits
 from lightning_nn.runs.run_folder import Run, load_results
 from lightning_nn.runs.weights_file import save_folder, save_weights
 from lightning_nn.sanitize import sanitize
+from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.task import Task
 from lightning_nn.tasks.text_classification import TextClassifier
 from lightning_nn.visualization.model_card import ModelCard, card
 
-NETWORKS = {"onnx": "model.onnx", "torch": "model.pt2"}  # files of a folder, by --format
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}  # of networks in a folder, by --format
 PROGRAM = "predict.py"
 _PROGRAMS = {  # by the kind of the processor
     kind: f"lightning_nn.cli.standalone.{name}"
-    for kind, name in (("text", "texts"), ("image", "images"), ("mask", "masks"))
+    for kind, name in (("text", "texts"), ("image", "images"), ("mask", "masks"), ("caption", "captions"))
 }
 
 
@@ -72,35 +75,54 @@ def export(request: Request) -> int:
     if out.suffix == ".safetensors":
         _save_weights(checkpoint, model, out, request.options.bits)
         return 0
-    _print_of(out, write_network(checkpoint, model, out))
+    if isinstance(model, Captioning):
+        form = next(form for form, suffix in SUFFIXES.items() if suffix == out.suffix)
+        raise UserError(
+            f"{model.name} becomes two networks, encoder and step, which go into a folder: --out {out.with_suffix('')} "
+            f"--format {form}"
+        )
+    (traced,) = _networks(checkpoint, model, out.suffix).values()
+    _print_of(out, _write_network(checkpoint, model, traced, out))
     return 0
 
 
-def write_network(checkpoint: Checkpoint, model: Task, out: Path) -> list[str]:
-    """Write the network of a model as an ONNX file or a program of torch, and check it.
+def _networks(checkpoint: Checkpoint, model: Task, suffix: str) -> dict[str, Traced]:
+    """Trace the networks of a model, by their names; "model" if there is one.
+
+    Raises:
+        UserError: the model can't be exported.
+    """
+    if isinstance(model, Captioning):
+        return caption_networks(model)
+    if isinstance(model, TextClassifier) and (padded := model.padded()) is not None:
+        return {"model": text_network(model, padded, onnx=suffix == ".onnx")}
+    if not model.exportable:
+        raise UserError(
+            f"{model.name} can't be exported as {suffix}: {model.why_not_exportable}. Its checkpoint is "
+            f"enough to predict (--out FOLDER is a small one): {program()} predict --ckpt_path {checkpoint.path}, or "
+            f"in Python {type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
+        )
+    return {"model": image_network(model)}
+
+
+def _write_network(checkpoint: Checkpoint, model: Task, traced: Traced, out: Path) -> list[str]:
+    """Write a network of a model as an ONNX file or a program of torch, and check it.
 
     Args:
         checkpoint: the file of the model.
         model: in evaluation mode.
+        traced: the network.
         out: the file, .onnx or .pt2.
 
     Returns:
         What its inputs are, and how near it is to the model, in lines.
 
     Raises:
-        UserError: the network can't be exported.
+        UserError: this torch can't convert the network.
     """
-    padded = model.padded() if isinstance(model, TextClassifier) else None
-    if padded is None and not model.exportable:
-        raise UserError(
-            f"{model.name} can't be exported as {out.suffix}: {model.why_not_exportable}. Its checkpoint is "
-            f"enough to predict (--out FOLDER is a small one): {program()} predict --ckpt_path {checkpoint.path}, or "
-            f"in Python {type(model).__name__}.load_from_checkpoint({str(checkpoint.path)!r}).predict([...])"
-        )
-    network, exported = (
-        image_network(model) if padded is None else text_network(model, padded, onnx=out.suffix == ".onnx")
-    )
+    network, exported = traced
     about = {"checkpoint": checkpoint.path.name, **_about(model), "input": ", ".join(network.inputs)}
+    about["output"] = network.meaning or about["output"]
     if out.suffix == ".pt2":
         if isinstance(network, Forward) and about.get("height") == "any":
             about["least"] = str(least_side(exported, network))
@@ -136,19 +158,18 @@ def _data_class(checkpoint: Checkpoint) -> type | None:
 def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Path) -> None:
     """Write a model folder, and print its files and how to go on with it."""
     assert request.options is not None
-    bits, name, network = request.options.bits, type(model).__name__, NETWORKS.get(request.options.format)
-    lines: list[str] = []
+    bits, name, suffix = request.options.bits, type(model).__name__, SUFFIXES.get(request.options.format)
+    lines: dict[str, list[str]] = {}
     with writing_folder(out) as folder:
         save_folder(checkpoint, folder, {"class": name}, bits, model.derived_buffers, _data_class(checkpoint))
-        programs = []
-        if network is not None:
-            lines = write_network(checkpoint, model, folder / network)
-            programs += [network, *_write_program(model, folder, network)]
+        for stem, traced in _networks(checkpoint, model, suffix).items() if suffix else ():
+            lines[f"{stem}{suffix}"] = _write_network(checkpoint, model, traced, folder / f"{stem}{suffix}")
+        programs = [*lines, *(_write_program(model, folder) if suffix == ".onnx" else [])]
         write_text(folder / CARD, card(_card(checkpoint, model, out, bits, programs), request.options.language))
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
         replaced = [file for file in sizes if (out / file).exists()]
-    if network is not None:
-        _print_of(out / network, lines)
+    for file, said in lines.items():
+        _print_of(out / file, said)
     show_table([("file", "bytes"), *((file, f"{size:,}") for file, size in sizes.items())], sys.stdout)
     if replaced:
         print(sanitize(f"replaced in {out}: {', '.join(replaced)}"), file=sys.stderr)
@@ -160,10 +181,10 @@ def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Pat
         print(sanitize(f"without this package: python {where}/{PROGRAM} --help"))
 
 
-def _write_program(model: Task, folder: Path, network: str) -> list[str]:
-    """Write the program that predicts by an ONNX network, if there is one for such inputs; return its name."""
+def _write_program(model: Task, folder: Path) -> list[str]:
+    """Write the program that predicts by networks of ONNX, if there is one for such inputs; return its name."""
     module = _PROGRAMS.get(model.require_processor().kind)
-    if module is None or not network.endswith(".onnx"):
+    if module is None:
         return []
     write_text(folder / PROGRAM, standalone_source(module))
     return [PROGRAM]

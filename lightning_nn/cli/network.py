@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -12,9 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lightning_nn.data.batches import Batch, TextBatch
+from lightning_nn.data.batches import END, START, UNKNOWN, Batch, TextBatch
 from lightning_nn.errors import UserError
 from lightning_nn.layers.padded import PaddedRNN
+from lightning_nn.tasks.captioning import Captioning
 from lightning_nn.tasks.padded_text import PaddedClassifier
 from lightning_nn.tasks.task import Task
 
@@ -27,23 +29,46 @@ OTHERS = ((2, 9, 1, 6), (3,))  # and of those that are compared
 TOLERANCE = 1e-4  # of an exported network, relative to its largest output if that is above 1
 
 
-class Forward(nn.Module):
+class Network(nn.Module, ABC):
+    """A part of a trained model in evaluation, whose inputs and outputs are tensors.
+
+    Attributes:
+        inputs: an example of each input, by name.
+        outputs: name of each output.
+        axes: names of the first sizes of each input and output, those that are free.
+        meaning: what the outputs are; "" for what the model says of its own.
+    """
+
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...] = ("output",)
+    axes: Mapping[str, tuple[str, ...]]
+    meaning: str = ""
+
+    @abstractmethod
+    def comparison(self) -> tuple[list[Tensor], Tensor | tuple[Tensor, ...]]:
+        """Return inputs, random but always the same ones, and the model's outputs for them."""
+
+    def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
+        """Yield type and sizes of each input."""
+        for name, tensor in self.inputs.items():
+            free = self.axes[name]
+            sizes = (*free, *map(str, tensor.shape[len(free) :]))
+            yield f"input {name}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {', '.join(free)}"
+
+
+class Forward(Network):
     """A model of images that takes the tensors of its batch one by one.
 
     Args:
         model: in evaluation mode.
         example: a batch of the kind that it reads; fields that are None stay so.
-
-    Attributes:
-        inputs: an example of each input, by name.
-        axes: names of the sizes of each input and of the output.
     """
 
     def __init__(self, model: Task, example: Batch) -> None:
         super().__init__()
         self.model, self.kind = model, type(example)
         self.inputs = {name: value for name, value in cast(Any, example)._asdict().items() if isinstance(value, Tensor)}
-        self.axes: Mapping[str, tuple[str, ...]] = dict.fromkeys((*self.inputs, "output"), AXES)
+        self.axes = dict.fromkeys((*self.inputs, "output"), AXES)
 
     def forward(self, *tensors: Tensor) -> Any:
         """Compute the model's output."""
@@ -69,8 +94,8 @@ class Forward(nn.Module):
             yield f"input {field}, {str(tensor.dtype)[6:]} {' x '.join(sizes)}; any number of {free}"
 
 
-class PaddedForward(nn.Module):
-    """A text classifier over padded documents; see `Forward`.
+class PaddedForward(Network):
+    """A text classifier over padded documents; see `Network`.
 
     Args:
         model: in evaluation mode.
@@ -81,7 +106,7 @@ class PaddedForward(nn.Module):
         super().__init__()
         self.padded, self.flat = padded.eval(), model
         self.inputs = dict(zip(padded.axes, padded.pad(self._batch(DOCUMENTS)), strict=True))
-        self.axes: Mapping[str, tuple[str, ...]] = {**padded.axes, "output": ("documents", "classes")}
+        self.axes = {**padded.axes, "output": ("documents", "classes")}
 
     def _batch(self, documents: Sequence[Sequence[int]]) -> TextBatch:
         """Return documents of random words, by the lengths of their sentences."""
@@ -98,13 +123,66 @@ class PaddedForward(nn.Module):
         batch = self._batch(OTHERS)
         return list(self.padded.pad(batch)), self.flat(batch)
 
-    def input_lines(self, program: torch.export.ExportedProgram) -> Iterator[str]:
-        """Yield type and sizes of each input."""
-        for name, tensor in self.inputs.items():
-            yield f"input {name}, {str(tensor.dtype)[6:]} {' x '.join(self.axes[name])}; any number of each"
+
+class CaptionStart(Forward):
+    """The encoder of a captioner, up to the state of its decoder before the first word.
+
+    Args:
+        model: in evaluation mode.
+        example: a batch of pictures.
+    """
+
+    model: Captioning
+
+    def __init__(self, model: Captioning, example: Batch) -> None:
+        super().__init__(model, example)
+        parts = len(self(*self.inputs.values()))
+        self.outputs = tuple(f"state_{part}" for part in range(parts))
+        self.axes = {**self.axes, **dict.fromkeys(self.outputs, ("batch",))}
+        self.meaning = (
+            f"{', '.join(self.outputs)}: the state before the first word, of each picture; inputs of the step"
+        )
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Compute the state, each part (B, ...)."""
+        return as_tuple(self.model.decoder.start(self.model.features(*tensors)))
 
 
-Network = Forward | PaddedForward
+class CaptionStep(Network):
+    """The decoder of a captioner: a word further in each of N sentences.
+
+    Args:
+        start: of the same model.
+    """
+
+    def __init__(self, start: CaptionStart) -> None:
+        super().__init__()
+        self.decoder = start.model.decoder  # alone: a program of torch keeps all weights of a network
+        self.words = start.model.vocabulary_size
+        self.states = start(*start.inputs.values()), start.comparison()[1]
+        parts = {f"state_{part}": tensor for part, tensor in enumerate(self.states[0])}
+        self.inputs = {"words": torch.full((len(self.states[0][0]),), START), **parts}
+        self.outputs = ("log_probabilities", *(f"next_{part}" for part in range(len(parts))))
+        self.axes = dict.fromkeys((*self.inputs, *self.outputs), ("sentences",))
+        self.meaning = (
+            "log-probabilities (sentences, words) of the next word, and the state after it, for the next step; a "
+            f"sentence begins with the word {START} and ends with {END}, and neither {START} nor {UNKNOWN} is written"
+        )
+
+    def forward(self, words: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Compute the log-probabilities of the next word, (N, V), and the state, after the words (N,)."""
+        scores, after = self.decoder.log_probabilities(state if len(state) > 1 else state[0], words)
+        return scores, *as_tuple(after)
+
+    def comparison(self) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """Return random words after those states that random pictures begin with, and what the model computes."""
+        words = torch.randint(self.words, (len(self.states[1][0]),), generator=_random())
+        return [words, *self.states[1]], self(words, *self.states[1])
+
+
+def as_tuple(outputs: Any) -> tuple[Any, ...]:
+    """Return the outputs of a network, one or several, as a tuple."""
+    return outputs if isinstance(outputs, tuple) else tuple(outputs) if isinstance(outputs, list) else (outputs,)
 
 
 def _random() -> torch.Generator:
@@ -112,14 +190,35 @@ def _random() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def image_network(model: Task) -> tuple[Forward, torch.export.ExportedProgram]:
-    """Trace a model of images for batches of any size, and images of any size if it takes them."""
+Traced = tuple[Network, torch.export.ExportedProgram]
+
+
+def image_network(model: Task, kind: type[Forward] = Forward) -> tuple[Forward, torch.export.ExportedProgram]:
+    """Trace a model of images for batches of any size, and images of any size if it takes them.
+
+    Args:
+        model: in evaluation mode.
+        kind: which part of it.
+    """
     processor = model.require_processor()
     example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
     model.check_batch(example)
     model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
-    forward = Forward(model, example).eval()
+    forward = kind(model, example).eval()
     return forward, export_program(forward, other)
+
+
+@torch.no_grad()
+def caption_networks(model: Captioning) -> dict[str, Traced]:
+    """Trace the encoder of a captioner, for any number of pictures, and its step, for any number of sentences."""
+    start, encoder = image_network(model, CaptionStart)
+    assert isinstance(start, CaptionStart)
+    step = CaptionStep(start).eval()
+    sentences = torch.export.Dim("sentences", min=1, max=MOST_SAMPLES)
+    free = [{0: sentences} for _ in step.inputs]
+    shapes = free[0], tuple(free[1:])
+    program = torch.export.export(step, tuple(step.inputs.values()), dynamic_shapes=shapes, strict=False)
+    return {"encoder": (start, encoder), "step": (step, program)}
 
 
 def text_network(
@@ -193,7 +292,11 @@ def to_onnx(program: torch.export.ExportedProgram, forward: Network, about: dict
         warnings.simplefilter("ignore")  # of onnxscript's own deprecations
         try:
             converted = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=list(forward.inputs), output_names=["output"]
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(forward.inputs),
+                output_names=list(forward.outputs),
             )
         except torch.onnx.OnnxExporterError:
             raise UserError(
@@ -225,7 +328,7 @@ def forget_origins(program: torch.export.ExportedProgram) -> None:
             node.meta.pop("stack_trace", None)
 
 
-def check(forward: Network, run: Callable[..., Tensor]) -> str:
+def check(forward: Network, run: Callable[..., Tensor | tuple[Tensor, ...]]) -> str:
     """Compare an exported network with the model, and return what was found.
 
     Args:
@@ -236,9 +339,10 @@ def check(forward: Network, run: Callable[..., Tensor]) -> str:
         UserError: they differ.
     """
     with torch.no_grad():
-        inputs, expected = forward.comparison()
-        largest = max(1.0, float(expected.abs().max()))
-        difference = float((run(*inputs) - expected).abs().max())
+        inputs, outputs = forward.comparison()
+        expected, found = as_tuple(outputs), as_tuple(run(*inputs))
+        largest = max(1.0, *(float(tensor.abs().max()) for tensor in expected))
+        difference = max(float((one - other).abs().max()) for one, other in zip(found, expected, strict=True))
     if not difference <= TOLERANCE * largest:
         raise UserError(
             f"the exported network differs from the model by {difference:.1e}, of outputs up to {largest:.3g}: not "
@@ -255,9 +359,9 @@ def check_onnx(forward: Network, content: bytes) -> str:
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> tuple[Tensor, ...]:
         names = [value.name for value in session.get_inputs()]
-        (output,) = session.run(None, dict(zip(names, (value.numpy() for value in inputs), strict=True)))
-        return torch.from_numpy(output)
+        outputs = session.run(None, dict(zip(names, (value.numpy() for value in inputs), strict=True)))
+        return tuple(map(torch.from_numpy, outputs))
 
     return check(forward, run)

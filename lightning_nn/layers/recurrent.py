@@ -234,7 +234,7 @@ class FlatRNN(nn.Module):
 
     def _one_step(self, rows: Tensor, state: State | None) -> tuple[Tensor, State]:
         if state is None:
-            zeros = rows.new_zeros(len(rows), self.rnn.num_layers, self.rnn.hidden_size)
+            zeros = rows.new_zeros(rows.shape[0], self.rnn.num_layers, self.rnn.hidden_size)
             state = (zeros,) * self.equations.states
         before = (state,) if isinstance(state, Tensor) else state
         after = []

@@ -74,7 +74,7 @@ class MultimodalDecoder(Decoder):
 
     def begin(self, picture: Tensor) -> State:
         """Put a recurrent state of zeros beside V_I I, (B, M)."""
-        return picture.new_zeros(len(picture), self.from_word.in_features), picture
+        return picture.new_zeros(picture.shape[0], self.from_word.in_features), picture
 
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""

@@ -58,6 +58,11 @@ class Decoder(nn.Module):
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the logits of the next word, (N, V), and the state, after the words (N,)."""
 
+    def log_probabilities(self, state: State, words: Tensor) -> tuple[Tensor, State]:
+        """Compute the log-probabilities of the next word, (N, V), and the state, after the words (N,)."""
+        logits, state = self.step(state, words)
+        return at_least_float32(logits).log_softmax(1), state
+
     @abstractmethod
     def forward(self, state: State, words: Tensor, lengths: Tensor) -> Tensor:
         """Compute the logits of the word after each word.
@@ -347,8 +352,7 @@ class Captioning(FineTuning):
 
     def step(self, state: State, words: Tensor) -> tuple[Tensor, State]:
         """Compute the log-probabilities of the next word, (N, V), and the state, after the words (N,)."""
-        logits, state = self.decoder.step(state, words)
-        return at_least_float32(logits).log_softmax(1), state
+        return self.decoder.log_probabilities(state, words)
 
     def caption(self, images: Sequence[Any], beam: int | None = None) -> list[CaptionPrediction]:
         """Describe images.

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from lightning_nn import HAN, LSTMClassifier
 from lightning_nn.cli.export import _PROGRAMS
 from lightning_nn.cli.standalone.source import standalone_source
-from tests.commands import ROOT, command, write_reviews
+from tests.commands import ROOT, command, write_described, write_reviews
 
 QUICK = "--name r --trainer.max_epochs 2 --trainer.enable_progress_bar false --trainer.logger false"
 TEXTS = [
@@ -157,6 +157,47 @@ def test_masks_replace_no_picture_and_no_other_mask(photographs: Path, tmp_path:
     assert done.returncode == 0 and sorted(path.name for path in (tmp_path / "m").iterdir()) == ["1-2.png", "1.png"]
     missing = run_alone(photographs, f"{out}/predict.py", "no.png")
     assert (missing.returncode, missing.stderr) == (2, "error: 1 of 1 inputs can't be read: no.png: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("show_and_tell", "--model.lstm_layers 2 --data.language zh --data.vocabulary.tokens chars"),
+        ("multimodal_rnn", "--model.multimodal_size 8"),
+    ],
+)
+def test_captions_are_those_of_the_model_by_any_search(tmp_path: Path, model: str, options: str) -> None:
+    write_described(tmp_path / "described")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / "noise.png")
+    if "zh" in options:
+        table = tmp_path / "described/captions.csv"
+        table.write_text(
+            table.read_text(encoding="utf-8").replace("a red square", "红色方块").replace("a blue square", "蓝色方块"),
+            encoding="utf-8",
+        )
+    small = "--model.embedding_size 8 --model.hidden_size 8 --data.size 32 --data.vocabulary.min_count 1"
+    data = f"--data captions --data.path described/captions.csv {small} --optimizer.lr 0.02 --model.search.longest 9"
+    command(*shlex.split(f"fit --model {model} {data} {options} {QUICK}"), cwd=tmp_path).ok()
+    ask = ("--model", model, "--ckpt_path", "last")
+    command("export", *ask, "--out", "m.onnx", cwd=tmp_path).refused("two networks", "--out m --format onnx")
+    said = command("export", *ask, "--out", "m", "--format", "onnx", cwd=tmp_path).ok().out
+    for network in ("encoder", "step"):
+        assert f"m/{network}.onnx: the same as the model to " in said
+    assert "input state_0, float32 sentences x " in said
+    files = ["noise.png", *(f"described/{number}.png" for number in range(20))]
+    for search in ({}, {"beam": 1}, {"beam": 5, "length_norm": 0.7, "longest": 4}):
+        asked = [f"--model.search.{name}={value}" for name, value in search.items()]
+        command("predict", *ask, "--data.file", *files, *asked, "--out", "p.jsonl", cwd=tmp_path).ok()
+        own = [f"--{name}={value}" for name, value in search.items()]
+        done = run_alone(tmp_path, "m/predict.py", *files, *own)
+        assert done.returncode == 0, done.stderr
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        written = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert [(row["input"], row["caption"]) for row in rows] == [(row["input"], row["caption"]) for row in written]
+        for row, one in zip(rows, written, strict=True):
+            assert row["log_probability"] == pytest.approx(one["log_probability"], abs=1e-3)
+    refused = run_alone(tmp_path, "m/predict.py", files[0], "--beam", "0")
+    assert refused.returncode == 2 and "beam and longest must be at least 1" in refused.stderr
 
 
 def test_what_a_person_gets_wrong_is_said_in_a_line(tmp_path: Path) -> None:

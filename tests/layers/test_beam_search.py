@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lightning_nn.cli.standalone import beam_search as by_numpy
 from lightning_nn.layers.beam_search import Sentences, Vocabulary, beam_search, draw, sample
 from lightning_nn.layers.recurrent import State
 
@@ -70,6 +72,31 @@ def test_a_beam_as_large_as_all_beginnings_finds_the_best_of_all_sentences(
         best = max(scores, key=scores.__getitem__)
         assert tuple(words) == best, (scores[tuple(words)], scores[best])
         assert float(found.log_probability[picture]) == pytest.approx(model.log_probability(picture, best))
+
+
+@settings(max_examples=100)
+@given(
+    size=st.integers(4, 9),
+    longest=st.integers(1, 6),
+    pictures=st.integers(1, 4),
+    seed=st.integers(0, 10**6),
+    beam=st.integers(1, 20),
+    length_norm=st.sampled_from([0.0, 0.6, 1.0, 3.0]),
+)
+def test_the_search_of_model_folders_is_the_same(
+    size: int, longest: int, pictures: int, seed: int, beam: int, length_norm: float
+) -> None:
+    model = Chain(pictures, size, seed)
+
+    def step(ids: Any, state: Any) -> Any:
+        logp, after = model.step(tuple(map(torch.from_numpy, state)), torch.from_numpy(ids))
+        return logp.numpy(), [part.numpy() for part in after]
+
+    search: Any = {"beam": beam, "longest": longest, "length_norm": length_norm}
+    expected = beam_search(model.step, model.state(), WORDS, **search)
+    words, logp = by_numpy.beam_search(step, [part.numpy() for part in model.state()], **search)
+    assert words == expected.lists(END)
+    np.testing.assert_allclose(logp, expected.log_probability.numpy())
 
 
 def one_picture_beam_search(model: Chain, picture: int, beam: int, longest: int, length_norm: float) -> list[int]:
