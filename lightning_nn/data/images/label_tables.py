@@ -10,11 +10,10 @@ from typing import NamedTuple, cast
 from lightning_nn.data.images.image_files import ImageIndex
 from lightning_nn.data.tables.columns import (
     LABEL_NAMES,
-    SPLIT_NAMES,
     Role,
     as_text,
     choose,
-    plain_name,
+    split_column,
     split_in,
     unsure,
     wanted_names,
@@ -233,7 +232,7 @@ def read_labels(
     rows = [row for row in table.rows if row.error or any(_cell(row, name).strip() for name in row.cells)]
     labels = Labels(ReadingReport(), numbers=are_numbers(_cell(row, label) for row in table.sample))
     check_single((row.place, _cell(row, label)) for row in table.sample)
-    part_column = _split_column(table.columns, rows, (label, column))
+    part_column = split_column(table.columns, rows, (label, column))
     unread = Counter[str]()
     seen: dict[Path, tuple[str, str, str]] = {}
     splits: dict[str, Classes] = {}
@@ -322,13 +321,3 @@ def _label_column(labeled: LabelTable, options: TableOptions, known: Collection[
     if len(others) > 1:
         raise unsure(table, _CLASS)
     return others[0]
-
-
-def _split_column(columns: list[str], rows: list[Row], others: Collection[str]) -> str | None:
-    """Return the column of splits: one of its names, with a split in some row."""
-    for name in columns:
-        if plain_name(name) not in (*SPLIT_NAMES, "dataset") or name in others:
-            continue
-        if any(len(splits_in(cell)) == 1 for cell in {_cell(row, name) for row in rows}):
-            return name
-    return None

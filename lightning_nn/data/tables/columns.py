@@ -22,7 +22,7 @@ LABEL_NAMES = (
     *("label", "category", "class", "target", "topic", "sentiment", "intent", "polarity", "rating", "labels"),
     *("标签", "类别", "分类", "类目", "情感", "標籤", "類別", "分類"),
 )
-SPLIT_NAMES = ("split", "set", "subset", "partition", "划分")
+SPLIT_NAMES = ("split", "set", "subset", "partition", "划分", "数据集")
 KNOWN_NAMES = frozenset((*TEXT_NAMES, *LABEL_NAMES))
 MOST_TITLES = 20  # rows above a header
 _TAIL = re.compile(r" ?(?:name|text|名称|名|文本)$")  # of category_name
@@ -247,6 +247,23 @@ def as_text(value: object, name: str, place: str) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)
+
+
+def split_column(columns: Iterable[str], rows: Iterable[Row], others: Collection[str]) -> str | None:
+    """Return the column that names the split of each row: one of its names, with a split in some row; else None.
+
+    Args:
+        columns: of the table.
+        rows: of the table, or a sample of them.
+        others: columns that are something else.
+    """
+    rows = list(rows)
+    for name in columns:
+        if plain_name(name) in (*SPLIT_NAMES, "dataset") and name not in others:
+            cells = {cell for row in rows if isinstance(cell := row.cells.get(name), str)}
+            if any(len(splits_in(cell)) == 1 for cell in cells):
+                return name
+    return None
 
 
 def split_in(cell: str, place: str) -> str | None:

@@ -369,7 +369,12 @@ class TextData(Documents):
         return TextSet(
             records=files.records(),
             files=files.paths,
-            settings={"columns": files.columns[:3], "encoding": self.encoding, "bad_rows": self.bad_rows},
+            settings={
+                "columns": files.columns[:3],
+                "given": files.splits,
+                "encoding": self.encoding,
+                "bad_rows": self.bad_rows,
+            },
             order=files.names,
             order_from=files.names_file,
             notes=files.notes,

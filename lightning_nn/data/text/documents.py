@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from lightning_nn.data.tables.columns import LABEL_NAMES, plain_text, value_of, wanted_names
+from lightning_nn.data.tables.columns import LABEL_NAMES, plain_text, split_column, split_in, value_of, wanted_names
 from lightning_nn.data.tables.folders import SPLITS, Classes, find_classes, find_splits, is_exact
 from lightning_nn.data.tables.labels import NAME_FILES, ClassNames, Labels, are_numbers, check_single
 from lightning_nn.data.tables.reading import DecodingError, check_encoding, decode, peek, read_lines, refuse_binary
@@ -43,8 +45,9 @@ class TextFiles:
     """Documents in the files under a path.
 
     Args:
-        path: a table (see `rows.SUFFIXES`); a folder with a single one, or with train, val (or dev) and test tables,
-            also in numbered shards; or a folder of .txt files per class, one document each, directly or below train,
+        path: a table (see `rows.SUFFIXES`), in which a column called split may say train, val, test, or none to leave
+            the row out; a folder with a single one, or with train, val (or dev) and test tables, also in numbered
+            shards; or a folder of .txt files per class, one document each, directly or below train,
             val and test; where no file is called .txt, of those without a suffix.
         encoding: of all files; a byte order mark is accepted.
         text_column: name of the text column, or its number from 1 if there is no header; several with commas between
@@ -82,6 +85,8 @@ class TextFiles:
         self._wanted = wanted_names(text_column, label_column)
         self._tables = find_shards(path)
         self._folders: dict[str, Classes] = {}
+        self._part_column = ""  # which names the split of each row
+        self._parts: list[str] = []
         if not self._tables:
             tables, self._folders = _find_texts(path, self.notes)
             self._tables = {split: [table] for split, table in tables.items()}
@@ -103,6 +108,8 @@ class TextFiles:
         self._trained: set[str] = set()
         if self._tables:
             self._choose_columns(text_column, label_column)
+        if [*self._tables] == ["train"]:
+            self._find_parts(trains)
         for split in [split for split in self._tables if split != "train" and trains]:
             self._leave_out_if_unlabelled(split)
 
@@ -124,7 +131,7 @@ class TextFiles:
     @property
     def splits(self) -> list[str]:
         """The splits that are provided."""
-        return [*(self._folders or self._tables)]
+        return self._parts or [*(self._folders or self._tables)]
 
     @property
     def text_column(self) -> str:
@@ -139,6 +146,8 @@ class TextFiles:
         """
         if self._folders:
             return {split: self._read_documents(folders) for split, folders in self._folders.items()}
+        if self._parts:
+            return {part: self._read_tables(self._tables["train"], part) for part in self._parts}
         return {split: self._read_tables(tables) for split, tables in self._tables.items()}
 
     def _all_tables(self) -> list[Path]:
@@ -158,6 +167,43 @@ class TextFiles:
             known = Labels(ReadingReport(), numbers=True)
             self._class_names = ClassNames(self._names_file, self.encoding, known.readable(labels))
             self.notes += [self._class_names.note] if self._class_names.note else []
+
+    def _find_parts(self, trains: bool) -> None:
+        """Find the column of the only table that names the split of each row, and the splits in it, if it has one.
+
+        Raises:
+            UserError: no row is of train, and the documents are trained on.
+        """
+        table = self._open(self._tables["train"][0])
+        used = (*self.columns.text, self.columns.label)
+        if not table.header or (column := split_column(table.header, table.sample, used)) is None:
+            return
+        rows = (row for file in self._tables["train"] for row in self._open(file).rows)
+        cells = Counter(str(row.cells[column]) for row in rows if not row.error and column in row.cells)
+        parts: Counter[str] = Counter()
+        for cell, count in cells.items():
+            with suppress(BadRowError):  # said where the row is read
+                parts[split_in(cell, "") or "none"] += count
+        if trains and not parts["train"]:
+            raise UserError(f"{table.place}: no row is of train by the column {column}, which names the split of each")
+        self._part_column, self._parts = column, [split for split in SPLITS if parts[split]]
+        left = f"; {parts['none']:,} rows are of none and left out" if parts["none"] else ""
+        self.notes.append(f"splits by the column {column}: {', '.join(self._parts)}{left}")
+
+    def _is_of(self, row: Row, part: str) -> bool:
+        """Return whether a row of the only table is of a split; one whose split can't be told is of the first.
+
+        Raises:
+            BadRowError: it can't be told, and the split is the first.
+        """
+        if row.error:
+            return part == self._parts[0]
+        try:
+            return split_in(str(row.cells.get(self._part_column, "")), row.place) == part
+        except BadRowError:
+            if part == self._parts[0]:
+                raise
+            return False
 
     def _leave_out_if_unlabelled(self, split: str) -> None:
         """Leave out a test split that holds texts alone, as of competitions.
@@ -201,15 +247,15 @@ class TextFiles:
         except DecodingError as error:
             raise with_remedy(error, "rows") from None
 
-    def _read_tables(self, files: list[Path]) -> Iterator[LabeledText]:
+    def _read_tables(self, files: list[Path], part: str = "") -> Iterator[LabeledText]:
         for file in files:
             try:
-                yield from self._read_table(file)
+                yield from self._read_table(file, part)
             except DecodingError as error:
                 raise with_remedy(error, "rows") from None
 
-    def _read_table(self, file: Path) -> Iterator[LabeledText]:
-        """Yield the documents in the rows of a table.
+    def _read_table(self, file: Path, part: str) -> Iterator[LabeledText]:
+        """Yield the documents in the rows of a table, those of one split if a column of it names the splits.
 
         Raises:
             UserError: no rows, other columns than in train, or a row that can't be read.
@@ -221,6 +267,8 @@ class TextFiles:
         total, bad, first = 0, 0, ""
         for row in table.rows:
             try:
+                if part and not self._is_of(row, part):
+                    continue
                 text = row.cells.get(only)
                 if row.error or type(text) is not str:
                     text = "\n".join([plain_text(row, column) for column in texts])
@@ -242,7 +290,7 @@ class TextFiles:
                 continue
             total += 1
             yield LabeledText(text, named.name(name, row.place) if named and named.names else name, row.place)
-        if not total:
+        if not total and not part:
             raise UserError(f"{file} is empty: no documents")
         self._skipping.check(str(file), bad, total, first)
 

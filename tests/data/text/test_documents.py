@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> Path:
     return folder
 
 
-def read(path: Path, **options: str) -> dict[str, list[tuple[str, str]]]:
+def read(path: Path, **options: Any) -> dict[str, list[tuple[str, str]]]:
     files = TextFiles(path, **options)
     return {split: [(r.text, r.label) for r in records] for split, records in files.records().items()}
 
@@ -73,6 +74,37 @@ def test_splits_are_found_by_name_and_class_names_beside_them(tmp_path: Path) ->
     }
     assert found.names == ["零", "一"]
     assert {path.name for path in found.paths} == {"train.txt", "dev.txt", "test.txt", "class.txt"}
+
+
+SPLIT_ROWS = "一,x,train\n二,y,Validation\n三,x,测试集\n四,y,train\n五,x,none\n"
+
+
+def test_a_column_names_the_split_of_each_row(tmp_path: Path) -> None:
+    path = write(tmp_path, {"a.csv": f"text,label,split\n{SPLIT_ROWS}共 5 行,,\n"}) / "a.csv"
+    assert read(path) == {"train": [("一", "x"), ("四", "y")], "val": [("二", "y")], "test": [("三", "x")]}
+    files = TextFiles(path)
+    assert "splits by the column split: train, val, test; 1 rows are of none and left out" in files.notes
+    for records in files.records().values():
+        list(records)
+    assert [count for count, _ in files.report.counts.values()] == [1], "the footer is counted once"
+    write(tmp_path, {"a.csv": "text,label,subset\n一,x,test\n二,y,test\n"})
+    assert read(path, trains=False) == {"test": [("一", "x"), ("二", "y")]}
+    with pytest.raises(UserError, match=r"a\.csv:1: no row is of train by the column subset"):
+        TextFiles(path)
+    write(tmp_path, {"a.csv": "text,label,set\n一,x,tennis\n二,y,chess\n"})
+    assert read(path)["train"] == [("一", "x"), ("二", "y")], "no split is named"
+
+
+@pytest.mark.parametrize("cell", ["", "tarin"])
+def test_a_row_of_no_split_is_named(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path, {"a.csv": f"text,label,split\n{SPLIT_ROWS}六,y,{cell}\n七,x,test\n"}) / "a.csv"
+    with pytest.raises(UserError, match=r"a\.csv:7: the split is "):
+        read(path)
+    rows = "".join(f"{number},x,train\n" for number in range(20))
+    write(tmp_path, {"a.csv": f"text,label,split\n{SPLIT_ROWS}六,y,{cell}\n{rows}"})
+    files = TextFiles(path, bad_rows="skip")
+    assert sum(len(list(records)) for records in files.records().values()) == 24
+    assert [count for count, _ in files.report.counts.values()] == [1]
 
 
 @pytest.mark.parametrize("wrapped", ["", "cnews/", "a/b/"])
