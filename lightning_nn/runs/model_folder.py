@@ -50,13 +50,18 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: a file is missing, too large or damaged.
     """
-    config, processor = (_read(folder / name) for name in (CONFIG, PROCESSOR))
+    config, processor = (read_json(folder / name) for name in (CONFIG, PROCESSOR))
     if not isinstance(config, dict):
         raise UserError(f"{folder / CONFIG} is damaged: expected settings by name; copy or download it again")
     return {**config, "processor": processor}
 
 
-def _read(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """Read a file of JSON of a model folder.
+
+    Raises:
+        UserError: it is missing, too large or damaged.
+    """
     try:
         if file.stat().st_size > _LARGEST:
             raise ValueError("too large")

@@ -21,7 +21,7 @@ from lightning_nn.errors import UserError
 from lightning_nn.sanitize import sanitize, shorten
 
 # Options that name files; these are only read.
-PATHS = ("data.path", "data.images", "data.vocabulary.user_dict", "data.content", "data.style")
+PATHS = ("data.path", "data.images", "data.vocabulary.user_dict", "data.vectors", "data.content", "data.style")
 
 NAMES = ("model_name", "data_name")  # in a config.yaml beside the settings; the checkpoint itself has both
 

@@ -102,14 +102,14 @@ class TextClassifier(Classifier):
         """Make a model for a data set, with the word vectors that its data begins with; see `Task.for_data`.
 
         Raises:
-            UserError: there are such vectors, but no plain table for them.
+            UserError: there are such vectors, but no plain table for them, or one of another width.
         """
         model = super().for_data(data, **arguments)
         vectors: Any = getattr(data, "word_vectors", None)
         if vectors is not None:
             table = model.embedding.table
             if not isinstance(table, nn.Embedding):
-                raise UserError("--data.pretrain needs a row for each word: --model.embedding.kind plain")
+                raise UserError(f"{vectors.option} needs a row for each word: --model.embedding.kind plain")
             rows = torch.from_numpy(vectors.vectors(table.embedding_dim))
             initialise_rows(table, rows, torch.from_numpy(vectors.covered))
         return model

@@ -12,7 +12,7 @@ Distributional Similarity with Lessons Learned from Word Embeddings, TACL 2015, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,10 @@ class WordVectors:
 
     Attributes:
         covered: bool (V,), words that occur with another.
+        option: that asks for them.
     """
+
+    option: ClassVar[str] = "--data.pretrain"
 
     def __init__(self, source: TextSource, vocabulary_size: int, window: int) -> None:
         self.counts = cooccurrences(source, vocabulary_size, window)

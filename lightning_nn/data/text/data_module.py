@@ -26,6 +26,7 @@ from lightning_nn.data.text.corpus_building import LabeledText, build
 from lightning_nn.data.text.documents import TextFiles, read_words
 from lightning_nn.data.text.processor import TextProcessor
 from lightning_nn.data.text.segmenter import Segmenter, SegmenterName, user_word, written_with_spaces
+from lightning_nn.data.text.vector_files import FileVectors
 from lightning_nn.data.text.vocabulary import TextVocabulary
 from lightning_nn.errors import UserError
 from lightning_nn.sanitize import shorten
@@ -81,7 +82,9 @@ class Documents(LabeledDataModule):
 
     Attributes:
         pretrain: words on each side of a word whose co-occurrences in train give its first vector; 0 for none.
-        word_vectors: these co-occurrences, once prepared; None without `pretrain`, and for a trained model.
+        vectors: file of word vectors that the model's begin with; None for none.
+        word_vectors: vectors from these co-occurrences or this file, once prepared; None without, and for a trained
+            model.
     """
 
     describes: ClassVar[tuple[str, ...]] = ("vocabulary_size", "num_characters", "num_classes")
@@ -89,7 +92,8 @@ class Documents(LabeledDataModule):
     sources: dict[str, TextSource]  # type: ignore[assignment]
     processor: TextProcessor
     pretrain: int = 0
-    word_vectors: WordVectors | None = None
+    vectors: str | None = None
+    word_vectors: WordVectors | FileVectors | None = None
 
     def __init__(
         self,
@@ -209,19 +213,26 @@ class Documents(LabeledDataModule):
             *remarks(
                 corpus, sizes, unknown, *limits, fixed_processor=fixed is not None, spaced=segmenter.name == "words"
             ),
-            *self._count_cooccurrences(),
+            *self._find_vectors(),
         ]
 
-    def _count_cooccurrences(self) -> Iterator[str]:
-        """Count the co-occurrences that new word vectors begin with, and yield a note on the words that they cover."""
-        if not self.pretrain or self.fixed_processor is not None or "train" not in self.sources:
+    def _find_vectors(self) -> Iterator[str]:
+        """Count the co-occurrences or read the vectors that a new model begins with; yield a note on those words."""
+        if not (self.pretrain or self.vectors) or self.fixed_processor is not None or "train" not in self.sources:
             return
-        size = len(self.processor.vocabulary)
-        self.word_vectors = WordVectors(self.sources["train"], size, self.pretrain)
-        covered = int(self.word_vectors.covered.sum())
-        if not covered:
+        train, words = self.sources["train"], self.processor.vocabulary.words
+        if self.vectors:
+            path, lower = Path(self.vectors).expanduser(), self.processor.segmenter.lower
+            self.word_vectors, origin = FileVectors(path, words, lower=lower), f"those of {path.name} (vectors)"
+        else:
+            self.word_vectors = WordVectors(train, len(words), self.pretrain)
+            origin = "their co-occurrences in train (pretrain)"
+        covered = self.word_vectors.covered
+        if not covered.any():
             raise UserError("--data.pretrain: in train no known word stands beside another: leave it out")
-        yield f"vectors of {covered:,} of {size - 1:,} words begin with their co-occurrences in train (pretrain)"
+        share = train.corpus.share("train", covered[train.ids])
+        of_all = f"{covered.sum():,} of {len(words) - 1:,} words ({share:.1%} of train's text)"
+        yield f"vectors of {of_all} begin with {origin}"
 
     def _learn(
         self, corpus: Corpus, segmenter: Segmenter, texts: TextSet, options: TextVocabulary
@@ -330,9 +341,13 @@ class TextData(Documents):
         balanced: train on each class as often as on the largest one, repeating documents.
         pretrain: begin the training of word vectors with those of their co-occurrences in train (positive PMI and SVD,
             Levy and Goldberg 2014), with so many words on each side, such as 5; 0 begins at random.
+        vectors: begin it with the vectors of a file, of as many values as the model's: text of GloVe, word2vec or
+            fastText (also .gz), .npz with an array of words and one of vectors, or a Model2Vec folder; words that it
+            lacks begin at random.
     """
 
     least_steps = 450
+    reading = (*Documents.reading, "pretrain", "vectors")
 
     def __init__(
         self,
@@ -349,11 +364,14 @@ class TextData(Documents):
         splits: Splits = Splits(),
         balanced: bool = False,
         pretrain: int = 0,
+        vectors: str | None = None,
     ) -> None:
         super().__init__(batch_size, vocabulary, max_sentences, max_words, max_batch_words, balanced)
         if pretrain < 0:
             raise UserError(f"--data.pretrain is {pretrain}; it must be 0 or above")
-        self.pretrain = pretrain
+        if pretrain and vectors:
+            raise UserError("--data.pretrain and --data.vectors both begin the word vectors: give one of them")
+        self.pretrain, self.vectors = pretrain, vectors
         self.save_hyperparameters(logger=False)
         self.path, self.encoding, self.bad_rows = path, encoding, bad_rows
         self.text_column, self.label_column, self.splits = text_column, label_column, Splits.of(splits)

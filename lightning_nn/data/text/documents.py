@@ -345,7 +345,7 @@ def _find_texts(path: Path, notes: list[str]) -> tuple[dict[str, Path], dict[str
     Raises:
         UserError: nothing there, or not in a known form.
     """
-    _check_path(path)
+    check_path(path)
     if path.is_file():
         return {"train": path}, {}
     inside = [*wrapped(path)]
@@ -373,8 +373,13 @@ def _contents(folder: Path) -> str:
     return f"; {folder} has: {', '.join(names[:8])}{more}" if names else f"; {folder} is empty"
 
 
-def _check_path(path: Path) -> None:
+def check_path(path: Path, option: str = "--data.path", forms: str = _FORMS) -> None:
     """Refuse a path that does not exist, or is neither a file nor a folder.
+
+    Args:
+        path: as given.
+        option: that gives it.
+        forms: which forms are read, for the error.
 
     Raises:
         UserError: says what its folder has.
@@ -382,11 +387,11 @@ def _check_path(path: Path) -> None:
     try:
         exists = path.exists()
     except (OSError, ValueError) as error:  # the name is too long or contains a NUL
-        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see --data.path") from None
+        raise UserError(f"{str(path)[:80]!r} can't be a path ({error.args[-1]}); see {option}") from None
     if not exists:
         raise UserError(f"{path} does not exist{_contents(path.parent)}")
     if not path.is_file() and not path.is_dir():
-        raise UserError(f"{path} is neither a file nor a folder; {_FORMS}")
+        raise UserError(f"{path} is neither a file nor a folder; {forms}")
 
 
 def documents(folders: dict[str, Classes]) -> list[Path]:

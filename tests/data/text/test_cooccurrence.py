@@ -72,7 +72,9 @@ def test_words_of_like_neighbours_are_alike_and_a_model_begins_with_them(tmp_pat
     rows = [f"{animal} {verb} today" for animal, verb in (("cat", "purrs"), ("tiger", "purrs"), ("dog", "barks"))] * 4
     data = data_of(tmp_path / "data", rows, pretrain=1)
     words = data.processor.vocabulary.words
-    assert f"vectors of {len(words) - 1} of {len(words) - 1} words begin" in "".join(data.notes)
+    assert f"vectors of {len(words) - 1} of {len(words) - 1} words (100.0% of train's text) begin" in "".join(
+        data.notes
+    )
     torch.manual_seed(0)
     model = LSTMClassifier.for_data(data, embedding_size=4, hidden_size=2)
     vectors = model.embedding.table.weight.detach()
