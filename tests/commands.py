@@ -90,7 +90,7 @@ def _build_once(line: CommandLine, files: list[Path], defaults: dict[str, Any]) 
     key = (
         line.task,
         line.data_module,
-        line.request.verb in ("validate", "test"),
+        line.request.verb if line.request.verb in ("validate", "test", "tune") else "",
         *files,
         repr(sorted(defaults.items())),
     )

@@ -125,6 +125,11 @@ class CommandLine:
                 parser.add_argument("--data.views", choices=views, default="none", help=text)
         elif "augment" in signature(self.data_module).parameters:
             parser.add_argument("--data.show", action="store_true", help="Only draw what the network sees.")
+        if self.request.verb == "tune":
+            text = "Vary options in a study by Optuna: NAME=LOW:HIGH[:log] or NAME=A|B, with commas between."
+            parser.add_argument("--search", type=str | None, default=None, help=text)
+            text = "Number of trainings of the study, those of earlier calls included (default: 20)."
+            parser.add_argument("--trials", type=int | None, default=None, help=text)
         parser.add_argument("--language", choices=("en", "zh"), default="en", help="Language of report.html.")
         for group, cls in {**self._in_task, **RUN_SETTINGS}.items():
             parser.add_class_arguments(cls, group)
@@ -154,6 +159,8 @@ class CommandLine:
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:
             raise UserError(f"--seed_everything is {seed}; it must be 0 to {2**32 - 1}")
         self.language: Language = config.pop("language")  # no setting of a run either
+        self.search: str | None = config.pop("search", None)
+        self.trials: int | None = config.pop("trials", None)
         extra = config.data if "data" in config else {}  # options of one verb, and no setting of the data
         self.views: Views = extra.pop("views", "none")
         self.allow_seen, self.show = (bool(extra.pop(flag, False)) for flag in ("allow_seen", "show"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pytorch_lightning import Callback, Trainer
 
@@ -14,8 +15,11 @@ from lightning_nn.callbacks.statistics import BestValidation, RunStatistics
 from lightning_nn.callbacks.tensorboard import AugmentedImages, PictureFiles, TensorBoardCallback
 from lightning_nn.cli.factory import make_model, make_trainer
 from lightning_nn.cli.parser import CommandLine
+from lightning_nn.cli.request import Request
+from lightning_nn.cli.verbs import program
 from lightning_nn.data.module import DataModule
 from lightning_nn.runs.checkpoint import Checkpoint
+from lightning_nn.runs.comparison import better
 from lightning_nn.runs.run_folder import Run
 from lightning_nn.runs.weights_file import WeightsFile, open_weights
 from lightning_nn.tasks.task import Task
@@ -82,3 +86,29 @@ def trial(
         if trainer.interrupted:
             raise KeyboardInterrupt
         yield Trial(trainer, model, statistics, run.best if run.best.is_file() else run.last)
+
+
+def monitored(cli: CommandLine) -> tuple[str, Literal["min", "max"]]:
+    """Return the metric that chooses checkpoints, and whether lower or higher is better."""
+    settings = cli.objects.checkpoint
+    return settings.monitor, better(settings.monitor, settings.mode)
+
+
+def train_command(request: Request, settings: dict[str, Any]) -> str:
+    """Return the command of this request that trains, with settings in place of its own.
+
+    Args:
+        request: of `tune`.
+        settings: by dotted name.
+    """
+    words: list[str] = []
+    left_out = {f"--{name}" for name in (*settings, "trials", "search", "name")}
+    argv = iter(request.argv[1:])
+    for word in argv:
+        if word.partition("=")[0] not in left_out:
+            words.append(word)
+        elif "=" not in word:
+            next(argv, None)
+    for name, value in settings.items():
+        words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return f"{program()} {shlex.join(words)}"

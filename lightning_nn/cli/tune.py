@@ -1,5 +1,7 @@
 """The verb `tune`: a learning rate, suggested by Lightning's Tuner and checked by short runs, and the largest batch.
 
+With `--search` a study of other options in place of that, see `study`.
+
 The Tuner raises the rate step by step and suggests that at which the loss fell fastest (Smith 2017, "Cyclical learning
 rates for training neural networks"). The loss of a hundred steps says little about that of a training, and the
 suggestion may be a thousand times too low. So it only competes, with the rate of the settings and a tenth of that with
@@ -12,7 +14,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shlex
 import sys
 import tempfile
 import time
@@ -27,13 +28,12 @@ from lightning_nn.cli.console import show_table, show_text
 from lightning_nn.cli.factory import check_training, make_trainer, share_features
 from lightning_nn.cli.parser import CommandLine
 from lightning_nn.cli.request import Request, refuse_options
+from lightning_nn.cli.study import run_study, search_space
 from lightning_nn.cli.train import lengthen, prepared, weights_to_tune
-from lightning_nn.cli.trial import ALONE, Weights, new_model, trial
-from lightning_nn.cli.verbs import program
+from lightning_nn.cli.trial import ALONE, Weights, monitored, new_model, train_command, trial
 from lightning_nn.data.module import DataModule
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically, write_text
-from lightning_nn.runs.comparison import better
 from lightning_nn.tasks.training import DivergedError
 from lightning_nn.visualization.images import png
 from lightning_nn.visualization.learning_rate import picture
@@ -74,7 +74,7 @@ class Curve(NamedTuple):
 
 
 def tune(request: Request) -> int:
-    """Look for a learning rate, and on a GPU for the largest batch.
+    """Look for a learning rate, and on a GPU for the largest batch; with --search, for values of other options.
 
     Returns:
         The exit code.
@@ -88,14 +88,17 @@ def tune(request: Request) -> int:
     request = request._replace(rest=[*request.rest, *ALONE])
     cli = CommandLine(request, model, request.data or catalog.MODELS[model].data)
     _check(cli)
+    space = search_space(cli) if cli.search is not None else []
     cli.seed()
     weights = weights_to_tune(cli)
     data = prepared(cli)
     data.require_split("val")
     lengthen(cli, data)
+    folder = Path(request.folder) / "tune" / (request.name or f"{cli.model_name}-{cli.data_name}")
+    if space:
+        return run_study(cli, data, weights, space, folder)
     curve = find_rate(cli, data, weights)
     runs = try_rates(cli, data, weights, curve)
-    folder = Path(request.folder) / "tune" / (request.name or f"{cli.model_name}-{cli.data_name}")
     _show(cli, curve, runs)
     _write(cli, curve, runs, folder)
     show_text(largest_batch(cli, data, weights), sys.stdout)
@@ -112,6 +115,8 @@ def _check(cli: CommandLine) -> None:
         raise UserError(f"{cli.model_name} has no validation by which learning rates could be compared")
     if cli.config.trainer.fast_dev_run:
         raise UserError("--trainer.fast_dev_run measures nothing that tune could compare: leave it out")
+    if cli.trials is not None and cli.search is None:
+        raise UserError(f'--trials {cli.trials} needs options to vary, such as --search "optimizer.lr=1e-4:1e-2:log"')
     check_training(cli)
 
 
@@ -228,19 +233,14 @@ def best_run(cli: CommandLine, runs: list[ShortRun], *, by_loss: bool = False) -
         runs: some runs.
         by_loss: by val/loss, if there is such a metric, not by the one that chooses checkpoints.
     """
-    monitor, mode = (LOSS, "min") if by_loss else _monitored(cli)
+    monitor, mode = (LOSS, "min") if by_loss else monitored(cli)
     ended = [run for run in runs if monitor in run.metrics]
     return max(ended, key=lambda run: rank(run.metrics[monitor], run.metrics.get(LOSS, math.inf), mode), default=None)
 
 
-def _monitored(cli: CommandLine) -> tuple[str, Any]:
-    settings = cli.objects.checkpoint
-    return settings.monitor, better(settings.monitor, settings.mode)
-
-
 def _show(cli: CommandLine, curve: Curve, runs: list[ShortRun]) -> None:
     """Print the rates, what they reached, and the command that uses the best."""
-    (monitor, _), now, best = _monitored(cli), cli.config.optimizer.lr, best_run(cli, runs)
+    (monitor, _), now, best = monitored(cli), cli.config.optimizer.lr, best_run(cli, runs)
     shown = list(dict.fromkeys([monitor, LOSS]))
     rows = []
     for run in runs:
@@ -280,29 +280,9 @@ def command_with(cli: CommandLine, settings: dict[str, Any]) -> str:
     return train_command(cli.request, changed)
 
 
-def train_command(request: Request, settings: dict[str, Any]) -> str:
-    """Return the command of this request that trains, with settings in place of its own.
-
-    Args:
-        request: of `tune`.
-        settings: by dotted name.
-    """
-    words: list[str] = []
-    left_out = {f"--{name}" for name in (*settings, "trials", "search", "name")}
-    argv = iter(request.argv[1:])
-    for word in argv:
-        if word.partition("=")[0] not in left_out:
-            words.append(word)
-        elif "=" not in word:
-            next(argv, None)
-    for name, value in settings.items():
-        words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return f"{program()} {shlex.join(words)}"
-
-
 def _write(cli: CommandLine, curve: Curve, runs: list[ShortRun], folder: Path) -> None:
     """Write the picture and the table, and print where they are."""
-    monitor, _ = _monitored(cli)
+    monitor, _ = monitored(cli)
     best = best_run(cli, runs)
     scores = {run.lr: run.metrics[monitor] for run in runs if monitor in run.metrics}
     image = picture(curve.points, curve.suggested, scores, None if best is None else best.lr, monitor)

@@ -161,20 +161,23 @@ VERBS = {
         needs_model=False,
     ),
     "tune": Verb(
-        line="a learning rate that works, by short runs",
+        line="a learning rate by short runs, or a study of options",
         function="lightning_nn.cli.tune:tune",
         usage=("--model NAME", "[--data NAME] [--GROUP.NAME VALUE ...]"),
         about="Looks for the learning rate of a training: Lightning's Tuner suggests one, which competes with the "
         "present one and with a tenth of that with the lowest loss; then come a third and three times the best, until "
         "the best has both beside it. Each is trained for a fifth of the epochs. Shows a table, a picture and the "
-        "command that uses the best; on a GPU also the largest batch that fits. Nothing else of these trainings is "
-        "kept.",
+        "command that uses the best; on a GPU also the largest batch that fits. With --search "
+        'Optuna (pip install -e ".[tune]") chooses values of options, trial after trial; poor ones are pruned at a '
+        "validation, Ctrl-C stops, and the same command continues. Nothing else of these trainings is kept.",
         options={
             "--model NAME": "model to train",
             "--data NAME": "data to train it on",
             "--finetune imagenet|embedded|FILE": "start from weights",
             "--folder DIR": "folder of all runs (logs), whose folder tune gets the results",
             "--name NAME": "folder of the results (MODEL-DATA)",
+            "--search NAME=LOW:HIGH[:log],NAME=A|B": "options to vary in a study, in place of the rate alone",
+            "--trials N": "trainings of the study, those of earlier calls included (20)",
             "-c FILE": "settings from a file, such as a run's config.yaml",
             "--seed_everything N": "seed of the random numbers (0)",
         },

@@ -14,7 +14,8 @@ from PIL import Image
 from lightning_nn import SoftmaxClassifier
 from lightning_nn.cli import tune as verb
 from lightning_nn.cli.request import parse
-from lightning_nn.cli.tune import ShortRun, train_command, untried
+from lightning_nn.cli.trial import train_command
+from lightning_nn.cli.tune import ShortRun, untried
 from tests.commands import command
 
 MODEL = ["tune", "--model", "softmax", "--data", "digits", "--data.batch_size", "128"]
