@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import threading
@@ -186,7 +187,11 @@ class LastCheckpoint(Checkpoint):
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
-        print("\nstopping after this step or validation; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+        message = "\nstopping after this step or validation; Ctrl-C again stops at once"
+        try:
+            print(message, file=sys.stderr, flush=True)
+        except RuntimeError:  # the signal came while the run was writing there
+            os.write(2, f"{message}\n".encode())
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():

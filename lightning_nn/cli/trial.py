@@ -82,7 +82,11 @@ def trial(
         trainer: Any = make_trainer(cli, run, statistics)
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, _DRAWING)]
         trainer.callbacks = [*callbacks, *trainer.callbacks]
-        trainer.fit(model, datamodule=data)
+        try:
+            trainer.fit(model, datamodule=data)
+        except SystemExit:  # Lightning's way to end after Ctrl-C
+            if not trainer.interrupted:
+                raise
         if trainer.interrupted:
             raise KeyboardInterrupt
         yield Trial(trainer, model, statistics, run.best if run.best.is_file() else run.last)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import io
 import math
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +58,24 @@ def test_of_equal_validations_that_with_the_lowest_loss_is_the_best(
     assert (kept["epoch"], validation.epoch) == (best, best)
     (state,) = (state for key, state in kept["callbacks"].items() if key.startswith("BestCheckpoint"))
     assert state["best_loss"] == pytest.approx(losses[best])
+
+
+def test_a_stop_within_a_line_of_output_is_still_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy(io.StringIO):
+        def write(self, text: str) -> int:
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name=2>")
+
+    class Interrupted(Tiny):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            monkeypatch.setattr(sys, "stderr", Busy())
+            os.kill(os.getpid(), signal.SIGINT)
+            monkeypatch.undo()
+
+    handler = signal.getsignal(signal.SIGINT)
+    fit = trainer(LastCheckpoint(tmp_path / "last.ckpt", 3), max_epochs=3, enable_checkpointing=True)
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            fit.fit(Interrupted(), datamodule=Data(4))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert fit.interrupted and fit.global_step < 12 and (tmp_path / "last.ckpt").is_file()

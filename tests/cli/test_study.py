@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import shlex
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 from lightning_nn import UserError
 from lightning_nn.cli import study as module
@@ -99,18 +101,22 @@ def test_a_study_is_stopped_and_continued(tmp_path: Path, monkeypatch: pytest.Mo
     pytest.importorskip("optuna", reason="the study itself is Optuna's")
     train, count = module.trial, 0
 
+    class CtrlC(pl.Callback):
+        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            raise KeyboardInterrupt
+
     @contextmanager
-    def stopped_in_the_third(*arguments: Any) -> Iterator[Any]:
+    def stopped_in_the_third(cli: Any, data: Any, weights: Any, callbacks: list[pl.Callback]) -> Iterator[Any]:
         nonlocal count
         count += 1
-        if count == 3:
-            raise KeyboardInterrupt
-        with train(*arguments) as done:
+        with train(cli, data, weights, [*callbacks, *[CtrlC()] * (count == 3)]) as done:
             yield done
 
     monkeypatch.setattr(module, "trial", stopped_in_the_third)
     argv = (*DIGITS, "--search", SEARCH, "--trials", "9")
+    handler = signal.getsignal(signal.SIGINT)
     first = command(*argv, cwd=tmp_path)
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores a second Ctrl-C
     assert first.code == 130 and "continue with: " in first.err and "2 trials: 2 ended" in first.out
     stopped = next(line for line in first.out.splitlines() if line.startswith("trial 3 of 9"))
     second = command(*argv, cwd=tmp_path).ok()
