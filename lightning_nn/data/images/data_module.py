@@ -31,6 +31,7 @@ from lightning_nn.data.tables.folders import (
     find_classes,
     find_splits,
     has_classes,
+    is_neutral,
     look_through,
     note_on_unlabelled,
 )
@@ -231,6 +232,11 @@ def _check_classes(
             "expected CLASS/*.jpg (or .png, .webp, ...), a folder for each class; or name a table of files and classes"
         )
         raise UserError(f"{where}: no folder in it holds an image{seen}; {remedy}")
+    if len(categories) == 1 and is_neutral(categories[0]):
+        raise UserError(
+            f"{where}: its images stand in {categories[0]} alone, which is no class; expected a folder for each class, "
+            "or name a table of files and classes"
+        )
     if len(categories) == 1:
         raise UserError(f"{where}: only one class, {categories[0]!r}; at least two are needed")
     alike: dict[str, str] = {}

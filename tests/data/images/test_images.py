@@ -337,6 +337,8 @@ def two_for_one_part(root):
         (only_pictures, "no folder in it holds an image"),
         (other_formats, r"1 \(\.heic\), such as .*IMG_1.HEIC, and no image of a kind that is read: .*convert them"),
         (one_class, "only one class, 'a'"),
+        (lambda root: put(root / "train", 3), "its images stand in train alone, which is no class; .*table"),
+        (lambda root: put(root / "images", 3), "its images stand in images alone, which is no class"),
         (all_broken, "a: none of its 3 images can be read, the first one: .*000.png"),
         (one_class_broken, "b: none of its 3 images can be read"),
         (broken_test, "test: no image in it can be read"),
