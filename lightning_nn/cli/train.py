@@ -405,7 +405,5 @@ def _why_not(model: Task, checkpoint: Checkpoint | WeightsFile, left: dict[str, 
     """Return why no weights of a file fit a model, and for those of a known network the option that takes them."""
     if network := _networks().recognise(checkpoint.state_dict).get("network"):
         return f"it holds {network}, which {model.network_option} {network} takes"
-    if model.embedded_option and checkpoint.path == embedded_weights(model.embedded_model or model.name).path:
-        return f"it is for {model.embedded_option}"
     unfit = [f"{shown(name)}: {reason}" for name, reason in left.items() if " here, " in reason]
     return unfit[0] if unfit else f"it holds {names(sorted(checkpoint.state_dict))}"

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nn.backbones.small import SmallBody, embedded_body, normed_convolution
+from lightning_nn.backbones.small import EMBEDDED, SmallBody, embedded_body, normed_convolution
 from lightning_nn.backbones.torchvision import (
     STRIDES,
     LayersBody,
@@ -111,7 +111,6 @@ class FCN(FineTuning, Segmentation):
     name = "fcn"
     network_option = "--model.body"
     embedded_model = "convnet"
-    embedded_option = "--model.body embedded"
     training_arguments = FineTuning.training_arguments | {"class_weights"}
     optimizer = Optimizer(name="adamw", lr=0.008, weight_decay=0.01)
 
@@ -174,6 +173,13 @@ class FCN(FineTuning, Segmentation):
     def imagenet_weights(self) -> Path:
         """Find torchvision's file, downloaded unless there."""
         return imagenet_file(self.network, self.network_option) if self.network else super().imagenet_weights()
+
+    @classmethod
+    def form_of(cls, model: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the body that takes the weights of a convnet of the embedded one's layers; see `Task`."""
+        if (model, arguments.get("layers")) == ("convnet", EMBEDDED):
+            return {"body": "embedded"}
+        return super().form_of(model, arguments)
 
     @classmethod
     def form_of_weights(cls, weights: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,6 @@ class Restorable(pl.LightningModule):
         row_labels: kind of row label ("words", "categories", ...; a key of the processor's `row_labels`) by the name of
             each parameter whose rows are labelled.
         embedded_model: name of the model whose weights are part of the package and fit this one; None: its own.
-        embedded_option: option without which they don't fit; empty if they do by default.
         data_to_tune: which weights need other data than the default, and the options for it; empty if none do.
         network_option: option that chooses a classic network, which public weights are for.
         processor_buffers: buffers that the data of a run fills; fine-tuning does not load them.
@@ -46,7 +45,6 @@ class Restorable(pl.LightningModule):
     name: ClassVar[str]
     row_labels: Mapping[str, str] = {}
     embedded_model: ClassVar[str | None] = None
-    embedded_option: ClassVar[str] = ""
     data_to_tune: ClassVar[str] = ""
     network_option: ClassVar[str] = "--model backbone --model.network"
     processor_buffers: ClassVar[frozenset[str]] = frozenset()

@@ -163,13 +163,13 @@ def test_weights_that_fit_nothing_are_not_loaded() -> None:
 
 def test_the_embedded_network_is_fine_tuned_by_one_command(tmp_path: Path) -> None:
     few = ("--data.train_size", "8", "--data.val_size", "4", "--data.test_size", "4", "--data.size", "32")
-    body = ("--model.body", "embedded", "--model.finetune.trainable", "last_stage", "--model.finetune.body_lr", "0.1")
-    argv = ("--model", "fcn", *few, *body, "--finetune", "embedded", "--trainer.max_epochs", "1")
+    options = ("--model.finetune.trainable", "last_stage", "--model.finetune.body_lr", "0.1")
+    argv = ("--model", "fcn", *few, *options, "--finetune", "embedded", "--trainer.max_epochs", "1")
     said = command(*argv, cwd=tmp_path).ok().out
     rows = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert "frozen" in rows["conv1"] and "rate x 0.1" in rows["conv6"] and rows["head"].split()[-1] == "trained"
-    command("--model", "fcn", *few, "--finetune", "embedded", cwd=tmp_path).refused(
-        "no weights that fit this model: it is for --model.body embedded"
+    command("--model", "fcn", *few, "--model.body", "alexnet", "--finetune", "embedded", cwd=tmp_path).refused(
+        "other names", "not those of alexnet"
     )
 
 

@@ -237,10 +237,6 @@ SLIPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "--model convnet --finetune embedded",
         ("--data digits", "32 pixels", "--data images"),
     ),
-    "embedded weights that another body has": (
-        "--model fcn --data.train_size 20 --data.val_size 10 --data.test_size 10 --data.size 32 --finetune embedded",
-        ("convnet.safetensors", "--model.body embedded"),
-    ),
     "a module that there is not": ("--import nothere --model mine", ("--import nothere", "no module")),
     "a file that there is not": ("--import nothere.py --model mine", ("nothere.py", "no such file")),
     "nothing to finetune from": ("--model softmax --finetune x.ckpt", ("x.ckpt",)),
