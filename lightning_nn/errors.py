@@ -10,6 +10,12 @@ class UserError(Exception):
 
     The message says in one or two lines what was got, where, and what to do. The command line prints it on standard
     error and exits with code 2; in Python it is raised like any exception.
+
+    Example:
+        >>> Digits(classes=[3, 12])
+        Traceback (most recent call last):
+            ...
+        lightning_nn.errors.UserError: there is no digit 12
     """
 
 

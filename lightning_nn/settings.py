@@ -71,6 +71,10 @@ class Optimizer:
         kernel_lr: learning rate of convolution kernels before a normalisation, for muon and muon_adamw, above 0. A step
             turns the M kernels of a layer, of N values each, by roughly this angle in radians where N is M or more, and
             by about sqrt(N / M) of it where N is less; kernels before a norm with frozen statistics use lr.
+
+    Example:
+        >>> model = SoftmaxClassifier(features=64, num_classes=10)
+        >>> model.optimizer = Optimizer("sgd", lr=0.1)
     """
 
     name: OptimizerName = "adam"
@@ -158,6 +162,10 @@ class LRScheduler:
             down to nothing (Smith 2018; momentum is left alone). All reach their end one step after the last.
         warmup: length of the linear warm-up: a number of steps (1 or more) or a fraction of all steps (below 1).
         floor: final rate of cosine and linear as a fraction of `lr`, 0 to 1.
+
+    Example:
+        >>> model = SoftmaxClassifier(features=64, num_classes=10)
+        >>> model.lr_scheduler = LRScheduler("cosine")
     """
 
     name: LRSchedulerName = "constant"
@@ -221,6 +229,10 @@ class Loss:
             KL(q|p)) / 2 (R-Drop, Liang et al. 2021; the paper's alpha is twice as large for the same effect, because it
             adds both losses up). Class weights do not apply to it. It is part of train/loss, not of
             val/loss.
+
+    Example:
+        >>> model = SoftmaxClassifier(features=64, num_classes=10)
+        >>> model.loss = Loss(label_smoothing=0.1)
     """
 
     label_smoothing: float = 0.0

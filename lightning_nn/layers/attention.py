@@ -20,6 +20,11 @@ class ContextAttention(nn.Module):
 
     Raises:
         ValueError: a size below 1.
+
+    Example:
+        >>> summary, weights = ContextAttention(8, 4)(torch.randn(5, 8), torch.tensor([3, 2]))
+        >>> summary.shape, weights.shape
+        (torch.Size([2, 8]), torch.Size([5]))
     """
 
     def __init__(self, size: int, attention_size: int) -> None:

@@ -25,6 +25,10 @@ class WordDropout(nn.Dropout):
 
     Raises:
         ValueError: a probability outside its range.
+
+    Example:
+        >>> WordDropout(1.0)(torch.tensor([7, 3]))  # in training
+        tensor([0, 0])
     """
 
     def __init__(self, p: float) -> None:
@@ -88,6 +92,10 @@ class WordEmbedding(nn.Module):
 
     Raises:
         ValueError: a size below 1, or a probability outside its range.
+
+    Example:
+        >>> WordEmbedding(vocabulary_size=100, size=8)(torch.tensor([7, 3, 7])).shape
+        torch.Size([3, 8])
     """
 
     word_characters: Tensor

@@ -63,6 +63,11 @@ class FlatRNN(nn.Module):
 
     Raises:
         ValueError: an unknown cell or direction, or a size below 1.
+
+    Example:
+        >>> states = FlatRNN(8, 4)(torch.randn(5, 8), torch.tensor([3, 2]))
+        >>> states.shape  # both directions
+        torch.Size([5, 8])
     """
 
     def __init__(
@@ -281,6 +286,10 @@ class FlatReLU(nn.Module):
 
     Args:
         size: width of a row and of the state, H.
+
+    Example:
+        >>> FlatReLU(2)(torch.ones(3, 2), torch.tensor([2, 1])).tolist()  # before training it sums
+        [[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]]
     """
 
     def __init__(self, size: int) -> None:

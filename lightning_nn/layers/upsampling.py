@@ -34,6 +34,10 @@ class Upsampling(nn.Module):
 
     Attributes:
         weight: (C, 1, 2 factor, 2 factor), a parameter if learned, else a buffer.
+
+    Example:
+        >>> Upsampling(channels=3, factor=4)(torch.zeros(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 32, 32])
     """
 
     weight: Tensor

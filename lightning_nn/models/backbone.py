@@ -68,6 +68,11 @@ class BackboneClassifier(FineTuning, Classifier):
 
     Raises:
         UserError: an unknown network, images too small for it, or arguments that contradict each other.
+
+    Example:
+        >>> model = BackboneClassifier(3, 32, 32, num_classes=5, multiplier=0.25).eval()
+        >>> model(ImageBatch(torch.zeros(2, 3, 32, 32))).shape
+        torch.Size([2, 5])
     """
 
     name = "backbone"

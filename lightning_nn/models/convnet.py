@@ -96,6 +96,11 @@ class ConvNet(FineTuning, Classifier):
 
     Raises:
         UserError: an entry of layers is unknown or doesn't fit its input; an unknown init.
+
+    Example:
+        >>> model = ConvNet(1, 8, 8, num_classes=3, layers=["conv 4 3", "relu", "max_pool 2", "flatten"])
+        >>> model(ImageBatch(torch.zeros(2, 1, 8, 8))).shape
+        torch.Size([2, 3])
     """
 
     name = "convnet"

@@ -84,6 +84,11 @@ class FastStyleTransfer(Stylization):
 
     Raises:
         UserError: no channels or blocks, or a weight out of its range.
+
+    Example:
+        >>> model = FastStyleTransfer(first_channels=4, blocks=1)
+        >>> model(StyleBatch(torch.zeros(1, 3, 32, 48))).shape
+        torch.Size([1, 3, 32, 48])
     """
 
     name = "fast_style"

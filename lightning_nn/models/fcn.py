@@ -106,6 +106,11 @@ class FCN(FineTuning, Segmentation):
 
     Raises:
         UserError: an unknown stride or body, no channels, or arguments that contradict each other.
+
+    Example:
+        >>> model = FCN(channels=3, num_classes=4)
+        >>> model(MaskBatch(torch.zeros(2, 3, 32, 48))).shape
+        torch.Size([2, 4, 32, 48])
     """
 
     name = "fcn"

@@ -39,6 +39,12 @@ class HAN(TextClassifier):
             sets it, and a loop of your own must: `model.processor = data.processor`.
         num_characters: number of distinct characters plus one for padding, C; for vectors of characters.
         embedding: form of the table of word vectors, plain or smaller, and n-grams beside it.
+
+    Example:
+        >>> model = HAN(vocabulary_size=100, num_classes=5)
+        >>> documents, sentences = torch.tensor([1, 2]), torch.tensor([3, 2, 1])  # sentences, words of each
+        >>> model(TextBatch(documents, sentences, torch.arange(6))).shape
+        torch.Size([2, 5])
     """
 
     name = "han"

@@ -39,6 +39,11 @@ class LogisticRegression(Classifier):
 
     Raises:
         UserError: the data has more than two classes; an unknown criterion.
+
+    Example:
+        >>> model = LogisticRegression(features=64)
+        >>> model(ImageBatch(torch.zeros(2, 1, 8, 8))).tolist()  # of an untrained neuron
+        [0.0, 0.0]
     """
 
     name = "logistic"

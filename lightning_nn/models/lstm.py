@@ -51,6 +51,12 @@ class LSTMClassifier(TextClassifier):
 
     Raises:
         UserError: an unknown pooling, or an empty list.
+
+    Example:
+        >>> model = LSTMClassifier(vocabulary_size=100, num_classes=5, cell="gru")
+        >>> documents, sentences = torch.tensor([1, 2]), torch.tensor([3, 2, 1])  # sentences, words of each
+        >>> model(TextBatch(documents, sentences, torch.arange(6))).shape
+        torch.Size([2, 5])
     """
 
     name = "lstm"

@@ -114,6 +114,13 @@ class MultimodalRNN(Captioning):
 
     Raises:
         UserError: an unknown network, images too small for it, or arguments that contradict each other.
+
+    Example:
+        >>> data = Scenes(train_size=8, val_size=4, test_size=4, size=32)
+        >>> model = MultimodalRNN.for_data(data, embedding_size=8, hidden_size=8, multimodal_size=8)
+        >>> model.processor = data.processor  # fit does it
+        >>> len(model.predict(["pictures/sky/0.png"]))
+        1
     """
 
     name = "multimodal_rnn"

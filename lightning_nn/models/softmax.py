@@ -38,6 +38,11 @@ class SoftmaxClassifier(Classifier):
 
     Raises:
         UserError: an unknown init, or a layer without neurons.
+
+    Example:
+        >>> model = SoftmaxClassifier.for_data(Digits(), hidden=[32])
+        >>> model(ImageBatch(torch.zeros(2, 1, 8, 8))).shape
+        torch.Size([2, 10])
     """
 
     name = "softmax"

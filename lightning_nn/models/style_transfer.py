@@ -171,6 +171,11 @@ class StyleTransfer(ImageTask):
 
     Raises:
         UserError: an unknown choice, a value out of its range, or arguments that contradict each other.
+
+    Example:
+        >>> model = StyleTransfer(height=427, width=640)
+        >>> model.picture.shape  # at the first of its sizes
+        torch.Size([1, 3, 171, 256])
     """
 
     name = "style_transfer"

@@ -57,6 +57,12 @@ class CaptionData(DataModule):
         batch_size: images in a batch of one process, each with all its captions; "all" is the whole set.
         augment: random changes of training images; a flip makes left right, captions stay as they are.
         max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
+
+    Example:
+        >>> data = CaptionData("captions.csv", size=32)  # columns image and caption
+        >>> data.prepare_once()
+        >>> next(iter(data.train_dataloader())).image.shape[1:]
+        torch.Size([3, 32, 32])
     """
 
     describes = ("channels", "height", "width", "vocabulary_size")

@@ -63,6 +63,10 @@ class CIFAR10(LabeledImages):
         val_fraction: fraction of the 50,000 to split off for validation, 0 or above and below 1; with 0 the run has no
             validation, and its last checkpoint is tested.
         augment: random changes of training images.
+
+    Example:
+        >>> CIFAR10("cifar-10-batches-py", batch_size=128)  # reads it when it is prepared
+        CIFAR10(path='cifar-10-batches-py', batch_size=128)
     """
 
     form = ImageForm(3, 32, 32, "squash")

@@ -71,6 +71,11 @@ class Images(LabeledImages):
         file_column: name of the table's column of files, or its number from 1; null finds it by its contents.
         label_column: name of the table's column of classes, or its number from 1; null finds it.
         encoding: encoding of the table.
+
+    Example:
+        >>> data = Images("pictures", size=32)  # pictures/CLASS/*.png
+        >>> data.describe()["num_classes"]
+        2
     """
 
     def __init__(

@@ -25,6 +25,11 @@ class Digits(LabeledImages):
         batch_size: images in a batch; 1 is gradient descent on single images, "all" on the whole set.
         balanced: train on each class as often as on the largest one, repeating images.
         augment: random changes of training images.
+
+    Example:
+        >>> data = Digits(classes=[3, 8], batch_size=16)
+        >>> data.describe()["num_classes"]
+        2
     """
 
     form = ImageForm(1, 8, 8)

@@ -42,6 +42,11 @@ class Photos(DataModule):
 
     Raises:
         UserError: no steps.
+
+    Example:
+        >>> model = StyleTransfer.for_data(Photos())
+        >>> model.hparams.height, model.hparams.width
+        (427, 640)
     """
 
     describes = ("pictures", "height", "width")
@@ -213,6 +218,10 @@ class Pictures(DataModule):
 
     Raises:
         UserError: contents that are too small.
+
+    Example:
+        >>> Pictures("pictures", style="pictures/sky/0.png", size=64)  # reads them when it is prepared
+        Pictures(batch_size=2)
     """
 
     def __init__(

@@ -49,6 +49,11 @@ class SegmentationData(LabeledDataModule):
         batch_size: images in a batch of one process; "all" is the whole set.
         augment: random changes of training images, and of their masks with them.
         max_pixels: maximum number of pixels of an image; a larger one is refused before it is decoded.
+
+    Example:
+        >>> data = SegmentationData("streets")  # streets/images/*.png, streets/masks/*.png
+        >>> data.describe()["num_classes"]
+        2
     """
 
     describes = ("channels", "num_classes")

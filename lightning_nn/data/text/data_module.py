@@ -344,6 +344,11 @@ class TextData(Documents):
         vectors: begin it with the vectors of a file, of as many values as the model's: text of GloVe, word2vec or
             fastText (also .gz), .npz with an array of words and one of vectors, or a Model2Vec folder; words that it
             lacks begin at random.
+
+    Example:
+        >>> data = TextData("reviews.csv", batch_size=16)
+        >>> data.describe()["num_classes"]
+        2
     """
 
     least_steps = 450

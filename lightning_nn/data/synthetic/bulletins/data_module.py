@@ -26,6 +26,11 @@ class Bulletins(Documents):
         batch_size: most documents in a batch of one process; "all" is the whole set.
         vocabulary: how texts become words, and which words the model knows.
         max_batch_words: most words in a batch of one process.
+
+    Example:
+        >>> data = Bulletins(train_size=100, val_size=10, test_size=10)
+        >>> data.describe()["num_classes"]
+        10
     """
 
     def __init__(

@@ -51,6 +51,12 @@ class Scenes(LabeledDataModule):
         batch_size: pictures in a batch of one process; "all" is the whole set.
         augment: random changes of training pictures, and of their masks with them.
         language: of the captions, "en" or "zh".
+
+    Example:
+        >>> data = Scenes(train_size=8, val_size=4, test_size=4, size=32)
+        >>> model = FCN.for_data(data)
+        >>> next(iter(data.train_dataloader())).image.shape
+        torch.Size([8, 3, 32, 32])
     """
 
     describes = ("features", "channels", "height", "width", "num_classes", "vocabulary_size")
