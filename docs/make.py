@@ -28,13 +28,22 @@ from lightning_nn.lessons.catalogue import CHAPTERS, LANGUAGES, Language, Text, 
 from lightning_nn.lessons.lesson import load  # noqa: E402
 
 TITLE = Text("Neural networks, a course that runs", "神经网络：一门可以运行的课")
-COURSE = Text("The course", "课程")
+ABOUT = Text(
+    "Each lesson is one statement, shown by a small run that takes seconds on a laptop, without a network: a table, a "
+    "figure, and claims with their numbers, checked with three seeds. Read the lessons in their order; run each as you "
+    "read it, turn its knob, and see when a claim no longer holds.",
+    "每一课讲一个论断，由一次小小的运行来展示：在笔记本上几秒钟就能跑完，不用联网，给出一张表、一幅图，"
+    "以及带数字的论断，用三个随机种子验证过。按顺序读下去；边读边运行，拧一拧旋钮，看看论断到什么时候就不成立了。",
+)
+PICTURE = Text("Momentum: two ways down a ravine, and through two traps", "动量：下峡谷的两条路，冲过两个陷阱")
 GUIDE = Text("Guide", "使用指南")
 MORE = Text("Reference", "参考")
 GLOSSARY, RESULTS = Text("Glossary", "术语表"), Text("Results", "结果")
 REFERENCE = Text("Public names", "公开的名字")
 HELD = Text("{holds} of {claims} claims hold", "{claims} 条论断中 {holds} 条成立")
+CHINESE = {"Next": "下一页", "Previous": "上一页"}  # words of the theme that Sphinx has no translation of
 OTHER: dict[Language, tuple[Language, str]] = {"en": ("zh", "中文"), "zh": ("en", "English")}
+WIDE = "\u2018-\u201d\u3000-\u303f\u4e00-\u9fff\uff00-\uffef"  # Chinese characters and their punctuation
 EXTENSIONS = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
 
 
@@ -68,9 +77,19 @@ def build(language: Language, out: Path, *, reference: bool = True) -> None:
             status=None,
             warning=sys.stderr,
         )
+        if language == "zh":
+            app.connect("html-page-context", _translate_theme)
         app.build(force_all=True)
         if app.statuscode:
             raise RuntimeError(f"the book in {language} has errors; see above")
+
+
+def _translate_theme(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Translate the words of the theme that Sphinx leaves in English."""
+    from sphinx.locale import get_translation
+
+    translate = get_translation("sphinx")
+    context["_"] = lambda text: CHINESE.get(text) or translate(text)
 
 
 def settings(language: Language) -> dict[str, Any]:
@@ -84,11 +103,13 @@ def settings(language: Language) -> dict[str, Any]:
         "html_math_renderer": "mathml",
         "html_search_language": language,
         "html_static_path": ["_static"],
-        "html_js_files": [("frames.js", {"defer": "defer"})],
-        "html_css_files": ["frames.css"],
+        "html_js_files": [("frames.js", {"defer": "defer"}), *(["search.js"] if language == "zh" else [])],
+        "html_css_files": ["book.css"],
         "html_copy_source": False,
+        "html_show_copyright": False,
         "html_show_sphinx": False,
         "myst_enable_extensions": ["dollarmath"],
+        "napoleon_use_ivar": True,
         "autodoc_typehints": "description",
         "autodoc_member_order": "bysource",
         "suppress_warnings": ["myst.xref_missing", "myst.header", "autodoc", "docutils", "ref.python"],
@@ -118,7 +139,11 @@ def write_sources(language: Language, source: Path, *, reference: bool = True) -
 
 
 def adapt(text: str, page: Path, language: Language) -> str:
-    """Return a page for the book: the other language is another book, and files outside of it are named, not linked."""
+    """Return a page for the book.
+
+    The other language is another book, files outside of it are named, not linked, and a line of Chinese that goes on in
+    the next one is joined to it, since browsers show a line break as a space.
+    """
     other, name = OTHER[language]
     here = page.relative_to(DOCS).with_suffix(".html").as_posix().replace(f"/{language}/", f"/{other}/")
     up = "../" * len(page.relative_to(DOCS).parts)
@@ -132,7 +157,8 @@ def adapt(text: str, page: Path, language: Language) -> str:
         inside = file.is_relative_to(DOCS / "course") or file.is_relative_to(DOCS / "guide" / language)
         return match[0] if inside else match[1]
 
-    return re.sub(r"(?<!!)\[([^]\n]*)\]\(([^)\s]*)\)", link, text)
+    text = re.sub(r"(?<!!)\[([^]\n]*)\]\(([^)\s]*)\)", link, text)
+    return re.sub(rf"(?<=[{WIDE}])\n *(?=[{WIDE}])", "", text)
 
 
 def _only_frames(folder: str, names: list[str]) -> list[str]:
@@ -160,7 +186,7 @@ def slider(name: str, knob: str, drawn: list[dict[str, Any]], language: Language
         for number, frame in enumerate(drawn)
     ]
     values = [frame["value"] for frame in drawn]
-    start = values.index(lesson.defaults[knob]) if lesson.defaults[knob] in values else 0
+    start = values.index(lesson.defaults[knob])
     label = f"{knob}{': ' if language == 'en' else '：'}{lesson.knobs[knob].about.into(language)}"
     return (
         f'<div class="frames" data-figure="{name}" data-frames="{html.escape(json.dumps(frames))}" hidden>'
@@ -171,21 +197,26 @@ def slider(name: str, knob: str, drawn: list[dict[str, Any]], language: Language
 
 
 def write_index(language: Language, *, reference: bool) -> str:
-    """Return the first page: the lessons by chapter, the guides and the rest."""
-    contents = [f"# {TITLE.into(language)}\n"]
+    """Return the first page: what the course is, the lessons by chapter, the guides and the rest."""
+    contents = [f"# {TITLE.into(language)}\n\n{ABOUT.into(language)}\n"]
+    contents.append(f"```bash\npython train.py lesson\npython train.py lesson {CHAPTERS[0].lessons[0].name}\n```\n")
+    contents.append(f"![{PICTURE.into(language)}](course/figures/momentum.png)\n")
     for number, chapter in enumerate(CHAPTERS, 1):
-        pages = [f"course/{language}/{entry.name}" for entry in chapter.lessons]
-        contents.append(toctree(f"{COURSE.into(language)} {number}: {chapter.title.into(language)}", pages))
+        pages = {f"course/{language}/{entry.name}": entry.title.into(language) for entry in chapter.lessons}
+        contents.append(toctree(f"{number}. {chapter.title.into(language)}", pages, language))
     guides = [f"guide/{language}/{page.stem}" for page in sorted((DOCS / "guide" / language).glob("*.md"))]
-    contents.append(toctree(GUIDE.into(language), guides))
+    contents.append(toctree(GUIDE.into(language), dict.fromkeys(guides, ""), language))
     rest = ["glossary", "results", *(["reference"] if reference else [])]
-    contents.append(toctree(MORE.into(language), rest))
+    contents.append(toctree(MORE.into(language), dict.fromkeys(rest, ""), language))
     return "\n".join(contents)
 
 
-def toctree(caption: str, pages: list[str]) -> str:
-    """Return a list of pages as MyST has it."""
-    return f"## {caption}\n\n```{{toctree}}\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(pages) + "\n```\n"
+def toctree(caption: str, pages: dict[str, str], language: Language) -> str:
+    """Return a list of pages, each with what it is about, and the same for the sidebar, as MyST has it."""
+    colon = ": " if language == "en" else "："
+    rows = "\n".join(f"- {{doc}}`{page}`{colon + about if about else ''}" for page, about in pages.items())
+    names = "\n".join(pages)
+    return f"## {caption}\n\n{rows}\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{names}\n```\n"
 
 
 def write_reference(language: Language) -> str:

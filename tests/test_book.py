@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lightning_nn import lessons
-from lightning_nn.lessons.catalogue import LANGUAGES, Language
+from lightning_nn.lessons.catalogue import LANGUAGES, Language, entries
+from lightning_nn.lessons.lesson import load
 from tests.commands import ROOT
 
 
@@ -32,6 +33,7 @@ def test_the_sources_hold_every_page_and_no_link_out_of_the_book(language: Langu
     book.write_sources(language, tmp_path, reference=False)
     index = (tmp_path / "index.md").read_text(encoding="utf-8")
     assert all(f"course/{language}/{name}\n" in index for name in lessons.names())
+    assert all(entry.title.into(language) in index for entry in entries().values())
     for page in tmp_path.rglob("*.md"):
         prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
         links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]*)\)", prose)]
@@ -48,6 +50,26 @@ def test_files_outside_of_the_book_are_named() -> None:
     page = ROOT / "docs/course/en/momentum.md"
     text = "[`settings.py`](../../../lightning_nn/settings.py), [saddle](saddle.md), [a](https://a.b)"
     assert book.adapt(text, page, "en") == "`settings.py`, [saddle](saddle.md), [a](https://a.b)"
+
+
+def test_a_line_of_chinese_that_goes_on_is_one_line() -> None:
+    page = ROOT / "docs/course/zh/momentum.md"
+    text = "- 坡度不变，速度越来越快；\n  坡度变了，就慢下来。\n- 用 `mu`\n  来选。\n\n新的一段"
+    assert book.adapt(text, page, "zh") == text.replace("；\n  ", "；")
+
+
+def test_a_word_of_a_formula_is_one_name() -> None:
+    pytest.importorskip("latex2mathml", reason='the book needs: pip install -e ".[docs]"')
+    from mathml import formula
+
+    assert "<mi>best</mi>" in formula(r"\mathrm{best}(j) = \mathrm{d} x", "inline")
+    assert "<mi>x</mi>" in formula(r"\mathrm{best}(j) = \mathrm{d} x", "inline")
+
+
+@pytest.mark.parametrize("name", lessons.names())
+def test_a_slider_can_start_at_the_default(name: str) -> None:
+    lesson = load(name)
+    assert all(not knob.frames or lesson.defaults[key] in knob.frames for key, knob in lesson.knobs.items())
 
 
 def test_a_slider_has_the_frames_that_are_stored_and_starts_at_the_default() -> None:
@@ -75,7 +97,7 @@ def test_every_frame_of_a_slider_is_a_file_of_the_book(language: Language, tmp_p
         frames = json.loads(html.unescape(re.search(r'data-frames="([^"]*)"', after)[1]))  # type: ignore[index]
         files = [tmp_path / "course" / language / frame["file"] for frame in frames]
         assert 5 <= len(files) <= 9 and all(file.is_file() for file in files)
-    assert (tmp_path / "_static" / "frames.js").is_file() and (tmp_path / "_static" / "frames.css").is_file()
+    assert (tmp_path / "_static" / "frames.js").is_file() and (tmp_path / "_static" / "book.css").is_file()
 
 
 @pytest.mark.slow
@@ -91,5 +113,10 @@ def test_the_pages_need_nothing_from_outside(language: Language, tmp_path: Path)
     fetched = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(?:https?:)?//', page)
     assert not fetched
     search = (tmp_path / language / "searchindex.js").read_text(encoding="utf-8")
+    scripts = re.findall(
+        r'<script[^>]*src="_static/(\w+)\.js', (tmp_path / language / "search.html").read_text("utf-8")
+    )
+    if language == "zh":
+        assert scripts.index("search") < scripts.index("searchtools") < scripts.index("language_data")
     word = "动量" if language == "zh" else "momentum"
     assert word in search or word.encode("unicode_escape").decode() in search

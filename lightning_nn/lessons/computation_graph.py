@@ -100,9 +100,11 @@ def draw(result: Result, figure: Figure) -> None:
     for across, up, label, value, derivative in [*leaves, *inner]:
         axes.plot(across, up, "o", markersize=26, color="white", markeredgecolor="black")
         axes.text(across, up, label, ha="center", va="center")
-        axes.text(across + 0.12, up + 0.3, f"{value:.2f}", color=BLUE)
-        axes.text(across + 0.12, up - 0.45, f"{derivative:.2f}", color="#A34700", style="italic")
-    axes.set(xlim=(0, 6.6), ylim=(-1.1, 2.9))
+        leaf = across < 1  # whose numbers stand beside its line
+        place, edge = (across - 0.25, "right") if leaf else (across + 0.12, "left")
+        axes.text(place, up + 0.3, f"{value:.2f}", color=BLUE, ha=edge)
+        axes.text(place, up - 0.45, f"{derivative:.2f}", color="#A34700", style="italic", ha=edge)
+    axes.set(xlim=(-0.4, 6.6), ylim=(-1.1, 2.9))
     axes.axis("off")
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SIDES = {"full": (64, 96), "test": (32, 48)}
 SHOWN = 24  # channels in the figure
+HEIGHT = 2.3
 
 
 def shuffle_places(features: Tensor) -> Tensor:
