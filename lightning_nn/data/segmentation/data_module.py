@@ -57,6 +57,7 @@ class SegmentationData(LabeledDataModule):
     """
 
     describes = ("channels", "num_classes")
+    least_steps = 120
 
     def __init__(
         self,
