@@ -219,6 +219,12 @@ def _about(model: Task) -> dict[str, str]:
         about["temperature"] = f"{model.temperature:.6g}"
         about["output"] += "; calibrated, as predict gives it, if the logits are divided by the temperature before"
     if isinstance(model, TextClassifier):
+        if (ngrams := model.embedding.ngrams) is not None:
+            about["ngrams"] = (
+                f"rows of the n-grams of 2 to {ngrams.longest} words that begin at each word, h(c_1 ... c_n) mod "
+                f"{ngrams.table.num_embeddings}; h(c_1) = c_1, h(c_1 ... c_n) = (h(c_1 ... c_n-1) * 1000003 + c_n) "
+                "mod 2147483647, where c = crc32(word in UTF-8) mod 2147483646 + 1, and 0 behind the sentence's end"
+            )
         return {**about, **{name: json_text(value) for name, value in processor.state_dict().items()}}
     about |= {kind: json_text(rows) for kind, rows in processor.row_labels().items()}
     colours = getattr(processor, "colours", None)

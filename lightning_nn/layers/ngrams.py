@@ -7,15 +7,13 @@ reads them in their order.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lightning_nn.layers.ngram_hash import extended, word_code
 from lightning_nn.layers.ragged import segment_ids, segment_starts
-
-_FACTOR, _PRIME = 1_000_003, (1 << 31) - 1  # their product and a code stay within int64
 
 
 class NGrams(nn.Module):
@@ -56,8 +54,7 @@ class NGrams(nn.Module):
 
     def set_words(self, words: Sequence[str]) -> None:
         """Set the codes of the V words, in the order of their ids."""
-        codes = [zlib.crc32(word.encode("utf-8", "surrogatepass")) % (_PRIME - 1) + 1 for word in words]
-        self.codes.copy_(torch.tensor(codes))
+        self.codes.copy_(torch.tensor([word_code(word) for word in words]))
 
     def rows(self, words: Tensor, lengths: Tensor) -> Tensor:
         """Find the rows of the n-grams that begin at each word, int64 (W, longest - 1).
@@ -74,7 +71,7 @@ class NGrams(nn.Module):
         hashed, rows = code, []
         for n in range(1, self.longest):
             following = torch.where(left > n, code.roll(-n), 0)
-            hashed = (hashed * _FACTOR + following) % _PRIME
+            hashed = extended(hashed, following)
             rows.append(hashed % self.table.num_embeddings)
         return torch.stack(rows, 1)
 

@@ -59,15 +59,24 @@ def rectangle(rows: Tensor, count: int, steps: int) -> Tensor:
     return rows[sequence[:, None] * steps + step]
 
 
-def embed(embedding: WordEmbedding, words: Tensor) -> Tensor:
-    """Return the vectors (N, T, E) of word ids (N, T) in evaluation; see `WordEmbedding`."""
+def embed(embedding: WordEmbedding, words: Tensor, ngrams: Tensor | None = None) -> Tensor:
+    """Return the vectors (N, T, E) of words in evaluation; see `WordEmbedding`.
+
+    Args:
+        embedding: the layer.
+        words: ids, int64 (N, T).
+        ngrams: rows of the n-grams that begin at each word, int64 (N, T, longest - 1); None without n-grams.
+    """
     flat = words.flatten()
     vectors = cast(Tensor, embedding.table(flat))
     if embedding.characters is not None:
         characters = embedding.word_characters[flat].long()  # (N T, 8), 0 behind the last one
         of_characters = nn.functional.embedding(characters, embedding.characters.weight)  # (N T, 8, E)
         vectors = vectors + masked_mean(of_characters, characters > 0)
-    return rectangle(vectors, *words.shape)
+    vectors = rectangle(vectors, *words.shape)
+    if embedding.ngrams is None or ngrams is None:
+        return vectors
+    return vectors + cast(Tensor, embedding.ngrams.table(ngrams)).sum(2)
 
 
 def attend(attention: ContextAttention, rows: Tensor, mask: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nn.data.batches import TextBatch
-from lightning_nn.errors import UserError
 from lightning_nn.layers.attention import ContextAttention
 from lightning_nn.layers.embedding import WordEmbedding
 from lightning_nn.layers.padded import PaddedRNN, attend, embed, masked_max, masked_mean, pad, rectangle, step_mask
@@ -29,28 +28,33 @@ class PaddedClassifier(nn.Module, ABC):
         output: from a document to its logits.
 
     Attributes:
-        axes: names of the sizes of each input.
-
-    Raises:
-        UserError: the embedding has n-grams, which end where sentences do.
+        axes: names of the free sizes of each input, "words", "lengths" and, if the embedding has n-grams, "ngrams".
     """
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]]
+    sizes: ClassVar[Mapping[str, tuple[str, ...]]]  # of words and lengths
 
     def __init__(self, embedding: WordEmbedding, output: nn.Module) -> None:
         super().__init__()
-        if embedding.ngrams is not None:
-            raise UserError(
-                "a model with n-grams (--model.embedding.ngrams) has no network to export yet: use --out FOLDER alone"
-            )
         self.embedding, self.output = embedding, output
+        self.axes = {**self.sizes, **({} if embedding.ngrams is None else {"ngrams": self.sizes["words"]})}
 
     @abstractmethod
-    def pad(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
-        """Return the inputs that a flat batch becomes: padded ids of words, and lengths."""
+    def pad_words(self, rows: Tensor, batch: TextBatch) -> Tensor:
+        """Pad a row of each word of a batch, (W, ...), to a rectangle of the sizes of "words"."""
 
     @abstractmethod
-    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+    def lengths(self, batch: TextBatch) -> Tensor:
+        """Return the lengths of the sequences of a batch."""
+
+    def pad(self, batch: TextBatch) -> tuple[Tensor, ...]:
+        """Return the inputs that a flat batch becomes: padded ids of words, lengths, and padded rows of n-grams."""
+        inputs = self.pad_words(batch.words, batch), self.lengths(batch)
+        if self.embedding.ngrams is None:
+            return inputs
+        return *inputs, self.pad_words(self.embedding.ngrams.rows(batch.words, batch.sentences), batch)
+
+    @abstractmethod
+    def forward(self, words: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Compute logits, (D, K)."""
 
 
@@ -63,7 +67,7 @@ class PaddedHierarchy(PaddedClassifier):
         output: from a document to its logits.
     """
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {
+    sizes: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "words": ("documents", "sentences", "words"),
         "lengths": ("documents", "sentences"),
     }
@@ -75,20 +79,25 @@ class PaddedHierarchy(PaddedClassifier):
         (words, self.word_attention), (sentences, self.sentence_attention) = levels
         self.word_rnn, self.sentence_rnn = PaddedRNN(words), PaddedRNN(sentences)
 
-    def pad(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
-        """Return the words (D, N, T) of N sentences of T words each, and the lengths of the sentences, (D, N)."""
-        return pad(pad(batch.words, batch.sentences), batch.documents), pad(batch.sentences, batch.documents)
+    def pad_words(self, rows: Tensor, batch: TextBatch) -> Tensor:
+        """Pad a row of each word to N sentences of T words, (D, N, T, ...)."""
+        return pad(pad(rows, batch.sentences), batch.documents)
 
-    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+    def lengths(self, batch: TextBatch) -> Tensor:
+        """Return the words of each sentence, (D, N)."""
+        return pad(batch.sentences, batch.documents)
+
+    def forward(self, words: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Compute logits, (D, K).
 
         Args:
             words: int64 (D, N, T), ids; any of them behind the end of a sentence.
             lengths: int64 (D, N), words of each sentence; 0 behind the last one of a document.
+            ngrams: int64 (D, N, T, longest - 1), rows of the n-grams that begin at each word; None without n-grams.
         """
         documents, most, steps = words.shape
         sentences, length = (lengths > 0).sum(1), lengths.flatten().clamp(min=1)  # (D,), (D N,)
-        x = embed(self.embedding, words.flatten(0, 1))  # (D N, T, E)
+        x = embed(self.embedding, words.flatten(0, 1), None if ngrams is None else ngrams.flatten(0, 1))  # (D N, T, E)
         h = self.word_rnn(x, length)  # (D N, T, 2H)
         s = attend(self.word_attention, h, step_mask(length, steps))  # (D N, 2H)
         s = rectangle(s, documents, most)  # (D, N, 2H)
@@ -109,7 +118,7 @@ class PaddedSequence(PaddedClassifier):
         output: from a document to its logits.
     """
 
-    axes: ClassVar[Mapping[str, tuple[str, ...]]] = {"words": ("documents", "words"), "lengths": ("documents",)}
+    sizes: ClassVar[Mapping[str, tuple[str, ...]]] = {"words": ("documents", "words"), "lengths": ("documents",)}
 
     def __init__(
         self,
@@ -122,19 +131,23 @@ class PaddedSequence(PaddedClassifier):
         super().__init__(embedding, output)
         self.rnn, self.poolings, self.attention = PaddedRNN(rnn), tuple(poolings), attention
 
-    def pad(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
-        """Return the words of each document, (D, T), and their numbers, (D,)."""
-        lengths = segment_sum(batch.sentences, batch.documents)
-        return pad(batch.words, lengths), lengths
+    def pad_words(self, rows: Tensor, batch: TextBatch) -> Tensor:
+        """Pad a row of each word to documents of T words, (D, T, ...)."""
+        return pad(rows, self.lengths(batch))
 
-    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+    def lengths(self, batch: TextBatch) -> Tensor:
+        """Return the words of each document, (D,)."""
+        return segment_sum(batch.sentences, batch.documents)
+
+    def forward(self, words: Tensor, lengths: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Compute logits, (D, K).
 
         Args:
             words: int64 (D, T), ids; any of them behind the end of a document.
             lengths: int64 (D,), words of each document, at least 1.
+            ngrams: int64 (D, T, longest - 1), rows of the n-grams that begin at each word; None without n-grams.
         """
-        states = self.rnn(embed(self.embedding, words), lengths)  # (D, T, H or 2H)
+        states = self.rnn(embed(self.embedding, words, ngrams), lengths)  # (D, T, H or 2H)
         mask = step_mask(lengths, words.shape[1])  # (D, T)
         logits: Tensor = self.output(torch.cat([self.pool(p, states, lengths, mask) for p in self.poolings], dim=1))
         return logits

@@ -264,10 +264,11 @@ def test_what_a_user_gets_wrong(convnet: Path, options: str, words: list[str]) -
 
 
 SMALL_HAN = "--model han --model.embedding_size 4 --model.hidden_size 4 --model.attention_size 4"
+GRAMS = "--model.embedding.ngrams 3 --model.embedding.ngram_rows 64"
 SMALL_LSTM = "--model lstm --model.embedding_size 4 --model.hidden_size 4 --model.layers 2"
 
 
-@pytest.mark.parametrize("model", [SMALL_HAN, SMALL_LSTM])
+@pytest.mark.parametrize("model", [f"{SMALL_HAN} {GRAMS}", SMALL_HAN, SMALL_LSTM])
 def test_a_model_of_texts_becomes_onnx_for_texts_of_any_length(tmp_path: Path, model: str) -> None:
     import onnxruntime
 
@@ -281,16 +282,19 @@ def test_a_model_of_texts_becomes_onnx_for_texts_of_any_length(tmp_path: Path, m
     about = session.get_modelmeta().custom_metadata_map
     assert len(json.loads(about["categories"])) == 2 and about["output"].startswith("logits (batch, classes)")
     (checkpoint,) = (tmp_path / "logs").rglob("best.ckpt")
-    trained: Any = (HAN if model is SMALL_HAN else LSTMClassifier).load_from_checkpoint(checkpoint).eval()
+    assert ("crc32" in about.get("ngrams", "")) == (GRAMS in model)
+    trained: Any = (HAN if SMALL_HAN in model else LSTMClassifier).load_from_checkpoint(checkpoint).eval()
     for texts in (["好"], ["很好。不错！喜欢", "差", "一般。" * 9]):
-        batch = trained.processor.encode(texts)
-        words, lengths = trained.padded().pad(batch)
-        (logits,) = session.run(None, {"words": words.numpy(), "lengths": lengths.numpy()})
+        batch, names = trained.processor.encode(texts), [given.name for given in session.get_inputs()]
+        padded = [tensor.numpy() for tensor in trained.padded().pad(batch)]
+        (logits,) = session.run(None, dict(zip(names, padded, strict=True)))
         torch.testing.assert_close(torch.from_numpy(logits), trained(batch), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="can't scan sequences of any length")
-@pytest.mark.parametrize("model", [SMALL_HAN, SMALL_LSTM, f"{SMALL_LSTM} --model.cell gru --model.direction backward"])
+@pytest.mark.parametrize(
+    "model", [SMALL_HAN, SMALL_LSTM, f"{SMALL_LSTM} --model.cell gru --model.direction backward {GRAMS}"]
+)
 def test_a_model_of_texts_becomes_a_program_of_torch_for_texts_of_any_length(tmp_path: Path, model: str) -> None:
     write_reviews(tmp_path / "reviews.csv")
     options = f"fit {model} --data text --data.path reviews.csv --data.vocabulary.segmenter chars {QUICK}"
@@ -304,15 +308,6 @@ def test_a_model_of_texts_becomes_a_program_of_torch_for_texts_of_any_length(tmp
         batch = trained.processor.encode(texts)
         with torch.no_grad():
             torch.testing.assert_close(program(*trained.padded().pad(batch)), trained(batch), atol=1e-4, rtol=1e-4)
-
-
-def test_n_grams_are_refused_in_a_line(tmp_path: Path) -> None:
-    write_reviews(tmp_path / "reviews.csv")
-    grams = "--model.embedding.ngrams 2 --model.embedding.ngram_rows 64 --data.vocabulary.segmenter chars"
-    command(*shlex.split(f"fit {SMALL_LSTM} {grams} --data text --data.path reviews.csv {QUICK}"), cwd=tmp_path).ok()
-    command("export", "--out", "m.onnx", cwd=tmp_path).refused("with n-grams", "--out FOLDER")
-    command("export", "--out", "m", "--format", "onnx", cwd=tmp_path).refused("with n-grams")
-    assert not (tmp_path / "m").exists()
 
 
 def test_without_onnx_the_extra_is_named(convnet: Path, monkeypatch: pytest.MonkeyPatch) -> None:

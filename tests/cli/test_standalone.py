@@ -48,11 +48,15 @@ def run_alone(cwd: Path, *argv: str, stdin: str = "") -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize(
-    ("model", "kind", "segmenter"), [("han", HAN, "jieba"), ("lstm", LSTMClassifier, "chars"), ("lstm", None, "words")]
+    ("model", "kind", "segmenter", "ngrams"),
+    [("han", HAN, "jieba", 2), ("lstm", LSTMClassifier, "chars", 3), ("lstm", None, "words", 1)],
 )
-def test_texts_are_classified_as_by_the_model(tmp_path: Path, model: str, kind: Any, segmenter: str) -> None:
+def test_texts_are_classified_as_by_the_model(
+    tmp_path: Path, model: str, kind: Any, segmenter: str, ngrams: int
+) -> None:
     write_reviews(tmp_path / "reviews.csv")
     small = f"--model.embedding_size 4 --model.hidden_size 4 --data.vocabulary.segmenter {segmenter}"
+    small += f" --model.embedding.ngrams {ngrams} --model.embedding.ngram_rows 50"
     fit = f"fit --model {model} --data text --data.path reviews.csv {small} {QUICK}"
     command(*shlex.split(fit), cwd=tmp_path).ok()
     said = command("export", "--out", "out", "--format", "onnx", cwd=tmp_path).ok().out

@@ -5,6 +5,7 @@ import zlib
 import pytest
 import torch
 
+from lightning_nn.layers.ngram_hash import ngram_rows, word_code
 from lightning_nn.layers.ngrams import NGrams
 
 WORDS = ["<unk>", "北", "京", "队", "赢"]
@@ -30,6 +31,13 @@ def test_rows_are_the_hashes_of_the_n_grams_within_each_sequence() -> None:
     expected = [[["北", "京"], ["北", "京", "队"]], [["京", "队"], ["京", "队", ""]]]
     expected += [[["队", ""], ["队", "", ""]], [["赢", ""], ["赢", "", ""]]]
     assert rows.tolist() == [[hashed(ngram, 1009) for ngram in ngrams] for ngrams in expected]
+
+
+def test_rows_without_torch_are_the_same() -> None:
+    layer, words = made(longest=4, rows=97), [1, 4, 2, 2, 3]
+    expected = layer.rows(torch.tensor(words), torch.tensor([5])).tolist()
+    assert ngram_rows([word_code(WORDS[i]) for i in words], 4, 97) == expected
+    assert ngram_rows([word_code(WORDS[i]) for i in words], 1, 97) == [[]] * 5
 
 
 def test_an_n_gram_has_the_same_row_in_another_vocabulary() -> None:

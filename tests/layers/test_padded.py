@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_nn import HAN, LSTMClassifier, TextBatch, UserError
+from lightning_nn import HAN, LSTMClassifier, TextBatch
 from lightning_nn.layers.padded import PaddedRNN, pad
 from lightning_nn.layers.recurrent import Cell, Direction, FlatRNN
 from lightning_nn.tasks.padded_text import PaddedClassifier
@@ -83,7 +83,12 @@ def test_every_table_of_words_and_their_characters(kind: Any) -> None:
     torch.testing.assert_close(padded(*padded.pad(batch)), model(batch), atol=1e-5, rtol=1e-5)
 
 
-def test_ngrams_have_no_padded_form() -> None:
-    model = LSTMClassifier(**SIZES, embedding=WordTable(ngrams=2, ngram_rows=8))
-    with pytest.raises(UserError, match=r"n-grams .* use --out FOLDER"):
-        model.padded()
+@pytest.mark.parametrize("kind", [LSTMClassifier, HAN])
+def test_ngrams_are_another_input_and_end_with_their_sentences(kind: Any) -> None:
+    model = spelled(kind(**SIZES, embedding=WordTable(ngrams=3, ngram_rows=8)))
+    torch.nn.init.normal_(model.embedding.ngrams.table.weight)
+    padded, batch = model.padded(), batch_of([[3, 2], [4], [1, 1, 2]])
+    inputs = padded.pad(batch)
+    assert list(padded.axes) == ["words", "lengths", "ngrams"] and inputs[2].shape == (*inputs[0].shape, 2)
+    torch.testing.assert_close(padded(*inputs), model(batch))
+    assert not torch.allclose(padded(*inputs[:2], torch.zeros_like(inputs[2])), model(batch), atol=1e-3)
