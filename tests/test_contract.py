@@ -244,8 +244,9 @@ def train(
     return {key: value.clone() for key, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_resumed_in_the_middle_of_an_epoch_ends_with_the_same_bits(name: str, tmp_path: Path, schedule: str) -> None:
+def test_resumed_in_the_middle_of_an_epoch_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    """With a schedule and without one: the base of all models has it, so that half of them have each."""
+    schedule = ("one_cycle", "constant")[list(CASES).index(name) % 2]
     checkpoint = tmp_path / "middle.ckpt"
     whole = train(name, tmp_path, 3, schedule=schedule, callbacks=[SaveAt(7, checkpoint)])
     resumed = train(name, tmp_path, 99, schedule=schedule, resume=checkpoint)
@@ -425,13 +426,12 @@ def test_a_second_loader_of_a_split_is_refused(model: Task, data: DataModule, tm
             evaluate(model, [loader, loader], verbose=False)
 
 
-@pytest.mark.parametrize("raw", [None, 3, float("nan"), b"bytes", ["nested"]], ids=repr)
-def test_raw_input_that_is_none_is_an_error_that_says_so(model: Task, raw: Any) -> None:
-    with pytest.raises(UserError, match=r"not|got|no such file"):
-        model.predict([raw])
-
-
-def test_no_input_has_no_predictions(model: Task) -> None:
+def test_raw_input_that_is_none_is_an_error_that_says_so(model: Task) -> None:
+    inputs: list[Any] = [None, 3, float("nan"), b"bytes", ["nested"]]
+    for raw in inputs:
+        with pytest.raises(UserError, match=r"not|got|no such file"):
+            model.predict([raw])
+            pytest.fail(f"{raw!r} was read")
     assert model.predict([]) == []
 
 
