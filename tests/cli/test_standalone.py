@@ -212,7 +212,7 @@ def test_what_a_person_gets_wrong_is_said_in_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", _PROGRAMS)
-def test_each_name_of_a_program_is_defined_once_and_none_is_of_this_package(kind: str) -> None:
+def test_each_name_of_a_program_is_defined_once_and_none_is_imported_of_this_package(kind: str) -> None:
     source = standalone_source(_PROGRAMS[kind])
     names: list[str] = []
     for node in ast.parse(source).body:
@@ -221,4 +221,10 @@ def test_each_name_of_a_program_is_defined_once_and_none_is_of_this_package(kind
         elif isinstance(node, ast.Assign):
             bound = [name for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
             names += [name.id for name in bound if isinstance(name.ctx, ast.Store)]
-    assert sorted(names) == sorted({*names}) and "lightning_nn" not in source
+    assert sorted(names) == sorted({*names})
+    modules = [
+        getattr(node, "module", None) or node.names[0].name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert modules and not [module for module in modules if module.startswith("lightning_nn")]
