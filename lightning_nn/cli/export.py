@@ -13,6 +13,7 @@ import torch
 from lightning_nn import catalog
 from lightning_nn.cli.checkpoint import open_trained
 from lightning_nn.cli.console import show_table
+from lightning_nn.cli.hub import push
 from lightning_nn.cli.network import (
     Forward,
     Traced,
@@ -179,6 +180,8 @@ def _save_folder(request: Request, checkpoint: Checkpoint, model: Task, out: Pat
     print(sanitize(f"in Python: {name}.from_pretrained({str(out)!r})"))
     if PROGRAM in programs:
         print(sanitize(f"without this package: python {where}/{PROGRAM} --help"))
+    if request.options.push:
+        print(sanitize(f"pushed to {push(out, sizes, request.options.push)}"))
 
 
 def _write_program(model: Task, folder: Path) -> list[str]:

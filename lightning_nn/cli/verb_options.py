@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_nn.cli.hub import check_push
 from lightning_nn.errors import UserError
 from lightning_nn.lessons.catalogue import LANGUAGES
 
@@ -135,6 +136,12 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         "which predicts by onnxruntime and NumPy alone (and jieba for Chinese words); or model.pt2",
     )
     add("--language", choices=LANGUAGES, default="en", help="of the model card: en or zh (default: en)")
+    add(
+        "--push",
+        metavar="OWNER/NAME",
+        help="push the folder to this repository of the Hugging Face Hub, which is made, private, if it is not there "
+        '(after: pip install -e ".[hub]" and hf auth login)',
+    )
 
 
 def _add_bits(parser: argparse.ArgumentParser, meaning: str, choices: Sequence[int], default: int | None) -> None:
@@ -160,6 +167,10 @@ def check_export(options: argparse.Namespace) -> None:
         raise UserError(
             f"--format {options.format} is for --out FOLDER; the name of a file tells its format: leave it out"
         )
+    if options.push is not None:
+        if not options.to_folder:
+            raise UserError(f"--push {options.push} is for --out FOLDER, not for a file: leave it out")
+        check_push(options.push)
     options.bits = options.bits or (32 if options.to_folder else 16)
     onnx = options.format == "onnx" if options.to_folder else out.suffix == ".onnx"
     for package in ("onnx", "onnxscript") if onnx else ():
