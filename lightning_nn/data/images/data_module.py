@@ -78,6 +78,8 @@ class Images(LabeledImages):
         2
     """
 
+    least_steps = 120
+
     def __init__(
         self,
         path: str | None = None,
