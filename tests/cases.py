@@ -344,7 +344,7 @@ def text_classifier(**arguments: Any) -> Case:
         outputs=class_probabilities,
         learned=right_classes,
         wrong=WRONG_TEXTS,
-        arguments={"embedding_size": 8, "hidden_size": 8, **arguments},
+        arguments={"embedding_size": 8, **arguments},
         quiet={"dropout": 0.0, "word_dropout": 0.0},
     )
 
@@ -405,8 +405,10 @@ CASES = {
             "test_float64_and_bfloat16_agree_with_float32": "weights that large saturate each pixel; see tests/models",
         },
     ),
-    "lstm": text_classifier(layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]),
-    "han": text_classifier(attention_size=8),
+    "lstm": text_classifier(
+        hidden_size=8, layers=2, character_vectors=True, pooling=["last", "mean", "max", "attention"]
+    ),
+    "han": text_classifier(hidden_size=8, attention_size=8),
     "show_and_tell": captioner(embedding_size=64, hidden_size=64),
     "multimodal_rnn": captioner(embedding_size=64, hidden_size=64, multimodal_size=64),
     "tiny_segmenter": Case(

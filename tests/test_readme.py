@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lightning_nn import catalog
 from tests.commands import ROOT, command, reviews, write_reviews
 
 GUIDE_PAGES = sorted(path.name for path in (ROOT / "docs/guide/en").iterdir())
@@ -45,6 +46,12 @@ def test_both_languages_show_the_same_code(page: str) -> None:
     english, chinese = blocks(page), blocks(PAGES[page])
     assert english, f"{page} shows no code"
     assert english == chinese
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_table_of_models_has_a_row_for_each_of_the_catalog(page: str) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (ROOT / page).read_text(encoding="utf-8"), re.M)
+    assert rows == [(name, str(entry.path).partition(":")[2]) for name, entry in catalog.MODELS.items()]
 
 
 @pytest.mark.parametrize("page", [*PAGES, *PAGES.values()])

@@ -199,9 +199,17 @@ def image_network(model: Task, kind: type[Forward] = Forward) -> tuple[Forward, 
     Args:
         model: in evaluation mode.
         kind: which part of it.
+
+    Raises:
+        UserError: it reads no images.
     """
     processor = model.require_processor()
-    example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
+    try:
+        example, other = (processor.encode([Image.new("RGB", size)] * 2) for size in EXAMPLES)
+    except (UserError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{model.name} can't be exported, as it reads no images: set {type(model).__name__}.exportable = False"
+        ) from error
     model.check_batch(example)
     model.to(memory_format=torch.contiguous_format)  # of channels_last, torch.export checks the strides of each map
     forward = kind(model, example).eval()

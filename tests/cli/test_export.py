@@ -17,8 +17,10 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 
 from lightning_nn import FCN, HAN, ConvNet, FastStyleTransfer, LSTMClassifier
-from lightning_nn.cli.network import EXAMPLES, Forward, export_program, to_onnx
+from lightning_nn.cli.network import EXAMPLES, Forward, export_program, image_network, to_onnx
 from lightning_nn.data.batches import ImageBatch, MaskBatch
+from lightning_nn.errors import UserError
+from tests.cases import text_data
 from tests.commands import command, environment, write_reviews
 
 QUICK = "--name r --trainer.max_epochs 1 --trainer.enable_progress_bar false --trainer.logger false"
@@ -36,6 +38,14 @@ def convnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("convnet")
     command(*CONVNET, cwd=cwd).ok()
     return cwd
+
+
+def test_a_model_that_reads_no_images_is_no_network_of_images(tmp_path: Path) -> None:
+    data = text_data(tmp_path)
+    model = LSTMClassifier.for_data(data, embedding_size=4, hidden_size=4)
+    model.processor = data.processor
+    with pytest.raises(UserError, match=r"lstm can't be exported, as it reads no images: set LSTM"):
+        image_network(model)
 
 
 def images(count: int) -> np.ndarray:
