@@ -64,6 +64,11 @@ class Restorable(pl.LightningModule):
     @processor.setter
     def processor(self, processor: Processor | None) -> None:
         if processor is not None:
+            if processor.kind not in catalog.PROCESSORS:
+                raise UserError(
+                    f"no checkpoint with the processor {processor.kind!r} could be read, as it is not registered: "
+                    f"catalog.register_processor({processor.kind!r}, {type(processor).__name__})"
+                )
             self.on_processor(processor)
         self._processor = processor
 

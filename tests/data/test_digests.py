@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ from lightning_nn.data.images.labeled_images import ImageSource
 from lightning_nn.data.module import DataModule
 from lightning_nn.data.text.vocabulary import TextVocabulary
 from tests.contract import trainer
+from tests.tiny.register import registered
 from tests.tiny.segmentation import MaskSource, Segmenter, TinyMasks
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:Total length of `list` across ranks is zero.*"
 )
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_nn import Digits
+from lightning_nn import Digits, LogisticRegression
 from lightning_nn.data.batches import Batch
 from lightning_nn.data.cache import cache_folder
 from lightning_nn.data.images.processor import ImageProcessor
+from lightning_nn.data.processor import RunFacts
 from lightning_nn.data.splits import stratified_split
 from lightning_nn.errors import UserError
 
@@ -59,6 +60,15 @@ def test_balanced_repeats_the_samples_of_small_classes_in_training_only() -> Non
     shown = torch.cat([batch.label for batch in batches_of(balanced)]).bincount().tolist()  # type: ignore[misc]
     assert set(shown) == {max(plain.class_counts)}
     assert len(list(balanced.val_dataloader())) == len(list(plain.val_dataloader()))
+
+
+def test_a_processor_that_no_checkpoint_could_name_is_refused_before_training() -> None:
+    class Mine(ImageProcessor):
+        kind = "mine"
+
+    model = LogisticRegression(features=64)
+    with pytest.raises(UserError, match=r"'mine' could be read.*: catalog.register_processor\('mine', Mine\)"):
+        model.begin(RunFacts(Mine(["3", "8"], 1, 8, 8)))
 
 
 def test_a_checkpoint_of_other_categories_is_refused() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from lightning_nn.metrics.running import RunningMeans, Totals
 from lightning_nn.tasks.artifacts import Masks
 from lightning_nn.tasks.task import Task
 from tests.contract import trainer
+from tests.tiny.register import registered
 from tests.tiny.segmentation import Segmenter, TinyMasks
 
 pytestmark = pytest.mark.filterwarnings(
@@ -38,6 +39,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 # ---------------------------------------------------------------------- what a sample weighs
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    with registered():
+        yield
 
 
 class Steps(pl.Callback):
