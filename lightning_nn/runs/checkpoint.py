@@ -242,6 +242,11 @@ def read_plain(path: Path, map_location: Any = "cpu") -> Any:
         ) from None
 
 
+def begins_as_safetensors(head: bytes) -> bool:
+    """Return whether a file begins with the length of a header in eight bytes, the lower of them any, and then JSON."""
+    return head[5:9] == b"\0\0\0{"
+
+
 def refuse_other_files(path: Path) -> None:
     """Refuse a file that is missing, cut off or of another kind, by its name and its first bytes.
 
@@ -255,6 +260,8 @@ def refuse_other_files(path: Path) -> None:
     size = f"{path.stat().st_size:,} bytes"
     if not head:
         raise UserError(f"{path} is damaged: it is empty; copy or download it again, or use another one")
+    if begins_as_safetensors(head):
+        return
     if remedy := next((remedy for start, remedy in _STARTS.items() if head.startswith(start)), None):
         raise UserError(f"{path} {remedy}")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):

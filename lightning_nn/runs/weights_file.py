@@ -22,7 +22,14 @@ from torch import Tensor
 
 from lightning_nn.errors import UserError
 from lightning_nn.runs.atomic_file import write_atomically
-from lightning_nn.runs.checkpoint import FORMAT, Checkpoint, check_tensors, read_plain, refuse_other_files
+from lightning_nn.runs.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    begins_as_safetensors,
+    check_tensors,
+    read_plain,
+    refuse_other_files,
+)
 from lightning_nn.runs.model_folder import TENSORS, is_model_folder, read_description, without_paths, write_description
 from lightning_nn.runs.packed_rows import Bits, is_packed, pack, unpack
 from lightning_nn.runs.saved_settings import names, shown
@@ -68,9 +75,10 @@ def open_weights(path: Path) -> Checkpoint | WeightsFile:
     refuse_other_files(path)
     with path.open("rb") as file:
         head = file.read(9)
-    if path.suffix == ".safetensors" and head.startswith((b"PK", b"\x80")):
+    safe = begins_as_safetensors(head)
+    if path.suffix == ".safetensors" and not safe and head.startswith((b"PK", b"\x80")):
         raise UserError(f"{path} is no .safetensors file but one that torch.save wrote: call it .pth")
-    if path.suffix == ".safetensors" or head[8:] == b"{":
+    if path.suffix == ".safetensors" or safe:
         return _open_safetensors(path)
     content = read_plain(path)
     if not isinstance(content, dict) or "lightning_nn" in content:

@@ -37,6 +37,17 @@ def test_a_state_dict_and_safetensors_hold_the_same(tmp_path: Path) -> None:
     assert (one.about, set(other.about.split())) == ("", {"of", "somebody", "MIT"})
 
 
+@pytest.mark.parametrize("length", [0x80, 0x3C20, 0x4B50])
+def test_the_length_of_a_header_may_look_like_the_start_of_another_form(tmp_path: Path, length: int) -> None:
+    file = tmp_path / "a.safetensors"
+    for more in range(0, 8 * length, 8):
+        save_file({"a": torch.ones(1)}, file, {"m": "x" * more})
+        if int.from_bytes(file.read_bytes()[:8], "little") >= length:
+            break
+    assert file.read_bytes().startswith((b"\x80", b" <", b"PK"))
+    assert open_weights(file).state_dict["a"] == 1
+
+
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
 def test_a_file_that_is_missing_or_damaged(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"no checkpoint at .*{name}"):
