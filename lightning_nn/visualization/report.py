@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ _SIDE = 192  # longer side of an image, in pixels
 _CELLS = 20  # classes up to which the confusion matrix is a table
 _COST = ("seconds", "epochs", "best_epoch", "samples_per_second", "peak_memory_mb", "checkpoint_mb", "parameters")
 _SPLITS = ("test", "val", "train")
+_OF_STEPS = re.compile(r"loss_step|grad_norm|lr(_\d+)?")  # logged for single steps of the training
 
 
 class Report(NamedTuple):
@@ -120,7 +122,7 @@ def metric_rows(results: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, 
 def _curves(series: Mapping[str, Points]) -> list[Chart]:
     """Return a chart for each metric, with a line for each split."""
     names = dict.fromkeys(name.partition("/")[2] for name in series if name.startswith(("train/", "val/")))
-    shown = [name for name in names if "/" not in name and name != "loss_step"]
+    shown = [name for name in names if "/" not in name and not _OF_STEPS.fullmatch(name)]
     charts = (chart(name, _of_metric(series, name)) for name in shown)
     return [drawn for drawn in charts if drawn is not None]
 

@@ -43,7 +43,8 @@ REPORT = Report(
     "han, r",
     RESULTS,
     [("optimizer.lr", "0.001", EVIL)],
-    {"train/loss": [(1, 2.0), (3, 1.0)], "val/loss": [(2, 1.5)], "val/acc": [(2, 0.5)], "train/loss_step": [(1, 1.0)]},
+    {"train/loss": [(1, 2.0), (3, 1.0)], "val/loss": [(2, 1.5)], "val/acc": [(2, 0.5)], "train/loss_step": [(1, 1.0)]}
+    | {f"train/{name}": [(1, 1.0), (2, 0.5)] for name in ("lr", "lr_1", "grad_norm")},
     ARTIFACTS,
     {"repeat": f"train.py --data.path '{EVIL}'", "resume": "", "predict": "train.py predict"},
 )
@@ -59,6 +60,7 @@ def test_the_page_is_whole_harmless_and_alone(language: module.Language) -> None
     shown = ("0.8750", "0.857", "1,200", "optimizer.lr", "a.csv:3", "1,234", "5,000", "0.125", "61.5", "8,200,000")
     assert [part for part in shown if part not in text] == []
     assert text.count("<polyline") >= 2 + 1 + 3 and "loss_step" not in text
+    assert "grad_norm" not in text and "lr_1" not in text, "those of single steps are in TensorBoard"
     assert f'<html lang="{language}">' in text
 
 
